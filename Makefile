@@ -1,0 +1,90 @@
+# `make test` is what CI runs, and all it runs. `make help` lists the targets.
+
+TIMEOUT ?= 10m
+PKG     ?= ./...
+
+# Modules below this one, each tested on its own. tools/ has no Go code.
+NESTED = $(sort $(dir $(shell find . -mindepth 2 -name go.mod -not -path './tools/*' -not -path '*/testdata/*')))
+
+TOOL        = go tool -modfile=tools/go.mod
+STATICCHECK = $(TOOL) staticcheck
+GOFUMPT     = $(TOOL) gofumpt
+
+# Nothing here may edit a go.mod, be swayed by a workspace further up, or fail because the checkout belongs to another
+# user (that is what VCS stamping does). A test that hangs shows all its goroutines.
+export GOFLAGS      := $(strip $(shell go env GOFLAGS) -mod=readonly -buildvcs=false)
+export GOWORK       := off
+export GOTRACEBACK  := all
+
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help test redis vet staticcheck fmt fmt-check race nested race-stress bench-quick bench
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# One after the other, also under -j: the cheap checks first, and no two that want all cores.
+test: ## all that must pass: the checks below, then every test under the race detector
+	@$(MAKE) redis
+	@$(MAKE) vet
+	@$(MAKE) staticcheck
+	@$(MAKE) fmt-check
+	@$(MAKE) race
+	@$(MAKE) nested
+
+race: redis
+	@echo "== go test -race $(PKG)"
+	@go test -race -timeout $(TIMEOUT) $(PKG)
+
+nested: redis
+	@set -e; for dir in $(NESTED); do \
+		echo "== nested module $$dir"; \
+		( cd $$dir && go build -o /dev/null ./... && go vet ./... && go test -race -timeout $(TIMEOUT) ./... ); \
+	done
+
+redis: ## install redis-server if there is none (apt-get only)
+	@command -v redis-server >/dev/null || $(MAKE) install-redis
+
+# Debian's package starts a service on port 6379. The tests need only the program, so a policy-rc.d forbids the start,
+# for the time of the installation and unless the machine has a policy of its own. On a machine that boots with
+# systemd the service is still enabled for the next boot: `systemctl disable redis-server`.
+.PHONY: install-redis
+install-redis:
+	@echo "== installing redis-server"
+	@command -v apt-get >/dev/null || { echo "no apt-get here: install redis-server 7.0 or later by your own means" >&2; exit 1; }
+	@set -e; sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	policy=/usr/sbin/policy-rc.d; \
+	if [ ! -e $$policy ]; then \
+		trap "$$sudo rm -f $$policy" EXIT; \
+		printf '#!/bin/sh\nexit 101\n' | $$sudo tee $$policy >/dev/null; \
+		$$sudo chmod 755 $$policy; \
+	fi; \
+	$$sudo apt-get -qq update; \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends redis-server >/dev/null; \
+	redis-server --version
+
+vet: ## go vet
+	@echo "== go vet $(PKG)"
+	@go vet $(PKG)
+
+staticcheck: ## staticcheck, pinned in tools/go.mod
+	@echo "== staticcheck $(PKG)"
+	@$(STATICCHECK) $(PKG)
+
+fmt: ## rewrite all files as gofumpt has them
+	@$(GOFUMPT) -l -w .
+
+fmt-check: ## fail if gofumpt would rewrite a file, and name it
+	@echo "== gofumpt"
+	@files=$$($(GOFUMPT) -l .) || exit 1; \
+	[ -z "$$files" ] || { echo "not formatted, run make fmt:"; echo "$$files"; exit 1; } >&2
+
+race-stress: redis ## every test 5 times on 1, 2 and 4 threads, under the race detector
+	@echo "== go test -race -count=5 -cpu 1,2,4 $(PKG)"
+	@go test -race -count=5 -cpu 1,2,4 -timeout 60m $(PKG)
+
+bench-quick: redis ## the side-by-side benchmark, in a minute
+	@cd bench && go run . -quick
+
+bench: redis ## the side-by-side benchmark, in full
+	@cd bench && go run .
