@@ -1,0 +1,58 @@
+package redistest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// missing is said loudly: tests that are skipped in silence prove nothing.
+const missing = "redistest: redis-server is not in PATH: run `make redis` (or `apt-get install redis-server`, `brew install redis`)"
+
+// Main is the TestMain of a package that starts servers:
+//
+//	func TestMain(m *testing.M) { redistest.Main(m) }
+//
+// It runs the tests and exits, with 1 if tests that passed left a goroutine behind, or any tests a redis-server.
+func Main(m *testing.M) {
+	if !haveRedis() {
+		fmt.Fprintf(os.Stderr, "\n*** %s\n\n", missing)
+	}
+	os.Exit(verify(m.Run()))
+}
+
+// verify turns the exit code of the tests into that of the process.
+func verify(code int) int {
+	if pids := orphans(); len(pids) > 0 {
+		fmt.Fprintln(os.Stderr, "redistest: redis-server left behind:", pids)
+		return 1
+	}
+	if code != 0 {
+		return code // a test that failed half way may well have left goroutines; they are not the news
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, "goleak:", err)
+		return 1
+	}
+	return 0
+}
+
+// requireRedis skips the test where there is no redis-server; in CI, where there must be one, it fails.
+func requireRedis(t testing.TB) {
+	t.Helper()
+	switch {
+	case haveRedis():
+	case os.Getenv("CI") != "":
+		t.Fatal(missing)
+	default:
+		t.Skip(missing)
+	}
+}
+
+func haveRedis() bool {
+	_, err := exec.LookPath("redis-server")
+	return err == nil
+}
