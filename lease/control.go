@@ -1,0 +1,90 @@
+package lease
+
+import "time"
+
+// Control is the other end of a Lease, as a cancel func is of a context: who
+// made the lease keeps it, ends the lease and moves its deadline through it. A
+// user never needs one.
+type Control struct{ lease Lease }
+
+// Grant is what a new lease starts from.
+type Grant struct {
+	Resource string
+	Token    string
+	Fence    uint64    // 0: none
+	Deadline time.Time // with the monotonic reading that time.Now gives
+	Limit    time.Time // no renewal or extension moves the deadline past it; zero: no limit
+	Backend  Backend
+}
+
+// New makes a lease that is held from now on.
+func New(g Grant) *Control {
+	c := &Control{lease: Lease{
+		resource: g.Resource,
+		token:    g.Token,
+		fence:    g.Fence,
+		limit:    g.Limit,
+		backend:  g.Backend,
+	}}
+	c.lease.deadline = c.lease.capped(g.Deadline)
+	return c
+}
+
+// Lease returns the user's end.
+func (c *Control) Lease() *Lease { return &c.lease }
+
+// End ends the lease and reports whether this call was the one that did. When
+// the deadline has passed already, the cause is that, whatever the caller says:
+// the first cause wins even if nobody had noticed it yet.
+func (c *Control) End(cause error) bool {
+	l := &c.lease
+	l.mu.Lock()
+	expired, err := l.errAt(time.Now())
+	if err == nil {
+		l.end(cause)
+	}
+	l.mu.Unlock()
+
+	switch {
+	case expired:
+		l.backend.Ended(err)
+		return false
+	case err != nil:
+		return false
+	}
+	l.backend.Ended(cause)
+	return true
+}
+
+// Prolong moves the deadline to the given time, if that is later, and reports
+// whether the lease is still held: a confirmation that arrives after the
+// deadline never revives it.
+func (c *Control) Prolong(deadline time.Time) bool {
+	l := &c.lease
+	l.mu.Lock()
+	first, err := l.errAt(time.Now())
+	if deadline = l.capped(deadline); err == nil && deadline.After(l.deadline) {
+		l.deadline = deadline
+	}
+	l.mu.Unlock()
+	if first {
+		l.backend.Ended(err)
+	}
+	return err == nil
+}
+
+// AtLimit reports whether the deadline has reached the limit, so that renewing
+// cannot move it any more.
+func (c *Control) AtLimit() bool {
+	l := &c.lease
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.limit.IsZero() && !l.deadline.Before(l.limit)
+}
+
+func (l *Lease) capped(deadline time.Time) time.Time {
+	if !l.limit.IsZero() && deadline.After(l.limit) {
+		return l.limit
+	}
+	return deadline
+}

@@ -1,0 +1,39 @@
+// Package lease is what a user of Holdfast holds: a Lease, the right to one
+// resource until a moment in time that the holder knows.
+//
+// # Contract
+//
+// A Lease is held from the moment an acquire returns it until it ends, once
+// and for ever, for the first of these reasons:
+//
+//	ErrReleased   its holder released it
+//	ErrExpired    its validity ran out before a renewal was confirmed
+//	ErrStolen     a majority of the instances answered that it is not ours
+//	ErrMaxHold    it reached the longest time it was allowed to be held
+//	ErrClosed     the engine that held it was closed
+//
+// Done is closed when it ends, Err says why, and nothing revives it: neither a
+// renewal that comes back late nor a second call of anything.
+//
+// # Time
+//
+//	deadline = start + TTL − (TTL × driftFactor + 2ms)
+//
+// start is read before the first message of the attempt leaves, for renewals
+// too, so that neither a slow network nor a paused process can stretch a lease
+// beyond the keys in Redis:
+//
+//	start         granted                         deadline     keys expire
+//	  ├──────────────┼───────────────────────────────┼──────────────┤
+//	  │  asking      │  held                         │   drift      │
+//	                                                 ▲
+//	                              Done is closed here at the latest
+//
+// The keeper closes Done by a timer. A timer can be late, in a process that was
+// stopped or on a machine that slept, so every question about a Lease reads the
+// clock first, and ends the lease then and there when its deadline has passed
+// on the monotonic or on the wall clock.
+//
+// The package has no goroutine and knows nothing of Redis: whoever makes a
+// Lease keeps its Control and gives it the functions that reach the instances.
+package lease

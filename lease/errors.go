@@ -1,0 +1,31 @@
+package lease
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Why a lease ended. Each is found by errors.Is in what Lease.Err,
+// Lease.Release, Lease.Extend and the cause of Lease.Context return.
+var (
+	// ErrReleased: the holder released the lease.
+	ErrReleased = errors.New("lease released")
+
+	// ErrClosed: the engine was closed, which released the lease.
+	ErrClosed = errors.New("engine closed")
+
+	// ErrLost: the lease ended without being released. ErrExpired, ErrStolen
+	// and ErrMaxHold are ErrLost too.
+	ErrLost = errors.New("lease lost")
+
+	// ErrExpired: the validity ran out before a renewal was confirmed, or a
+	// majority of the instances no longer has the key.
+	ErrExpired = fmt.Errorf("%w: expired", ErrLost)
+
+	// ErrStolen: a majority of the instances answered that the lease is not
+	// ours, and at least one of them named another holder.
+	ErrStolen = fmt.Errorf("%w: held by another", ErrLost)
+
+	// ErrMaxHold: the lease reached the longest time it may be held.
+	ErrMaxHold = fmt.Errorf("%w: held for the longest time allowed", ErrLost)
+)

@@ -1,0 +1,173 @@
+package lease
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Lease is the right to a resource until Deadline. All methods are safe for
+// concurrent use, and only Extend and Release block.
+type Lease struct {
+	resource string
+	token    string
+	fence    uint64
+	limit    time.Time // the deadline never passes it; zero: no limit
+	backend  Backend
+
+	mu       sync.Mutex
+	deadline time.Time     // monotonic and wall reading; moves only forward
+	err      error         // nil while held; written once
+	done     chan struct{} // made by the first Done; closed by end
+	watchers []*watcher    // the contexts that end with the lease
+}
+
+// Backend is how a lease reaches the instances. Whoever makes the lease
+// implements it, and knows which lease it is asked for.
+type Backend interface {
+	// Extend asks a quorum to let the lease live for at least ttl from now.
+	Extend(ctx context.Context, ttl time.Duration) error
+	// Release ends the lease, then gives it back on the instances.
+	Release(ctx context.Context) error
+	// Ended is called once, right after the lease ended, by whoever noticed,
+	// and never while the lease's lock is held. It must not block.
+	Ended(cause error)
+}
+
+// Resource returns the name of what is locked.
+func (l *Lease) Resource() string { return l.resource }
+
+// Token returns the random value that proves ownership: whoever knows it can
+// adopt, extend and release this lease. Treat it like a password.
+func (l *Lease) Token() string { return l.token }
+
+// Fence returns the fencing token: later acquires of the resource get higher
+// ones. It is 0 unless the lease was acquired with fencing.
+func (l *Lease) Fence() uint64 { return l.fence }
+
+// Done returns a channel that is closed when the lease ends, at the deadline
+// at the latest, even if no instance can be reached.
+func (l *Lease) Done() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.done == nil {
+		l.done = make(chan struct{})
+		if l.err != nil {
+			close(l.done)
+		}
+	}
+	return l.done
+}
+
+// Err returns nil while the lease is held and then why it ended, always the
+// first cause. It reads the clock: past the deadline it is never nil, whether
+// or not a timer has fired.
+func (l *Lease) Err() error {
+	l.mu.Lock()
+	first, err := l.errAt(time.Now())
+	l.mu.Unlock()
+	if first {
+		l.backend.Ended(err)
+	}
+	return err
+}
+
+// Valid reports whether the lease is held now: Err() == nil.
+func (l *Lease) Valid() bool { return l.Err() == nil }
+
+// Deadline returns when the validity ends unless the lease is renewed or
+// extended before. It stays what it last was when the lease has ended.
+func (l *Lease) Deadline() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.deadline
+}
+
+// Remaining returns how long the lease is still valid without being renewed:
+// 0 when it has ended, never less.
+func (l *Lease) Remaining() time.Duration {
+	if l.Err() != nil {
+		return 0
+	}
+	return max(0, time.Until(l.Deadline()))
+}
+
+// Extend asks a quorum to let the lease live for at least ttl from now, and
+// moves the deadline accordingly. A ttl that ends before the present deadline
+// leaves it where it is: extending never shortens. ttl follows the rules of the
+// engine's TTL; 0 means the lease's own.
+//
+// Extend never re-creates a lease: one that has ended, or whose keys a majority
+// no longer has, stays lost, and the error says which (see ErrLost). A quorum
+// that cannot be reached leaves the lease as it is, with an error, and the
+// deadline where it was. Extend blocks until a quorum answered, ctx ends, or
+// every instance has answered or timed out.
+func (l *Lease) Extend(ctx context.Context, ttl time.Duration) error {
+	return l.backend.Extend(ctx, ttl)
+}
+
+// Release gives the lease back. It ends locally at once: Done is closed and Err
+// is ErrReleased before the first message leaves. Then the instances are told,
+// whether or not ctx has ended; Release waits for a quorum of them, at most as
+// long as their timeout.
+//
+// It returns nil when a quorum confirmed that the lease is no longer held; the
+// cause of the end when the lease had already ended before (the critical
+// section was not covered to its end); and else an error that names what could
+// not be confirmed: those keys go by their TTL. Releasing twice is fine, and a
+// release that could not be confirmed may be called again.
+func (l *Lease) Release(ctx context.Context) error {
+	return l.backend.Release(ctx)
+}
+
+// String names the resource and the state, never the token.
+func (l *Lease) String() string {
+	if err := l.Err(); err != nil {
+		return fmt.Sprintf("lease of %q: %v", l.resource, err)
+	}
+	return fmt.Sprintf("lease of %q: held for another %v", l.resource, l.Remaining().Round(time.Millisecond))
+}
+
+// GoString keeps the token out of %#v.
+func (l *Lease) GoString() string { return l.String() }
+
+// Format keeps the token out of every verb of package fmt.
+func (l *Lease) Format(s fmt.State, _ rune) { fmt.Fprint(s, l.String()) }
+
+// errAt returns the cause of the end, ending the lease first when its deadline
+// has passed at now; first says that this call was the one that ended it.
+func (l *Lease) errAt(now time.Time) (first bool, err error) {
+	if l.err == nil && passed(l.deadline, now) {
+		l.end(l.expiry())
+		return true, l.err
+	}
+	return false, l.err
+}
+
+// expiry is the cause that the deadline stands for.
+func (l *Lease) expiry() error {
+	if !l.limit.IsZero() && !l.deadline.Before(l.limit) {
+		return ErrMaxHold
+	}
+	return ErrExpired
+}
+
+// end records the cause and tells everyone who waits. Called with mu held, once.
+func (l *Lease) end(cause error) {
+	l.err = cause
+	if l.done != nil {
+		close(l.done)
+	}
+	for _, w := range l.watchers {
+		w.cancel(cause)
+	}
+	l.watchers = nil
+}
+
+// passed reports whether now has reached deadline on either clock. The
+// monotonic clock cannot be stepped but stands still while a machine sleeps;
+// the wall clock goes on then.
+func passed(deadline, now time.Time) bool {
+	return !now.Before(deadline) || now.UnixNano() >= deadline.UnixNano()
+}
