@@ -1,0 +1,39 @@
+package keeper
+
+import "container/heap"
+
+// dueHeap orders entries by due time; each knows its place, so that a released
+// lease leaves at once.
+type dueHeap []*Entry
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(a, b int) bool { return h[a].due.Before(h[b].due) }
+
+func (h dueHeap) Swap(a, b int) {
+	h[a], h[b] = h[b], h[a]
+	h[a].place, h[b].place = a+1, b+1
+}
+
+func (h *dueHeap) Push(x any) {
+	e := x.(*Entry)
+	*h = append(*h, e)
+	e.place = len(*h)
+}
+
+func (h *dueHeap) Pop() any {
+	old := *h
+	e := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	e.place = 0
+	return e
+}
+
+func (h *dueHeap) add(e *Entry) { heap.Push(h, e) }
+func (h *dueHeap) fix(e *Entry) { heap.Fix(h, e.place-1) }
+
+func (h *dueHeap) remove(e *Entry) {
+	if e.place > 0 {
+		heap.Remove(h, e.place-1)
+	}
+}
