@@ -1,0 +1,355 @@
+package instance
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/redis/go-redis/v9"
+)
+
+// Probing a down instance: soon at first, then less often, but often enough to
+// be back within a second of the server answering.
+const (
+	firstProbe = 20 * time.Millisecond
+	lastProbe  = 800 * time.Millisecond
+)
+
+// Run is the actor: it owns the connection and answers the mailbox until Close,
+// or until ctx ends, which breaks off whatever is on the wire. The engine that
+// has claimed the instance starts it, once, and waits for it; when it returns,
+// every message has been answered.
+func (i *Instance) Run(ctx context.Context, set *Set) {
+	stop := context.AfterFunc(ctx, i.abort)
+	defer stop()
+	i.set = set
+	i.batch = make([]Command, 0, i.cfg.Batch)
+	defer i.leave()
+
+	probes := newProbes()
+	for {
+		if i.link == nil {
+			if !i.connect(ctx, probes) {
+				return
+			}
+		}
+		messages, ok := i.mailbox.take(ctx, i.batch)
+		if !ok {
+			return
+		}
+		i.serveAll(messages)
+		clear(messages)
+		i.batch = messages
+	}
+}
+
+// leave answers what is left and gives everything back.
+func (i *Instance) leave() {
+	i.mailbox.close()
+	gone := Vote{Instance: i.name, Kind: Unreachable, Err: errClosed}
+	for _, c := range i.mailbox.refuse(gone) {
+		c.refuse(gone)
+	}
+	if i.link != nil {
+		i.link.close()
+	}
+	_ = i.client.Close()
+	i.become(Closed, nil)
+}
+
+// serveAll serves messages in batches, in order. Once the instance is down the
+// rest is refused at once.
+func (i *Instance) serveAll(messages []Command) {
+	for len(messages) > 0 {
+		n := min(len(messages), i.cfg.Batch)
+		if i.link == nil {
+			i.refuseAll(messages)
+			return
+		}
+		i.serve(messages[:n])
+		messages = messages[n:]
+	}
+}
+
+// serve sends one batch and settles every message of it.
+//
+// What the connection broke under, or what met a server that had forgotten our
+// scripts, is sent once more: with everything behind it, so that the order
+// stays. A timeout is not: the server may be acting on it right now.
+func (i *Instance) serve(batch []Command) {
+	start := time.Now()
+	deadline := start.Add(i.cfg.Timeout)
+	s := &i.sending
+	*s = sending{instance: i, now: start, native: i.link.native, recovering: i.recovering(start)}
+
+	i.queue(batch, s)
+	if len(i.cmds) == 0 {
+		return
+	}
+	err := i.link.roundTrip(i.cmds, deadline)
+	done := i.settle(s)
+	if done < len(i.sent) {
+		rest := append([]Command(nil), i.sent[done:]...)
+		if err = i.mend(err, deadline); err == nil {
+			s.again, s.now, s.native = true, time.Now(), i.link.native
+			s.recovering = i.recovering(s.now)
+			i.queue(rest, s)
+			if len(i.cmds) > 0 {
+				err = i.link.roundTrip(i.cmds, deadline)
+				done = i.settle(s)
+				rest = i.sent[done:]
+			} else {
+				rest = nil
+			}
+		}
+		if len(rest) > 0 {
+			i.fail(rest, err)
+			return
+		}
+	}
+	i.noteLatency(time.Since(start))
+}
+
+// queue fills sent and cmds with what is to be sent of the batch.
+func (i *Instance) queue(batch []Command, s *sending) {
+	clear(i.sent)
+	clear(i.cmds)
+	i.sent, i.cmds = i.sent[:0], i.cmds[:0]
+	for _, c := range batch {
+		if cmd := c.queue(s); cmd != nil {
+			i.sent = append(i.sent, c)
+			i.cmds = append(i.cmds, cmd)
+		}
+	}
+}
+
+// settle settles the messages in order up to the first that must be sent again,
+// and returns its index.
+func (i *Instance) settle(s *sending) int {
+	for k, cmd := range i.cmds {
+		err := cmd.Err()
+		switch {
+		case err == nil || err == redis.Nil: //nolint:errorlint // the bare value, on the hot path
+			i.sent[k].settle(s)
+		case !answered(err) || isNoScript(err):
+			return k
+		default:
+			i.refused(i.sent[k], i.verdict(err))
+		}
+	}
+	return len(i.cmds)
+}
+
+// mend makes the link fit for sending again after err, or returns why it cannot.
+func (i *Instance) mend(err error, deadline time.Time) error {
+	if err == nil { // the connection is fine, the scripts are gone
+		return i.link.reload(deadline)
+	}
+	if isTimeout(err) || i.mailbox.isClosed() {
+		return err
+	}
+	i.drop()
+	return i.dial(context.Background(), deadline)
+}
+
+// fail answers messages that could not be sent, or whose answer did not come.
+// When the connection is gone, so is the instance, until a probe succeeds.
+func (i *Instance) fail(messages []Command, err error) {
+	if err == nil {
+		err = errForgetful
+	}
+	v := i.verdict(err)
+	if !isServerError(err) {
+		i.drop()
+		i.down(v)
+	}
+	for _, c := range messages {
+		i.refused(c, v)
+	}
+}
+
+// refused answers one message that has not been carried out, as far as we know.
+func (i *Instance) refused(c Command, v Vote) {
+	i.mailbox.addDebt(c)
+	c.refuse(v)
+}
+
+// refuseAll answers messages that were not sent.
+func (i *Instance) refuseAll(messages []Command) {
+	v := i.Standing()
+	for _, c := range messages {
+		i.refused(c, v)
+	}
+}
+
+// down refuses everything from now on, and what was waiting.
+func (i *Instance) down(v Vote) {
+	i.become(Down, v.Err)
+	for _, c := range i.mailbox.refuse(v) {
+		c.refuse(v)
+	}
+}
+
+// drop closes the link and remembers it, to be killed by the next one.
+func (i *Instance) drop() {
+	if i.link != nil {
+		i.link.close()
+		i.former = i.link
+		i.link = nil
+	}
+}
+
+// connect dials until it succeeds, pays what is owed, and opens the mailbox. It
+// reports false when the instance is closed.
+func (i *Instance) connect(ctx context.Context, probes backoff.BackOff) bool {
+	for {
+		err := i.dial(ctx, time.Now().Add(i.cfg.Timeout))
+		if err == nil {
+			err = i.payDebts()
+		}
+		i.opened()
+		if err == nil {
+			probes.Reset()
+			i.become(Up, nil)
+			return true
+		}
+		i.drop()
+		i.down(i.verdict(err))
+		if !i.pause(ctx, probes.NextBackOff()) {
+			return false
+		}
+	}
+}
+
+// dial opens a link and judges who is at its other end.
+func (i *Instance) dial(ctx context.Context, deadline time.Time) error {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	conn, err := i.dialer(ctx, i.network, i.addr)
+	if err != nil {
+		return err
+	}
+	i.dialed.Store(&conn)
+	l, err := open(ctx, i.client, i.former)
+	if unused := i.dialed.Swap(nil); unused != nil {
+		_ = (*unused).Close()
+	}
+	if err != nil {
+		return err
+	}
+	if err := i.set.register(i, l.seen.runID); err != nil {
+		l.close()
+		return err
+	}
+	i.link, i.former = l, nil
+	i.guard(l.seen)
+	return nil
+}
+
+// guard applies the restart guard to what the new link has seen.
+func (i *Instance) guard(seen sighting) {
+	if i.set.guard == GuardOff {
+		return
+	}
+	if seen.runID == "" {
+		i.log.Warn("no restart guard: INFO is not permitted or not understood, so that a restarted instance cannot be told from an old one")
+	}
+	i.mu.Lock()
+	j := judge(i.before, seen, i.until, i.set.quarantine)
+	first := i.before == nil
+	i.until = j.until
+	i.health.RunID = seen.runID
+	i.mu.Unlock()
+	i.before = &seen
+
+	if j.why != "" {
+		i.log.Warn("instance may not vote on new acquires yet", "reason", j.why, "for", time.Until(j.until).Round(time.Millisecond))
+	}
+	if !first {
+		return
+	}
+	if pardoned := i.set.pardon(i, j.young); pardoned != nil {
+		for _, other := range pardoned {
+			other.trust()
+		}
+		i.log.Info("all instances are new: they may vote at once")
+	}
+}
+
+// payDebts makes good the releases that could not be confirmed, before anything
+// else is sent, and then opens the mailbox.
+func (i *Instance) payDebts() error {
+	for {
+		owed := i.mailbox.settleDebts()
+		if len(owed) == 0 {
+			return nil
+		}
+		for len(owed) > 0 {
+			n := min(len(owed), i.cfg.Batch)
+			if err := i.pay(owed[:n]); err != nil {
+				i.mailbox.oweAgain(owed)
+				return err
+			}
+			owed = owed[n:]
+		}
+	}
+}
+
+func (i *Instance) pay(owed []debt) error {
+	now := time.Now()
+	s := sending{instance: i, now: now}
+	i.cmds = i.cmds[:0]
+	for _, d := range owed {
+		if now.Before(d.until) {
+			r := Release{Key: d.key, Token: d.token, Fencing: d.fencing}
+			i.cmds = append(i.cmds, r.queue(&s))
+		}
+	}
+	if len(i.cmds) == 0 {
+		return nil
+	}
+	return i.link.roundTrip(i.cmds, now.Add(i.cfg.Timeout))
+}
+
+// pause waits before the next probe. It reports false when the instance is closed.
+func (i *Instance) pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		if i.mailbox.isClosed() {
+			return false
+		}
+		select {
+		case <-timer.C:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-i.mailbox.wake: // closed, or a message that came before the refusal
+		}
+	}
+}
+
+// opened announces the end of the first attempt to connect, whatever came of it.
+func (i *Instance) opened() {
+	select {
+	case <-i.ready:
+	default:
+		close(i.ready)
+	}
+}
+
+func (i *Instance) noteLatency(d time.Duration) {
+	i.mu.Lock()
+	i.health.Latency = d
+	i.mu.Unlock()
+}
+
+func newProbes() *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(firstProbe),
+		backoff.WithMaxInterval(lastProbe),
+		backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(0.2),
+		backoff.WithMaxElapsedTime(0),
+	)
+}

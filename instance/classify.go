@@ -1,0 +1,99 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// verdict turns the error of a command into a vote: what the server refused is
+// Misconfigured in the server's own words, what the network did is TimedOut or
+// Unreachable. err is not nil.
+func (i *Instance) verdict(err error) Vote {
+	v := Vote{Instance: i.name, Err: i.redact(err)}
+	var server redis.Error
+	switch {
+	case errors.Is(err, errSameServer), errors.Is(err, errNotRedis), errors.Is(err, errReplica):
+		v.Kind = Misconfigured
+	case errors.As(err, &server):
+		v.Kind = Misconfigured
+	case isTimeout(err):
+		v.Kind = TimedOut
+		v.Err = errTimeout
+	default:
+		v.Kind = Unreachable
+	}
+	return v
+}
+
+var (
+	errTimeout    = errors.New("no answer in time")
+	errNotDialed  = errors.New("the connection is not open")
+	errClosed     = errors.New("instance closed")
+	errNotRedis   = errors.New("what answers there does not speak the Redis protocol")
+	errSameServer = errors.New("same server")
+	errReplica    = errors.New("the server is a replica: only a master can vote")
+)
+
+func isTimeout(err error) bool {
+	var n net.Error
+	return errors.Is(err, os.ErrDeadlineExceeded) ||
+		errors.Is(err, context.DeadlineExceeded) ||
+		errors.As(err, &n) && n.Timeout()
+}
+
+// isServerError reports whether the server itself replied with an error, so
+// that the connection is in order.
+func isServerError(err error) bool {
+	var server redis.Error
+	return errors.As(err, &server)
+}
+
+func isNoScript(err error) bool {
+	return err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT")
+}
+
+// isProtocolError recognises go-redis's complaint about bytes that are not
+// RESP. Its text quotes those bytes, which may be anything, our own password
+// echoed back among them: it is never shown.
+func isProtocolError(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "can't parse") ||
+		strings.Contains(text, "invalid reply") ||
+		strings.Contains(text, "unexpected response")
+}
+
+// redact takes the instance's secrets out of an error's text. The original is
+// dropped then: a %+v or a type switch must not bring them back.
+func (i *Instance) redact(err error) error {
+	text := err.Error()
+	clean := text
+	for _, secret := range i.secrets {
+		clean = strings.ReplaceAll(clean, secret, "***")
+	}
+	if clean == text {
+		return err
+	}
+	return errors.New(clean)
+}
+
+// IsRefusal reports whether an instance is down because the server refuses us,
+// which waiting does not mend: a wrong password, a missing permission, not Redis.
+func IsRefusal(err error) bool {
+	return err != nil && (isServerError(err) && !isTransient(err) || errors.Is(err, errNotRedis) || errors.Is(err, errReplica))
+}
+
+// isTransient recognises the refusals that end by themselves.
+func isTransient(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "LOADING") || strings.Contains(text, "MASTERDOWN") ||
+		strings.Contains(text, "BUSY") || strings.Contains(text, "max number of clients")
+}
+
+// IsSameServer reports whether an instance is refused because another one of the
+// same engine is the same server.
+func IsSameServer(err error) bool { return errors.Is(err, errSameServer) }

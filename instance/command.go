@@ -1,0 +1,62 @@
+package instance
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Command is a message to an instance: *Acquire, *Release, *Renew or *Inspect.
+// Each knows how to put its question and how to read the answer; the actor's
+// loop knows neither.
+//
+// queue and settle run on the actor's goroutine; refuse runs there or on the
+// poster's. Exactly one of settle and refuse ends a message that queue did not
+// end by itself, and a message casts exactly one vote to each of its questions.
+type Command interface {
+	// queue returns what goes over the wire, or nil when there is nothing to
+	// send: then it has cast its vote. It is called a second time when the
+	// connection broke, or the server had forgotten our scripts, before the
+	// answer came: every command is such that this is harmless.
+	queue(s *sending) redis.Cmder
+	// settle reads the reply to what queue returned. The reply is not an error,
+	// or it is redis.Nil.
+	settle(s *sending)
+	// refuse casts v as the answer.
+	refuse(v Vote)
+	// debt returns what must still be done once the instance is back, if this
+	// message has not been confirmed.
+	debt() (debt, bool)
+	// reset forgets an earlier use; called by Post.
+	reset()
+	// urgent messages may use the second half of a full mailbox.
+	urgent() bool
+}
+
+// sending is what a command may know about the batch that it is sent with.
+type sending struct {
+	instance   *Instance
+	now        time.Time
+	again      bool          // the batch is sent for the second time
+	native     bool          // the server has SET … NX GET (Redis 7.0)
+	recovering time.Duration // how long the restart guard still forbids new grants; 0: it does not
+}
+
+func (s *sending) vote(k Kind) Vote { return Vote{Instance: s.instance.name, Kind: k} }
+
+// background is the context that go-redis wants in each command. It is not the
+// one that bounds the round trip.
+var background = context.Background()
+
+// milliseconds is a TTL as Redis takes it.
+func milliseconds(d time.Duration) int64 { return d.Milliseconds() }
+
+// left reads a PTTL reply: negative is unknown.
+func left(reply any) time.Duration {
+	ms, ok := reply.(int64)
+	if !ok || ms < 0 {
+		return -1
+	}
+	return time.Duration(ms) * time.Millisecond
+}

@@ -1,0 +1,32 @@
+// Package instance is one independent Redis: one goroutine, one connection, one
+// vote.
+//
+// # Contract
+//
+//   - Messages are served in the order in which they were posted, also across
+//     reconnects: nothing that was sent on an old connection is executed after
+//     the first message on a new one. So an undo that is posted behind its
+//     acquire undoes it, whatever happened to either.
+//   - Post never blocks. A full mailbox is the vote Busy, an instance that is
+//     down the vote Unreachable or TimedOut, at once.
+//   - Every message is answered by exactly one vote, within the instance's
+//     timeout of being taken up, and also when the instance is closed.
+//   - A release that could not be confirmed stays owed, and is made good before
+//     anything else when the instance is back.
+//
+// # Picture
+//
+//	Post ──▶ mailbox ──▶ actor: take everything ─▶ one pipeline ─▶ settle each ─▶ again
+//	            │                                       │
+//	            └── full, down: answered at the door    └── timeout, cut off: down, probed with backoff
+//
+// What waits while a pipeline is in flight is the next batch: load makes batches,
+// not queues.
+//
+// # Votes
+//
+// "Held" is said only of a lock that somebody else was seen to have. An instance
+// that restarted without its memory could grant what somebody still holds: for
+// as long as the longest lease it votes Recovering on new acquires (see Guard),
+// while renewals and releases go on.
+package instance

@@ -1,0 +1,104 @@
+package instance
+
+import (
+	"fmt"
+	"time"
+)
+
+// State is how an instance is doing.
+type State uint8
+
+const (
+	Connecting  State = iota // not yet tried
+	Up                       // votes
+	Quarantined              // votes, but not on new acquires: the restart guard
+	Down                     // does not answer, or refuses
+	Closed                   // not run any more
+)
+
+func (s State) String() string {
+	names := [...]string{"connecting", "up", "recovering", "down", "closed"}
+	if int(s) < len(names) {
+		return names[s]
+	}
+	return fmt.Sprintf("state %d", uint8(s))
+}
+
+// Health is a snapshot of an instance.
+type Health struct {
+	Name       string
+	State      State
+	Since      time.Time     // of the state
+	Err        error         // why it is down; nil otherwise
+	Latency    time.Duration // of the last round trip
+	Recovering time.Duration // how long the restart guard still forbids votes on new acquires
+	Waiting    int           // messages in the mailbox
+	RunID      string        // of the server process; "" when INFO is not permitted
+}
+
+// Health returns a snapshot of the instance.
+func (i *Instance) Health() Health {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	h := i.health
+	h.Waiting = i.mailbox.depth()
+	if h.State == Up {
+		if rest := time.Until(i.until); rest > 0 {
+			h.State, h.Recovering = Quarantined, rest
+		}
+	}
+	return h
+}
+
+// Standing returns the vote that stands for the instance as a whole: Granted when
+// it is up, Recovering, or why it cannot vote.
+func (i *Instance) Standing() Vote {
+	switch h := i.Health(); {
+	case h.State == Up:
+		return Vote{Instance: i.name, Kind: Granted}
+	case h.State == Quarantined:
+		return Vote{Instance: i.name, Kind: Recovering, Left: h.Recovering}
+	case h.State == Closed:
+		return Vote{Instance: i.name, Kind: Unreachable, Err: errClosed}
+	case h.Err == nil:
+		return Vote{Instance: i.name, Kind: Unanswered}
+	default:
+		return i.verdict(h.Err)
+	}
+}
+
+// become changes the state, and logs it once.
+func (i *Instance) become(s State, why error) {
+	i.mu.Lock()
+	changed := i.health.State != s
+	if changed {
+		i.health.Since = time.Now()
+	}
+	i.health.State = s
+	i.health.Err = why
+	i.mu.Unlock()
+	switch {
+	case !changed:
+	case s == Down:
+		i.log.Warn("instance is down", "reason", why)
+	case s == Up:
+		i.log.Info("instance is up")
+	}
+}
+
+// recovering returns how long the guard still forbids votes on new acquires.
+func (i *Instance) recovering(now time.Time) time.Duration {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.until.IsZero() {
+		return 0
+	}
+	return max(0, i.until.Sub(now))
+}
+
+// trust ends a recovery.
+func (i *Instance) trust() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.until = time.Time{}
+}

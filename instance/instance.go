@@ -1,0 +1,157 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Instance is one independent Redis: one vote. Make it with Dial or New and
+// hand it to one engine, which runs it. Post, Health and Name are safe for
+// concurrent use and do not block.
+type Instance struct {
+	name    string
+	cfg     Config
+	log     *slog.Logger
+	client  *redis.Client
+	dialer  func(ctx context.Context, network, addr string) (net.Conn, error)
+	network string
+	addr    string
+	dialed  atomic.Pointer[net.Conn] // dialed by the actor, to be picked up by the client
+	secrets []string                 // never to be shown
+	invalid error                    // why this instance cannot work at all
+	mailbox *mailbox
+	claimed atomic.Bool
+	ready   chan struct{} // closed by the actor when the first attempt to connect is over
+
+	// The actor's own; nobody else touches them.
+	link    *link
+	former  *link     // the last link, to be killed by the next
+	before  *sighting // the last server seen
+	batch   []Command // room for the mailbox's next queue
+	sending sending
+	sent    []Command     // of the batch: what went over the wire
+	cmds    []redis.Cmder // what it went as
+	set     *Set
+
+	mu     sync.Mutex
+	health Health
+	until  time.Time // no votes on new acquires before; the guard's
+}
+
+// Name returns what votes and errors call the instance.
+func (i *Instance) Name() string { return i.name }
+
+// Timeout returns how long a round trip may take.
+func (i *Instance) Timeout() time.Duration { return i.cfg.Timeout }
+
+// Post hands a message to the actor and returns at once. The answer comes to
+// the message's caster; when the instance is down or its mailbox is full, it
+// comes before Post returns. Messages are served in the order of their posts.
+func (i *Instance) Post(c Command) {
+	c.reset()
+	i.mailbox.put(c, i.name)
+}
+
+// Ready returns a channel that is closed when the first attempt to connect is
+// over, whatever came of it.
+func (i *Instance) Ready() <-chan struct{} { return i.ready }
+
+// Close lets no more messages in. What was accepted is served, and then Run
+// returns.
+func (i *Instance) Close() { i.mailbox.close() }
+
+// New makes an instance from an existing client. The client is never closed or
+// changed, and its connections are not used: the instance opens one connection
+// of its own with the client's options (address, credentials, TLS, dialer),
+// since the order of messages depends on it. The client's retries, pool sizes
+// and hooks do not apply.
+//
+// A client of a cluster or a ring cannot be used yet: such an instance always
+// votes Misconfigured, and engine.New refuses it.
+func New(client redis.UniversalClient, cfg Config) *Instance {
+	cfg, err := cfg.withDefaults()
+	single, ok := client.(*redis.Client)
+	switch {
+	case err != nil:
+	case !ok || single == nil:
+		err = errors.New("instance: New takes a *redis.Client, a single-node or failover client")
+	}
+	if err != nil {
+		return broken(cfg, err)
+	}
+	opt := *single.Options()
+	return assemble(&opt, cfg)
+}
+
+// broken is an instance that can only say why it does not work.
+func broken(cfg Config, err error) *Instance {
+	if cfg.Name == "" {
+		cfg.Name = "unusable instance"
+	}
+	return &Instance{name: cfg.Name, cfg: cfg, invalid: err, mailbox: newMailbox(1), ready: make(chan struct{})}
+}
+
+// Claim makes the instance an engine's own. It fails when the instance belongs
+// to one already, or can never work.
+func (i *Instance) Claim() error {
+	switch {
+	case i.invalid != nil:
+		return i.invalid
+	case !i.claimed.CompareAndSwap(false, true):
+		return fmt.Errorf("instance %s: it belongs to an engine already; make one instance for each engine", i.name)
+	}
+	return nil
+}
+
+func assemble(opt *redis.Options, cfg Config) *Instance {
+	secrets := secretsOf(opt)
+	tune(opt, cfg)
+	if cfg.Name == "" {
+		cfg.Name = nameOf(opt)
+	}
+	i := &Instance{
+		name:    cfg.Name,
+		cfg:     cfg,
+		log:     cfg.Logger.With("instance", cfg.Name),
+		dialer:  opt.Dialer,
+		network: opt.Network,
+		addr:    opt.Addr,
+		secrets: secrets,
+		mailbox: newMailbox(cfg.Mailbox),
+		ready:   make(chan struct{}),
+	}
+	if i.dialer == nil {
+		i.dialer = redis.NewDialer(opt)
+	}
+	// The actor dials, and the client picks the connection up: its own dialing
+	// would retry, outlive our timeout and log to the process's standard error.
+	opt.Dialer = func(context.Context, string, string) (net.Conn, error) {
+		if conn := i.dialed.Swap(nil); conn != nil {
+			return *conn, nil
+		}
+		return nil, errNotDialed
+	}
+	i.client = redis.NewClient(opt)
+	i.health = Health{Name: i.name, State: Connecting, Since: time.Now()}
+	return i
+}
+
+// String names the instance, without secrets.
+func (i *Instance) String() string { return i.name }
+
+// GoString keeps the client's options out of %#v.
+func (i *Instance) GoString() string { return i.name }
+
+// abort closes the connection under whatever is going on.
+func (i *Instance) abort() {
+	i.mailbox.close()
+	_ = i.client.Close()
+}

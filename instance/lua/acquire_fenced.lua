@@ -1,0 +1,26 @@
+-- acquire with a fencing token: take the lock unless somebody has it, and only
+-- with a fence that is higher than every one seen here before.
+-- KEYS 1 lock, 2 fence
+-- ARGV 1 token, 2 TTL in ms, 3 proposed fence, 4 the fence's TTL in ms,
+--      5 how far in µs a proposal may be ahead of this server's clock
+-- Replies {1} when taken, {0, holder, time left in ms, fence} when held,
+-- {2, fence} when the proposal is not higher, {3, clock in µs} when it is too far ahead.
+-- A fence is stored as the string that came in: a Lua number would lose digits.
+local holder = redis.call('GET', KEYS[1])
+local fence = redis.call('GET', KEYS[2])
+if holder and holder ~= ARGV[1] then
+  return {0, holder, redis.call('PTTL', KEYS[1]), fence or '0'}
+end
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+if tonumber(ARGV[3]) > now + tonumber(ARGV[5]) then
+  return {3, string.format('%.0f', now)}
+end
+-- The one equal proposal that counts is our own, sent a second time.
+local repeated = holder and fence == ARGV[3]
+if fence and tonumber(fence) >= tonumber(ARGV[3]) and not repeated then
+  return {2, fence}
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
+return {1}

@@ -1,0 +1,73 @@
+package instance
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Release deletes the lock if it is ours. Votes: Granted (deleted), Expired
+// (nothing there), Stolen (somebody else's), or what went wrong: then it stays
+// owed, and is made good as soon as the instance is back, unless the TTL has
+// passed by then.
+type Release struct {
+	Key   string
+	Token string
+	TTL   time.Duration // how long the key can still live
+	Undo  *Acquire      // when it undoes an attempt: nothing is sent if that was not
+	Fencing
+	To Caster
+
+	posted time.Time
+	cmd    *redis.IntCmd
+}
+
+func (r *Release) reset() {
+	r.posted = time.Now()
+	if r.Undo != nil {
+		r.Undo.withdrawn.Store(true)
+	}
+}
+
+func (r *Release) queue(s *sending) redis.Cmder {
+	if r.Undo != nil && !r.Undo.sent {
+		r.To.Cast(s.vote(Expired))
+		return nil
+	}
+	if r.FenceKey != "" {
+		r.cmd = redis.NewIntCmd(background, "evalsha", releaseFencedScript.sha, 2, r.Key, r.FenceKey,
+			r.Token, strconv.FormatUint(r.Fence, 10), milliseconds(r.FenceTTL))
+		return r.cmd
+	}
+	if r.cmd == nil || len(r.cmd.Args()) != 5 {
+		r.cmd = redis.NewIntCmd(background, "evalsha", releaseScript.sha, 1, &r.Key, &r.Token)
+	}
+	r.cmd.SetErr(nil)
+	return r.cmd
+}
+
+func (r *Release) settle(s *sending) {
+	switch r.cmd.Val() {
+	case 1:
+		r.To.Cast(s.vote(Granted))
+	case 0:
+		if s.again { // the first one may have been heard
+			r.To.Cast(s.vote(Granted))
+			return
+		}
+		r.To.Cast(s.vote(Expired))
+	default:
+		r.To.Cast(s.vote(Stolen))
+	}
+}
+
+func (r *Release) refuse(v Vote) { r.To.Cast(v) }
+func (r *Release) urgent() bool  { return true }
+
+func (r *Release) debt() (debt, bool) {
+	if r.Undo != nil && !r.Undo.sent {
+		return debt{}, false
+	}
+	return debt{key: r.Key, token: r.Token, fencing: r.Fencing, until: r.posted.Add(r.TTL)}, true
+}

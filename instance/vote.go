@@ -1,0 +1,100 @@
+package instance
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Kind says what a vote says.
+type Kind uint8
+
+const (
+	Unanswered    Kind = iota // no answer yet
+	Granted                   // done as asked
+	Held                      // somebody else has the lock
+	Free                      // nobody has the lock (inspect)
+	Expired                   // the lock is not there any more
+	Stolen                    // the lock was ours and is somebody else's now
+	Stale                     // fencing: a proposal at least as high was seen before
+	Ahead                     // fencing: the proposal is too far ahead of the server's clock
+	Unreachable               // no connection
+	TimedOut                  // no answer within the instance's timeout; it may yet act on the question
+	Busy                      // the mailbox is full; nothing was sent
+	Recovering                // restarted a short while ago; may not vote on new acquires yet
+	Misconfigured             // the server refuses: out of memory, read-only, no permission, …
+)
+
+var kindNames = [...]string{
+	"unanswered", "granted", "held", "free", "expired", "stolen", "stale", "ahead",
+	"unreachable", "timed out", "busy", "recovering", "misconfigured",
+}
+
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind %d", uint8(k))
+}
+
+// Vote is one instance's answer to one question.
+type Vote struct {
+	Instance string        // the instance's name
+	Kind     Kind          // what it says
+	Holder   string        // the token found in the lock: Held, Stolen
+	Left     time.Duration // time left of what is in the way: Held, Recovering; negative: unknown
+	Fence    uint64        // the highest fence seen there: Held, Stale; the server's clock in µs: Ahead
+	Err      error         // the reason, in the server's or the network's words; nil for most kinds
+}
+
+// Answered reports whether the instance itself has spoken about the lock, and
+// so has certainly not acted on the question in any other way.
+func (v Vote) Answered() bool {
+	switch v.Kind {
+	case Unanswered, Unreachable, TimedOut:
+		return false
+	}
+	return true
+}
+
+// String is one line without secrets: tokens are abbreviated.
+func (v Vote) String() string {
+	var b strings.Builder
+	b.WriteString(v.Instance)
+	b.WriteString(": ")
+	b.WriteString(v.Kind.String())
+	if v.Holder != "" {
+		b.WriteString(" by ")
+		b.WriteString(Abbreviate(v.Holder))
+	}
+	if v.Left > 0 {
+		fmt.Fprintf(&b, " for another %v", v.Left.Round(time.Millisecond))
+	}
+	if v.Err != nil {
+		fmt.Fprintf(&b, " (%v)", v.Err)
+	}
+	return b.String()
+}
+
+// GoString keeps whole tokens out of %#v.
+func (v Vote) GoString() string { return v.String() }
+
+// Caster takes votes. Cast is called once for each message, on the actor's
+// goroutine, or on the poster's when the message is refused at the door, and
+// must neither block nor call back into the instance.
+type Caster interface {
+	Cast(Vote)
+}
+
+// Abbreviate shortens a token to what identifies it to a person without giving
+// it away: whoever knows a whole token can release its lock.
+func Abbreviate(token string) string {
+	owner, random := "", token
+	if i := strings.LastIndexByte(token, '~'); i >= 0 {
+		owner, random = token[:i+1], token[i+1:]
+	}
+	if len(random) < 12 {
+		return fmt.Sprintf("%q", owner+"…")
+	}
+	return fmt.Sprintf("%q", owner+random[:4]+"…")
+}
