@@ -1,0 +1,236 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// Acquire waits until the resource is held and returns the lease, or an error
+// when ctx ends, the tries run out, or the engine is closed. The error is ctx's
+// own (errors.Is with context.Canceled, context.DeadlineExceeded) joined with
+// what stood in the way: ErrHeld or ErrNoQuorum, in a *QuorumError that lists
+// every instance's vote. A cancelled Acquire returns at once and leaves no key
+// behind: what it may have left is taken back in the background, before anything
+// else that this engine asks of that instance.
+//
+// Goroutines of one engine that wait for the same resource stand in line, first
+// come, first served. The lease is renewed until it is released, unless
+// WithoutRenewal is given.
+//
+// resource is 1 to 1024 bytes, any bytes. Safe for concurrent use.
+func (e *Engine) Acquire(ctx context.Context, resource string, opts ...Option) (*lease.Lease, error) {
+	r, err := e.request("acquire", resource, opts)
+	if err != nil {
+		return nil, err
+	}
+	return e.acquire(ctx, &r)
+}
+
+// TryAcquire takes part in one round of votes and does not wait: it returns the
+// lease, or an error with ErrHeld when somebody else has it and ErrNoQuorum when
+// too few instances answered. It takes no longer than the instances' timeout.
+func (e *Engine) TryAcquire(ctx context.Context, resource string, opts ...Option) (*lease.Lease, error) {
+	r, err := e.request("acquire", resource, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.enter(); err != nil {
+		return nil, fmt.Errorf("acquire %q: %w", resource, err)
+	}
+	defer e.exit()
+	start := time.Now()
+	l, err := e.round(ctx, &r, false)
+	e.acquired(&r, start, 1, err)
+	return l, err
+}
+
+// acquire stands in line and takes part in rounds of votes until one is won.
+func (e *Engine) acquire(ctx context.Context, r *request) (*lease.Lease, error) {
+	if err := e.enter(); err != nil {
+		return nil, fmt.Errorf("acquire %q: %w", r.resource, err)
+	}
+	defer e.exit()
+	start := time.Now()
+	w := e.lines.join(r.resource)
+	if w == nil {
+		return nil, fmt.Errorf("acquire %q: %w: %d acquires wait in this engine already", r.resource, ErrHeld, e.cfg.MaxWaiters)
+	}
+	defer e.lines.leave(w)
+	l, rounds, err := e.contend(ctx, r, w)
+	e.acquired(r, start, rounds, err)
+	return l, err
+}
+
+// contend is one Acquire: its place in line, then rounds of votes with waits
+// between them.
+func (e *Engine) contend(ctx context.Context, r *request, w *waiter) (l *lease.Lease, rounds int, err error) {
+	if w.turn != nil {
+		if err := e.wait(ctx, w.turn, nil, nil); err != nil {
+			return nil, 0, fmt.Errorf("acquire %q: %w, waiting in line: %w", r.resource, err, ErrHeld)
+		}
+	}
+	var pauses backoff.BackOff
+	for {
+		refused := err
+		l, err = e.round(ctx, r, rounds > 0)
+		rounds++
+		if stop := e.stopped(ctx); err != nil && stop != nil && refused != nil {
+			err = fmt.Errorf("%w: %w", stop, refused) // the last round was broken off; the one before knows why
+		}
+		if err == nil || e.stopped(ctx) != nil || rounds == r.tries {
+			return l, rounds, err
+		}
+		if pauses == nil {
+			e.lines.listen(w)
+			pauses = e.cfg.Backoff()
+		}
+		pause := pauses.NextBackOff()
+		if pause == backoff.Stop {
+			return nil, rounds, err
+		}
+		if werr := e.pause(ctx, w, soonest(err, pause)); werr != nil {
+			return nil, rounds, fmt.Errorf("%w: %w", werr, err)
+		}
+	}
+}
+
+// soonest shortens a pause to when the lock that stands in the way expires.
+func soonest(err error, pause time.Duration) time.Duration {
+	var q *QuorumError
+	if !errors.As(err, &q) {
+		return pause
+	}
+	for _, v := range q.Votes {
+		if v.Kind == instance.Held && v.Left > 0 {
+			pause = min(pause, v.Left+time.Millisecond)
+		}
+	}
+	return pause
+}
+
+// pause waits between two rounds, or until the lock is released in this engine.
+func (e *Engine) pause(ctx context.Context, w *waiter, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	return e.wait(ctx, nil, w.wake, timer.C)
+}
+
+// wait waits for any of these, or returns why it cannot wait any longer.
+func (e *Engine) wait(ctx context.Context, turn, wake <-chan struct{}, timer <-chan time.Time) error {
+	select {
+	case <-turn:
+	case <-wake:
+	case <-timer:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-e.closing.Done():
+		return ErrClosed
+	}
+	return nil
+}
+
+// stopped returns why an acquire cannot go on, or nil.
+func (e *Engine) stopped(ctx context.Context) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case e.closing.Err() != nil:
+		return ErrClosed
+	}
+	return nil
+}
+
+// maxProposals bounds how often one round may propose a higher fence: once is
+// enough unless many contend with clocks apart.
+const maxProposals = 4
+
+// round takes part in one round of votes. look says that the question is worth
+// asking dearly: for how long the lock is held.
+func (e *Engine) round(ctx context.Context, r *request, look bool) (*lease.Lease, error) {
+	for proposal := 1; ; proposal++ {
+		start := time.Now()
+		l, votes, err := e.vote(ctx, r, start, look)
+		if e.cfg.Trace.Round != nil {
+			e.cfg.Trace.Round(r.resource, votes, time.Since(start), err)
+		}
+		if err == nil || !r.fencing || proposal == maxProposals || !r.learn(votes) || ctx.Err() != nil {
+			return l, err
+		}
+	}
+}
+
+// vote is the Redlock algorithm: ask all, count until decided, check that the
+// lease is still valid, else undo everywhere.
+func (e *Engine) vote(ctx context.Context, r *request, start time.Time, look bool) (*lease.Lease, []instance.Vote, error) {
+	if ctx.Err() != nil {
+		return nil, nil, fmt.Errorf("acquire %q: %w", r.resource, context.Cause(ctx))
+	}
+	if r.token != "" && e.shares(r.key, r.token) {
+		return nil, nil, fmt.Errorf("acquire %q: %w: this engine holds it with the same token", r.resource, ErrHeld)
+	}
+	token := r.token
+	if token == "" {
+		token = newToken(e.cfg.Owner)
+	}
+	fencing := r.propose(start)
+
+	a := e.newAttempt()
+	defer a.release()
+	a.ask(r, token, fencing, start, look)
+
+	var stop error
+	select {
+	case <-a.done:
+	case <-ctx.Done():
+		stop = context.Cause(ctx)
+	case <-e.closing.Done():
+		stop = ErrClosed
+	}
+	if stop != nil {
+		a.leave()
+	} else if a.won() {
+		l, err := e.grant(r, token, fencing.Fence, start)
+		if err == nil {
+			return l, nil, nil
+		}
+		stop = err
+	}
+
+	a.undo()
+	votes := a.result()
+	err := error(e.refusal(r.op, r.resource, votes))
+	if stop != nil {
+		err = fmt.Errorf("%w: %w", stop, err)
+	}
+	return nil, votes, err
+}
+
+// errLate: the votes were won, but too late to be worth anything.
+var errLate = errors.New("the answers came after the lease's validity was over")
+
+// grant makes the lease of a won vote, if it is still valid.
+func (e *Engine) grant(r *request, token string, fence uint64, start time.Time) (*lease.Lease, error) {
+	deadline := start.Add(e.cfg.validity(r.ttl))
+	if !time.Now().Before(deadline) {
+		return nil, errLate
+	}
+	g := lease.Grant{Resource: r.resource, Token: token, Fence: fence, Deadline: deadline}
+	if r.maxHold > 0 {
+		g.Limit = start.Add(r.maxHold)
+	}
+	return e.hold(g, r, start)
+}
+
+// acquired reports the end of an Acquire or TryAcquire.
+func (e *Engine) acquired(r *request, start time.Time, rounds int, err error) {
+	if e.cfg.Trace.Acquired != nil {
+		e.cfg.Trace.Acquired(r.resource, time.Since(start), rounds, err)
+	}
+}

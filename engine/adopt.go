@@ -1,0 +1,46 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// Adopt takes over a lease by its token: one that another process or engine
+// acquired and handed on. A quorum must prove that the token holds the resource;
+// the lease is extended to its TTL by that and then kept as if it had been
+// acquired here. Who held it before must stop renewing it, and must not release it.
+//
+// The error is lease.ErrExpired or lease.ErrStolen when a quorum says that the
+// token does not hold the resource (any more), and ErrNoQuorum when too few
+// answer. A failed Adopt changes nothing. An adopted lease has no fencing token.
+func (e *Engine) Adopt(ctx context.Context, resource, token string, opts ...Option) (*lease.Lease, error) {
+	r, err := e.request("adopt", resource, append(opts, WithToken(token)))
+	if err != nil {
+		return nil, err
+	}
+	if r.fencing {
+		return nil, fmt.Errorf("engine: adopt %q: WithFencing: a fencing token cannot be taken over; acquire anew for one", resource)
+	}
+	if err := e.enter(); err != nil {
+		return nil, fmt.Errorf("adopt %q: %w", resource, err)
+	}
+	defer e.exit()
+
+	start := time.Now()
+	votes, won, err := e.prove(ctx, instance.Renewal{Key: r.key, Token: token, TTL: r.ttl})
+	switch {
+	case won:
+		l, err := e.grant(&r, token, 0, start)
+		if err != nil {
+			return nil, fmt.Errorf("adopt %q: %w", resource, err)
+		}
+		return l, nil
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", err, e.unproven("adopt", resource, votes))
+	}
+	return nil, e.unproven("adopt", resource, votes)
+}

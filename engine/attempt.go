@@ -1,0 +1,113 @@
+package engine
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-go/holdfast/instance"
+)
+
+// attempt is one round of votes on an acquire: a message to each instance, the
+// ballot that they answer to, and the messages that undo it. It is used again
+// once everything that was posted has been answered.
+type attempt struct {
+	ballot
+	engine *Engine
+	slots  []slot
+	refs   atomic.Int32 // messages not yet answered, and the caller
+}
+
+// slot is an attempt's part at one instance.
+type slot struct {
+	attempt *attempt
+	place   int
+	acquire instance.Acquire
+	undo    instance.Release
+}
+
+// Cast takes the vote on the acquire.
+func (s *slot) Cast(v instance.Vote) {
+	s.attempt.cast(s.place, v, v.Kind == instance.Granted)
+	s.attempt.release()
+}
+
+// undone takes the answer to an undo. Nobody waits for it: what could not be
+// undone stays owed by the instance.
+type undone slot
+
+func (u *undone) Cast(instance.Vote) { u.attempt.release() }
+
+func (e *Engine) newAttempt() *attempt {
+	if a, ok := e.attempts.Get().(*attempt); ok {
+		return a
+	}
+	a := &attempt{engine: e, slots: make([]slot, len(e.instances))}
+	for place := range a.slots {
+		a.slots[place].attempt, a.slots[place].place = a, place
+	}
+	return a
+}
+
+// ask posts the question to every instance. The caller waits on the ballot, and
+// afterwards calls release.
+func (a *attempt) ask(r *request, token string, fencing instance.Fencing, start time.Time, look bool) {
+	a.open(a.engine.instances)
+	a.refs.Store(int32(len(a.slots)) + 1)
+	giveUp := start.Add(a.engine.cfg.validity(r.ttl))
+	for place, i := range a.engine.instances {
+		s := &a.slots[place]
+		q := &s.acquire
+		q.Key, q.Token, q.TTL = r.key, token, r.ttl
+		q.GiveUp, q.Look, q.Shared, q.Fencing = giveUp, look, r.token != "", fencing
+		q.To = s
+		i.Post(q)
+	}
+}
+
+// undo takes back what the attempt has or may have left on the instances. The
+// undo is posted behind the acquire, and so is served after it, even if nobody
+// waits any more and the acquire has not yet been sent.
+func (a *attempt) undo() {
+	votes := a.result()
+	for place, v := range votes {
+		s := &a.slots[place]
+		if !mayHaveLeft(v, votes, &s.acquire) {
+			continue
+		}
+		u := &s.undo
+		u.Key, u.Token, u.TTL, u.Fencing = s.acquire.Key, s.acquire.Token, s.acquire.TTL, s.acquire.Fencing
+		u.Undo = &s.acquire
+		u.To = (*undone)(s)
+		a.refs.Add(1)
+		a.engine.instances[place].Post(u)
+	}
+}
+
+// mayHaveLeft reports whether an instance that voted so may have the lock in
+// our name, in consequence of this attempt.
+func mayHaveLeft(v instance.Vote, votes []instance.Vote, q *instance.Acquire) bool {
+	switch v.Kind {
+	case instance.Held, instance.Busy, instance.Stale, instance.Ahead:
+		return false
+	case instance.Granted:
+		return true
+	}
+	if !q.Shared {
+		return true
+	}
+	// The user's own token: if it was found anywhere, then what may be found at
+	// an instance that did not answer is the lock of an earlier lease.
+	for _, other := range votes {
+		if other.Kind == instance.Held && other.Holder == q.Token {
+			return false
+		}
+	}
+	return true
+}
+
+// release gives up one reference; the last one makes the attempt free.
+func (a *attempt) release() {
+	if a.refs.Add(-1) == 0 {
+		a.engine.attempts.Put(a)
+	}
+}

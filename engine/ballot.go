@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"sync"
+
+	"github.com/holdfast-go/holdfast/instance"
+)
+
+// tally counts the votes on one question. It is the only place where votes are
+// counted and a quorum is decided.
+//
+//	need = N/2 + 1
+//
+// Won as soon as need have said yes, lost as soon as need cannot be reached any
+// more: the instances that have not answered by then are not waited for.
+type tally struct {
+	voters, need int
+	yes, no      int
+}
+
+func quorum(voters int) int { return voters/2 + 1 }
+
+func (t *tally) count(yes bool) {
+	if yes {
+		t.yes++
+	} else {
+		t.no++
+	}
+}
+
+func (t *tally) won() bool     { return t.yes >= t.need }
+func (t *tally) lost() bool    { return t.voters-t.no < t.need }
+func (t *tally) decided() bool { return t.won() || t.lost() }
+func (t *tally) all() bool     { return t.yes+t.no == t.voters }
+
+// ballot is where the actors cast their votes on one question, and where its
+// caller waits. The caller is woken once, when it is decided; what is cast later
+// is recorded for whoever still looks, and wakes nobody.
+type ballot struct {
+	done chan struct{} // one slot: sent to once, when decided; the caller receives
+
+	mu     sync.Mutex
+	tally  tally
+	votes  []instance.Vote // one an instance
+	closed bool            // decided, or the caller has left
+}
+
+// open prepares the ballot for a question to these instances.
+func (b *ballot) open(instances []*instance.Instance) {
+	if b.done == nil {
+		b.done = make(chan struct{}, 1)
+	}
+	b.tally = tally{voters: len(instances), need: quorum(len(instances))}
+	b.votes = b.votes[:0]
+	for _, i := range instances {
+		b.votes = append(b.votes, instance.Vote{Instance: i.Name()})
+	}
+	b.closed = false
+}
+
+// cast records the vote of the instance at this place.
+func (b *ballot) cast(place int, v instance.Vote, yes bool) {
+	b.mu.Lock()
+	b.votes[place] = v
+	b.tally.count(yes)
+	wake := !b.closed && b.tally.decided()
+	if wake {
+		b.closed = true
+	}
+	b.mu.Unlock()
+	if wake {
+		b.done <- struct{}{} // never blocks: one slot, sent to once
+	}
+}
+
+// leave closes the ballot for a caller that does not wait any longer, and
+// reports whether it was decided before that. Then the wake-up is taken back.
+func (b *ballot) leave() (decided bool) {
+	b.mu.Lock()
+	decided = b.closed
+	b.closed = true
+	b.mu.Unlock()
+	if decided {
+		<-b.done // sent, or about to be
+	}
+	return decided
+}
+
+// won reports whether the quorum said yes.
+func (b *ballot) won() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tally.won()
+}
+
+// result returns a copy of the votes so far.
+func (b *ballot) result() []instance.Vote {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]instance.Vote(nil), b.votes...)
+}

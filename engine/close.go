@@ -1,0 +1,81 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// Close releases every lease that the engine holds, ends what waits, and closes
+// the connections. Acquires that are under way return ErrClosed; held leases end
+// with lease.ErrClosed. The error names the leases whose release no quorum
+// confirmed: their keys go by their TTL.
+//
+// It blocks until everything is answered and every goroutine of the engine is
+// gone, which the instances' timeouts bound; when ctx ends first it breaks off
+// what is still on the wire. Closing twice is fine: the second call waits for
+// the first and returns the same.
+func (e *Engine) Close(ctx context.Context) error {
+	e.closeOnce.Do(func() {
+		e.closeErr = e.close(ctx)
+		close(e.closeDone)
+	})
+	<-e.closeDone
+	return e.closeErr
+}
+
+func (e *Engine) close(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, e.stopActors) // what hangs is broken off, and answers then
+	defer stop()
+
+	e.mu.Lock()
+	e.closed = true // no more calls, no more leases
+	e.mu.Unlock()
+	e.beginClose()
+	e.calls.Wait()
+
+	err := e.releaseAll()
+
+	for _, i := range e.instances {
+		i.Close()
+	}
+	err = errors.Join(err, e.actors.Wait())
+	e.stopActors()
+	e.stopKeeper()
+	return errors.Join(err, e.keeping.Wait())
+}
+
+// releaseLimit is how many releases wait for their answers at once.
+const releaseLimit = 512
+
+// releaseAll releases every lease, all that fit at once.
+func (e *Engine) releaseAll() error {
+	var releases errgroup.Group
+	releases.SetLimit(releaseLimit)
+	entries := e.keeper.Entries()
+	errs := make([]error, len(entries))
+	for k, entry := range entries {
+		releases.Go(func() error {
+			entry.Control.End(lease.ErrClosed)
+			if h := entry.Owner.(*holding); h.lease().Err() == lease.ErrClosed { //nolint:errorlint // the bare cause
+				errs[k] = h.close()
+			}
+			return nil
+		})
+	}
+	_ = releases.Wait() // none returns an error: every one is to be reported
+	return errors.Join(errs...)
+}
+
+// close gives the lease back on the instances.
+func (h *holding) close() error {
+	votes, won := h.post().wait()
+	if won {
+		return nil
+	}
+	return fmt.Errorf("close: %w", h.engine.unproven("release", h.lease().Resource(), votes))
+}

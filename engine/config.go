@@ -1,0 +1,191 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/holdfast-go/holdfast/instance"
+)
+
+// Config says how an engine locks. The zero value works.
+type Config struct {
+	// TTL is the length of lease that is asked of Redis: how long a resource
+	// stays locked when its holder dies. Default 10s; at least 1ms, whole
+	// milliseconds, at most MaxTTL.
+	TTL time.Duration
+
+	// RenewEvery is how often a held lease is renewed. Default TTL/3; less than
+	// the validity of a fresh lease. A lease with a TTL of its own is renewed
+	// proportionally.
+	RenewEvery time.Duration
+
+	// DriftFactor is how much faster than ours a server's clock may run, as a
+	// fraction; that part of every TTL, and a fixed 2ms, is not relied on.
+	// Default 0.01; less than 1, and not negative.
+	DriftFactor float64
+
+	// Tries is how many rounds of votes an Acquire takes part in before it
+	// gives up. Default 0: until its context ends.
+	Tries int
+
+	// Backoff makes the waits between the rounds of one Acquire; one that
+	// returns backoff.Stop ends it. Default: random, 5ms on average at first
+	// and up to 250ms later. When the time left of the lock that stands in the
+	// way is known and shorter, that is the wait.
+	Backoff func() backoff.BackOff
+
+	// KeyPrefix comes before the resource in the names of the keys. Default
+	// "": the resource is the key, as in aioredlock.
+	KeyPrefix string
+
+	// Owner is shown to others who look at the lock: a host, a job, a person.
+	// It becomes part of the token. Default "". At most 128 bytes of printable
+	// ASCII, without '~'.
+	Owner string
+
+	// Logger is told of lost leases and of instances that go up and down.
+	// Default: silent.
+	Logger *slog.Logger
+
+	// Trace has funcs that are called at the steps of every lock. Default: none.
+	Trace *Trace
+
+	// MaxTTL is the longest TTL that anybody in the fleet asks for, and so how
+	// long the restart guard keeps a restarted instance from voting. It must be
+	// the same for all engines that share instances. Default 60s.
+	MaxTTL time.Duration
+
+	// Guard says what is made of instances that may have restarted without
+	// their memory. Default instance.GuardAdaptive.
+	Guard instance.Guard
+
+	// InstanceTimeout is the instance.Config.Timeout of the instances that Open
+	// dials. Default 500ms.
+	InstanceTimeout time.Duration
+
+	// MaxWaiters is how many Acquires may wait in this engine at once; more are
+	// refused with ErrHeld. Default 65536.
+	MaxWaiters int
+}
+
+// drift is what the Redlock text adds to the proportional part for the
+// granularity of expiry in Redis.
+const fixedDrift = 2 * time.Millisecond
+
+// maxOwner and the bounds of names and tokens, in bytes.
+const (
+	maxOwner    = 128
+	maxResource = 1024
+	maxToken    = 1024
+)
+
+func (c Config) withDefaults() (Config, error) {
+	setDefault(&c.TTL, 10*time.Second)
+	setDefault(&c.MaxTTL, time.Minute)
+	setDefault(&c.RenewEvery, c.TTL/3)
+	setDefault(&c.InstanceTimeout, 500*time.Millisecond)
+	setDefault(&c.MaxWaiters, 1<<16)
+	if c.DriftFactor == 0 {
+		c.DriftFactor = 0.01
+	}
+	if c.Backoff == nil {
+		c.Backoff = defaultBackoff
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Trace == nil {
+		c.Trace = new(Trace)
+	}
+	if err := c.validate(); err != nil {
+		return c, fmt.Errorf("engine: bad Config: %w", err)
+	}
+	return c, nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate reports everything that is wrong, each with the field's name.
+func (c Config) validate() error {
+	var errs []error
+	refuse := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	refuse(c.MaxTTL < time.Millisecond, "MaxTTL is %v: it must be at least 1ms", c.MaxTTL)
+	if err := checkTTL("TTL", c.TTL, c.MaxTTL); err != nil {
+		errs = append(errs, err)
+	}
+	driftOK := c.DriftFactor >= 0 && c.DriftFactor < 1 && !math.IsNaN(c.DriftFactor)
+	refuse(!driftOK, "DriftFactor is %v: it must be from 0 to less than 1", c.DriftFactor)
+	refuse(c.RenewEvery < 0, "RenewEvery is %v: it must not be negative", c.RenewEvery)
+	if v := c.validity(c.TTL); driftOK && c.TTL >= 10*time.Millisecond {
+		refuse(c.RenewEvery >= v, "RenewEvery is %v, but with TTL %v a lease is valid for %v only: renew more often", c.RenewEvery, c.TTL, v)
+	}
+	refuse(c.Tries < 0, "Tries is %d: it must be 0 (until the context ends) or more", c.Tries)
+	refuse(c.InstanceTimeout < time.Millisecond, "InstanceTimeout is %v: it must be at least 1ms", c.InstanceTimeout)
+	refuse(c.MaxWaiters < 0, "MaxWaiters is %d: it must not be negative", c.MaxWaiters)
+	refuse(len(c.KeyPrefix) > maxResource, "KeyPrefix has %d bytes: at most %d", len(c.KeyPrefix), maxResource)
+	refuse(!validOwner(c.Owner), "Owner must be at most %d bytes of printable ASCII without '~'", maxOwner)
+	refuse(c.Guard > instance.GuardOff, "Guard is %d: it must be instance.GuardAdaptive, GuardStrict or GuardOff", uint8(c.Guard))
+	return errors.Join(errs...)
+}
+
+func checkTTL(name string, ttl, longest time.Duration) error {
+	switch {
+	case ttl < time.Millisecond:
+		return fmt.Errorf("%s is %v: it must be at least 1ms", name, ttl)
+	case ttl%time.Millisecond != 0:
+		return fmt.Errorf("%s is %v: Redis counts in whole milliseconds", name, ttl)
+	case ttl > longest:
+		return fmt.Errorf("%s is %v, longer than MaxTTL, which is %v: raise MaxTTL in the whole fleet, or renew a shorter lease", name, ttl, longest)
+	}
+	return nil
+}
+
+func validOwner(owner string) bool {
+	if len(owner) > maxOwner {
+		return false
+	}
+	for _, b := range []byte(owner) {
+		if b < ' ' || b > '~'-1 {
+			return false
+		}
+	}
+	return true
+}
+
+// validity is how long a lease is good for, counted from the start of the
+// attempt:
+//
+//	validity = TTL − (TTL × DriftFactor + 2ms)
+func (c Config) validity(ttl time.Duration) time.Duration {
+	return ttl - (time.Duration(float64(ttl)*c.DriftFactor) + fixedDrift)
+}
+
+// quarantine is how long an instance that restarted must not vote on new
+// acquires: until every lease that it may have forgotten is over.
+func (c Config) quarantine(attempt time.Duration) time.Duration {
+	return c.MaxTTL + attempt + time.Duration(float64(c.MaxTTL)*c.DriftFactor) + fixedDrift
+}
+
+func defaultBackoff() backoff.BackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(5*time.Millisecond),
+		backoff.WithMaxInterval(160*time.Millisecond),
+		backoff.WithMultiplier(1.6),
+		backoff.WithRandomizationFactor(0.6),
+		backoff.WithMaxElapsedTime(0),
+	)
+}

@@ -1,0 +1,27 @@
+package engine
+
+import (
+	"context"
+	"errors"
+)
+
+// Do acquires the resource, calls fn while it is held, and releases it. The
+// context of fn ends when ctx does and when the lease does; context.Cause says
+// which: fn must stop then, since somebody else may hold the resource.
+//
+// It returns why the resource was not acquired, in which case fn was not called;
+// else fn's own error, joined with the cause of the lease's end when it was lost
+// before fn returned, or with what the release could not confirm. It is released
+// when fn panics, too.
+func (e *Engine) Do(ctx context.Context, resource string, fn func(context.Context) error, opts ...Option) (err error) {
+	l, err := e.Acquire(ctx, resource, opts...)
+	if err != nil {
+		return err
+	}
+	held, cancel := l.Context(ctx)
+	defer func() {
+		cancel()
+		err = errors.Join(err, l.Release(ctx))
+	}()
+	return fn(held)
+}

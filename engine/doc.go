@@ -1,0 +1,34 @@
+// Package engine locks resources on a quorum of independent Redis instances. It
+// is what a user of Holdfast opens, calls and closes.
+//
+// # Contract
+//
+//   - A resource has at most one holder at a time, under the assumptions that
+//     docs/guarantees.md lists; where they fail, fencing tokens still order the
+//     holders.
+//   - No call waits for an instance that a quorum can do without: not an
+//     acquire, nor an extend, a renewal or a release.
+//   - A call that fails takes back what it may have left behind, at once, and
+//     says why, instance by instance. Its error is found with errors.Is:
+//     ErrHeld, ErrNoQuorum, ErrClosed, the context's own, or a lease's end.
+//   - Close returns when every goroutine of the engine is gone and everything
+//     that was accepted has been answered.
+//
+// # Picture
+//
+//	Acquire ──▶ line ──▶ vote ──▶ mailboxes of the instances' actors
+//	            (FIFO     │              │ one pipeline each
+//	            a         │              ▼
+//	            resource) ◀─── ballot ◀─ votes
+//	                      │
+//	        granted ──────┼────── not granted, or too late
+//	           ▼                          ▼
+//	     lease, keeper           undo, behind the acquire
+//
+// # Formula
+//
+//	need     = N/2 + 1                      votes for the same token, counted in one place
+//	deadline = start + TTL − (TTL × DriftFactor + 2ms)
+//
+// where start is read before the first message of the round is posted.
+package engine

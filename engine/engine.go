@@ -1,0 +1,183 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/keeper"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// Engine locks resources on a quorum of instances. Make it with Open or New and
+// end it with Close. All methods are safe for concurrent use.
+type Engine struct {
+	cfg       Config
+	need      int
+	instances []*instance.Instance
+	keeper    *keeper.Keeper
+	lines     *lines
+	log       *slog.Logger
+	attempts  sync.Pool // of *attempt
+	polls     sync.Pool // of *poll
+
+	// The actors and the keeper run for the life of the engine. closing ends
+	// what waits; stopActors and stopKeeper are the last resort and the last step.
+	actors     *errgroup.Group
+	stopActors context.CancelFunc
+	keeping    *errgroup.Group
+	stopKeeper context.CancelFunc
+	closing    context.Context
+	beginClose context.CancelFunc
+	closeOnce  sync.Once
+	closeErr   error
+	closeDone  chan struct{} // closed by the first Close when it is over
+
+	mu     sync.RWMutex // held for reading by who adds to calls or to the keeper
+	closed bool
+	calls  sync.WaitGroup // acquires under way
+
+	sharedMu sync.Mutex
+	shared   map[sharedKey]int // leases held here with a token of the user's own
+}
+
+type sharedKey struct{ key, token string }
+
+// Open dials the URLs (see instance.Dial) and makes an engine that owns and
+// closes the connections. It returns as soon as every instance has been tried
+// once and a quorum of them is up. While a quorum is out of reach it goes on
+// trying until ctx ends, for 5 seconds if ctx has no deadline, and then says so,
+// instance by instance. What cannot get better by waiting, such as a wrong
+// password on a majority, fails at once. An instance that is down is a vote
+// missing, and joins in when it is up.
+func Open(ctx context.Context, urls []string, cfg Config) (*Engine, error) {
+	timeout := cfg.InstanceTimeout
+	var instances []*instance.Instance
+	for n, url := range urls {
+		i, err := instance.Dial(url, instance.Config{Timeout: timeout, Logger: cfg.Logger})
+		if err != nil {
+			return nil, fmt.Errorf("engine: open: URL %d of %d: %w", n+1, len(urls), err)
+		}
+		instances = append(instances, i)
+	}
+	e, err := New(instances, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.awaitQuorum(ctx); err != nil {
+		return nil, errors.Join(err, e.Close(context.WithoutCancel(ctx)))
+	}
+	return e, nil
+}
+
+// New makes an engine of instances made with instance.Dial or instance.New; from
+// then on they belong to it. It does not wait for them: until a quorum is up,
+// acquires fail with ErrNoQuorum. A quorum is more than half; any number from 1
+// on works, odd ones make better use of their instances.
+func New(instances []*instance.Instance, cfg Config) (*Engine, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := claim(instances); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	e := &Engine{
+		cfg:       cfg,
+		need:      quorum(len(instances)),
+		instances: instances,
+		lines:     newLines(cfg.MaxWaiters),
+		log:       cfg.Logger,
+		closeDone: make(chan struct{}),
+		shared:    make(map[sharedKey]int),
+	}
+	e.keeper = keeper.New(e.renew)
+	e.start()
+	return e, nil
+}
+
+func claim(instances []*instance.Instance) error {
+	if len(instances) == 0 {
+		return errors.New("no instances: name at least one Redis, such as redis://localhost:6379")
+	}
+	seen := make(map[*instance.Instance]bool)
+	for n, i := range instances {
+		switch {
+		case i == nil:
+			return fmt.Errorf("instance %d of %d is nil", n+1, len(instances))
+		case seen[i]:
+			return fmt.Errorf("instance %s is there twice: its vote would count twice", i.Name())
+		}
+		seen[i] = true
+	}
+	for _, i := range instances {
+		if err := i.Claim(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start runs the actors and the keeper. Close ends them and waits.
+func (e *Engine) start() {
+	e.closing, e.beginClose = context.WithCancel(context.Background())
+
+	var slowest time.Duration
+	for _, i := range e.instances {
+		slowest = max(slowest, i.Timeout())
+	}
+	set := instance.NewSet(e.instances, e.cfg.Guard, e.cfg.quarantine(slowest))
+
+	acting, stop := context.WithCancel(context.Background())
+	e.actors, e.stopActors = new(errgroup.Group), stop
+	for _, i := range e.instances {
+		e.actors.Go(func() error { i.Run(acting, set); return nil })
+	}
+	keeping, stop := context.WithCancel(context.Background())
+	e.keeping, e.stopKeeper = new(errgroup.Group), stop
+	e.keeping.Go(func() error { return e.keeper.Run(keeping) })
+}
+
+// enter counts a call in, so that Close can wait for what it still posts.
+func (e *Engine) enter() error {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.closed {
+		return ErrClosed
+	}
+	e.calls.Add(1)
+	return nil
+}
+
+func (e *Engine) exit() { e.calls.Done() }
+
+// Leases returns the leases that this engine holds now, in no order.
+func (e *Engine) Leases() []*lease.Lease {
+	var held []*lease.Lease
+	for _, entry := range e.keeper.Entries() {
+		if l := entry.Control.Lease(); l.Valid() {
+			held = append(held, l)
+		}
+	}
+	return held
+}
+
+// Lost returns the channel on which every lease is sent that ended without
+// being released; its Err says why. It holds keeper.LostBuffer leases; when
+// nobody reads, the oldest are dropped. It is closed by Close.
+func (e *Engine) Lost() <-chan *lease.Lease { return e.keeper.Lost() }
+
+// Instances returns how each instance is doing, in the engine's order.
+func (e *Engine) Instances() []instance.Health {
+	healths := make([]instance.Health, 0, len(e.instances))
+	for _, i := range e.instances {
+		healths = append(healths, i.Health())
+	}
+	return healths
+}

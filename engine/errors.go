@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// What stood in the way, for errors.Is. The error that holds them is usually a
+// *QuorumError, which says what each instance voted.
+var (
+	// ErrHeld: somebody else holds the resource, or contends for it right now.
+	ErrHeld = errors.New("held by another")
+
+	// ErrNoQuorum: too few instances could be asked, or confirmed in time.
+	// Nothing is known about who holds the resource.
+	ErrNoQuorum = errors.New("no quorum")
+
+	// ErrClosed: the engine is closed.
+	ErrClosed = lease.ErrClosed
+)
+
+// QuorumError says that an operation did not get its quorum, and why, instance
+// by instance.
+type QuorumError struct {
+	Op       string          // "acquire", "extend", "release", …
+	Resource string          // "" for open
+	Need     int             // votes that a quorum takes
+	Votes    []instance.Vote // one an instance, in the engine's order
+
+	reason error
+}
+
+// Unwrap returns the sentinel (ErrHeld, ErrNoQuorum or a lease's end) and the
+// instances' own errors.
+func (q *QuorumError) Unwrap() []error {
+	errs := []error{q.reason}
+	for _, v := range q.Votes {
+		if v.Err != nil {
+			errs = append(errs, v.Err)
+		}
+	}
+	return errs
+}
+
+// Error is one line: what was wanted, what is missing, and every vote.
+func (q *QuorumError) Error() string {
+	var b strings.Builder
+	b.WriteString(q.Op)
+	if q.Resource != "" {
+		fmt.Fprintf(&b, " %q", q.Resource)
+	}
+	fmt.Fprintf(&b, ": %v (needs %d of %d: ", q.reason, q.Need, len(q.Votes))
+	for i, v := range q.Votes {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(v.String())
+	}
+	b.WriteByte(')')
+	return b.String()
+}
+
+// refusal explains a round of acquire that did not get its quorum. It was held
+// if those that can vote would have been enough, and unreachable otherwise:
+// "held" is never said for want of an answer.
+func (e *Engine) refusal(op, resource string, votes []instance.Vote) *QuorumError {
+	q := &QuorumError{Op: op, Resource: resource, Need: e.need, Votes: votes, reason: ErrNoQuorum}
+	able, held := 0, false
+	for _, v := range votes {
+		switch v.Kind {
+		case instance.Held:
+			held = true
+			able++
+		case instance.Granted, instance.Stale, instance.Ahead:
+			able++
+		}
+	}
+	if held && able >= e.need {
+		q.reason = ErrHeld
+	}
+	return q
+}

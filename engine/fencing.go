@@ -1,0 +1,73 @@
+package engine
+
+import (
+	"strings"
+	"time"
+
+	"github.com/holdfast-go/holdfast/instance"
+)
+
+// The fencing tokens of a resource: every acquire proposes a number, an instance
+// grants it only if it is higher than all that it has seen, and two majorities
+// share an instance. So later acquires have higher numbers.
+//
+//	proposal = max(our clock in µs, highest seen + 1)
+//
+// fenceTTL is how long an instance remembers a fence that nobody uses. It need
+// only be longer than clocks are apart.
+const fenceTTL = time.Hour
+
+// propose returns what an acquire that begins at start carries, or nothing when
+// it has no fencing token.
+func (r *request) propose(start time.Time) instance.Fencing {
+	if !r.fencing {
+		return instance.Fencing{}
+	}
+	clock := uint64(start.UnixMicro())
+	if r.clock != 0 {
+		clock = r.clock
+	}
+	return instance.Fencing{
+		FenceKey: fenceKey(r.key),
+		Fence:    min(max(clock, r.seen+1), instance.MaxFence),
+		FenceTTL: fenceTTL,
+		// A proposal from the future would be everybody's lower bound until the
+		// future comes, and forgotten before: half a quarantine bounds it.
+		MaxAhead: r.maxTTL / 2,
+	}
+}
+
+// learn takes from the votes what the next proposal must exceed, and reports
+// whether proposing again at once makes sense: when nothing stood in the way but
+// numbers.
+func (r *request) learn(votes []instance.Vote) bool {
+	again := false
+	held := false
+	for _, v := range votes {
+		switch v.Kind {
+		case instance.Held:
+			held = true
+			r.seen = max(r.seen, v.Fence)
+		case instance.Stale:
+			again = again || v.Fence >= r.seen
+			r.seen = max(r.seen, v.Fence)
+		case instance.Ahead: // our clock is far ahead: go by the slowest server's
+			again = again || r.clock == 0 || v.Fence < r.clock
+			if r.clock == 0 || v.Fence < r.clock {
+				r.clock = v.Fence
+			}
+		}
+	}
+	return again && !held
+}
+
+// fenceKey is the key beside the lock, in the same cluster slot: what is hashed
+// is the part between the first braces, if there is one, else the whole key.
+func fenceKey(key string) string {
+	if open := strings.IndexByte(key, '{'); open >= 0 {
+		if length := strings.IndexByte(key[open+1:], '}'); length > 0 {
+			return key + ":fence"
+		}
+	}
+	return "{" + key + "}:fence"
+}

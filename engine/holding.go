@@ -1,0 +1,171 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/keeper"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// holding is the engine's record of one lease: what the lease calls, and what
+// the keeper keeps.
+type holding struct {
+	engine  *Engine
+	entry   keeper.Entry
+	fencing instance.Fencing
+	since   time.Time
+	shared  bool // the token is the user's own
+
+	// mu is held over posting whatever puts or deletes the key, so that nothing
+	// that puts it back can be posted behind the release.
+	mu       sync.Mutex
+	released bool // a release has been posted
+
+	settled atomic.Bool // a release has been confirmed by a quorum
+}
+
+var _ lease.Backend = (*holding)(nil)
+
+func (h *holding) lease() *lease.Lease { return h.entry.Control.Lease() }
+func (h *holding) key() string         { return h.engine.key(h.lease().Resource()) }
+
+// hold makes the lease of a grant and takes it into care.
+func (e *Engine) hold(g lease.Grant, r *request, start time.Time) (*lease.Lease, error) {
+	h := &holding{engine: e, since: start, shared: r.token != ""}
+	if g.Fence != 0 {
+		h.fencing = instance.Fencing{FenceKey: fenceKey(r.key), Fence: g.Fence, FenceTTL: fenceTTL, MaxAhead: r.maxTTL / 2}
+	}
+	g.Backend = h
+	h.entry = keeper.Entry{Control: lease.New(g), TTL: r.ttl, Owner: h}
+	if r.renew {
+		h.entry.RenewEvery = e.renewEvery(r.ttl)
+	}
+
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.closed {
+		return nil, ErrClosed
+	}
+	if h.shared {
+		e.share(r.key, g.Token, 1)
+	}
+	e.keeper.Add(&h.entry, start)
+	return h.lease(), nil
+}
+
+// renewEvery is Config.RenewEvery for a lease of this length.
+func (e *Engine) renewEvery(ttl time.Duration) time.Duration {
+	if ttl == e.cfg.TTL {
+		return e.cfg.RenewEvery
+	}
+	return max(time.Millisecond, time.Duration(float64(e.cfg.RenewEvery)*float64(ttl)/float64(e.cfg.TTL)))
+}
+
+// share counts the leases that are held with a token of the user's own.
+func (e *Engine) share(key, token string, n int) {
+	e.sharedMu.Lock()
+	defer e.sharedMu.Unlock()
+	k := sharedKey{key, token}
+	if e.shared[k] += n; e.shared[k] == 0 {
+		delete(e.shared, k)
+	}
+}
+
+func (e *Engine) shares(key, token string) bool {
+	e.sharedMu.Lock()
+	defer e.sharedMu.Unlock()
+	return e.shared[sharedKey{key, token}] > 0
+}
+
+// Extend asks a quorum to let the lease live for at least ttl from now.
+func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
+	e, l := h.engine, h.lease()
+	if ttl == 0 {
+		ttl = h.entry.TTL
+	}
+	if err := checkTTL("ttl", ttl, e.cfg.MaxTTL); err != nil {
+		return fmt.Errorf("extend %q: %w", l.Resource(), err)
+	}
+	if err := l.Err(); err != nil {
+		return fmt.Errorf("extend %q: %w", l.Resource(), err)
+	}
+	start := time.Now()
+	votes, won, err := e.prove(ctx, instance.Renewal{Key: h.key(), Token: l.Token(), TTL: ttl, Fencing: h.fencing})
+	switch {
+	case won:
+		if !h.entry.Control.Prolong(start.Add(e.cfg.validity(ttl))) {
+			return fmt.Errorf("extend %q: %w", l.Resource(), l.Err())
+		}
+		return nil
+	case err != nil:
+		return fmt.Errorf("%w: %w", err, e.unproven("extend", l.Resource(), votes))
+	}
+	q := e.unproven("extend", l.Resource(), votes)
+	if errors.Is(q, lease.ErrLost) {
+		h.entry.Control.End(q.reason)
+	}
+	return q
+}
+
+// Release ends the lease, then gives it back on the instances.
+func (h *holding) Release(context.Context) error {
+	h.entry.Control.End(lease.ErrReleased)
+	cause := h.lease().Err()
+
+	if h.settled.Load() {
+		return h.verdict(cause)
+	}
+	p := h.post()
+	h.engine.lines.released(h.lease().Resource()) // its acquires are posted behind our release
+	votes, won := p.wait()
+	if won {
+		h.settled.Store(true)
+		return h.verdict(cause)
+	}
+	q := h.engine.unproven("release", h.lease().Resource(), votes)
+	if cause != lease.ErrReleased { //nolint:errorlint // the bare cause
+		return fmt.Errorf("%w: %w", cause, q)
+	}
+	return q
+}
+
+// post posts the release. The caller waits for what it returns.
+func (h *holding) post() *poll {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.released = true
+	return h.engine.giveBack(h)
+}
+
+// verdict is what a confirmed release returns: nil, unless the lease had ended
+// before, so that what it protected was not protected to its end.
+func (h *holding) verdict(cause error) error {
+	if cause == lease.ErrReleased { //nolint:errorlint // the bare cause
+		return nil
+	}
+	return fmt.Errorf("release %q: %w", h.lease().Resource(), cause)
+}
+
+// Ended takes the lease out of care and tells who wants to know.
+func (h *holding) Ended(cause error) {
+	e, l := h.engine, h.lease()
+	e.keeper.Remove(&h.entry)
+	if h.shared {
+		e.share(h.key(), l.Token(), -1)
+	}
+	held := time.Since(h.since)
+	if errors.Is(cause, lease.ErrLost) {
+		e.log.Warn("lease lost", "resource", l.Resource(), "cause", cause, "held", held.Round(time.Millisecond))
+		e.keeper.Emit(l)
+		e.lines.released(l.Resource())
+	}
+	if e.cfg.Trace.Ended != nil {
+		e.cfg.Trace.Ended(l, cause, held)
+	}
+}

@@ -1,0 +1,112 @@
+package engine
+
+import "sync"
+
+// lines are the waiters of this engine, one FIFO a resource. Only the head of a
+// line contends in Redis, so that an engine is one contender however many of its
+// goroutines wait.
+type lines struct {
+	limit int
+
+	mu      sync.Mutex
+	heads   map[string]*waiter // the head of each line
+	waiting int
+	free    sync.Pool // of *waiter
+}
+
+// waiter is one Acquire in line.
+type waiter struct {
+	resource string
+	turn     chan struct{} // one slot: "you are the head now"; nil for who came first
+	wake     chan struct{} // one slot: "the lock has just been released here"
+
+	prev, next *waiter
+	last       *waiter // of the line; kept by the head only
+}
+
+func newLines(limit int) *lines {
+	return &lines{limit: limit, heads: make(map[string]*waiter)}
+}
+
+// join stands a new waiter in line; its turn is nil when it is the head. It
+// returns nil when too many wait already.
+func (l *lines) join(resource string) *waiter {
+	w, _ := l.free.Get().(*waiter)
+	if w == nil {
+		w = new(waiter)
+	}
+	w.resource = resource
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiting >= l.limit {
+		return nil
+	}
+	l.waiting++
+	first := l.heads[resource]
+	if first == nil {
+		w.last = w
+		l.heads[resource] = w
+		return w
+	}
+	w.turn = make(chan struct{}, 1)
+	w.prev = first.last
+	first.last.next = w
+	first.last = w
+	return w
+}
+
+// leave takes w out of line, wherever it stands. When it was the head, the next
+// one is told, at once. w must not be used afterwards.
+func (l *lines) leave(w *waiter) {
+	l.mu.Lock()
+	l.remove(w)
+	l.mu.Unlock()
+	*w = waiter{}
+	l.free.Put(w)
+}
+
+func (l *lines) remove(w *waiter) {
+	l.waiting--
+	first := l.heads[w.resource]
+	if first != w {
+		w.prev.next = w.next
+		if w.next != nil {
+			w.next.prev = w.prev
+		} else {
+			first.last = w.prev
+		}
+		return
+	}
+	next := w.next
+	if next == nil {
+		delete(l.heads, w.resource)
+		return
+	}
+	next.prev, next.last = nil, w.last
+	l.heads[w.resource] = next
+	next.turn <- struct{}{} // never blocks: one slot, sent to once
+}
+
+// released wakes the head of the resource's line, if there is one.
+func (l *lines) released(resource string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := l.heads[resource]
+	if w == nil || w.wake == nil {
+		return
+	}
+	select {
+	case w.wake <- struct{}{}:
+	default: // it has been woken and not yet looked
+	}
+}
+
+// listen prepares w to be woken by released.
+func (l *lines) listen(w *waiter) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if w.wake == nil {
+		w.wake = make(chan struct{}, 1)
+	}
+}

@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Option says how one acquire differs from the engine's Config.
+type Option func(*request)
+
+// WithTTL sets this lease's length. The rules are those of Config.TTL.
+func WithTTL(ttl time.Duration) Option {
+	return func(r *request) {
+		r.ttl = ttl
+		r.check(checkTTL("WithTTL", ttl, r.maxTTL))
+	}
+}
+
+// WithoutRenewal makes a lease of fixed length: it ends at its deadline unless
+// it is extended or released before.
+func WithoutRenewal() Option { return func(r *request) { r.renew = false } }
+
+// WithToken sets the token, instead of a fresh random one for every attempt: 1
+// to 1024 bytes. The token proves ownership, so two who use the same one can
+// release each other's lock. It is also good for one attempt's worth of trust
+// only: a release of one attempt that is late can undo the next one with the
+// same token, where instances hang. Adopt is the way to hand a lease on.
+func WithToken(token string) Option {
+	return func(r *request) {
+		r.token = token
+		r.check(checkToken(token))
+	}
+}
+
+// WithTries sets how many rounds of votes this Acquire takes part in: 0 is
+// until the context ends.
+func WithTries(tries int) Option {
+	return func(r *request) {
+		r.tries = tries
+		if tries < 0 {
+			r.check(fmt.Errorf("WithTries is %d: it must be 0 (until the context ends) or more", tries))
+		}
+	}
+}
+
+// WithFencing gives the lease a fencing token, a number that is higher for
+// every later acquire of the resource: Lease.Fence. All who lock the resource
+// must use it, and what the lock protects must reject numbers below the highest
+// it has seen.
+func WithFencing() Option { return func(r *request) { r.fencing = true } }
+
+// WithMaxHold ends the lease, with lease.ErrMaxHold, when it has been held for
+// so long: a holder that hangs cannot keep the resource for ever. At least 1ms.
+func WithMaxHold(d time.Duration) Option {
+	return func(r *request) {
+		r.maxHold = d
+		if d < time.Millisecond {
+			r.check(fmt.Errorf("WithMaxHold is %v: it must be at least 1ms", d))
+		}
+	}
+}
+
+// request is one acquire: what is locked and how.
+type request struct {
+	op       string
+	resource string
+	key      string
+	ttl      time.Duration
+	tries    int
+	renew    bool
+	fencing  bool
+	token    string // the user's own; "" is a fresh one for every attempt
+	maxHold  time.Duration
+	maxTTL   time.Duration
+	seen     uint64 // the highest fence that a refusal has shown
+	clock    uint64 // in µs, a server's, when ours is too far ahead; else 0
+	errs     []error
+}
+
+func (r *request) check(err error) {
+	if err != nil {
+		r.errs = append(r.errs, err)
+	}
+}
+
+func (e *Engine) request(op, resource string, opts []Option) (request, error) {
+	r := request{
+		op:       op,
+		resource: resource,
+		key:      e.key(resource),
+		ttl:      e.cfg.TTL,
+		tries:    e.cfg.Tries,
+		renew:    true,
+		maxTTL:   e.cfg.MaxTTL,
+	}
+	r.check(checkResource(resource))
+	for _, opt := range opts {
+		opt(&r)
+	}
+	if len(r.errs) > 0 {
+		return r, fmt.Errorf("engine: %s: %w", op, errors.Join(r.errs...))
+	}
+	return r, nil
+}
+
+func (e *Engine) key(resource string) string {
+	if e.cfg.KeyPrefix == "" {
+		return resource
+	}
+	return e.cfg.KeyPrefix + resource
+}
+
+func checkResource(resource string) error {
+	switch n := len(resource); {
+	case n == 0:
+		return errors.New("the resource is empty: name what is to be locked")
+	case n > maxResource:
+		return fmt.Errorf("the resource's name has %d bytes: at most %d", n, maxResource)
+	}
+	return nil
+}
+
+func checkToken(token string) error {
+	if n := len(token); n == 0 || n > maxToken {
+		return fmt.Errorf("the token has %d bytes: it must have 1 to %d", n, maxToken)
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package engine
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// poll is one question about a lease that exists already: a release or a proof
+// of ownership. There is nothing to undo.
+type poll struct {
+	ballot
+	engine *Engine
+	slots  []pollSlot
+	refs   atomic.Int32
+	yes    func(instance.Kind) bool
+}
+
+type pollSlot struct {
+	poll    *poll
+	place   int
+	release instance.Release
+	renew   instance.Renew
+	item    [1]instance.Renewal
+}
+
+func (s *pollSlot) Cast(v instance.Vote) {
+	s.poll.cast(s.place, v, s.poll.yes(v.Kind))
+	s.poll.free()
+}
+
+func (s *pollSlot) CastRenewal(_ int, v instance.Vote) { s.Cast(v) }
+
+func (e *Engine) newPoll(yes func(instance.Kind) bool) *poll {
+	p, ok := e.polls.Get().(*poll)
+	if !ok {
+		p = &poll{engine: e, slots: make([]pollSlot, len(e.instances))}
+		for place := range p.slots {
+			p.slots[place].poll, p.slots[place].place = p, place
+		}
+	}
+	p.open(e.instances)
+	p.refs.Store(int32(len(p.slots)) + 1)
+	p.yes = yes
+	return p
+}
+
+func (p *poll) free() {
+	if p.refs.Add(-1) == 0 {
+		p.engine.polls.Put(p)
+	}
+}
+
+// gone: the lock is not ours any more at that instance, as a release wants it.
+func gone(k instance.Kind) bool {
+	return k == instance.Granted || k == instance.Expired
+}
+
+func granted(k instance.Kind) bool { return k == instance.Granted }
+
+// giveBack posts the release of a lease. Wait must be called on what it returns.
+func (e *Engine) giveBack(h *holding) *poll {
+	p := e.newPoll(gone)
+	for place, i := range e.instances {
+		s := &p.slots[place]
+		s.release.Key, s.release.Token, s.release.Fencing = h.key(), h.lease().Token(), h.fencing
+		s.release.TTL = e.cfg.MaxTTL
+		s.release.Undo = nil
+		s.release.To = s
+		i.Post(&s.release)
+	}
+	return p
+}
+
+// wait waits until the poll is decided, which the instances' timeouts bound. The
+// poll must not be used afterwards.
+func (p *poll) wait() (votes []instance.Vote, won bool) {
+	defer p.free()
+	<-p.done
+	if p.won() {
+		return nil, true
+	}
+	return p.result(), false
+}
+
+// prove asks a quorum to confirm that a lock is ours and to let it live.
+func (e *Engine) prove(ctx context.Context, proof instance.Renewal) (votes []instance.Vote, won bool, err error) {
+	p := e.newPoll(granted)
+	defer p.free()
+	for place, i := range e.instances {
+		s := &p.slots[place]
+		s.item[0] = proof
+		s.renew.Items = s.item[:]
+		s.renew.To = s
+		i.Post(&s.renew)
+	}
+	select {
+	case <-p.done:
+		return p.result(), p.won(), nil
+	case <-ctx.Done():
+		p.leave()
+		return p.result(), false, context.Cause(ctx)
+	}
+}
+
+// unproven explains a poll that did not get its quorum. When so many answered
+// that the lock is not ours that no quorum can be left, the lease is lost: stolen
+// if anybody saw another holder, expired if not.
+func (e *Engine) unproven(op, resource string, votes []instance.Vote) *QuorumError {
+	q := &QuorumError{Op: op, Resource: resource, Need: e.need, Votes: votes, reason: ErrNoQuorum}
+	t := tally{voters: len(votes), need: e.need}
+	var cause error = lease.ErrExpired
+	for _, v := range votes {
+		switch v.Kind {
+		case instance.Expired:
+			t.count(false)
+		case instance.Stolen:
+			t.count(false)
+			cause = lease.ErrStolen
+		}
+	}
+	if t.lost() {
+		q.reason = cause
+	}
+	return q
+}
