@@ -202,7 +202,8 @@ func TestBug08GetLockCountsWholeSecondsAndIsNotTracked(t *testing.T) {
 
 func TestBug09ServerTroubleLooksLikeTaken(t *testing.T) {
 	servers := redistest.StartN(t, 3)
-	e := open(t, servers, engine.Config{})
+	// The guard would, rightly, not trust a master that was a replica meanwhile.
+	e := open(t, servers, engine.Config{Guard: instance.GuardOff})
 	for _, trouble := range []struct {
 		name, says string
 		cause      func(*redistest.Server)
@@ -237,11 +238,11 @@ func TestBug09ServerTroubleLooksLikeTaken(t *testing.T) {
 		for _, s := range servers[:2] {
 			trouble.mend(s)
 		}
+		for place := range servers {
+			state(t, e, place, instance.Up)
+		}
+		release(t, acquire(t, e, "bug9"))
 	}
-	eventually(t, "it works again", func() bool {
-		l, err := e.TryAcquire(within(t), "bug9")
-		return err == nil && l.Release(within(t)) == nil
-	})
 }
 
 func TestBug10IsLockedIsFalseWhenAMajorityCannotBeReached(t *testing.T) {
@@ -264,9 +265,7 @@ func TestBug11AFailedRelockWithTheSameIdentifierDeletesTheLock(t *testing.T) {
 		"bug11a": acquire(t, a, "bug11a", engine.WithToken("mine")),
 		"bug11b": acquire(t, a, "bug11b"),
 	} {
-		for _, s := range servers {
-			eventually(t, "the key is everywhere", func() bool { return s.Get(name) == l.Token() })
-		}
+		everywhere(t, servers, l)
 		for _, e := range []*engine.Engine{a, b} {
 			if _, err := e.TryAcquire(within(t), name, engine.WithToken(l.Token())); !errors.Is(err, engine.ErrHeld) {
 				t.Errorf("relock: %v", err)
@@ -355,6 +354,7 @@ func TestLikeAioredlock(t *testing.T) {
 	})
 	t.Run("an absent key counts as released", func(t *testing.T) {
 		l := acquire(t, e, "absent")
+		everywhere(t, servers, l)
 		for _, s := range servers {
 			s.Del("absent")
 		}
@@ -363,9 +363,7 @@ func TestLikeAioredlock(t *testing.T) {
 	})
 	t.Run("lock_identifier is the value", func(t *testing.T) {
 		l := acquire(t, e, "identified", engine.WithToken("me"))
-		for _, s := range servers {
-			eventually(t, "the value is the token", func() bool { return s.Get("identified") == "me" })
-		}
+		everywhere(t, servers, l)
 		release(t, l)
 	})
 	t.Run("a lock with a timeout is not renewed", func(t *testing.T) {
@@ -398,8 +396,8 @@ func TestInterop(t *testing.T) {
 		s.MustDo("EVAL", release, "1", "interop", "theirs")
 	}
 	l := acquire(t, e, "interop")
+	everywhere(t, servers, l)
 	for _, s := range servers {
-		eventually(t, "our key is everywhere", func() bool { return s.Get("interop") == l.Token() })
 		if reply := s.MustDo("SET", "interop", "theirs", "NX", "PX", "60000"); reply != nil {
 			t.Errorf("our lock does not exclude them: %v", reply)
 		}

@@ -55,11 +55,7 @@ func TestPromises(t *testing.T) {
 func oneHolder(t *testing.T, servers []*redistest.Server) {
 	a, b := open(t, servers, engine.Config{}), open(t, servers, engine.Config{})
 	l := acquire(t, a, "one")
-	for _, s := range servers {
-		if s.Get("one") != l.Token() {
-			t.Error("a server has no key, or another's")
-		}
-	}
+	everywhere(t, servers, l)
 	for _, e := range []*engine.Engine{a, b} {
 		_, err := e.TryAcquire(within(t), "one")
 		oneLine(t, err)
@@ -174,6 +170,7 @@ func doneFirst(t *testing.T, servers []*redistest.Server) {
 	// Much drift, so that there is time to look at the servers between the two.
 	e := open(t, servers, engine.Config{DriftFactor: 0.5})
 	l := acquire(t, e, "done", engine.WithoutRenewal(), engine.WithTTL(500*time.Millisecond))
+	everywhere(t, servers, l)
 	<-l.Done()
 	for n, s := range servers {
 		if s.PTTL("done") < 0 {
@@ -185,6 +182,7 @@ func doneFirst(t *testing.T, servers []*redistest.Server) {
 func forced(t *testing.T, servers []*redistest.Server) {
 	e := open(t, servers, engine.Config{TTL: 300 * time.Millisecond})
 	l := acquire(t, e, "forced")
+	everywhere(t, servers, l)
 	for _, s := range servers {
 		s.Set("forced", "another", time.Minute)
 	}
@@ -198,6 +196,7 @@ func forced(t *testing.T, servers []*redistest.Server) {
 		s.Del("forced")
 	}
 	l = acquire(t, e, "forced")
+	everywhere(t, servers, l)
 	for _, s := range servers {
 		s.Del("forced")
 	}
@@ -212,9 +211,7 @@ func do(t *testing.T, servers []*redistest.Server) {
 	failure := errors.New("the function's own")
 	err := e.Do(within(t), "do", func(ctx context.Context) error {
 		for _, s := range servers {
-			if s.Get("do") == "" {
-				t.Error("not held")
-			}
+			eventually(t, "the key is everywhere", func() bool { return s.Get("do") != "" })
 		}
 		return failure
 	})
@@ -238,6 +235,7 @@ func doLost(t *testing.T, servers []*redistest.Server) {
 	e := open(t, servers, engine.Config{TTL: 300 * time.Millisecond})
 	err := e.Do(within(t), "dolost", func(ctx context.Context) error {
 		for _, s := range servers {
+			eventually(t, "the key is everywhere", func() bool { return s.Get("dolost") != "" })
 			s.Del("dolost")
 		}
 		<-ctx.Done()
@@ -256,9 +254,7 @@ func inspect(t *testing.T, servers []*redistest.Server) {
 		t.Errorf("free: %v %v", s, err)
 	}
 	l := acquire(t, a, "inspect")
-	for _, server := range servers { // the slowest may not have been reached yet
-		eventually(t, "the key is everywhere", func() bool { return server.Get("inspect") != "" })
-	}
+	everywhere(t, servers, l)
 	s, err = b.Inspect(within(t), "inspect")
 	if err != nil || !s.Held || s.Token != l.Token() || s.Owner != "host-1/job 7" || s.Remaining <= 0 || s.Remaining > 10*time.Second {
 		t.Errorf("held: %#v %v", s, err)
@@ -315,6 +311,7 @@ func extend(t *testing.T, servers []*redistest.Server) {
 	if err := l.Extend(within(t), -1); err == nil || !l.Valid() {
 		t.Errorf("extending by less than nothing: %v", err)
 	}
+	everywhere(t, servers, l)
 	for _, s := range servers {
 		s.Del("extend")
 	}
@@ -414,9 +411,7 @@ func existingClient(t *testing.T, servers []*redistest.Server) {
 	}
 	acquire(t, e, "existing")
 	for _, c := range clients {
-		if n := c.Exists(within(t), "existing").Val(); n != 1 {
-			t.Error("the key is not in the client's database")
-		}
+		eventually(t, "the key is in the client's database", func() bool { return c.Exists(within(t), "existing").Val() == 1 })
 	}
 	if err := e.Close(within(t)); err != nil {
 		t.Fatal(err)
@@ -435,9 +430,7 @@ func prefixed(t *testing.T, servers []*redistest.Server) {
 		t.Errorf("the resource is %q", l.Resource())
 	}
 	for _, s := range servers {
-		if s.Get("locks:it") != l.Token() {
-			t.Errorf("the keys are %q", s.Keys())
-		}
+		eventually(t, "the key has the prefix", func() bool { return s.Get("locks:it") == l.Token() })
 	}
 	release(t, l)
 }
@@ -450,9 +443,7 @@ func strangeNames(t *testing.T, servers []*redistest.Server) {
 	} {
 		for _, opts := range [][]engine.Option{nil, {engine.WithFencing()}} {
 			l := acquire(t, e, name, opts...)
-			for _, s := range servers {
-				eventually(t, "the key is there", func() bool { return s.Get(name) == l.Token() })
-			}
+			everywhere(t, servers, l)
 			release(t, l)
 		}
 	}

@@ -73,9 +73,7 @@ func TestMinorityFaults(t *testing.T) {
 					state(t, e, place, fault.stateAfterAll)
 				}
 				cycles(t, e, 100)
-				for _, s := range servers { // healed where it was lost
-					eventually(t, "the held key is everywhere", func() bool { return s.Get("held") == held.Token() })
-				}
+				everywhere(t, servers, held) // healed where it was lost
 				release(t, held)
 				for n, s := range servers {
 					eventually(t, fmt.Sprintf("server %d is empty", n), func() bool { return len(s.Keys()) == 0 })
@@ -137,9 +135,7 @@ func TestMajorityStopped(t *testing.T) {
 	l := acquire(t, e, "majority")
 	ctx, cancel := l.Context(context.Background())
 	defer cancel()
-	for _, s := range servers {
-		eventually(t, "the key is everywhere", func() bool { return s.Get("majority") == l.Token() })
-	}
+	everywhere(t, servers, l)
 	servers[0].Pause()
 	servers[2].Kill()
 
@@ -213,7 +209,7 @@ func TestOpensWithoutAMinority(t *testing.T) {
 	servers[1].Restart()
 	state(t, e, 1, instance.Up)
 	l := acquire(t, e, "r")
-	eventually(t, "it takes part", func() bool { return servers[1].Get("r") == l.Token() })
+	everywhere(t, servers, l)
 	release(t, l)
 
 	servers[0].Kill()
@@ -266,9 +262,7 @@ func TestRestartGuard(t *testing.T) {
 
 	a := open(t, servers, adaptive) // all are new: trusted at once
 	l := acquire(t, a, "guarded", engine.WithoutRenewal())
-	for _, s := range servers {
-		eventually(t, "the key is everywhere", func() bool { return s.Get("guarded") == l.Token() })
-	}
+	everywhere(t, servers, l)
 	servers[0].Restart()
 	servers[1].Restart()
 	_, err := a.TryAcquire(within(t), "guarded")

@@ -93,6 +93,15 @@ func state(t testing.TB, e *engine.Engine, place int, want instance.State) {
 	})
 }
 
+// everywhere waits until every server has the lease's key: a lease is granted by
+// a majority, and the rest may not have been reached yet.
+func everywhere(t testing.TB, servers []*redistest.Server, l *lease.Lease) {
+	t.Helper()
+	for n, s := range servers {
+		eventually(t, fmt.Sprintf("server %d has the key %q", n, l.Resource()), func() bool { return s.Get(l.Resource()) == l.Token() })
+	}
+}
+
 // clean waits until none of the servers has the key, for much less time than
 // the key would live without being deleted.
 func clean(t testing.TB, servers []*redistest.Server, key string) {

@@ -106,7 +106,7 @@ func (a *Acquire) settle(s *sending) {
 		holder, isNil, err := a.reply.bulk()
 		switch {
 		case err != nil:
-			a.To.Cast(s.instance.verdict(err))
+			a.To.Cast(s.refusal(err))
 		case isNil: // there was no holder, and now it is us
 			a.To.Cast(s.vote(Granted))
 		default:

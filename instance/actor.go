@@ -37,7 +37,7 @@ func (i *Instance) Run(ctx context.Context, set *Set) {
 		if !ok {
 			return
 		}
-		i.serveAll(messages)
+		i.serveAll(ctx, messages)
 		clear(messages)
 		i.batch = messages
 	}
@@ -59,14 +59,14 @@ func (i *Instance) leave() {
 
 // serveAll serves messages in batches, in order. Once the instance is down the
 // rest is refused at once.
-func (i *Instance) serveAll(messages []Command) {
+func (i *Instance) serveAll(ctx context.Context, messages []Command) {
 	for len(messages) > 0 {
 		n := min(len(messages), i.cfg.Batch)
 		if i.link == nil {
 			i.refuseAll(messages)
 			return
 		}
-		i.serve(messages[:n])
+		i.serve(ctx, messages[:n])
 		messages = messages[n:]
 	}
 }
@@ -76,7 +76,7 @@ func (i *Instance) serveAll(messages []Command) {
 // What the connection broke under, or what met a server that had forgotten our
 // scripts, is sent once more: with everything behind it, so that the order
 // stays. A timeout is not: the server may be acting on it right now.
-func (i *Instance) serve(batch []Command) {
+func (i *Instance) serve(ctx context.Context, batch []Command) {
 	start := time.Now()
 	deadline := start.Add(i.cfg.Timeout)
 	s := &i.sending
@@ -90,7 +90,7 @@ func (i *Instance) serve(batch []Command) {
 	done := i.settle(s)
 	if done < len(i.sent) {
 		rest := append([]Command(nil), i.sent[done:]...)
-		if err = i.mend(err, deadline); err == nil {
+		if err = i.mend(ctx, err, deadline); err == nil {
 			s.again, s.now, s.native = true, time.Now(), i.link.native
 			s.recovering = i.recovering(s.now)
 			i.queue(rest, s)
@@ -108,6 +108,9 @@ func (i *Instance) serve(batch []Command) {
 		}
 	}
 	i.noteLatency(time.Since(start))
+	if s.demoted {
+		i.drop() // the next connection looks at the server's role
+	}
 }
 
 // queue fills sent and cmds with what is to be sent of the batch.
@@ -134,14 +137,14 @@ func (i *Instance) settle(s *sending) int {
 		case !answered(err) || isNoScript(err):
 			return k
 		default:
-			i.refused(i.sent[k], i.verdict(err))
+			i.refused(i.sent[k], s.refusal(err))
 		}
 	}
 	return len(i.cmds)
 }
 
 // mend makes the link fit for sending again after err, or returns why it cannot.
-func (i *Instance) mend(err error, deadline time.Time) error {
+func (i *Instance) mend(ctx context.Context, err error, deadline time.Time) error {
 	if err == nil { // the connection is fine, the scripts are gone
 		return i.link.reload(deadline)
 	}
@@ -149,7 +152,7 @@ func (i *Instance) mend(err error, deadline time.Time) error {
 		return err
 	}
 	i.drop()
-	return i.dial(context.Background(), deadline)
+	return i.dial(ctx, deadline)
 }
 
 // fail answers messages that could not be sent, or whose answer did not come.
@@ -207,14 +210,15 @@ func (i *Instance) connect(ctx context.Context, probes backoff.BackOff) bool {
 		if err == nil {
 			err = i.payDebts()
 		}
-		i.opened()
 		if err == nil {
 			probes.Reset()
 			i.become(Up, nil)
+			i.opened()
 			return true
 		}
 		i.drop()
 		i.down(i.verdict(err))
+		i.opened()
 		if !i.pause(ctx, probes.NextBackOff()) {
 			return false
 		}
@@ -251,7 +255,7 @@ func (i *Instance) guard(seen sighting) {
 	if i.set.guard == GuardOff {
 		return
 	}
-	if seen.runID == "" {
+	if seen.runID == "" && i.before == nil {
 		i.log.Warn("no restart guard: INFO is not permitted or not understood, so that a restarted instance cannot be told from an old one")
 	}
 	i.mu.Lock()
@@ -268,7 +272,7 @@ func (i *Instance) guard(seen sighting) {
 	if !first {
 		return
 	}
-	if pardoned := i.set.pardon(i, j.young); pardoned != nil {
+	if pardoned := i.set.pardon(i, seen, j.young); pardoned != nil {
 		for _, other := range pardoned {
 			other.trust()
 		}

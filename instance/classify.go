@@ -16,6 +16,10 @@ import (
 func (i *Instance) verdict(err error) Vote {
 	v := Vote{Instance: i.name, Err: i.redact(err)}
 	var server redis.Error
+	if isProtocolError(err) {
+		err = errNotRedis
+		v.Err = err
+	}
 	switch {
 	case errors.Is(err, errSameServer), errors.Is(err, errNotRedis), errors.Is(err, errReplica):
 		v.Kind = Misconfigured
@@ -36,7 +40,7 @@ var (
 	errClosed     = errors.New("instance closed")
 	errNotRedis   = errors.New("what answers there does not speak the Redis protocol")
 	errSameServer = errors.New("same server")
-	errReplica    = errors.New("the server is a replica: only a master can vote")
+	errReplica    = errors.New("READONLY: the server is a replica, and only a master can vote")
 )
 
 func isTimeout(err error) bool {

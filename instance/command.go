@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -41,9 +42,18 @@ type sending struct {
 	again      bool          // the batch is sent for the second time
 	native     bool          // the server has SET … NX GET (Redis 7.0)
 	recovering time.Duration // how long the restart guard still forbids new grants; 0: it does not
+	demoted    bool          // out: the server is a master no longer
 }
 
 func (s *sending) vote(k Kind) Vote { return Vote{Instance: s.instance.name, Kind: k} }
+
+// refusal is the vote when the server replied with an error.
+func (s *sending) refusal(err error) Vote {
+	if strings.HasPrefix(err.Error(), "READONLY") {
+		s.demoted = true
+	}
+	return s.instance.verdict(err)
+}
 
 // background is the context that go-redis wants in each command. It is not the
 // one that bounds the round trip.

@@ -41,6 +41,7 @@ func (g Guard) String() string {
 type sighting struct {
 	runID    string        // "" when INFO is not permitted or says nothing
 	uptime   time.Duration // negative: unknown, or the server's clock was stepped
+	history  string        // names the replication history; changes with every new master; "": unknown
 	promoted bool          // it was a replica once, and nobody can say until when
 	at       time.Time     // when we looked, on our clock
 }
@@ -79,6 +80,8 @@ func judge(before *sighting, now sighting, carried time.Time, quarantine time.Du
 		return judgement{until: full, why: "it was restarted"}
 	case now.uptime < before.uptime:
 		return judgement{until: full, why: "its uptime went backwards"}
+	case now.history != before.history:
+		return judgement{until: full, why: "it was a replica meanwhile"}
 	}
 	return judgement{until: carried} // the same process as before: what was left is still left
 }

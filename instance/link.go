@@ -93,6 +93,7 @@ func (l *link) learn(server, replication *redis.StringCmd) error {
 	if role := info["role"]; role != "" && role != "master" {
 		return errReplica
 	}
+	l.seen.history = info["master_replid"]
 	l.seen.promoted = strings.Trim(info["master_replid2"], "0") != ""
 	return nil
 }
@@ -150,9 +151,15 @@ func (l *link) roundTrip(cmds []redis.Cmder, deadline time.Time) error {
 	return err
 }
 
-// answered reports whether a command with this error, or with none, got its reply.
+// answered reports whether a command with this error, or with none, got its
+// reply. A server's error that is wrapped in another is not a reply: go-redis
+// returns the one that spoilt a connection for whatever is tried on it later.
 func answered(err error) bool {
-	return err == nil || err == redis.Nil || isServerError(err) //nolint:errorlint // the bare value, on the hot path
+	if err == nil || err == redis.Nil { //nolint:errorlint // the bare value, on the hot path
+		return true
+	}
+	_, reply := err.(redis.Error) //nolint:errorlint // not wrapped
+	return reply
 }
 
 func (l *link) close() { _ = l.conn.Close() }

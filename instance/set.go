@@ -14,8 +14,9 @@ type Set struct {
 
 	mu      sync.Mutex
 	members []*Instance
-	runs    map[*Instance]string // the run_id behind each member
-	young   map[*Instance]bool   // by its first sighting
+	decided bool                    // whether all are new has been decided, for good
+	runs    map[*Instance]string    // the run_id behind each member
+	started map[*Instance]time.Time // when a member that was young at first sight was started; zero: it was not young
 }
 
 // NewSet returns the set of an engine's instances. quarantine is how long the
@@ -26,7 +27,7 @@ func NewSet(members []*Instance, guard Guard, quarantine time.Duration) *Set {
 		quarantine: quarantine,
 		members:    members,
 		runs:       make(map[*Instance]string),
-		young:      make(map[*Instance]bool),
+		started:    make(map[*Instance]time.Time),
 	}
 }
 
@@ -48,25 +49,29 @@ func (s *Set) register(i *Instance, runID string) error {
 }
 
 // pardon notes an instance's first sighting and returns the members that may
-// vote at once after all: every one, when all have been seen and all are young.
-func (s *Set) pardon(i *Instance, young bool) []*Instance {
+// vote at once after all: every one, when all have been seen for the first time
+// and all of them are still young now. It happens once at most.
+func (s *Set) pardon(i *Instance, first sighting, young bool) []*Instance {
 	if s.guard != GuardAdaptive {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, seen := s.young[i]; !seen {
-		s.young[i] = young
-	}
-	if len(s.young) < len(s.members) {
+	if _, seen := s.started[i]; seen || s.decided {
 		return nil
 	}
-	for _, young := range s.young {
-		if !young {
+	s.started[i] = time.Time{}
+	if young {
+		s.started[i] = first.at.Add(-first.uptime)
+	}
+	if len(s.started) < len(s.members) {
+		return nil
+	}
+	s.decided = true
+	for _, started := range s.started {
+		if first.at.Sub(started) >= s.quarantine { // the zero time is long ago, too
 			return nil
 		}
 	}
-	s.young = make(map[*Instance]bool) // once: whoever is young later has restarted
-	s.guard = GuardStrict
 	return s.members
 }
