@@ -153,6 +153,3 @@ func eager() backoff.BackOff {
 		backoff.WithMaxElapsedTime(0),
 	)
 }
-
-// slow is a backoff for tests in which nothing may happen between two tries.
-func slow() backoff.BackOff { return backoff.NewConstantBackOff(time.Hour) }
