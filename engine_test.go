@@ -155,8 +155,8 @@ func cancelled(t *testing.T, servers []*redistest.Server) {
 	reason := errors.New("changed my mind")
 	ctx, stop := context.WithCancelCause(context.Background())
 	stop(reason)
-	if _, err := b.Acquire(ctx, "other"); !errors.Is(err, reason) {
-		t.Errorf("want the context's cause, got %v", err)
+	if _, err := b.Acquire(ctx, "other"); !errors.Is(err, reason) || !errors.Is(err, context.Canceled) {
+		t.Errorf("want the context's error and its cause, got %v", err)
 	}
 	if _, err := b.TryAcquire(ctx, "other"); !errors.Is(err, reason) {
 		t.Errorf("want the context's cause, got %v", err)

@@ -129,7 +129,7 @@ func (e *Engine) wait(ctx context.Context, turn, wake <-chan struct{}, timer <-c
 	case <-wake:
 	case <-timer:
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return ended(ctx)
 	case <-e.closing.Done():
 		return ErrClosed
 	}
@@ -140,7 +140,7 @@ func (e *Engine) wait(ctx context.Context, turn, wake <-chan struct{}, timer <-c
 func (e *Engine) stopped(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		return ended(ctx)
 	case e.closing.Err() != nil:
 		return ErrClosed
 	}
@@ -170,7 +170,7 @@ func (e *Engine) round(ctx context.Context, r *request, look bool) (*lease.Lease
 // lease is still valid, else undo everywhere.
 func (e *Engine) vote(ctx context.Context, r *request, start time.Time, look bool) (*lease.Lease, []instance.Vote, error) {
 	if ctx.Err() != nil {
-		return nil, nil, fmt.Errorf("acquire %q: %w", r.resource, context.Cause(ctx))
+		return nil, nil, fmt.Errorf("acquire %q: %w", r.resource, ended(ctx))
 	}
 	if r.token != "" && e.shares(r.key, r.token) {
 		return nil, nil, fmt.Errorf("acquire %q: %w: this engine holds it with the same token", r.resource, ErrHeld)
@@ -189,7 +189,7 @@ func (e *Engine) vote(ctx context.Context, r *request, start time.Time, look boo
 	select {
 	case <-a.done:
 	case <-ctx.Done():
-		stop = context.Cause(ctx)
+		stop = ended(ctx)
 	case <-e.closing.Done():
 		stop = ErrClosed
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -62,6 +63,15 @@ func (q *QuorumError) Error() string {
 	}
 	b.WriteByte(')')
 	return b.String()
+}
+
+// ended returns why ctx ended: its error, and the cause if that says more.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if err == cause { //nolint:errorlint // the very same value
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // refusal explains a round of acquire that did not get its quorum. It was held

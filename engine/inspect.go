@@ -74,7 +74,7 @@ func ask(ctx context.Context, i *instance.Instance, key string) (instance.Vote, 
 	case v := <-answer:
 		return v, nil
 	case <-ctx.Done():
-		return instance.Vote{Instance: i.Name()}, context.Cause(ctx)
+		return instance.Vote{Instance: i.Name()}, ended(ctx)
 	}
 }
 

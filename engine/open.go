@@ -28,7 +28,7 @@ func (e *Engine) awaitQuorum(ctx context.Context) error {
 			case <-i.Ready():
 				return nil
 			case <-ctx2.Done():
-				return context.Cause(ctx2)
+				return ended(ctx2)
 			}
 		})
 	}
@@ -47,7 +47,7 @@ func (e *Engine) awaitQuorum(ctx context.Context) error {
 		select {
 		case <-time.After(10 * time.Millisecond):
 		case <-ctx.Done():
-			err = context.Cause(ctx)
+			err = ended(ctx)
 		}
 	}
 	return fmt.Errorf("%w: %w", err, e.openError())

@@ -101,7 +101,7 @@ func (e *Engine) prove(ctx context.Context, proof instance.Renewal) (votes []ins
 		return p.result(), p.won(), nil
 	case <-ctx.Done():
 		p.leave()
-		return p.result(), false, context.Cause(ctx)
+		return p.result(), false, ended(ctx)
 	}
 }
 
