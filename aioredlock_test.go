@@ -261,16 +261,19 @@ func TestBug10IsLockedIsFalseWhenAMajorityCannotBeReached(t *testing.T) {
 func TestBug11AFailedRelockWithTheSameIdentifierDeletesTheLock(t *testing.T) {
 	servers := redistest.StartN(t, 3)
 	a, b := open(t, servers, engine.Config{}), open(t, servers, engine.Config{})
-	for name, l := range map[string]*lease.Lease{
-		"bug11a": acquire(t, a, "bug11a", engine.WithToken("mine")),
-		"bug11b": acquire(t, a, "bug11b"),
+	for name, opts := range map[string][]engine.Option{
+		"bug11a": {engine.WithToken("mine")},
+		"bug11b": nil,
+		"bug11c": {engine.WithToken("mine"), engine.WithFencing()},
 	} {
+		l := acquire(t, a, name, opts...)
 		everywhere(t, servers, l)
 		for _, e := range []*engine.Engine{a, b} {
-			if _, err := e.TryAcquire(within(t), name, engine.WithToken(l.Token())); !errors.Is(err, engine.ErrHeld) {
+			again := append(opts[:len(opts):len(opts)], engine.WithToken(l.Token()), engine.WithTries(2))
+			if _, err := e.TryAcquire(within(t), name, again...); !errors.Is(err, engine.ErrHeld) {
 				t.Errorf("relock: %v", err)
 			}
-			if _, err := e.Acquire(within(t), name, engine.WithToken(l.Token()), engine.WithTries(2)); !errors.Is(err, engine.ErrHeld) {
+			if _, err := e.Acquire(within(t), name, again...); !errors.Is(err, engine.ErrHeld) {
 				t.Errorf("relock: %v", err)
 			}
 		}

@@ -8,7 +8,10 @@
 -- A fence is stored as the string that came in: a Lua number would lose digits.
 local holder = redis.call('GET', KEYS[1])
 local fence = redis.call('GET', KEYS[2])
-if holder and holder ~= ARGV[1] then
+-- The one lock in place that does not refuse us is our own, from this very
+-- proposal, sent a second time. A token alone could be an earlier lease's.
+local repeated = holder == ARGV[1] and fence == ARGV[3]
+if holder and not repeated then
   return {0, holder, redis.call('PTTL', KEYS[1]), fence or '0'}
 end
 local clock = redis.call('TIME')
@@ -16,8 +19,6 @@ local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 if tonumber(ARGV[3]) > now + tonumber(ARGV[5]) then
   return {3, string.format('%.0f', now)}
 end
--- The one equal proposal that counts is our own, sent a second time.
-local repeated = holder and fence == ARGV[3]
 if fence and tonumber(fence) >= tonumber(ARGV[3]) and not repeated then
   return {2, fence}
 end
