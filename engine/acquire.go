@@ -186,6 +186,7 @@ func (e *Engine) vote(ctx context.Context, r *request, start time.Time, look boo
 	a.ask(r, token, fencing, start, look)
 
 	var stop error
+	decided := true
 	select {
 	case <-a.done:
 	case <-ctx.Done():
@@ -194,7 +195,7 @@ func (e *Engine) vote(ctx context.Context, r *request, start time.Time, look boo
 		stop = ErrClosed
 	}
 	if stop != nil {
-		a.leave()
+		decided = a.leave()
 	} else if a.won() {
 		l, err := e.grant(r, token, fencing.Fence, start)
 		if err == nil {
@@ -205,7 +206,7 @@ func (e *Engine) vote(ctx context.Context, r *request, start time.Time, look boo
 
 	a.undo()
 	votes := a.result()
-	err := error(e.refusal(r.op, r.resource, votes))
+	err := error(e.refusal(r.op, r.resource, votes, decided))
 	if stop != nil {
 		err = fmt.Errorf("%w: %w", stop, err)
 	}

@@ -75,9 +75,11 @@ func ended(ctx context.Context) error {
 }
 
 // refusal explains a round of acquire that did not get its quorum. It was held
-// if those that can vote would have been enough, and unreachable otherwise:
-// "held" is never said for want of an answer.
-func (e *Engine) refusal(op, resource string, votes []instance.Vote) *QuorumError {
+// if somebody held it and those that can vote would have been enough. An
+// instance that has not answered counts as one that can when the round was
+// decided without it, but not when the caller left: "held" is never said for
+// want of an answer.
+func (e *Engine) refusal(op, resource string, votes []instance.Vote, decided bool) *QuorumError {
 	q := &QuorumError{Op: op, Resource: resource, Need: e.need, Votes: votes, reason: ErrNoQuorum}
 	able, held := 0, false
 	for _, v := range votes {
@@ -87,6 +89,10 @@ func (e *Engine) refusal(op, resource string, votes []instance.Vote) *QuorumErro
 			able++
 		case instance.Granted, instance.Stale, instance.Ahead:
 			able++
+		case instance.Unanswered:
+			if decided {
+				able++
+			}
 		}
 	}
 	if held && able >= e.need {

@@ -18,7 +18,8 @@ type lines struct {
 type waiter struct {
 	resource string
 	turn     chan struct{} // one slot: "you are the head now"; nil for who came first
-	wake     chan struct{} // one slot: "the lock has just been released here"
+	wake     chan struct{} // one slot: "the lock has just been released here"; made by listen
+	woken    bool          // the same, from before there was a channel
 
 	prev, next *waiter
 	last       *waiter // of the line; kept by the head only
@@ -93,7 +94,11 @@ func (l *lines) released(resource string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.heads[resource]
-	if w == nil || w.wake == nil {
+	switch {
+	case w == nil:
+		return
+	case w.wake == nil:
+		w.woken = true
 		return
 	}
 	select {
@@ -102,11 +107,16 @@ func (l *lines) released(resource string) {
 	}
 }
 
-// listen prepares w to be woken by released.
+// listen prepares w to be woken by released, also by one that came since w was
+// the head.
 func (l *lines) listen(w *waiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if w.wake == nil {
-		w.wake = make(chan struct{}, 1)
+	if w.wake != nil {
+		return
+	}
+	w.wake = make(chan struct{}, 1)
+	if w.woken {
+		w.wake <- struct{}{}
 	}
 }
