@@ -1,0 +1,272 @@
+package docs_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	// What the blocks use. A test that does not depend on it would be taken from
+	// the cache when it changes.
+	_ "github.com/cenkalti/backoff/v4"
+	_ "github.com/redis/go-redis/v9"
+
+	_ "github.com/holdfast-go/holdfast/engine"
+	_ "github.com/holdfast-go/holdfast/instance"
+	_ "github.com/holdfast-go/holdfast/lease"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// imports are the packages that a block may use without saying so.
+var imports = map[string]string{
+	"backoff":  "github.com/cenkalti/backoff/v4",
+	"context":  "context",
+	"engine":   "github.com/holdfast-go/holdfast/engine",
+	"errors":   "errors",
+	"fmt":      "fmt",
+	"instance": "github.com/holdfast-go/holdfast/instance",
+	"lease":    "github.com/holdfast-go/holdfast/lease",
+	"log":      "log",
+	"os":       "os",
+	"redis":    "github.com/redis/go-redis/v9",
+	"slog":     "log/slog",
+	"time":     "time",
+	"tls":      "crypto/tls",
+}
+
+// given are the variables that a block of statements may use without declaring
+// them. It is the body of a function that returns an error.
+const given = `ctx context.Context, locks *engine.Engine, held *lease.Lease, client *redis.Client, work <-chan struct{}`
+
+// others are the languages of blocks that are not Go.
+var others = []string{"bash", "console", "dockerfile", "json", "lua", "make", "python", "redis", "sh", "text", "toml", "yaml"}
+
+// Every block of Go in the docs and in the README compiles.
+func TestGoBlocksCompile(t *testing.T) {
+	files, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(files, "from-aioredlock.md") {
+		t.Fatalf("this is not the folder of the docs: it has %q", files)
+	}
+	if _, err := os.Stat("../README.md"); !errors.Is(err, fs.ErrNotExist) {
+		files = append(files, "../README.md")
+	}
+	var all []block
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := blocks(file, string(text))
+		if err != nil {
+			t.Error(err)
+		}
+		t.Logf("%s: %d blocks of Go", file, len(found))
+		all = append(all, found...)
+	}
+	if err := compile(t, all); err != nil {
+		t.Error(err)
+	}
+}
+
+// What would keep a block of Go from being compiled is an error.
+func TestNoBlockIsSkipped(t *testing.T) {
+	for name, text := range map[string]string{
+		"no language":      "```\nx := 1\n```\n",
+		"unknown language": "```golang\nx := 1\n```\n",
+		"capitals":         "```Go\nx := 1\n```\n",
+		"no end":           "text\n```go\nx := 1\n",
+		"in a quote":       "> ```go\n> x := 1\n> ```\n",
+		"in a list":        "- ```go\n  x := 1\n  ```\n",
+		"tildes in text":   "see ~~~go x ~~~\n",
+		"empty":            "```go\n\n```\n",
+	} {
+		if found, err := blocks("x.md", text); err == nil || !strings.HasPrefix(err.Error(), "x.md:") {
+			t.Errorf("%s: %d blocks, error %v", name, len(found), err)
+		}
+	}
+	found, err := blocks("x.md", "```go\na\n```\n\n   ~~~~go\n   b\n   ~~~\n   c\n   ~~~~\n```text\nd\n```\n")
+	if err != nil || len(found) != 2 || found[0].text != "a\n" || found[1].text != "b\n~~~\nc\n" || found[1].line != 6 {
+		t.Errorf("%+v %v", found, err)
+	}
+}
+
+// A block that does not compile is found, whatever its kind, and by its line.
+func TestAWrongBlockIsFound(t *testing.T) {
+	for name, text := range map[string]string{
+		"statements":   "```go\nerr := locks.Nope(ctx)\nreturn err\n```\n",
+		"declarations": "```go\nfunc f(l *lease.Lease) error { return l.Nope() }\n```\n",
+		"package":      "```go\npackage main\n\nfunc main() { nope() }\n```\n",
+		"no Go at all": "```go\nasync with lock\n```\n",
+		"unused":       "```go\nx := 1\n```\n",
+		"unknown":      "```go\nnope.Nope()\n```\n",
+	} {
+		found, err := blocks("x.md", "# X\n\n"+text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := compile(t, found); err == nil || !regexp.MustCompile(`x\.md:[46]`).MatchString(err.Error()) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// block is one fenced block of Go.
+type block struct {
+	file string
+	line int // of its first line
+	text string
+}
+
+var fence = regexp.MustCompile("^([ ]*)(`{3,}|~{3,})[ ]*(.*)$")
+
+// blocks returns the blocks of Go in a Markdown file. What it cannot classify is
+// an error.
+func blocks(file, text string) (found []block, err error) {
+	var errs []error
+	refuse := func(line int, why string) {
+		errs = append(errs, fmt.Errorf("%s:%d: %s", file, line, why))
+	}
+	var open []string // the fence of the block that we are in, and what it says
+	var body strings.Builder
+	start := 0
+	number := 0
+	for line := range strings.Lines(text) {
+		number++
+		line = strings.TrimRight(line, "\r\n")
+		m := fence.FindStringSubmatch(line)
+		switch {
+		case open == nil && m == nil:
+			if strings.Contains(line, "```") || strings.Contains(line, "~~~") {
+				refuse(number, "a fence must begin its line: nobody would check this block")
+			}
+		case open == nil:
+			open, start = m, number+1
+			body.Reset()
+			if lang := language(m); lang != "go" && !slices.Contains(others, lang) {
+				refuse(number, fmt.Sprintf("a block must say what it is: go, or one of %q, but not %q", others, lang))
+			}
+		case m != nil && strings.HasPrefix(m[2], open[2]) && m[3] == "":
+			if language(open) == "go" {
+				found = append(found, block{file, start, body.String()})
+				if strings.TrimSpace(body.String()) == "" {
+					refuse(start, "the block is empty")
+				}
+			}
+			open = nil
+		default:
+			body.WriteString(strings.TrimPrefix(line, open[1]) + "\n")
+		}
+	}
+	if open != nil {
+		refuse(start-1, "the block has no end")
+	}
+	return found, errors.Join(errs...)
+}
+
+// language is the first word behind a fence.
+func language(fence []string) string {
+	word, _, _ := strings.Cut(fence[3], " ")
+	return word
+}
+
+// compile compiles blocks, each in a package of its own. The packages are in this
+// module, so that imports mean what they mean here, but not on disk here: the go
+// command overlays them.
+func compile(t *testing.T, blocks []block) error {
+	t.Helper()
+	if len(blocks) == 0 {
+		return errors.New("there are no blocks")
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	replace := make(map[string]string)
+	build := []string{"build", "-o", os.DevNull, "-overlay", filepath.Join(dir, "overlay.json")}
+	for n, b := range blocks {
+		name := fmt.Sprintf("block%d", n+1)
+		real := filepath.Join(dir, name+".go")
+		if err := os.WriteFile(real, []byte(b.source()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		replace[filepath.Join(here, name, name+".go")] = real
+		build = append(build, "./"+name)
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", build...).CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// source is the block as a file: as it is if it has a package clause, else in one,
+// as declarations if it is that, and as the body of a function otherwise.
+func (b block) source() string {
+	at := fmt.Sprintf("//line %s:%d\n", filepath.Base(b.file), b.line)
+	if _, err := parser.ParseFile(token.NewFileSet(), "", b.text, parser.PackageClauseOnly); err == nil {
+		return at + b.text
+	}
+	declarations := at + b.text
+	if file, err := parse(declarations); err == nil {
+		return "package block\n" + importing(file) + declarations
+	}
+	statements := fmt.Sprintf("func _(%s) error {\n{\n%s%s}\nreturn nil\n}\n", given, at, b.text)
+	file, err := parse(statements)
+	if err != nil {
+		file, _ = parse("func _(" + given + ") {}") // the compiler will say what is wrong, and where
+	}
+	return "package block\n" + importing(file) + statements
+}
+
+func parse(declarations string) (*ast.File, error) {
+	return parser.ParseFile(token.NewFileSet(), "", "package block\n"+declarations, 0)
+}
+
+// importing is the imports that a file leaves out.
+func importing(file *ast.File) string {
+	missing := make(map[string]string)
+	ast.Inspect(file, func(n ast.Node) bool {
+		if selector, ok := n.(*ast.SelectorExpr); ok {
+			if x, ok := selector.X.(*ast.Ident); ok && imports[x.Name] != "" {
+				missing[x.Name] = imports[x.Name]
+			}
+		}
+		return true
+	})
+	for _, spec := range file.Imports {
+		for name, path := range missing {
+			if spec.Path.Value == `"`+path+`"` {
+				delete(missing, name)
+			}
+		}
+	}
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(missing)) { // the same text every time: the go command caches
+		fmt.Fprintf(&b, "import %s %q\n", name, missing[name])
+	}
+	return b.String()
+}
