@@ -82,7 +82,7 @@ func (e *Engine) contend(ctx context.Context, r *request, w *waiter) (l *lease.L
 		l, err = e.round(ctx, r, rounds > 0)
 		rounds++
 		if stop := e.stopped(ctx); err != nil && stop != nil && refused != nil {
-			err = fmt.Errorf("%w: %w", stop, refused) // the last round was broken off; the one before knows why
+			err = because(stop, refused) // the last round was broken off; the one before knows why
 		}
 		if err == nil || e.stopped(ctx) != nil || rounds == r.tries {
 			return l, rounds, err
@@ -96,9 +96,20 @@ func (e *Engine) contend(ctx context.Context, r *request, w *waiter) (l *lease.L
 			return nil, rounds, err
 		}
 		if werr := e.pause(ctx, w, soonest(err, pause)); werr != nil {
-			return nil, rounds, fmt.Errorf("%w: %w", werr, err)
+			return nil, rounds, because(werr, err)
 		}
 	}
+}
+
+// because adds why the caller stopped waiting to what stood in the way.
+func because(stop, refused error) error {
+	var q *QuorumError
+	if !errors.As(refused, &q) {
+		return fmt.Errorf("%w: %w", refused, stop)
+	}
+	stopped := *q
+	stopped.stop = stop
+	return &stopped
 }
 
 // soonest shortens a pause to when the lock that stands in the way expires.
@@ -179,7 +190,7 @@ func (e *Engine) vote(ctx context.Context, r *request, start time.Time, look boo
 	if token == "" {
 		token = newToken(e.cfg.Owner)
 	}
-	fencing := r.propose(start)
+	fencing := r.propose(e.cfg.KeyPrefix, start)
 
 	a := e.newAttempt()
 	defer a.release()
@@ -196,7 +207,8 @@ func (e *Engine) vote(ctx context.Context, r *request, start time.Time, look boo
 	}
 	if stop != nil {
 		decided = a.leave()
-	} else if a.won() {
+	}
+	if decided && a.won() { // at the last moment, perhaps: then the caller has it all the same
 		l, err := e.grant(r, token, fencing.Fence, start)
 		if err == nil {
 			return l, nil, nil
@@ -206,11 +218,9 @@ func (e *Engine) vote(ctx context.Context, r *request, start time.Time, look boo
 
 	a.undo()
 	votes := a.result()
-	err := error(e.refusal(r.op, r.resource, votes, decided))
-	if stop != nil {
-		err = fmt.Errorf("%w: %w", stop, err)
-	}
-	return nil, votes, err
+	q := e.refusal(r.op, r.resource, votes, decided)
+	q.stop = stop
+	return nil, votes, q
 }
 
 // errLate: the votes were won, but too late to be worth anything.

@@ -31,16 +31,13 @@ func (e *Engine) Adopt(ctx context.Context, resource, token string, opts ...Opti
 	defer e.exit()
 
 	start := time.Now()
-	votes, won, err := e.prove(ctx, instance.Renewal{Key: r.key, Token: token, TTL: r.ttl})
-	switch {
-	case won:
-		l, err := e.grant(&r, token, 0, start)
-		if err != nil {
-			return nil, fmt.Errorf("adopt %q: %w", resource, err)
-		}
-		return l, nil
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", err, e.unproven("adopt", resource, votes))
+	votes, won, stop := e.prove(ctx, instance.Renewal{Key: r.key, Token: token, TTL: r.ttl})
+	if !won {
+		return nil, e.unproven("adopt", resource, votes, stop)
 	}
-	return nil, e.unproven("adopt", resource, votes)
+	l, err := e.grant(&r, token, 0, start)
+	if err != nil {
+		return nil, fmt.Errorf("adopt %q: %w", resource, err)
+	}
+	return l, nil
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -43,10 +42,10 @@ func (e *Engine) close(ctx context.Context) error {
 	for _, i := range e.instances {
 		i.Close()
 	}
-	err = errors.Join(err, e.actors.Wait())
+	err = join(err, e.actors.Wait())
 	e.stopActors()
 	e.stopKeeper()
-	return errors.Join(err, e.keeping.Wait())
+	return join(err, e.keeping.Wait())
 }
 
 // releaseLimit is how many releases wait for their answers at once.
@@ -68,7 +67,7 @@ func (e *Engine) releaseAll() error {
 		})
 	}
 	_ = releases.Wait() // none returns an error: every one is to be reported
-	return errors.Join(errs...)
+	return join(errs...)
 }
 
 // close gives the lease back on the instances.
@@ -77,5 +76,5 @@ func (h *holding) close() error {
 	if won {
 		return nil
 	}
-	return fmt.Errorf("close: %w", h.engine.unproven("release", h.lease().Resource(), votes))
+	return fmt.Errorf("close: %w", h.engine.unproven("release", h.lease().Resource(), votes, nil))
 }

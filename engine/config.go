@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -139,7 +138,7 @@ func (c Config) validate() error {
 	refuse(len(c.KeyPrefix) > maxResource, "KeyPrefix has %d bytes: at most %d", len(c.KeyPrefix), maxResource)
 	refuse(!validOwner(c.Owner), "Owner must be at most %d bytes of printable ASCII without '~'", maxOwner)
 	refuse(c.Guard > instance.GuardOff, "Guard is %d: it must be instance.GuardAdaptive, GuardStrict or GuardOff", uint8(c.Guard))
-	return errors.Join(errs...)
+	return join(errs...)
 }
 
 func checkTTL(name string, ttl, longest time.Duration) error {

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 )
 
 // Do acquires the resource, calls fn while it is held, and releases it. The
@@ -21,7 +20,7 @@ func (e *Engine) Do(ctx context.Context, resource string, fn func(context.Contex
 	held, cancel := l.Context(ctx)
 	defer func() {
 		cancel()
-		err = errors.Join(err, l.Release(ctx))
+		err = join(err, l.Release(ctx))
 	}()
 	return fn(held)
 }

@@ -71,7 +71,7 @@ func Open(ctx context.Context, urls []string, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	if err := e.awaitQuorum(ctx); err != nil {
-		return nil, errors.Join(err, e.Close(context.WithoutCancel(ctx)))
+		return nil, join(err, e.Close(context.WithoutCancel(ctx)))
 	}
 	return e, nil
 }

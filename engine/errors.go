@@ -32,13 +32,17 @@ type QuorumError struct {
 	Need     int             // votes that a quorum takes
 	Votes    []instance.Vote // one an instance, in the engine's order
 
-	reason error
+	reason error // the sentinel
+	stop   error // why the caller did not wait for the end: its context's error; nil otherwise
 }
 
-// Unwrap returns the sentinel (ErrHeld, ErrNoQuorum or a lease's end) and the
-// instances' own errors.
+// Unwrap returns the sentinel (ErrHeld, ErrNoQuorum or a lease's end), the
+// context's error if that ended the waiting, and the instances' own errors.
 func (q *QuorumError) Unwrap() []error {
 	errs := []error{q.reason}
+	if q.stop != nil {
+		errs = append(errs, q.stop)
+	}
 	for _, v := range q.Votes {
 		if v.Err != nil {
 			errs = append(errs, v.Err)
@@ -53,6 +57,9 @@ func (q *QuorumError) Error() string {
 	b.WriteString(q.Op)
 	if q.Resource != "" {
 		fmt.Fprintf(&b, " %q", q.Resource)
+	}
+	if q.stop != nil {
+		fmt.Fprintf(&b, ": %v", q.stop)
 	}
 	fmt.Fprintf(&b, ": %v (needs %d of %d: ", q.reason, q.Need, len(q.Votes))
 	for i, v := range q.Votes {
@@ -100,3 +107,33 @@ func (e *Engine) refusal(op, resource string, votes []instance.Vote, decided boo
 	}
 	return q
 }
+
+// joined is several errors in one line.
+type joined []error
+
+// join returns the errors that are not nil as one, or nil if there is none.
+func join(errs ...error) error {
+	var j joined
+	for _, err := range errs {
+		if err != nil {
+			j = append(j, err)
+		}
+	}
+	switch len(j) {
+	case 0:
+		return nil
+	case 1:
+		return j[0]
+	}
+	return j
+}
+
+func (j joined) Error() string {
+	texts := make([]string, len(j))
+	for i, err := range j {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (j joined) Unwrap() []error { return j }

@@ -19,7 +19,7 @@ const fenceTTL = time.Hour
 
 // propose returns what an acquire that begins at start carries, or nothing when
 // it has no fencing token.
-func (r *request) propose(start time.Time) instance.Fencing {
+func (r *request) propose(prefix string, start time.Time) instance.Fencing {
 	if !r.fencing {
 		return instance.Fencing{}
 	}
@@ -28,7 +28,7 @@ func (r *request) propose(start time.Time) instance.Fencing {
 		clock = r.clock
 	}
 	return instance.Fencing{
-		FenceKey: fenceKey(r.key),
+		FenceKey: fenceKey(prefix, r.key),
 		Fence:    min(max(clock, r.seen+1), instance.MaxFence),
 		FenceTTL: fenceTTL,
 		// A proposal from the future would be everybody's lower bound until the
@@ -61,13 +61,14 @@ func (r *request) learn(votes []instance.Vote) bool {
 	return again && !held
 }
 
-// fenceKey is the key beside the lock, in the same cluster slot: what is hashed
-// is the part between the first braces, if there is one, else the whole key.
-func fenceKey(key string) string {
+// fenceKey is the name of the key beside the lock: it begins with the prefix, and
+// is in the same cluster slot. What is hashed is the part between the first
+// braces, if there is one, else the whole key.
+func fenceKey(prefix, key string) string {
 	if open := strings.IndexByte(key, '{'); open >= 0 {
 		if length := strings.IndexByte(key[open+1:], '}'); length > 0 {
-			return key + ":fence"
+			return prefix + "fence:" + key
 		}
 	}
-	return "{" + key + "}:fence"
+	return prefix + "fence:{" + key + "}"
 }

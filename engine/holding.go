@@ -27,7 +27,8 @@ type holding struct {
 	mu       sync.Mutex
 	released bool // a release has been posted
 
-	settled atomic.Bool // a release has been confirmed by a quorum
+	settled atomic.Bool                   // a release has been confirmed by a quorum
+	trouble atomic.Pointer[instance.Vote] // why the last renewal failed; nil when it did not
 }
 
 var _ lease.Backend = (*holding)(nil)
@@ -39,7 +40,7 @@ func (h *holding) key() string         { return h.engine.key(h.lease().Resource(
 func (e *Engine) hold(g lease.Grant, r *request, start time.Time) (*lease.Lease, error) {
 	h := &holding{engine: e, since: start, shared: r.token != ""}
 	if g.Fence != 0 {
-		h.fencing = instance.Fencing{FenceKey: fenceKey(r.key), Fence: g.Fence, FenceTTL: fenceTTL, MaxAhead: r.maxTTL / 2}
+		h.fencing = instance.Fencing{FenceKey: fenceKey(e.cfg.KeyPrefix, r.key), Fence: g.Fence, FenceTTL: fenceTTL, MaxAhead: r.maxTTL / 2}
 	}
 	g.Backend = h
 	h.entry = keeper.Entry{Control: lease.New(g), TTL: r.ttl, Owner: h}
@@ -96,17 +97,14 @@ func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 		return fmt.Errorf("extend %q: %w", l.Resource(), err)
 	}
 	start := time.Now()
-	votes, won, err := e.prove(ctx, instance.Renewal{Key: h.key(), Token: l.Token(), TTL: ttl, Fencing: h.fencing})
-	switch {
-	case won:
+	votes, won, stop := e.prove(ctx, instance.Renewal{Key: h.key(), Token: l.Token(), TTL: ttl, Fencing: h.fencing})
+	if won {
 		if !h.entry.Control.Prolong(start.Add(e.cfg.validity(ttl))) {
 			return fmt.Errorf("extend %q: %w", l.Resource(), l.Err())
 		}
 		return nil
-	case err != nil:
-		return fmt.Errorf("%w: %w", err, e.unproven("extend", l.Resource(), votes))
 	}
-	q := e.unproven("extend", l.Resource(), votes)
+	q := e.unproven("extend", l.Resource(), votes, stop)
 	if errors.Is(q, lease.ErrLost) {
 		h.entry.Control.End(q.reason)
 	}
@@ -128,9 +126,9 @@ func (h *holding) Release(context.Context) error {
 		h.settled.Store(true)
 		return h.verdict(cause)
 	}
-	q := h.engine.unproven("release", h.lease().Resource(), votes)
+	q := h.engine.unproven("release", h.lease().Resource(), votes, nil)
 	if cause != lease.ErrReleased { //nolint:errorlint // the bare cause
-		return fmt.Errorf("%w: %w", cause, q)
+		return because(cause, q)
 	}
 	return q
 }
@@ -161,11 +159,19 @@ func (h *holding) Ended(cause error) {
 	}
 	held := time.Since(h.since)
 	if errors.Is(cause, lease.ErrLost) {
-		e.log.Warn("lease lost", "resource", l.Resource(), "cause", cause, "held", held.Round(time.Millisecond))
+		e.log.Warn("lease lost", "resource", l.Resource(), "cause", cause, "held", held.Round(time.Millisecond), "renewal", h.lastRenewal())
 		e.keeper.Emit(l)
 		e.lines.released(l.Resource())
 	}
 	if e.cfg.Trace.Ended != nil {
 		e.cfg.Trace.Ended(l, cause, held)
 	}
+}
+
+// lastRenewal says how the last renewal went, for the log.
+func (h *holding) lastRenewal() string {
+	if v := h.trouble.Load(); v != nil {
+		return "failed: " + v.String()
+	}
+	return "none failed"
 }

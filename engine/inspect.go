@@ -20,11 +20,16 @@ type Status struct {
 	Owner     string        // the holder's Config.Owner; "" when it has none
 	Remaining time.Duration // until a majority no longer has the holder, if nobody renews; negative: it never expires
 	Votes     []instance.Vote
+
+	undecided bool
 }
 
 // String is one line, with the token abbreviated.
 func (s Status) String() string {
-	if !s.Held {
+	switch {
+	case s.undecided:
+		return fmt.Sprintf("who holds %q is not known", s.Resource)
+	case !s.Held:
 		return fmt.Sprintf("%q is free", s.Resource)
 	}
 	return fmt.Sprintf("%q is held by %s for another %v", s.Resource, instance.Abbreviate(s.Token), s.Remaining.Round(time.Millisecond))
@@ -57,11 +62,8 @@ func (e *Engine) Inspect(ctx context.Context, resource string) (Status, error) {
 	}
 	stopped := asked.Wait()
 	if !s.count(e.need) {
-		q := &QuorumError{Op: "inspect", Resource: resource, Need: e.need, Votes: s.Votes, reason: ErrNoQuorum}
-		if stopped != nil {
-			return s, fmt.Errorf("%w: %w", stopped, q)
-		}
-		return s, q
+		s.undecided = true
+		return s, &QuorumError{Op: "inspect", Resource: resource, Need: e.need, Votes: s.Votes, reason: ErrNoQuorum, stop: stopped}
 	}
 	return s, nil
 }

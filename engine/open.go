@@ -42,7 +42,7 @@ func (e *Engine) awaitQuorum(ctx context.Context) error {
 			return nil
 		}
 		if hopeless {
-			return e.openError()
+			return e.openError(nil)
 		}
 		select {
 		case <-time.After(10 * time.Millisecond):
@@ -50,7 +50,7 @@ func (e *Engine) awaitQuorum(ctx context.Context) error {
 			err = ended(ctx)
 		}
 	}
-	return fmt.Errorf("%w: %w", err, e.openError())
+	return e.openError(err)
 }
 
 // turnout counts the instances that are up, and says whether so many refuse us
@@ -79,8 +79,8 @@ func (e *Engine) unusable() error {
 	return nil
 }
 
-func (e *Engine) openError() error {
-	q := &QuorumError{Op: "open", Need: e.need, reason: ErrNoQuorum}
+func (e *Engine) openError(stop error) error {
+	q := &QuorumError{Op: "open", Need: e.need, reason: ErrNoQuorum, stop: stop}
 	for _, i := range e.instances {
 		q.Votes = append(q.Votes, i.Standing())
 	}

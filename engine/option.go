@@ -99,7 +99,7 @@ func (e *Engine) request(op, resource string, opts []Option) (request, error) {
 		opt(&r)
 	}
 	if len(r.errs) > 0 {
-		return r, fmt.Errorf("engine: %s: %w", op, errors.Join(r.errs...))
+		return r, fmt.Errorf("engine: %s: %w", op, join(r.errs...))
 	}
 	return r, nil
 }

@@ -86,7 +86,8 @@ func (p *poll) wait() (votes []instance.Vote, won bool) {
 }
 
 // prove asks a quorum to confirm that a lock is ours and to let it live.
-func (e *Engine) prove(ctx context.Context, proof instance.Renewal) (votes []instance.Vote, won bool, err error) {
+// stop is the context's error when that ended the waiting.
+func (e *Engine) prove(ctx context.Context, proof instance.Renewal) (votes []instance.Vote, won bool, stop error) {
 	p := e.newPoll(granted)
 	defer p.free()
 	for place, i := range e.instances {
@@ -100,16 +101,16 @@ func (e *Engine) prove(ctx context.Context, proof instance.Renewal) (votes []ins
 	case <-p.done:
 		return p.result(), p.won(), nil
 	case <-ctx.Done():
-		p.leave()
-		return p.result(), false, ended(ctx)
+		decided := p.leave()
+		return p.result(), decided && p.won(), ended(ctx)
 	}
 }
 
 // unproven explains a poll that did not get its quorum. When so many answered
 // that the lock is not ours that no quorum can be left, the lease is lost: stolen
 // if anybody saw another holder, expired if not.
-func (e *Engine) unproven(op, resource string, votes []instance.Vote) *QuorumError {
-	q := &QuorumError{Op: op, Resource: resource, Need: e.need, Votes: votes, reason: ErrNoQuorum}
+func (e *Engine) unproven(op, resource string, votes []instance.Vote, stop error) *QuorumError {
+	q := &QuorumError{Op: op, Resource: resource, Need: e.need, Votes: votes, reason: ErrNoQuorum, stop: stop}
 	t := tally{voters: len(votes), need: e.need}
 	var cause error = lease.ErrExpired
 	for _, v := range votes {

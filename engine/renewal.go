@@ -46,7 +46,8 @@ type renewTally struct {
 	ours    tally // yes: it is ours
 	gone    tally // no: it is certainly not ours there
 	stolen  bool
-	missing uint64 // the places, below 64, that had nothing there: they are healed
+	trouble instance.Vote // the last that says neither
+	missing uint64        // the places, below 64, that had nothing there: they are healed
 	settled bool
 }
 
@@ -97,6 +98,9 @@ func (s *renewSlot) CastRenewal(item int, v instance.Vote) {
 		if s.place < 64 {
 			t.missing |= 1 << s.place
 		}
+	case instance.Granted:
+	default:
+		t.trouble = v
 	}
 	outcome, decided := t.outcome(r)
 	if decided = decided && !t.settled; decided {
@@ -106,11 +110,12 @@ func (s *renewSlot) CastRenewal(item int, v instance.Vote) {
 	if t.ours.all() && t.ours.won() {
 		heal = t.missing
 	}
+	trouble := t.trouble
 	r.mu.Unlock()
 
 	entry := r.entries[item]
 	if decided {
-		r.settle(entry, outcome)
+		r.settle(entry, outcome, trouble)
 	}
 	if heal != 0 {
 		r.heal(entry, heal)
@@ -135,12 +140,18 @@ func (t *renewTally) outcome(r *renewal) (o keeper.Outcome, decided bool) {
 	return o, t.ours.all()
 }
 
-func (r *renewal) settle(entry *keeper.Entry, o keeper.Outcome) {
-	e, l := r.engine, entry.Control.Lease()
-	if o.Confirmed {
-		o.Deadline = r.start.Add(e.cfg.validity(entry.TTL))
-	}
+// settle tells the keeper, and notes why a renewal failed: if the lease is lost
+// in the end, that is what its owner will want to know.
+func (r *renewal) settle(entry *keeper.Entry, o keeper.Outcome, trouble instance.Vote) {
+	e, l, h := r.engine, entry.Control.Lease(), entry.Owner.(*holding)
 	margin := l.Remaining()
+	switch {
+	case o.Confirmed:
+		o.Deadline = r.start.Add(e.cfg.validity(entry.TTL))
+		h.trouble.Store(nil)
+	case o.Lost == nil && h.trouble.Swap(&trouble) == nil:
+		e.log.Warn("renewal failed, and is tried again until the deadline", "resource", l.Resource(), "left", margin.Round(time.Millisecond), "vote", trouble.String())
+	}
 	e.keeper.Settle(entry, o)
 	if e.cfg.Trace.Renewed != nil {
 		e.cfg.Trace.Renewed(l, margin, o.Confirmed)

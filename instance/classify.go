@@ -15,7 +15,6 @@ import (
 // Unreachable. err is not nil.
 func (i *Instance) verdict(err error) Vote {
 	v := Vote{Instance: i.name, Err: i.redact(err)}
-	var server redis.Error
 	if isProtocolError(err) {
 		err = errNotRedis
 		v.Err = err
@@ -23,7 +22,7 @@ func (i *Instance) verdict(err error) Vote {
 	switch {
 	case errors.Is(err, errSameServer), errors.Is(err, errNotRedis), errors.Is(err, errReplica):
 		v.Kind = Misconfigured
-	case errors.As(err, &server):
+	case isServerError(err):
 		v.Kind = Misconfigured
 	case isTimeout(err):
 		v.Kind = TimedOut
@@ -54,7 +53,7 @@ func isTimeout(err error) bool {
 // that the connection is in order.
 func isServerError(err error) bool {
 	var server redis.Error
-	return errors.As(err, &server)
+	return errors.As(err, &server) && !errors.Is(err, redis.Nil) // go-redis wraps its nil in what is no reply at all
 }
 
 func isNoScript(err error) bool {

@@ -26,7 +26,7 @@ const (
 )
 
 var kindNames = [...]string{
-	"unanswered", "granted", "held", "free", "expired", "stolen", "stale", "ahead",
+	"no answer yet", "granted", "held", "free", "expired", "stolen", "stale", "ahead",
 	"unreachable", "timed out", "busy", "recovering", "misconfigured",
 }
 
