@@ -39,7 +39,7 @@ race: redis
 nested: redis
 	@set -e; for dir in $(NESTED); do \
 		echo "== nested module $$dir"; \
-		( cd $$dir && go build -o /dev/null ./... && go vet ./... && go test -race -timeout $(TIMEOUT) ./... ); \
+		( cd $$dir && go build -o /dev/null ./... && go vet ./... && go tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./... && go test -race -timeout $(TIMEOUT) ./... ); \
 	done
 
 redis: ## install redis-server if there is none (apt-get only)
