@@ -22,9 +22,8 @@ type Acquire struct {
 	Fencing
 	To Caster
 
-	withdrawn atomic.Bool // the caller does not want it any more; written by who undoes it
-	sent      bool        // it may have reached the server; the actor's
-	ttl       int64
+	stage atomic.Uint32 // posted, then either sent or withdrawn: who comes first decides
+	ttl   int64
 
 	native  *redis.RawWriteToCmd // SET key token NX GET PX ttl
 	reply   reply                // to native
@@ -43,17 +42,30 @@ type Fencing struct {
 // MaxFence is the highest fence: Lua numbers are exact up to there.
 const MaxFence = 1<<53 - 1
 
+// The stages of an Acquire. The actor sends it, its undo withdraws it; only one
+// of them gets there from posted, so that the undo knows for certain whether
+// there can be anything to undo.
+const (
+	posted uint32 = iota
+	sent
+	withdrawn
+)
+
 func (a *Acquire) reset() {
-	a.withdrawn.Store(false)
-	a.sent = false
+	a.stage.Store(posted)
 	a.ttl = milliseconds(a.TTL)
+}
+
+// withdraw reports whether the acquire has not been sent, and then never will be.
+func (a *Acquire) withdraw() bool { return a.stage.CompareAndSwap(posted, withdrawn) }
+
+// send reports whether the acquire may be sent: for the first time, or again.
+func (a *Acquire) send() bool {
+	return a.stage.CompareAndSwap(posted, sent) || a.stage.Load() == sent
 }
 
 func (a *Acquire) queue(s *sending) redis.Cmder {
 	switch {
-	case a.withdrawn.Load() && !a.sent:
-		a.To.Cast(s.vote(Unanswered))
-		return nil
 	case s.recovering > 0 && !a.Heal:
 		v := s.vote(Recovering)
 		v.Left = s.recovering
@@ -64,8 +76,10 @@ func (a *Acquire) queue(s *sending) redis.Cmder {
 		v.Err = errTimeout
 		a.To.Cast(v)
 		return nil
+	case !a.send():
+		a.To.Cast(s.vote(Unanswered))
+		return nil
 	}
-	a.sent = true
 	switch {
 	case a.FenceKey != "":
 		a.current = a.fenced()

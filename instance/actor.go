@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -40,6 +41,7 @@ func (i *Instance) Run(ctx context.Context, set *Set) {
 		i.serveAll(ctx, messages)
 		clear(messages)
 		i.batch = messages
+		i.payInPassing()
 	}
 }
 
@@ -281,38 +283,61 @@ func (i *Instance) guard(seen sighting) {
 }
 
 // payDebts makes good the releases that could not be confirmed, before anything
-// else is sent, and then opens the mailbox.
+// else is sent, and then opens the mailbox. What the server refuses even now
+// stays owed for later.
 func (i *Instance) payDebts() error {
+	var refused []debt
 	for {
 		owed := i.mailbox.settleDebts()
 		if len(owed) == 0 {
+			i.mailbox.oweAgain(refused)
 			return nil
 		}
-		for len(owed) > 0 {
-			n := min(len(owed), i.cfg.Batch)
-			if err := i.pay(owed[:n]); err != nil {
-				i.mailbox.oweAgain(owed)
-				return err
-			}
-			owed = owed[n:]
+		unpaid, err := i.pay(owed)
+		refused = append(refused, unpaid...)
+		if err != nil {
+			i.mailbox.oweAgain(refused)
+			return err
 		}
 	}
 }
 
-func (i *Instance) pay(owed []debt) error {
+// payInPassing makes good what an instance owes that has been up all the time:
+// releases that found the mailbox full, or that the server refused.
+func (i *Instance) payInPassing() {
+	if i.link == nil || time.Since(i.lastPaid) < payEvery {
+		return
+	}
+	i.lastPaid = time.Now()
+	if err := i.payDebts(); err != nil {
+		i.fail(nil, err)
+	}
+}
+
+// pay sends the releases that are still worth sending, and returns those that
+// were not carried out: refused by the server, or cut off with the connection.
+func (i *Instance) pay(owed []debt) (unpaid []debt, err error) {
 	now := time.Now()
 	s := sending{instance: i, now: now}
-	i.cmds = i.cmds[:0]
-	for _, d := range owed {
-		if now.Before(d.until) {
+	owed = slices.DeleteFunc(owed, func(d debt) bool { return !now.Before(d.until) })
+	for len(owed) > 0 {
+		n := min(len(owed), i.cfg.Batch)
+		i.cmds = i.cmds[:0]
+		for _, d := range owed[:n] {
 			r := Release{Key: d.key, Token: d.token, Fencing: d.fencing}
 			i.cmds = append(i.cmds, r.queue(&s))
 		}
+		if err := i.link.roundTrip(i.cmds, time.Now().Add(i.cfg.Timeout)); err != nil {
+			return append(unpaid, owed...), err
+		}
+		for k, cmd := range i.cmds {
+			if cmd.Err() != nil {
+				unpaid = append(unpaid, owed[k])
+			}
+		}
+		owed = owed[n:]
 	}
-	if len(i.cmds) == 0 {
-		return nil
-	}
-	return i.link.roundTrip(i.cmds, now.Add(i.cfg.Timeout))
+	return unpaid, nil
 }
 
 // pause waits before the next probe. It reports false when the instance is closed.

@@ -167,8 +167,12 @@ var parameters = map[string]bool{
 
 func checkQuery(query url.Values) error {
 	for name, values := range query {
-		if !parameters[name] {
+		switch {
+		case parameters[name]:
+		case strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") == "":
 			return fmt.Errorf("unknown query parameter %q", name)
+		default: // it may be the rest of a password with a '?' in it
+			return errors.New("unknown query parameter; percent-encode special characters in user name and password")
 		}
 		if name == "db" {
 			if n, err := strconv.Atoi(values[len(values)-1]); err != nil || n < 0 {

@@ -60,8 +60,10 @@ type judgement struct {
 func judge(before *sighting, now sighting, carried time.Time, quarantine time.Duration) judgement {
 	full := now.at.Add(quarantine)
 	switch {
-	case now.runID == "":
+	case now.runID == "" && before == nil:
 		return judgement{} // nothing to go by; the caller has said so, loudly
+	case now.runID == "":
+		return judgement{until: carried}
 	case before == nil:
 		switch {
 		case now.promoted:

@@ -32,14 +32,15 @@ type Instance struct {
 	ready   chan struct{} // closed by the actor when the first attempt to connect is over
 
 	// The actor's own; nobody else touches them.
-	link    *link
-	former  *link     // the last link, to be killed by the next
-	before  *sighting // the last server seen
-	batch   []Command // room for the mailbox's next queue
-	sending sending
-	sent    []Command     // of the batch: what went over the wire
-	cmds    []redis.Cmder // what it went as
-	set     *Set
+	link     *link
+	former   *link     // the last link, to be killed by the next
+	before   *sighting // the last server seen
+	batch    []Command // room for the mailbox's next queue
+	sending  sending
+	sent     []Command     // of the batch: what went over the wire
+	cmds     []redis.Cmder // what it went as
+	set      *Set
+	lastPaid time.Time // when debts were last tried in passing
 
 	mu     sync.Mutex
 	health Health

@@ -20,19 +20,25 @@ type mailbox struct {
 
 	mu      sync.Mutex
 	queue   []Command
-	refusal *Vote  // while not nil, every message is answered with it at once: the instance is down
-	owed    []debt // releases to be made good when the instance is back
+	refusal *Vote     // while not nil, every message is answered with it at once: the instance is down
+	down    time.Time // since when there is a refusal
+	owed    []debt    // releases to be made good when the instance is back
+	pruned  time.Time // when the debts that have become void were last looked for
 	closed  bool
 }
 
 // maxDebts bounds what an instance that is down, or refuses, can be owed.
 const maxDebts = 1 << 16
 
+// payEvery is how often an instance that is up tries to make good what it owes.
+const payEvery = 500 * time.Millisecond
+
 // debt is a release that could not be confirmed. The key would live on for the
 // rest of its TTL, so it is deleted when the instance is back.
 type debt struct {
 	key, token string
 	fencing    Fencing
+	since      time.Time // when its acquire began; zero: unknown
 	until      time.Time // by then the key has expired on its own
 }
 
@@ -81,7 +87,8 @@ func (m *mailbox) ring() {
 }
 
 // take waits for messages and returns all of them, with into as the next queue's
-// room. It reports false when the mailbox is closed and empty, or ctx has ended.
+// room. It returns none when something is owed and nothing else came for a while.
+// It reports false when the mailbox is closed and empty, or ctx has ended.
 func (m *mailbox) take(ctx context.Context, into []Command) ([]Command, bool) {
 	for {
 		m.mu.Lock()
@@ -91,13 +98,19 @@ func (m *mailbox) take(ctx context.Context, into []Command) ([]Command, bool) {
 			m.mu.Unlock()
 			return batch, true
 		}
-		closed := m.closed
+		closed, owes := m.closed, len(m.owed) > 0
 		m.mu.Unlock()
 		if closed {
 			return nil, false
 		}
+		var reminder <-chan time.Time
+		if owes {
+			reminder = time.After(payEvery)
+		}
 		select {
 		case <-m.wake:
+		case <-reminder:
+			return into[:0], true
 		case <-ctx.Done():
 			return nil, false
 		}
@@ -109,6 +122,9 @@ func (m *mailbox) take(ctx context.Context, into []Command) ([]Command, bool) {
 func (m *mailbox) refuse(v Vote) []Command {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.refusal == nil {
+		m.down = time.Now()
+	}
 	m.refusal = &v
 	waiting := m.queue
 	m.queue = nil
@@ -119,13 +135,17 @@ func (m *mailbox) refuse(v Vote) []Command {
 }
 
 // owe notes a release that cannot be sent now. Called with mu held.
+//
+// A lease whose acquire began while the instance was down already has never been
+// heard of there: so what is owed is bounded by the leases that were held when it
+// went down, and does not grow while it stays down.
 func (m *mailbox) owe(c Command) {
 	d, ok := c.debt()
-	if !ok {
+	if !ok || m.refusal != nil && d.since.After(m.down) {
 		return
 	}
-	if len(m.owed) >= maxDebts {
-		now := time.Now()
+	if now := time.Now(); len(m.owed) >= maxDebts && now.Sub(m.pruned) >= time.Second {
+		m.pruned = now
 		m.owed = slices.DeleteFunc(m.owed, func(d debt) bool { return !now.Before(d.until) })
 	}
 	if len(m.owed) < maxDebts { // else that key goes by its TTL

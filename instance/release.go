@@ -16,22 +16,22 @@ type Release struct {
 	Token string
 	TTL   time.Duration // how long the key can still live
 	Undo  *Acquire      // when it undoes an attempt: nothing is sent if that was not
+	Since time.Time     // when it releases a lease: the start of the attempt that acquired it
 	Fencing
 	To Caster
 
-	posted time.Time
-	cmd    *redis.IntCmd
+	at   time.Time // when it was posted
+	moot bool      // what it would undo has not been sent, and never will be
+	cmd  *redis.IntCmd
 }
 
 func (r *Release) reset() {
-	r.posted = time.Now()
-	if r.Undo != nil {
-		r.Undo.withdrawn.Store(true)
-	}
+	r.at = time.Now()
+	r.moot = r.Undo != nil && r.Undo.withdraw()
 }
 
 func (r *Release) queue(s *sending) redis.Cmder {
-	if r.Undo != nil && !r.Undo.sent {
+	if r.moot {
 		r.To.Cast(s.vote(Expired))
 		return nil
 	}
@@ -66,8 +66,8 @@ func (r *Release) refuse(v Vote) { r.To.Cast(v) }
 func (r *Release) urgent() bool  { return true }
 
 func (r *Release) debt() (debt, bool) {
-	if r.Undo != nil && !r.Undo.sent {
+	if r.moot {
 		return debt{}, false
 	}
-	return debt{key: r.Key, token: r.Token, fencing: r.Fencing, until: r.posted.Add(r.TTL)}, true
+	return debt{key: r.Key, token: r.Token, fencing: r.Fencing, since: r.Since, until: r.at.Add(r.TTL)}, true
 }

@@ -20,7 +20,7 @@ func (r *reply) Write(p []byte) (int, error) {
 // bulk reads a bulk string: its text, or that it is nil, or the server's error.
 func (r reply) bulk() (text string, isNil bool, err error) {
 	head, body, ok := bytes.Cut(r, []byte("\r\n"))
-	if !ok || len(head) < 2 {
+	if !ok || len(head) == 0 {
 		return "", false, errNotRedis
 	}
 	switch head[0] {

@@ -1,0 +1,38 @@
+package instance
+
+import (
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// votes is a Caster that keeps what is cast.
+type votes struct {
+	mu  sync.Mutex
+	all []Vote
+}
+
+func (c *votes) Cast(v Vote) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, v)
+}
+
+func (c *votes) CastRenewal(_ int, v Vote) { c.Cast(v) }
+
+func (c *votes) cast() []Vote {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]Vote(nil), c.all...)
+}
+
+func (c *votes) kinds() []Kind {
+	var kinds []Kind
+	for _, v := range c.cast() {
+		kinds = append(kinds, v.Kind)
+	}
+	return kinds
+}

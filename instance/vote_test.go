@@ -1,0 +1,199 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestVoteIsOneLineWithoutSecrets(t *testing.T) {
+	const token = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	for _, c := range []struct {
+		vote Vote
+		want string
+	}{
+		{Vote{Instance: "i", Kind: Granted}, `i: granted`},
+		{Vote{Instance: "i"}, "i: " + Unanswered.String()},
+		{Vote{Instance: "i", Kind: Held, Holder: token, Left: 1500 * time.Millisecond}, `i: held by "ABCD…" for another 1.5s`},
+		{Vote{Instance: "i", Kind: Held, Holder: "the owner~" + token, Left: -1}, `i: held by "the owner~ABCD…"`},
+		{Vote{Instance: "i", Kind: Held, Holder: "short"}, `i: held by "…"`},
+		{Vote{Instance: "i", Kind: Recovering, Left: time.Minute}, `i: recovering for another 1m0s`},
+		{Vote{Instance: "i", Kind: TimedOut, Err: errTimeout}, `i: timed out (no answer in time)`},
+		{Vote{Instance: "i", Kind: Misconfigured, Err: errors.New("OOM no")}, `i: misconfigured (OOM no)`},
+		{Vote{Instance: "i", Kind: Kind(99)}, `i: kind 99`},
+	} {
+		for _, text := range []string{c.vote.String(), fmt.Sprint(c.vote), fmt.Sprintf("%+v", c.vote), fmt.Sprintf("%#v", c.vote), fmt.Sprintf("%v", []Vote{c.vote})} {
+			if strings.Trim(text, "[]") != c.want {
+				t.Errorf("%s, want %s", text, c.want)
+			}
+		}
+	}
+}
+
+func TestEveryKindHasAName(t *testing.T) {
+	seen := map[string]bool{}
+	for k := Unanswered; k <= Misconfigured; k++ {
+		name := k.String()
+		if name == "" || strings.HasPrefix(name, "kind") || seen[name] {
+			t.Errorf("kind %d is called %q", uint8(k), name)
+		}
+		seen[name] = true
+	}
+	for s := Connecting; s <= Closed; s++ {
+		if strings.HasPrefix(s.String(), "state") {
+			t.Errorf("state %d has no name", uint8(s))
+		}
+	}
+	if State(99).String() != "state 99" {
+		t.Error(State(99))
+	}
+}
+
+func TestAnsweredIsSaidOnlyOfInstancesThatHaveSpoken(t *testing.T) {
+	silent := map[Kind]bool{Unanswered: true, Unreachable: true, TimedOut: true}
+	for k := Unanswered; k <= Misconfigured; k++ {
+		if (Vote{Kind: k}).Answered() == silent[k] {
+			t.Errorf("%v: answered %v", k, !silent[k])
+		}
+	}
+}
+
+func TestAbbreviationNeverGivesATokenAway(t *testing.T) {
+	for _, token := range []string{"", "a", "owner~", "~", "owner~short", "abcdefghijk", "abcdefghijkl", "o~abcdefghijklmnop", strings.Repeat("x", 1024), "line\nbreak and more"} {
+		short := Abbreviate(token)
+		random := token[strings.LastIndexByte(token, '~')+1:]
+		if random != "" && strings.Contains(short, random) || strings.Contains(short, "\n") {
+			t.Errorf("%q becomes %s", token, short)
+		}
+	}
+}
+
+// timeoutError is a net.Error.
+type timeoutError struct{}
+
+func (timeoutError) Error() string   { return "i/o timeout" }
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }
+
+func TestErrorsAreClassified(t *testing.T) {
+	i := &Instance{name: "i", secrets: []string{"s3cret"}}
+	for _, c := range []struct {
+		err  error
+		want Kind
+	}{
+		{serverError("OOM command not allowed"), Misconfigured},
+		{serverError("READONLY You can't write against a read only replica."), Misconfigured},
+		{serverError("NOPERM this user has no permissions"), Misconfigured},
+		{serverError("MISCONF Redis is configured to save RDB snapshots"), Misconfigured},
+		{serverError("WRONGTYPE Operation against a key"), Misconfigured},
+		{serverError("LOADING Redis is loading the dataset in memory"), Misconfigured},
+		{fmt.Errorf("cannot load the lock scripts: %w", serverError("NOPERM")), Misconfigured},
+		{errNotRedis, Misconfigured},
+		{errReplica, Misconfigured},
+		{fmt.Errorf("%w: as other", errSameServer), Misconfigured},
+		{timeoutError{}, TimedOut},
+		{&net.OpError{Op: "read", Err: timeoutError{}}, TimedOut},
+		{os.ErrDeadlineExceeded, TimedOut},
+		{context.DeadlineExceeded, TimedOut},
+		{io.EOF, Unreachable},
+		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, Unreachable},
+		{net.ErrClosed, Unreachable},
+		{errClosed, Unreachable},
+		{errForgetful, Unreachable},
+	} {
+		v := i.verdict(c.err)
+		if v.Kind != c.want || v.Instance != "i" || v.Err == nil {
+			t.Errorf("%v: %v, want %v", c.err, v, c.want)
+		}
+		if v.Answered() != (c.want == Misconfigured) {
+			t.Errorf("%v: answered %v", c.err, v.Answered())
+		}
+	}
+}
+
+func TestServersWordsAreQuotedWithoutThePassword(t *testing.T) {
+	i := &Instance{name: "i", secrets: []string{"s3cret", "s3cr%65t"}}
+	v := i.verdict(serverError("ERR you said s3cret and s3cr%65t"))
+	if text := fmt.Sprintf("%v %+v %#v", v, v.Err, v.Err); strings.Contains(text, "s3cr") || !strings.Contains(text, "you said") {
+		t.Error(text)
+	}
+	plain := serverError("OOM command not allowed")
+	if v := i.verdict(plain); !errors.Is(v.Err, plain) {
+		t.Error("an error without a secret is not passed on as it is")
+	}
+}
+
+func TestRefusalsThatWaitingDoesNotMend(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, false},
+		{serverError("WRONGPASS invalid username-password pair"), true},
+		{serverError("NOAUTH Authentication required."), true},
+		{serverError("NOPERM no"), true},
+		{serverError("LOADING Redis is loading"), false},
+		{serverError("MASTERDOWN Link with MASTER is down"), false},
+		{serverError("BUSY Redis is busy running a script"), false},
+		{serverError("ERR max number of clients reached"), false},
+		{errNotRedis, true},
+		{errReplica, true},
+		{io.EOF, false},
+		{errTimeout, false},
+	} {
+		if got := IsRefusal(c.err); got != c.want {
+			t.Errorf("%v: %v", c.err, got)
+		}
+	}
+}
+
+func TestRawRepliesAreRead(t *testing.T) {
+	for _, c := range []struct {
+		raw   string
+		text  string
+		isNil bool
+		err   error
+	}{
+		{"$5\r\nhello\r\n", "hello", false, nil},
+		{"$0\r\n\r\n", "", false, nil},
+		{"$4\r\na\r\nb\r\n", "a\r\nb", false, nil},
+		{"$-1\r\n", "", true, nil},
+		{"-ERR no\r\n", "", false, serverError("ERR no")},
+		{":1\r\n", "", false, errNotRedis},
+		{"$99\r\nshort\r\n", "", false, errNotRedis},
+		{"$x\r\n", "", false, errNotRedis},
+		{"", "", false, errNotRedis},
+		{"\r\n", "", false, errNotRedis},
+		{"HTTP/1.1 400 Bad Request\r\n", "", false, errNotRedis},
+	} {
+		text, isNil, err := reply(c.raw).bulk()
+		if text != c.text || isNil != c.isNil || !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
+			t.Errorf("%q: %q, %v, %v", c.raw, text, isNil, err)
+		}
+	}
+}
+
+func TestRESP3NilIsNil(t *testing.T) {
+	if _, isNil, err := reply("_\r\n").bulk(); !isNil || err != nil {
+		t.Errorf("%v, %v", isNil, err)
+	}
+}
+
+func TestINFOIsRead(t *testing.T) {
+	info := fields("# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\nconfig_file:C:/x\r\n\r\njunk\r\n")
+	if info["redis_version"] != "7.0.15" || info["run_id"] != "abc" || info["config_file"] != "C:/x" || len(info) != 3 {
+		t.Errorf("%q", info)
+	}
+	for version, want := range map[string]int{"7.0.15": 7, "6.2": 6, "10.1.0": 10, "": 0, "unknown": 0, "8": 8} {
+		if got := major(version); got != want {
+			t.Errorf("major(%q) = %d", version, got)
+		}
+	}
+}
