@@ -119,7 +119,7 @@ func soonest(err error, pause time.Duration) time.Duration {
 		return pause
 	}
 	for _, v := range q.Votes {
-		if v.Kind == instance.Held && v.Left > 0 {
+		if v.Kind == instance.Held && v.Left >= 0 {
 			pause = min(pause, v.Left+time.Millisecond)
 		}
 	}

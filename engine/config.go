@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -39,7 +40,8 @@ type Config struct {
 	Backoff func() backoff.BackOff
 
 	// KeyPrefix comes before the resource in the names of the keys. Default
-	// "": the resource is the key, as in aioredlock.
+	// "": the resource is the key, as in aioredlock. A brace in it must belong to
+	// a cluster hash tag, as in "{locks}:".
 	KeyPrefix string
 
 	// Owner is shown to others who look at the lock: a host, a job, a person.
@@ -136,6 +138,7 @@ func (c Config) validate() error {
 	refuse(c.InstanceTimeout < time.Millisecond, "InstanceTimeout is %v: it must be at least 1ms", c.InstanceTimeout)
 	refuse(c.MaxWaiters < 0, "MaxWaiters is %d: it must not be negative", c.MaxWaiters)
 	refuse(len(c.KeyPrefix) > maxResource, "KeyPrefix has %d bytes: at most %d", len(c.KeyPrefix), maxResource)
+	refuse(!validPrefix(c.KeyPrefix), "KeyPrefix is %q: a brace in it must belong to a hash tag, as in \"{locks}:\"", c.KeyPrefix)
 	refuse(!validOwner(c.Owner), "Owner must be at most %d bytes of printable ASCII without '~'", maxOwner)
 	refuse(c.Guard > instance.GuardOff, "Guard is %d: it must be instance.GuardAdaptive, GuardStrict or GuardOff", uint8(c.Guard))
 	return join(errs...)
@@ -151,6 +154,12 @@ func checkTTL(name string, ttl, longest time.Duration) error {
 		return fmt.Errorf("%s is %v, longer than MaxTTL, which is %v: raise MaxTTL in the whole fleet, or renew a shorter lease", name, ttl, longest)
 	}
 	return nil
+}
+
+// validPrefix: a lone brace would put the lock and its fence into two slots.
+func validPrefix(prefix string) bool {
+	brace := strings.IndexAny(prefix, "{}")
+	return brace < 0 || prefix[brace] == '{' && hasTag(prefix)
 }
 
 func validOwner(owner string) bool {

@@ -62,13 +62,18 @@ func (r *request) learn(votes []instance.Vote) bool {
 }
 
 // fenceKey is the name of the key beside the lock: it begins with the prefix, and
-// is in the same cluster slot. What is hashed is the part between the first
-// braces, if there is one, else the whole key.
+// is in the same cluster slot. (No name is, for a resource with a closing brace
+// that closes no hash tag: it cannot be fenced on a cluster.)
 func fenceKey(prefix, key string) string {
-	if open := strings.IndexByte(key, '{'); open >= 0 {
-		if length := strings.IndexByte(key[open+1:], '}'); length > 0 {
-			return prefix + "fence:" + key
-		}
+	if hasTag(key) {
+		return prefix + "fence:" + key
 	}
 	return prefix + "fence:{" + key + "}"
+}
+
+// hasTag reports whether a part of the key decides its cluster slot: what is
+// between the first opening brace and the next closing one.
+func hasTag(key string) bool {
+	_, behind, _ := strings.Cut(key, "{")
+	return strings.IndexByte(behind, '}') > 0
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/lease"
@@ -66,7 +67,10 @@ func (e *Engine) giveBack(h *holding) *poll {
 	for place, i := range e.instances {
 		s := &p.slots[place]
 		s.release.Key, s.release.Token, s.release.Fencing = h.key(), h.lease().Token(), h.fencing
-		s.release.TTL = e.cfg.MaxTTL
+		s.release.TTL, s.release.Since = e.cfg.MaxTTL, h.since
+		if h.shared { // another may have put the key there before us
+			s.release.Since = time.Time{}
+		}
 		s.release.Undo = nil
 		s.release.To = s
 		i.Post(&s.release)

@@ -1,0 +1,234 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/sim"
+)
+
+func asQuorumError(err error, q **engine.QuorumError) bool { return errors.As(err, q) }
+
+func TestCancelledAcquireInMidAttemptReturnsAtOnceAndLeavesNoKey(t *testing.T) {
+	for _, n := range []int{1, 3, 5} {
+		for _, fenced := range []bool{false, true} {
+			for name, thaw := range map[string]func(*sim.Server){
+				"thawed in order":      (*sim.Server).Thaw,
+				"the old sockets last": func(s *sim.Server) { s.ThawReordered(50 * time.Millisecond) },
+			} {
+				for _, frozen := range []time.Duration{10 * time.Millisecond, 200 * time.Millisecond, 2 * time.Second} {
+					t.Run(fmt.Sprintf("N=%d, fenced %v, %s after %v", n, fenced, name, frozen), func(t *testing.T) {
+						simulate(t, n, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+							fleet.Each((*sim.Server).Hang)
+							ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+							defer cancel()
+							var opts []engine.Option
+							if fenced {
+								opts = append(opts, engine.WithFencing())
+							}
+							asked := time.Now()
+							_, err := e.Acquire(ctx, "r", opts...)
+							isAll(t, err, context.DeadlineExceeded, engine.ErrNoQuorum)
+							isNone(t, err, engine.ErrHeld)
+							within(t, "the return", time.Since(asked), 5*time.Millisecond, 5*time.Millisecond)
+
+							time.Sleep(frozen)
+							fleet.Each(thaw)
+							time.Sleep(1500 * time.Millisecond)
+							empty(t, fleet, "r")
+
+							asked = time.Now()
+							release(t, acquire(t, e, "r", opts...))
+							within(t, "the next acquire", time.Since(asked), 0, 0)
+						})
+					})
+				}
+			}
+		}
+	}
+}
+
+func TestCancelledAcquireWhoseGrantsAreOnTheirWayLeavesNoKey(t *testing.T) {
+	// Cancelled at every moment of a round trip of 40 ms.
+	for after := time.Duration(0); after <= 45*time.Millisecond; after += 5 * time.Millisecond {
+		simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+			for n, s := range fleet.Servers {
+				s.Latency(20*time.Millisecond, time.Duration(20+n)*time.Millisecond)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), after)
+			defer cancel()
+			l, err := e.Acquire(ctx, "r")
+			if err == nil {
+				release(t, l)
+			} else {
+				isAll(t, err, context.DeadlineExceeded)
+			}
+			time.Sleep(time.Second)
+			empty(t, fleet, "r")
+		})
+	}
+}
+
+func TestCancelledAcquireThatFoundTheLockHeldSaysSo(t *testing.T) {
+	simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		fleet.Each(func(s *sim.Server) { s.Set("r", "somebody else", time.Hour) })
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, err := e.Acquire(ctx, "r")
+		isAll(t, err, context.DeadlineExceeded, engine.ErrHeld)
+		isNone(t, err, engine.ErrNoQuorum)
+	})
+}
+
+func TestAcquireUnderAContextWithACauseReturnsBoth(t *testing.T) {
+	simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		acquire(t, e, "r")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		waiting := acquiring(ctx, e, "r")
+		time.Sleep(time.Second)
+		why := errors.New("the test wants it so")
+		cancel(why)
+		r := got(t, waiting)
+		isAll(t, r.err, why, context.Canceled, engine.ErrHeld)
+	})
+}
+
+func TestAcquireUnderAnEndedContextAsksNobody(t *testing.T) {
+	simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		fleet.Each((*sim.Server).ForgetCalls)
+		_, err := e.Acquire(ctx, "r")
+		isAll(t, err, context.Canceled)
+		_, err = e.TryAcquire(ctx, "r")
+		isAll(t, err, context.Canceled)
+		synctest.Wait()
+		for _, s := range fleet.Servers {
+			if len(s.Calls()) != 0 {
+				t.Errorf("%s was asked", s.Name())
+			}
+		}
+	})
+}
+
+func TestFailedRoundIsUndoneBeforeAnyWait(t *testing.T) {
+	// Two of five are somebody else's: too few to win and, with one unreachable,
+	// too many to lose nothing.
+	cfg := config()
+	cfg.Backoff = never
+	simulate(t, 5, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		sim.Each(fleet.Servers[:3], func(s *sim.Server) { s.Set("r", "somebody else", time.Hour) })
+		ctx, cancel := context.WithCancel(t.Context())
+		waiting := acquiring(ctx, e, "r")
+		pending(t, waiting)
+		if fleet.Count("r", "somebody else") != 3 || fleet.Count("r", "") != 2 {
+			t.Errorf("a waiter blocks others: %q", fleet.Holders("r"))
+		}
+		cancel()
+		<-waiting
+	})
+}
+
+func TestGrantsWhoseRepliesWereLostAreTakenBack(t *testing.T) {
+	simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		fleet.Each(func(s *sim.Server) { s.LoseReplies(true) })
+		_, err := e.TryAcquire(t.Context(), "r")
+		isAll(t, err, engine.ErrNoQuorum)
+		if fleet.Count("r", "") == 3 {
+			t.Fatal("the test is pointless: nothing was executed")
+		}
+		fleet.Each(func(s *sim.Server) { s.LoseReplies(false) })
+		time.Sleep(time.Second)
+		empty(t, fleet, "r")
+	})
+}
+
+func TestAcquireSurvivesABrokenConnection(t *testing.T) {
+	simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		fleet.Each((*sim.Server).Break)
+		l, err := e.TryAcquire(t.Context(), "r")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fleet.Each((*sim.Server).Break)
+		release(t, l)
+		empty(t, fleet, "r")
+	})
+}
+
+func TestConnectionThatBreaksBehindAnAcquireDoesNotMakeItHeldByItself(t *testing.T) {
+	// The acquire is executed, its reply is lost with the connection, and it is
+	// sent again: it finds its own token.
+	simulate(t, 1, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		s := fleet.Servers[0]
+		s.Latency(0, 50*time.Millisecond)
+		acquired := acquiring(t.Context(), e, "r", engine.WithTries(1))
+		synctest.Wait()
+		if s.Get("r") == "" {
+			t.Fatal("the test is pointless: it has not been executed yet")
+		}
+		s.Break()
+		time.Sleep(time.Second)
+		if r := got(t, acquired); r.err != nil {
+			t.Error(r.err)
+		} else if s.Get("r") != r.lease.Token() {
+			t.Error("the lease has no key")
+		}
+	})
+}
+
+func TestInstanceThatIsDownCostsNobodyTime(t *testing.T) {
+	simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		fleet.Servers[2].Hang()
+		for range 100 {
+			asked := time.Now()
+			l := acquire(t, e, "r")
+			if err := l.Extend(t.Context(), 0); err != nil {
+				t.Fatal(err)
+			}
+			release(t, l)
+			if took := time.Since(asked); took != 0 {
+				t.Fatalf("it took %v", took)
+			}
+			time.Sleep(13 * time.Millisecond)
+		}
+		if n := fleet.Servers[2].Connections(); n > 1 {
+			t.Errorf("%d connections to the instance that hangs", n)
+		}
+		fleet.Servers[2].Thaw()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if s := e.Instances()[2].State; s != instance.Up {
+			t.Errorf("a second after the thaw it is %v", s)
+		}
+		empty(t, fleet, "r")
+	})
+}
+
+func TestReleaseThatAnInstanceMissedIsMadeGoodWhenItIsBack(t *testing.T) {
+	for name, fault := range map[string][2]func(*sim.Server){
+		"hung": {(*sim.Server).Hang, (*sim.Server).Thaw},
+		"cut":  {(*sim.Server).Cut, (*sim.Server).Mend},
+		"mute": {func(s *sim.Server) { s.LoseReplies(true) }, func(s *sim.Server) { s.LoseReplies(false) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+				l := acquire(t, e, "r")
+				synctest.Wait()
+				s := fleet.Servers[0]
+				fault[0](s)
+				release(t, l)
+				time.Sleep(2 * time.Second)
+				fault[1](s)
+				time.Sleep(1500 * time.Millisecond)
+				empty(t, fleet, "r")
+			})
+		})
+	}
+}
