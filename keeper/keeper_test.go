@@ -1,0 +1,570 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	validity = 10 * time.Second
+	every    = 3 * time.Second
+)
+
+// batch is one call of renew.
+type batch struct {
+	at      time.Time
+	entries []*Entry
+}
+
+// kept is a keeper that runs in a bubble, and what it did.
+type kept struct {
+	*Keeper
+	t *testing.T
+
+	mu      sync.Mutex
+	batches []batch
+	answer  func(*Entry) // what becomes of a renewal; nil: it is never settled
+}
+
+// keep runs a test with a keeper that confirms every renewal at once.
+func keep(t *testing.T, test func(*testing.T, *kept)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		k := &kept{t: t}
+		k.Keeper = New(k.renew)
+		k.answer = k.confirm
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- k.Run(ctx) }()
+		synctest.Wait()
+		test(t, k)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		for range k.Lost() { // closed, or this does not end
+		}
+	})
+}
+
+func (k *kept) renew(due []*Entry) {
+	k.mu.Lock()
+	k.batches = append(k.batches, batch{time.Now(), slices.Clone(due)})
+	answer := k.answer
+	k.mu.Unlock()
+	if answer == nil {
+		return
+	}
+	for _, e := range due {
+		go answer(e) // as the instances do
+	}
+}
+
+func (k *kept) confirm(e *Entry) {
+	now := time.Now()
+	k.Settle(e, Outcome{Start: now, Confirmed: true, Deadline: now.Add(validity)})
+}
+
+func (k *kept) fail(e *Entry) { k.Settle(e, Outcome{Start: time.Now()}) }
+
+func (k *kept) lose(cause error) func(*Entry) {
+	return func(e *Entry) { k.Settle(e, Outcome{Start: time.Now(), Lost: cause}) }
+}
+
+func (k *kept) answerWith(answer func(*Entry)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.answer = answer
+}
+
+// renewed returns the calls of renew so far.
+func (k *kept) renewed() []batch {
+	synctest.Wait()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.batches)
+}
+
+// backend does for a lease what the engine does.
+type backend struct {
+	k *Keeper
+	e *Entry
+}
+
+func (*backend) Extend(context.Context, time.Duration) error { return nil }
+func (*backend) Release(context.Context) error               { return nil }
+
+func (b *backend) Ended(cause error) {
+	b.k.Remove(b.e)
+	if errors.Is(cause, lease.ErrLost) {
+		b.k.Emit(b.e.Control.Lease())
+	}
+}
+
+// entry is a new lease that is valid for d, not yet in care.
+func (k *kept) entry(name string, d, renewEvery time.Duration) *Entry {
+	e := new(Entry)
+	*e = Entry{
+		Control:    lease.New(lease.Grant{Resource: name, Deadline: time.Now().Add(d), Backend: &backend{k.Keeper, e}}),
+		TTL:        d,
+		RenewEvery: renewEvery,
+	}
+	return e
+}
+
+func (k *kept) add(name string, d, renewEvery time.Duration) *Entry {
+	e := k.entry(name, d, renewEvery)
+	k.Add(e, time.Now())
+	return e
+}
+
+func closed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestHeapHandsOutEntriesInTheOrderOfTheirDueTimes(t *testing.T) {
+	var h dueHeap
+	base := time.Now()
+	var in []*Entry
+	for range 1000 {
+		e := &Entry{due: base.Add(rand.N(time.Hour))}
+		in = append(in, e)
+		h.add(e)
+	}
+	check := func() {
+		t.Helper()
+		for n, e := range h {
+			if e.place != n+1 {
+				t.Fatalf("the entry at place %d thinks it is at %d", n+1, e.place)
+			}
+		}
+	}
+	check()
+	for n, e := range in {
+		switch n % 3 {
+		case 0:
+			h.remove(e)
+			if e.place != 0 {
+				t.Fatal("a removed entry has a place")
+			}
+			h.remove(e) // twice is fine
+		case 1:
+			e.due = base.Add(rand.N(time.Hour))
+			h.fix(e)
+		}
+	}
+	check()
+	var last time.Time
+	for len(h) > 0 {
+		e := h[0]
+		if e.due.Before(last) {
+			t.Fatalf("%v after %v", e.due, last)
+		}
+		last = e.due
+		h.remove(e)
+		check()
+	}
+}
+
+func TestLeaseIsRenewedWhenDueAndCountedFromTheStartOfTheConfirmedRenewal(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		begun := time.Now()
+		e := k.add("r", validity, every)
+		time.Sleep(100 * every)
+		before := begun
+		for _, b := range k.renewed() {
+			if gap := b.at.Sub(before); gap < every*9/10-slack || gap > every {
+				t.Errorf("renewed after %v", gap)
+			}
+			before = b.at
+		}
+		if n := len(k.renewed()); n < 100 || n > 115 {
+			t.Errorf("%d renewals", n)
+		}
+		if e.Control.Lease().Err() != nil {
+			t.Error(e.Control.Lease().Err())
+		}
+		e.Control.End(lease.ErrReleased)
+	})
+}
+
+func TestStartBeforeAddCountsFromTheStart(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		e := k.entry("r", validity, every)
+		time.Sleep(time.Second)
+		k.Add(e, time.Now().Add(-time.Second))
+		time.Sleep(every - time.Second)
+		if n := len(k.renewed()); n != 1 {
+			t.Errorf("%d renewals at the time of the first", n)
+		}
+		e.Control.End(lease.ErrReleased)
+	})
+}
+
+func TestRenewalsThatAreDueTogetherGoInOneBatch(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		k.answerWith(nil)
+		const leases = 100
+		for n := range leases {
+			// A RenewEvery below 10 ns has no jitter, but a slack of none: so a
+			// common due time is made by the start.
+			e := k.entry(fmt.Sprint(n), validity, every)
+			k.mu.Lock()
+			k.Keeper.mu.Lock()
+			e.due = time.Now().Add(time.Second + time.Duration(n)*slack/leases)
+			k.heap.add(e)
+			k.Keeper.mu.Unlock()
+			k.mu.Unlock()
+		}
+		k.nudge(true)
+		time.Sleep(2 * time.Second)
+		batches := k.renewed()
+		if len(batches) != 1 || len(batches[0].entries) != leases {
+			t.Errorf("%d batches", len(batches))
+		}
+		for _, e := range k.Entries() {
+			e.Control.End(lease.ErrReleased)
+		}
+	})
+}
+
+func TestLeaseIsNotRenewedAgainWhileARenewalIsUnderWay(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		k.answerWith(nil)
+		e := k.add("r", validity, every)
+		time.Sleep(validity - time.Millisecond)
+		if n := len(k.renewed()); n != 1 {
+			t.Errorf("%d renewals under way", n)
+		}
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if !closed(e.Control.Lease().Done()) {
+			t.Error("the loop waited for a renewal that never came back")
+		}
+	})
+}
+
+func TestFailedRenewalIsRetriedSoonThenLessOften(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		k.answerWith(k.fail)
+		e := k.add("r", validity, every)
+		deadline := e.Control.Lease().Deadline()
+		<-e.Control.Lease().Done()
+		if !time.Now().Equal(deadline) {
+			t.Errorf("ended %v after the deadline", time.Since(deadline))
+		}
+		batches := k.renewed()
+		for n, want := range []time.Duration{every / 16, every / 8, every / 4, every / 2, every / 2, every / 2} {
+			if n+1 >= len(batches) {
+				break
+			}
+			gap := batches[n+1].at.Sub(batches[n].at)
+			if gap < want*9/10-slack || gap > want {
+				t.Errorf("retry %d after %v, want %v or a little less", n+1, gap, want)
+			}
+		}
+		if len(batches) < 6 {
+			t.Errorf("%d tries", len(batches))
+		}
+		if err := e.Control.Lease().Err(); !errors.Is(err, lease.ErrExpired) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestConfirmedRenewalForgetsTheFailuresBefore(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		k.answerWith(k.fail)
+		e := k.add("r", validity, every)
+		for len(k.renewed()) < 4 {
+			time.Sleep(time.Millisecond)
+		}
+		k.answerWith(k.confirm)
+		for len(k.renewed()) < 5 {
+			time.Sleep(time.Millisecond)
+		}
+		k.answerWith(k.fail)
+		for len(k.renewed()) < 7 {
+			time.Sleep(time.Millisecond)
+		}
+		b := k.renewed()
+		if gap := b[5].at.Sub(b[4].at); gap < every*9/10-slack {
+			t.Errorf("after a confirmation renewed after %v", gap)
+		}
+		if gap := b[6].at.Sub(b[5].at); gap > every/16 {
+			t.Errorf("the first retry after %v", gap)
+		}
+		e.Control.End(lease.ErrReleased)
+	})
+}
+
+func TestTinyRenewEveryIsRetriedNoFasterThanEveryMillisecond(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		k.answerWith(k.fail)
+		e := k.add("r", time.Second, 2*time.Millisecond)
+		<-e.Control.Lease().Done()
+		if n := len(k.renewed()); n > 1300 {
+			t.Errorf("%d tries in a second", n)
+		}
+	})
+}
+
+func TestLostRenewalEndsTheLeaseAtOnce(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		k.answerWith(k.lose(lease.ErrStolen))
+		begun := time.Now()
+		e := k.add("r", validity, every)
+		<-e.Control.Lease().Done()
+		if took := time.Since(begun); took > every {
+			t.Errorf("it took %v", took)
+		}
+		if err := e.Control.Lease().Err(); !errors.Is(err, lease.ErrStolen) {
+			t.Error(err)
+		}
+		if l := <-k.Lost(); l != e.Control.Lease() {
+			t.Errorf("lost %v", l)
+		}
+		if n := len(k.Entries()); n != 0 {
+			t.Errorf("%d entries are in care", n)
+		}
+	})
+}
+
+func TestConfirmationThatIsLateRevivesNothing(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		k.answerWith(func(e *Entry) {
+			start := time.Now()
+			time.Sleep(validity)
+			k.Settle(e, Outcome{Start: start, Confirmed: true, Deadline: start.Add(time.Hour)})
+		})
+		e := k.add("r", validity, every)
+		deadline := e.Control.Lease().Deadline()
+		time.Sleep(3 * validity)
+		if !e.Control.Lease().Deadline().Equal(deadline) || !errors.Is(e.Control.Lease().Err(), lease.ErrExpired) {
+			t.Errorf("%v", e.Control.Lease())
+		}
+		if n := len(k.renewed()); n != 1 || len(k.Entries()) != 0 {
+			t.Errorf("%d renewals, %d in care", n, len(k.Entries()))
+		}
+	})
+}
+
+func TestRemoveWhileARenewalIsUnderWayIsFinal(t *testing.T) {
+	for _, outcome := range []Outcome{
+		{Confirmed: true, Deadline: time.Now().Add(1000 * time.Hour)},
+		{},
+		{Lost: lease.ErrStolen},
+	} {
+		keep(t, func(t *testing.T, k *kept) {
+			k.answerWith(func(e *Entry) {
+				time.Sleep(time.Second)
+				k.Settle(e, outcome)
+			})
+			e := k.add("r", validity, every)
+			for len(k.renewed()) == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			e.Control.End(lease.ErrReleased) // removes it
+			k.Remove(e)                      // twice is fine
+			time.Sleep(5 * every)
+			if n := len(k.renewed()); n != 1 || len(k.Entries()) != 0 {
+				t.Errorf("%d renewals, %d in care", n, len(k.Entries()))
+			}
+			if !errors.Is(e.Control.Lease().Err(), lease.ErrReleased) || len(k.Lost()) != 0 {
+				t.Errorf("%v, %d lost", e.Control.Lease(), len(k.Lost()))
+			}
+		})
+	}
+}
+
+func TestLeaseThatIsNotRenewedEndsAtItsDeadline(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		e := k.add("r", validity, 0)
+		deadline := e.Control.Lease().Deadline()
+		<-e.Control.Lease().Done()
+		if !time.Now().Equal(deadline) || len(k.renewed()) != 0 {
+			t.Errorf("ended %v after the deadline, %d renewals", time.Since(deadline), len(k.renewed()))
+		}
+	})
+}
+
+func TestLeaseThatWasExtendedEndsAtItsNewDeadline(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		e := k.add("r", validity, 0)
+		time.Sleep(validity / 2)
+		later := time.Now().Add(5 * validity)
+		e.Control.Prolong(later)
+		<-e.Control.Lease().Done()
+		if !time.Now().Equal(later) {
+			t.Errorf("ended %v after the new deadline", time.Since(later))
+		}
+	})
+}
+
+func TestLeaseAtItsLimitIsNotRenewedAnyMore(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		e := new(Entry)
+		now := time.Now()
+		*e = Entry{
+			Control: lease.New(lease.Grant{
+				Resource: "r", Deadline: now.Add(validity), Limit: now.Add(validity + every/2), Backend: &backend{k.Keeper, e},
+			}),
+			TTL: validity, RenewEvery: every,
+		}
+		k.Add(e, now)
+		<-e.Control.Lease().Done()
+		if n := len(k.renewed()); n != 1 {
+			t.Errorf("%d renewals", n)
+		}
+		if !errors.Is(e.Control.Lease().Err(), lease.ErrMaxHold) || time.Since(now) != validity+every/2 {
+			t.Errorf("%v after %v", e.Control.Lease().Err(), time.Since(now))
+		}
+	})
+}
+
+func TestLaterEntryThatIsDueEarlierWakesTheLoop(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		long := k.add("long", time.Minute, 20*time.Second)
+		synctest.Wait()
+		short := k.add("short", time.Second, 0)
+		deadline := short.Control.Lease().Deadline()
+		<-short.Control.Lease().Done()
+		if !time.Now().Equal(deadline) {
+			t.Errorf("ended %v late", time.Since(deadline))
+		}
+		long.Control.End(lease.ErrReleased)
+	})
+}
+
+func TestOneStuckRenewalDoesNotHoldUpTheOthers(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		stuck := k.entry("stuck", validity, every)
+		k.answerWith(func(e *Entry) {
+			if e != stuck {
+				k.confirm(e)
+			}
+		})
+		k.Add(stuck, time.Now())
+		others := []*Entry{k.add("a", validity, every), k.add("b", validity, every)}
+		time.Sleep(10 * validity)
+		synctest.Wait()
+		if !errors.Is(stuck.Control.Lease().Err(), lease.ErrExpired) {
+			t.Error(stuck.Control.Lease().Err())
+		}
+		for _, e := range others {
+			if err := e.Control.Lease().Err(); err != nil {
+				t.Error(err)
+			}
+			e.Control.End(lease.ErrReleased)
+		}
+	})
+}
+
+func TestEmitNeverBlocksAndDropsTheOldest(t *testing.T) {
+	k := New(nil)
+	var all []*lease.Lease
+	for n := range LostBuffer + 100 {
+		l := lease.New(lease.Grant{Resource: fmt.Sprint(n)}).Lease()
+		all = append(all, l)
+		k.Emit(l)
+	}
+	if k.Dropped() != 100 {
+		t.Errorf("%d dropped", k.Dropped())
+	}
+	for n := range LostBuffer {
+		if got := <-k.Lost(); got != all[100+n] {
+			t.Fatalf("loss %d is not the one it should be", n)
+		}
+	}
+}
+
+func TestEveryLossIsReceivedOrCountedUnderConcurrency(t *testing.T) {
+	k := New(nil)
+	l := lease.New(lease.Grant{}).Lease()
+	const emitters, each = 8, 2000
+	received := make(chan int)
+	go func() {
+		n := 0
+		for range k.Lost() {
+			n++
+		}
+		received <- n
+	}()
+	var sending sync.WaitGroup
+	for range emitters {
+		sending.Go(func() {
+			for range each {
+				k.Emit(l)
+			}
+		})
+	}
+	sending.Wait()
+	k.losses.close()
+	k.losses.close() // twice is fine
+	if n := <-received; n+int(k.Dropped()) != emitters*each {
+		t.Errorf("%d received, %d dropped, of %d", n, k.Dropped(), emitters*each)
+	}
+	before := k.Dropped()
+	k.Emit(l) // after the end
+	if k.Dropped() != before+1 {
+		t.Error("a loss after the end is not counted")
+	}
+}
+
+func TestJitterIsFromNineTenthsToTheWhole(t *testing.T) {
+	for _, d := range []time.Duration{0, 1, 9, 10, 100, time.Millisecond, time.Hour} {
+		for range 1000 {
+			if j := jitter(d); j > d || j < d-d/10 {
+				t.Fatalf("jitter(%v) = %v", d, j)
+			}
+		}
+	}
+}
+
+func TestKeeperIsSafeForConcurrentUse(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		for range 16 {
+			go func() {
+				for range 100 {
+					e := k.add("r", validity, every)
+					time.Sleep(rand.N(2 * validity))
+					_ = k.Entries()
+					switch rand.N(3) {
+					case 0:
+						e.Control.End(lease.ErrReleased)
+					case 1:
+						e.Control.End(lease.ErrStolen)
+					case 2:
+						k.Remove(e)
+					}
+				}
+			}()
+		}
+		for range 200 {
+			time.Sleep(validity)
+			k.answerWith([]func(*Entry){k.confirm, k.fail, k.confirm, k.lose(lease.ErrExpired)}[rand.N(4)])
+		}
+		time.Sleep(200 * validity)
+		if n := len(k.Entries()); n != 0 {
+			t.Errorf("%d in care at the end", n)
+		}
+	})
+}
