@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			continue
 		}
 		r, failed := s.run(ctx, b)
-		if r != nil {
+		if r != nil && len(r.Records) > 0 { // none when -peers chose none of those who take part
 			r.Name, r.Title = s.name, s.title
 			r.print(stdout, o.markdown)
 			reports = append(reports, r)

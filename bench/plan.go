@@ -24,10 +24,10 @@ var full = plan{
 	instances: []int{1, 3, 5},
 	callers:   []int{1, 64, 512},
 	latency:   time.Second,
-	healthy:   2 * time.Second,
+	healthy:   time.Second,
 	stopped:   8 * time.Second,
 	allocs:    time.Second,
-	contended: 4 * time.Second,
+	contended: 3 * time.Second,
 }
 
 var quickly = plan{
