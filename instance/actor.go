@@ -120,6 +120,9 @@ func (i *Instance) queue(batch []Command, s *sending) {
 	clear(i.sent)
 	clear(i.cmds)
 	i.sent, i.cmds = i.sent[:0], i.cmds[:0]
+	if !s.again {
+		batch = i.bundles.fold(batch)
+	}
 	for _, c := range batch {
 		if cmd := c.queue(s); cmd != nil {
 			i.sent = append(i.sent, c)
@@ -175,7 +178,13 @@ func (i *Instance) fail(messages []Command, err error) {
 
 // refused answers one message that has not been carried out, as far as we know.
 func (i *Instance) refused(c Command, v Vote) {
-	i.mailbox.addDebt(c)
+	if b, ok := c.(*bundle); ok {
+		for _, r := range b.releases {
+			i.mailbox.addDebt(r)
+		}
+	} else {
+		i.mailbox.addDebt(c)
+	}
 	c.refuse(v)
 }
 

@@ -37,6 +37,7 @@ type Instance struct {
 	before   *sighting // the last server seen
 	batch    []Command // room for the mailbox's next queue
 	sending  sending
+	bundles  bundles
 	sent     []Command     // of the batch: what went over the wire
 	cmds     []redis.Cmder // what it went as
 	set      *Set

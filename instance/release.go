@@ -47,15 +47,14 @@ func (r *Release) queue(s *sending) redis.Cmder {
 	return r.cmd
 }
 
-func (r *Release) settle(s *sending) {
-	switch r.cmd.Val() {
-	case 1:
+func (r *Release) settle(s *sending) { r.cast(s, r.cmd.Val()) }
+
+// cast reads the number that either script replies.
+func (r *Release) cast(s *sending, reply int64) {
+	switch {
+	case reply == 1, reply == 0 && s.again: // the first one may have been heard
 		r.To.Cast(s.vote(Granted))
-	case 0:
-		if s.again { // the first one may have been heard
-			r.To.Cast(s.vote(Granted))
-			return
-		}
+	case reply == 0:
 		r.To.Cast(s.vote(Expired))
 	default:
 		r.To.Cast(s.vote(Stolen))

@@ -20,6 +20,7 @@ var (
 	acquireScript       = script("acquire")
 	acquireFencedScript = script("acquire_fenced")
 	releaseScript       = script("release")
+	releaseManyScript   = script("release_many")
 	releaseFencedScript = script("release_fenced")
 	renewScript         = script("renew")
 	renewFencedScript   = script("renew_fenced")
@@ -27,7 +28,7 @@ var (
 
 	scripts = []lua{
 		acquireScript, acquireFencedScript,
-		releaseScript, releaseFencedScript,
+		releaseScript, releaseManyScript, releaseFencedScript,
 		renewScript, renewFencedScript,
 		inspectScript,
 	}

@@ -1,0 +1,151 @@
+package instance
+
+import (
+	"errors"
+	"hash/maphash"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// maxBundle is how many releases go into one script call: it blocks the server
+// while it runs.
+const maxBundle = 128
+
+// bundle is many releases in one script call, which is less than half the work
+// for the server. It is made by the actor, of messages that wait together.
+type bundle struct {
+	releases []*Release
+
+	args []any
+	cmd  *redis.SliceCmd
+}
+
+// bundles folds the plain releases of a batch into bundles. A release may be sent
+// later than what was posted behind it, as long as that is about other keys: so
+// a bundle goes out before the first message that may be about one of its own.
+type bundles struct {
+	folded []Command
+	open   []*Release // not yet in folded
+	keys   keySet     // of open
+	free   []*bundle
+	used   int
+}
+
+// fold returns the batch in the order to be sent. The result is good until the
+// next call.
+func (b *bundles) fold(batch []Command) []Command {
+	clear(b.folded)
+	b.folded, b.used = b.folded[:0], 0
+	for _, c := range batch {
+		switch c := c.(type) {
+		case *Release:
+			if c.FenceKey == "" && !c.moot {
+				b.add(c)
+				continue
+			}
+			b.passing(c.Key)
+		case *Acquire:
+			b.passing(c.Key)
+		default: // about many keys, or a bundle that is sent again
+			b.close()
+		}
+		b.folded = append(b.folded, c)
+	}
+	b.close()
+	return b.folded
+}
+
+func (b *bundles) add(r *Release) {
+	b.open = append(b.open, r)
+	b.keys.add(r.Key)
+	if len(b.open) == maxBundle {
+		b.close()
+	}
+}
+
+// passing closes the open bundle if it may hold this key.
+func (b *bundles) passing(key string) {
+	if len(b.open) > 0 && b.keys.mayHave(key) {
+		b.close()
+	}
+}
+
+// close puts what is open in its place: one alone goes as it is.
+func (b *bundles) close() {
+	switch len(b.open) {
+	case 0:
+		return
+	case 1:
+		b.folded = append(b.folded, b.open[0])
+	default:
+		b.folded = append(b.folded, b.next())
+	}
+	clear(b.open)
+	b.open = b.open[:0]
+	b.keys = keySet{}
+}
+
+func (b *bundles) next() *bundle {
+	if b.used == len(b.free) {
+		b.free = append(b.free, new(bundle))
+	}
+	next := b.free[b.used]
+	b.used++
+	next.releases = append(next.releases[:0], b.open...)
+	return next
+}
+
+// keySet says which keys are certainly not in it.
+type keySet [16]uint64
+
+var seed = maphash.MakeSeed()
+
+func (k *keySet) add(key string) {
+	h := maphash.String(seed, key)
+	k[h>>6&15] |= 1 << (h & 63)
+}
+
+func (k *keySet) mayHave(key string) bool {
+	h := maphash.String(seed, key)
+	return k[h>>6&15]&(1<<(h&63)) != 0
+}
+
+func (b *bundle) queue(*sending) redis.Cmder {
+	b.args = append(b.args[:0], "evalsha", releaseManyScript.sha, len(b.releases))
+	for _, r := range b.releases {
+		b.args = append(b.args, &r.Key)
+	}
+	for _, r := range b.releases {
+		b.args = append(b.args, &r.Token)
+	}
+	b.cmd = redis.NewSliceCmd(background, b.args...)
+	return b.cmd
+}
+
+func (b *bundle) settle(s *sending) {
+	votes := b.cmd.Val()
+	for k, r := range b.releases {
+		if k >= len(votes) {
+			r.refuse(garbled(s))
+			continue
+		}
+		switch reply := votes[k].(type) {
+		case int64:
+			r.cast(s, reply)
+		case string:
+			s.instance.refused(r, s.refusal(errors.New(reply)))
+		default:
+			r.refuse(garbled(s))
+		}
+	}
+}
+
+func (b *bundle) refuse(v Vote) {
+	for _, r := range b.releases {
+		r.refuse(v)
+	}
+}
+
+func (b *bundle) reset()             {}
+func (b *bundle) debt() (debt, bool) { return debt{}, false } // its releases have
+func (b *bundle) urgent() bool       { return true }
