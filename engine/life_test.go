@@ -426,7 +426,7 @@ func TestRestartedInstanceDoesNotVoteUntilTheQuarantineIsOver(t *testing.T) {
 		isAll(t, err, engine.ErrNoQuorum)
 		isNone(t, err, engine.ErrHeld)
 		if h := e.Instances()[0]; h.State != instance.Quarantined {
-			t.Errorf("it is %v", h.State)
+			t.Errorf("it is %v: %v", h.State, h.Err)
 		}
 		for time.Since(restarted) < 20*time.Second {
 			if _, err := e.TryAcquire(t.Context(), "r"); err == nil {

@@ -4,8 +4,6 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // Acquire asks for the lock. Votes: Granted, Held, Recovering, Stale, Ahead, or
@@ -22,13 +20,8 @@ type Acquire struct {
 	Fencing
 	To Caster
 
-	stage atomic.Uint32 // posted, then either sent or withdrawn: who comes first decides
-	ttl   int64
-
-	native  *redis.RawWriteToCmd // SET key token NX GET PX ttl
-	reply   reply                // to native
-	script  *redis.Cmd           // acquire.lua
-	current redis.Cmder
+	stage  atomic.Uint32 // posted, then either sent or withdrawn: who comes first decides
+	native bool          // it went as a native command, not as a script
 }
 
 // Fencing is what a command carries when the lock has a fencing token.
@@ -51,10 +44,7 @@ const (
 	withdrawn
 )
 
-func (a *Acquire) reset() {
-	a.stage.Store(posted)
-	a.ttl = milliseconds(a.TTL)
-}
+func (a *Acquire) reset() { a.stage.Store(posted) }
 
 // withdraw reports whether the acquire has not been sent, and then never will be.
 func (a *Acquire) withdraw() bool { return a.stage.CompareAndSwap(posted, withdrawn) }
@@ -64,96 +54,93 @@ func (a *Acquire) send() bool {
 	return a.stage.CompareAndSwap(posted, sent) || a.stage.Load() == sent
 }
 
-func (a *Acquire) queue(s *sending) redis.Cmder {
+func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
 	switch {
 	case s.recovering > 0 && !a.Heal:
 		v := s.vote(Recovering)
 		v.Left = s.recovering
 		a.To.Cast(v)
-		return nil
+		return out, false
 	case !s.now.Before(a.GiveUp):
 		v := s.vote(TimedOut)
 		v.Err = errTimeout
 		a.To.Cast(v)
-		return nil
+		return out, false
 	case !a.send():
 		a.To.Cast(s.vote(Unanswered))
-		return nil
+		return out, false
 	}
+	a.native = s.native && !a.Look && a.FenceKey == ""
 	switch {
+	case a.native:
+		return a.plain(out), true
 	case a.FenceKey != "":
-		a.current = a.fenced()
-	case s.native && !a.Look:
-		a.current = a.plain()
+		return a.fenced(out), true
+	}
+	return a.scripted(out), true
+}
+
+// plain is the cheapest question: one native command.
+func (a *Acquire) plain(out []byte) []byte {
+	out = append(out, "*7\r\n$3\r\nset\r\n"...)
+	out = appendArg(out, a.Key)
+	out = appendArg(out, a.Token)
+	out = append(out, "$2\r\nnx\r\n$3\r\nget\r\n$2\r\npx\r\n"...)
+	return appendNumber(out, a.TTL.Milliseconds())
+}
+
+func (a *Acquire) scripted(out []byte) []byte {
+	out = appendScript(out, acquireScript, 1, 2)
+	out = appendArg(out, a.Key)
+	out = appendArg(out, a.Token)
+	return appendNumber(out, a.TTL.Milliseconds())
+}
+
+func (a *Acquire) fenced(out []byte) []byte {
+	out = appendScript(out, acquireFencedScript, 2, 5)
+	out = appendArg(out, a.Key)
+	out = appendArg(out, a.FenceKey)
+	out = appendArg(out, a.Token)
+	out = appendNumber(out, a.TTL.Milliseconds())
+	out = appendNumber(out, int64(a.Fence))
+	out = appendNumber(out, a.FenceTTL.Milliseconds())
+	return appendNumber(out, a.MaxAhead.Microseconds())
+}
+
+func (a *Acquire) settle(s *sending, r *reply) {
+	switch {
+	case !a.native:
+		a.To.Cast(a.read(s, r))
+	case r.kind == isNil: // there was no holder, and now it is us
+		a.To.Cast(s.vote(Granted))
+	case r.kind == isText:
+		a.To.Cast(a.held(s, string(r.text), -1))
 	default:
-		a.current = a.scripted()
+		a.To.Cast(garbled(s))
 	}
-	return a.current
-}
-
-// plain is the cheapest question: one native command, whose arguments point
-// into a, so that it is built once for all its uses.
-func (a *Acquire) plain() redis.Cmder {
-	if a.native == nil {
-		a.native = redis.NewRawWriteToCmd(background, &a.reply, "set", &a.Key, &a.Token, "nx", "get", "px", &a.ttl)
-	}
-	a.native.SetErr(nil)
-	a.reply = a.reply[:0]
-	return a.native
-}
-
-func (a *Acquire) scripted() redis.Cmder {
-	if a.script == nil {
-		a.script = redis.NewCmd(background, "evalsha", acquireScript.sha, 1, &a.Key, &a.Token, &a.ttl)
-	}
-	a.script.SetErr(nil)
-	return a.script
-}
-
-func (a *Acquire) fenced() redis.Cmder {
-	return redis.NewCmd(background, "evalsha", acquireFencedScript.sha, 2, a.Key, a.FenceKey,
-		a.Token, a.ttl, strconv.FormatUint(a.Fence, 10), milliseconds(a.FenceTTL), a.MaxAhead.Microseconds())
-}
-
-func (a *Acquire) settle(s *sending) {
-	if a.native != nil && a.current == redis.Cmder(a.native) {
-		holder, isNil, err := a.reply.bulk()
-		switch {
-		case err != nil:
-			a.To.Cast(s.refusal(err))
-		case isNil: // there was no holder, and now it is us
-			a.To.Cast(s.vote(Granted))
-		default:
-			a.To.Cast(a.held(s, holder, -1))
-		}
-		return
-	}
-	a.To.Cast(a.read(s, a.current.(*redis.Cmd).Val()))
 }
 
 // read reads a script's reply.
-func (a *Acquire) read(s *sending, reply any) Vote {
-	fields, _ := reply.([]any)
-	if len(fields) == 0 {
+func (a *Acquire) read(s *sending, r *reply) Vote {
+	if r.kind != isList || len(r.list) == 0 {
 		return garbled(s)
 	}
-	switch code, _ := fields[0].(int64); {
+	switch code, fields := r.list[0].n, r.list[1:]; {
 	case code == 1:
 		return s.vote(Granted)
-	case code == 0 && len(fields) >= 3:
-		holder, _ := fields[1].(string)
-		v := a.held(s, holder, left(fields[2]))
-		if len(fields) > 3 {
-			v.Fence = number(fields[3])
+	case code == 0 && len(fields) >= 2:
+		v := a.held(s, string(fields[0].text), fields[1].left())
+		if len(fields) > 2 {
+			v.Fence = fields[2].fence()
 		}
 		return v
-	case code == 2 && len(fields) == 2:
+	case code == 2 && len(fields) == 1:
 		v := s.vote(Stale)
-		v.Fence = number(fields[1])
+		v.Fence = fields[0].fence()
 		return v
-	case code == 3 && len(fields) == 2:
+	case code == 3 && len(fields) == 1:
 		v := s.vote(Ahead)
-		v.Fence = number(fields[1])
+		v.Fence = fields[0].fence()
 		return v
 	}
 	return garbled(s)
@@ -175,10 +162,18 @@ func (a *Acquire) refuse(v Vote)      { a.To.Cast(v) }
 func (a *Acquire) debt() (debt, bool) { return debt{}, false }
 func (a *Acquire) urgent() bool       { return false }
 
-func number(reply any) uint64 {
-	text, _ := reply.(string)
-	n, _ := strconv.ParseUint(text, 10, 64)
+// fence reads a number that a script returns as a string, so as not to lose digits.
+func (r *reply) fence() uint64 {
+	n, _ := strconv.ParseUint(string(r.text), 10, 64)
 	return n
+}
+
+// left reads a PTTL reply: negative is unknown.
+func (r *reply) left() time.Duration {
+	if r.kind != isNumber || r.n < 0 {
+		return -1
+	}
+	return time.Duration(r.n) * time.Millisecond
 }
 
 func garbled(s *sending) Vote {

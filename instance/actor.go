@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/redis/go-redis/v9"
 )
 
 // Probing a down instance: soon at first, then less often, but often enough to
@@ -85,24 +84,15 @@ func (i *Instance) serve(ctx context.Context, batch []Command) {
 	*s = sending{instance: i, now: start, native: i.link.native, recovering: i.recovering(start)}
 
 	i.queue(batch, s)
-	if len(i.cmds) == 0 {
-		return
-	}
-	err := i.link.roundTrip(i.cmds, deadline)
-	done := i.settle(s)
+	done, err := i.exchange(s, deadline)
 	if done < len(i.sent) {
 		rest := append([]Command(nil), i.sent[done:]...)
 		if err = i.mend(ctx, err, deadline); err == nil {
 			s.again, s.now, s.native = true, time.Now(), i.link.native
 			s.recovering = i.recovering(s.now)
 			i.queue(rest, s)
-			if len(i.cmds) > 0 {
-				err = i.link.roundTrip(i.cmds, deadline)
-				done = i.settle(s)
-				rest = i.sent[done:]
-			} else {
-				rest = nil
-			}
+			done, err = i.exchange(s, deadline)
+			rest = i.sent[done:]
 		}
 		if len(rest) > 0 {
 			i.fail(rest, err)
@@ -115,43 +105,58 @@ func (i *Instance) serve(ctx context.Context, batch []Command) {
 	}
 }
 
-// queue fills sent and cmds with what is to be sent of the batch.
+// queue fills sent and out with what is to be sent of the batch.
 func (i *Instance) queue(batch []Command, s *sending) {
 	clear(i.sent)
-	clear(i.cmds)
-	i.sent, i.cmds = i.sent[:0], i.cmds[:0]
+	i.sent, i.out = i.sent[:0], i.out[:0]
 	if !s.again {
 		batch = i.bundles.fold(batch)
 	}
 	for _, c := range batch {
-		if cmd := c.queue(s); cmd != nil {
+		out, ok := c.queue(s, i.out)
+		i.out = out
+		if ok {
 			i.sent = append(i.sent, c)
-			i.cmds = append(i.cmds, cmd)
 		}
 	}
 }
 
-// settle settles the messages in order up to the first that must be sent again,
-// and returns its index.
-func (i *Instance) settle(s *sending) int {
-	for k, cmd := range i.cmds {
-		err := cmd.Err()
-		switch {
-		case err == nil || err == redis.Nil: //nolint:errorlint // the bare value, on the hot path
-			i.sent[k].settle(s)
-		case !answered(err) || isNoScript(err):
-			return k
-		default:
-			i.refused(i.sent[k], s.refusal(err))
-		}
+// exchange sends what has been queued, and settles every message as its reply
+// comes in. It returns how many were settled: all of them, or those before the
+// first that must be sent again, because the connection broke (err says how), or
+// because the server has forgotten our scripts (err is nil).
+func (i *Instance) exchange(s *sending, deadline time.Time) (done int, err error) {
+	if len(i.sent) == 0 {
+		return 0, nil
 	}
-	return len(i.cmds)
+	if err := i.link.send(i.out, deadline); err != nil {
+		return 0, err
+	}
+	forgotten := false
+	for k, c := range i.sent {
+		if err := i.link.next(&i.reply); err != nil {
+			return done, err
+		}
+		switch {
+		case forgotten: // it is sent again, behind what comes before it
+			continue
+		case i.reply.isNoScript():
+			forgotten = true
+			continue
+		case i.reply.kind == isError:
+			i.refused(c, s.refusal(i.reply.err()))
+		default:
+			c.settle(s, &i.reply)
+		}
+		done = k + 1
+	}
+	return done, nil
 }
 
 // mend makes the link fit for sending again after err, or returns why it cannot.
 func (i *Instance) mend(ctx context.Context, err error, deadline time.Time) error {
 	if err == nil { // the connection is fine, the scripts are gone
-		return i.link.reload(deadline)
+		return i.link.reload(ctx, deadline)
 	}
 	if isTimeout(err) || i.mailbox.isClosed() {
 		return err
@@ -245,7 +250,7 @@ func (i *Instance) dial(ctx context.Context, deadline time.Time) error {
 		return err
 	}
 	i.dialed.Store(&conn)
-	l, err := open(ctx, i.client, i.former)
+	l, err := open(ctx, i.client, conn, i.former)
 	if unused := i.dialed.Swap(nil); unused != nil {
 		_ = (*unused).Close()
 	}
@@ -331,17 +336,20 @@ func (i *Instance) pay(owed []debt) (unpaid []debt, err error) {
 	owed = slices.DeleteFunc(owed, func(d debt) bool { return !now.Before(d.until) })
 	for len(owed) > 0 {
 		n := min(len(owed), i.cfg.Batch)
-		i.cmds = i.cmds[:0]
+		i.out = i.out[:0]
 		for _, d := range owed[:n] {
 			r := Release{Key: d.key, Token: d.token, Fencing: d.fencing}
-			i.cmds = append(i.cmds, r.queue(&s))
+			i.out, _ = r.queue(&s, i.out)
 		}
-		if err := i.link.roundTrip(i.cmds, time.Now().Add(i.cfg.Timeout)); err != nil {
+		if err := i.link.send(i.out, time.Now().Add(i.cfg.Timeout)); err != nil {
 			return append(unpaid, owed...), err
 		}
-		for k, cmd := range i.cmds {
-			if cmd.Err() != nil {
-				unpaid = append(unpaid, owed[k])
+		for _, d := range owed[:n] {
+			if err := i.link.next(&i.reply); err != nil {
+				return append(unpaid, owed...), err
+			}
+			if i.reply.kind == isError {
+				unpaid = append(unpaid, d)
 			}
 		}
 		owed = owed[n:]

@@ -1,11 +1,6 @@
 package instance
 
-import (
-	"errors"
-	"hash/maphash"
-
-	"github.com/redis/go-redis/v9"
-)
+import "hash/maphash"
 
 // maxBundle is how many releases go into one script call: it blocks the server
 // while it runs.
@@ -15,9 +10,6 @@ const maxBundle = 128
 // for the server. It is made by the actor, of messages that wait together.
 type bundle struct {
 	releases []*Release
-
-	args []any
-	cmd  *redis.SliceCmd
 }
 
 // bundles folds the plain releases of a batch into bundles. A release may be sent
@@ -110,30 +102,29 @@ func (k *keySet) mayHave(key string) bool {
 	return k[h>>6&15]&(1<<(h&63)) != 0
 }
 
-func (b *bundle) queue(*sending) redis.Cmder {
-	b.args = append(b.args[:0], "evalsha", releaseManyScript.sha, len(b.releases))
+func (b *bundle) queue(_ *sending, out []byte) ([]byte, bool) {
+	n := len(b.releases)
+	out = appendScript(out, releaseManyScript, n, n)
 	for _, r := range b.releases {
-		b.args = append(b.args, &r.Key)
+		out = appendArg(out, r.Key)
 	}
 	for _, r := range b.releases {
-		b.args = append(b.args, &r.Token)
+		out = appendArg(out, r.Token)
 	}
-	b.cmd = redis.NewSliceCmd(background, b.args...)
-	return b.cmd
+	return out, true
 }
 
-func (b *bundle) settle(s *sending) {
-	votes := b.cmd.Val()
+func (b *bundle) settle(s *sending, votes *reply) {
+	if votes.kind != isList || len(votes.list) != len(b.releases) {
+		b.refuse(garbled(s))
+		return
+	}
 	for k, r := range b.releases {
-		if k >= len(votes) {
-			r.refuse(garbled(s))
-			continue
-		}
-		switch reply := votes[k].(type) {
-		case int64:
-			r.cast(s, reply)
-		case string:
-			s.instance.refused(r, s.refusal(errors.New(reply)))
+		switch vote := &votes.list[k]; vote.kind {
+		case isNumber:
+			r.cast(s, vote.n)
+		case isText:
+			s.instance.refused(r, s.refusal(vote.err()))
 		default:
 			r.refuse(garbled(s))
 		}

@@ -56,10 +56,6 @@ func isServerError(err error) bool {
 	return errors.As(err, &server) && !errors.Is(err, redis.Nil) // go-redis wraps its nil in what is no reply at all
 }
 
-func isNoScript(err error) bool {
-	return err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT")
-}
-
 // isProtocolError recognises go-redis's complaint about bytes that are not
 // RESP. Its text quotes those bytes, which may be anything, our own password
 // echoed back among them: it is never shown.

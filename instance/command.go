@@ -1,11 +1,8 @@
 package instance
 
 import (
-	"context"
 	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // Command is a message to an instance: *Acquire, *Release, *Renew or *Inspect.
@@ -16,14 +13,13 @@ import (
 // poster's. Exactly one of settle and refuse ends a message that queue did not
 // end by itself, and a message casts exactly one vote to each of its questions.
 type Command interface {
-	// queue returns what goes over the wire, or nil when there is nothing to
-	// send: then it has cast its vote. It is called a second time when the
-	// connection broke, or the server had forgotten our scripts, before the
+	// queue appends the question to out and reports that it did, or that there is
+	// nothing to send: then it has cast its vote. It is called a second time when
+	// the connection broke, or the server had forgotten our scripts, before the
 	// answer came: every command is such that this is harmless.
-	queue(s *sending) redis.Cmder
-	// settle reads the reply to what queue returned. The reply is not an error,
-	// or it is redis.Nil.
-	settle(s *sending)
+	queue(s *sending, out []byte) ([]byte, bool)
+	// settle reads the reply to what queue appended, which is not an error.
+	settle(s *sending, r *reply)
 	// refuse casts v as the answer.
 	refuse(v Vote)
 	// debt returns what must still be done once the instance is back, if this
@@ -53,20 +49,4 @@ func (s *sending) refusal(err error) Vote {
 		s.demoted = true
 	}
 	return s.instance.verdict(err)
-}
-
-// background is the context that go-redis wants in each command. It is not the
-// one that bounds the round trip.
-var background = context.Background()
-
-// milliseconds is a TTL as Redis takes it.
-func milliseconds(d time.Duration) int64 { return d.Milliseconds() }
-
-// left reads a PTTL reply: negative is unknown.
-func left(reply any) time.Duration {
-	ms, ok := reply.(int64)
-	if !ok || ms < 0 {
-		return -1
-	}
-	return time.Duration(ms) * time.Millisecond
 }

@@ -1,30 +1,25 @@
 package instance
 
-import "github.com/redis/go-redis/v9"
-
 // Inspect asks who has the lock. Votes: Held with holder and time left, Free,
 // or what went wrong.
 type Inspect struct {
 	Key string
 	To  Caster
-
-	cmd *redis.Cmd
 }
 
-func (q *Inspect) queue(*sending) redis.Cmder {
-	q.cmd = redis.NewCmd(background, "evalsha", inspectScript.sha, 1, q.Key)
-	return q.cmd
+func (q *Inspect) queue(_ *sending, out []byte) ([]byte, bool) {
+	out = appendScript(out, inspectScript, 1, 0)
+	return appendArg(out, q.Key), true
 }
 
-func (q *Inspect) settle(s *sending) {
-	fields, ok := q.cmd.Val().([]any)
+func (q *Inspect) settle(s *sending, r *reply) {
 	switch {
-	case ok && len(fields) == 0:
+	case r.kind == isList && len(r.list) == 0:
 		q.To.Cast(s.vote(Free))
-	case ok && len(fields) == 2:
+	case r.kind == isList && len(r.list) == 2:
 		v := s.vote(Held)
-		v.Holder, _ = fields[0].(string)
-		v.Left = left(fields[1])
+		v.Holder = string(r.list[0].text)
+		v.Left = r.list[1].left()
 		q.To.Cast(v)
 	default:
 		q.To.Cast(garbled(s))

@@ -38,8 +38,9 @@ type Instance struct {
 	batch    []Command // room for the mailbox's next queue
 	sending  sending
 	bundles  bundles
-	sent     []Command     // of the batch: what went over the wire
-	cmds     []redis.Cmder // what it went as
+	sent     []Command // of the batch: what went over the wire
+	out      []byte    // what it went as
+	reply    reply     // to each of them in turn
 	set      *Set
 	lastPaid time.Time // when debts were last tried in passing
 

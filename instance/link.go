@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,22 +17,13 @@ import (
 // link is the one connection that an instance's messages travel on. Keeping to
 // one keeps their order. It belongs to the actor.
 type link struct {
-	conn   *redis.Conn
-	ctx    deadlineContext
+	conn   *redis.Conn // go-redis's view of the connection: opens it, loads scripts, closes it
+	net    net.Conn    // the connection itself, for the commands
+	in     *bufio.Reader
 	id     int64    // CLIENT ID; 0: not known
 	native bool     // SET … NX GET (Redis 7.0)
 	seen   sighting // who is at the other end
 }
-
-// deadlineContext bounds a round trip without a timer and without garbage:
-// go-redis reads the deadline and sets it on the socket. It is never cancelled;
-// callers leave by themselves, and an instance that is aborted closes the socket.
-type deadlineContext struct {
-	context.Context
-	deadline time.Time
-}
-
-func (c *deadlineContext) Deadline() (time.Time, bool) { return c.deadline, true }
 
 // open introduces itself on a new connection and learns who is there, before ctx
 // ends. former is the link that this one takes the place of, or nil.
@@ -40,9 +32,11 @@ func (c *deadlineContext) Deadline() (time.Time, bool) { return c.deadline, true
 // first message on this one: an acquire that a frozen server finds in its
 // socket buffer later would overtake its own undo and leave a lock that nobody
 // holds. So the former self is killed before anything else is sent.
-func open(ctx context.Context, client *redis.Client, former *link) (*link, error) {
-	l := &link{conn: client.Conn()}
-	l.ctx.Context = context.Background()
+//
+// client is made to pick up conn as its only connection. Its handshake leaves
+// nothing unread there, so that both can use it, one at a time.
+func open(ctx context.Context, client *redis.Client, conn net.Conn, former *link) (*link, error) {
+	l := &link{conn: client.EphemeralConn(), net: conn, in: bufio.NewReaderSize(conn, 1<<16)}
 	if err := l.introduce(ctx); err != nil {
 		l.close()
 		return nil, err
@@ -120,49 +114,33 @@ func (l *link) load(ctx context.Context, pipe redis.Pipeliner) {
 }
 
 // reload loads the scripts again, after a SCRIPT FLUSH.
-func (l *link) reload(deadline time.Time) error {
-	l.ctx.deadline = deadline
+func (l *link) reload(ctx context.Context, deadline time.Time) error {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	pipe := l.conn.Pipeline()
-	l.load(&l.ctx, pipe)
-	_, err := pipe.Exec(&l.ctx)
+	l.load(ctx, pipe)
+	_, err := pipe.Exec(ctx)
 	return err
 }
 
-// roundTrip sends cmds in one write and reads all replies. It returns the error
-// that broke the connection; what the server itself refused is in the commands.
-func (l *link) roundTrip(cmds []redis.Cmder, deadline time.Time) error {
-	l.ctx.deadline = deadline
-	var err error
-	if len(cmds) == 1 {
-		err = l.conn.Process(&l.ctx, cmds[0])
-	} else {
-		pipe := l.conn.Pipeline()
-		_ = pipe.BatchProcess(&l.ctx, cmds...)
-		_, err = pipe.Exec(&l.ctx)
+// send sends a batch. Its replies are to be read before deadline, too.
+func (l *link) send(batch []byte, deadline time.Time) error {
+	if err := l.net.SetDeadline(deadline); err != nil {
+		return err
 	}
-	if answered(err) {
-		// The first error is the server's own; a connection that broke later
-		// shows in the last command at the latest.
-		err = cmds[len(cmds)-1].Err()
-	}
-	if answered(err) {
-		return nil
-	}
+	_, err := l.net.Write(batch)
 	return err
 }
 
-// answered reports whether a command with this error, or with none, got its
-// reply. A server's error that is wrapped in another is not a reply: go-redis
-// returns the one that spoilt a connection for whatever is tried on it later.
-func answered(err error) bool {
-	if err == nil || err == redis.Nil { //nolint:errorlint // the bare value, on the hot path
-		return true
-	}
-	_, reply := err.(redis.Error) //nolint:errorlint // not wrapped
-	return reply
-}
+// next reads the next reply.
+func (l *link) next(r *reply) error { return r.read(l.in) }
 
-func (l *link) close() { _ = l.conn.Close() }
+// close ends the connection for good. go-redis would keep one whose troubles it
+// has not seen, hence an ephemeral one that it discards.
+func (l *link) close() {
+	_ = l.net.Close()
+	_ = l.conn.Close()
+}
 
 // fields reads the lines of an INFO section.
 func fields(info string) map[string]string {

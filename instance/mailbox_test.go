@@ -274,7 +274,7 @@ func TestUndoThatFindsTheMailboxFullIsOwedIfItsAcquireIsSent(t *testing.T) {
 		var sent bool
 		var both sync.WaitGroup
 		sides := []func(){
-			func() { sent = a.queue(&sending{instance: i, now: time.Now(), native: true}) != nil },
+			func() { _, sent = a.queue(&sending{instance: i, now: time.Now(), native: true}, nil) },
 			func() { post(m, undo) },
 		}
 		both.Go(sides[n%2]) // neither is always the first
@@ -326,8 +326,11 @@ func TestWithdrawnAcquireThatHasNotBeenSentIsNotSentAndNeitherIsItsUndo(t *testi
 	post(m, a)
 	post(m, undo)
 	s := &sending{instance: &Instance{name: "i"}, now: time.Now(), native: true}
-	if a.queue(s) != nil || undo.queue(s) != nil {
-		t.Error("something is sent")
+	if _, ok := a.queue(s, nil); ok {
+		t.Error("the acquire is sent")
+	}
+	if _, ok := undo.queue(s, nil); ok {
+		t.Error("its undo is sent")
 	}
 	if got := a.To.(*votes).kinds(); !slices.Equal(got, []Kind{Unanswered}) {
 		t.Errorf("the acquire is answered %v", got)

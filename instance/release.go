@@ -1,11 +1,6 @@
 package instance
 
-import (
-	"strconv"
-	"time"
-
-	"github.com/redis/go-redis/v9"
-)
+import "time"
 
 // Release deletes the lock if it is ours. Votes: Granted (deleted), Expired
 // (nothing there), Stolen (somebody else's), or what went wrong: then it stays
@@ -22,7 +17,6 @@ type Release struct {
 
 	at   time.Time // when it was posted
 	moot bool      // what it would undo has not been sent, and never will be
-	cmd  *redis.IntCmd
 }
 
 func (r *Release) reset() {
@@ -30,24 +24,31 @@ func (r *Release) reset() {
 	r.moot = r.Undo != nil && r.Undo.withdraw()
 }
 
-func (r *Release) queue(s *sending) redis.Cmder {
-	if r.moot {
+func (r *Release) queue(s *sending, out []byte) ([]byte, bool) {
+	switch {
+	case r.moot:
 		r.To.Cast(s.vote(Expired))
-		return nil
+		return out, false
+	case r.FenceKey != "":
+		out = appendScript(out, releaseFencedScript, 2, 3)
+		out = appendArg(out, r.Key)
+		out = appendArg(out, r.FenceKey)
+		out = appendArg(out, r.Token)
+		out = appendNumber(out, int64(r.Fence))
+		return appendNumber(out, r.FenceTTL.Milliseconds()), true
 	}
-	if r.FenceKey != "" {
-		r.cmd = redis.NewIntCmd(background, "evalsha", releaseFencedScript.sha, 2, r.Key, r.FenceKey,
-			r.Token, strconv.FormatUint(r.Fence, 10), milliseconds(r.FenceTTL))
-		return r.cmd
-	}
-	if r.cmd == nil || len(r.cmd.Args()) != 5 {
-		r.cmd = redis.NewIntCmd(background, "evalsha", releaseScript.sha, 1, &r.Key, &r.Token)
-	}
-	r.cmd.SetErr(nil)
-	return r.cmd
+	out = appendScript(out, releaseScript, 1, 1)
+	out = appendArg(out, r.Key)
+	return appendArg(out, r.Token), true
 }
 
-func (r *Release) settle(s *sending) { r.cast(s, r.cmd.Val()) }
+func (r *Release) settle(s *sending, reply *reply) {
+	if reply.kind != isNumber {
+		r.To.Cast(garbled(s))
+		return
+	}
+	r.cast(s, reply.n)
+}
 
 // cast reads the number that either script replies.
 func (r *Release) cast(s *sending, reply int64) {

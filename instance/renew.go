@@ -1,11 +1,6 @@
 package instance
 
-import (
-	"errors"
-	"time"
-
-	"github.com/redis/go-redis/v9"
-)
+import "time"
 
 // MaxRenewals is how many leases one Renew may carry: a script call blocks the
 // server while it runs, about 2.5 µs for each.
@@ -17,9 +12,6 @@ const MaxRenewals = 128
 type Renew struct {
 	Items []Renewal // at most MaxRenewals
 	To    RenewCaster
-
-	ttls []int64
-	cmd  *redis.SliceCmd
 }
 
 // Renewal is one lock of a Renew.
@@ -35,70 +27,52 @@ type RenewCaster interface {
 	CastRenewal(item int, v Vote)
 }
 
-func (r *Renew) queue(*sending) redis.Cmder {
-	if r.Items[0].FenceKey != "" {
-		r.cmd = redis.NewSliceCmd(background, r.fencedArgs()...)
+func (r *Renew) queue(_ *sending, out []byte) ([]byte, bool) {
+	n := len(r.Items)
+	fenced := r.Items[0].FenceKey != ""
+	if fenced {
+		out = appendScript(out, renewFencedScript, 2*n, 3*n)
 	} else {
-		r.cmd = redis.NewSliceCmd(background, r.args()...)
+		out = appendScript(out, renewScript, n, 2*n)
 	}
-	return r.cmd
+	for k := range r.Items {
+		out = appendArg(out, r.Items[k].Key)
+		if fenced {
+			out = appendArg(out, r.Items[k].FenceKey)
+		}
+	}
+	for k := range r.Items {
+		out = appendArg(out, r.Items[k].Token)
+		out = appendNumber(out, r.Items[k].TTL.Milliseconds())
+		if fenced {
+			out = appendNumber(out, r.Items[k].FenceTTL.Milliseconds())
+		}
+	}
+	return out, true
 }
 
-func (r *Renew) args() []any {
-	n := len(r.Items)
-	r.ttls = append(r.ttls[:0], make([]int64, n)...)
-	args := append(make([]any, 0, 3+3*n), "evalsha", renewScript.sha, n)
-	for k := range r.Items {
-		args = append(args, &r.Items[k].Key)
-	}
-	for k := range r.Items {
-		r.ttls[k] = milliseconds(r.Items[k].TTL)
-		args = append(args, &r.Items[k].Token, &r.ttls[k])
-	}
-	return args
-}
-
-func (r *Renew) fencedArgs() []any {
-	n := len(r.Items)
-	args := append(make([]any, 0, 3+5*n), "evalsha", renewFencedScript.sha, 2*n)
-	for k := range r.Items {
-		args = append(args, r.Items[k].Key, r.Items[k].FenceKey)
-	}
-	for k := range r.Items {
-		item := &r.Items[k]
-		args = append(args, item.Token, milliseconds(item.TTL), milliseconds(item.FenceTTL))
-	}
-	return args
-}
-
-func (r *Renew) settle(s *sending) {
-	votes := r.cmd.Val()
-	if len(votes) != len(r.Items) {
+func (r *Renew) settle(s *sending, votes *reply) {
+	if votes.kind != isList || len(votes.list) != len(r.Items) {
 		r.refuse(garbled(s))
 		return
 	}
-	for k, reply := range votes {
-		r.To.CastRenewal(k, r.read(s, reply))
+	for k := range votes.list {
+		r.To.CastRenewal(k, r.read(s, &votes.list[k]))
 	}
 }
 
-func (r *Renew) read(s *sending, reply any) Vote {
-	switch reply := reply.(type) {
-	case int64:
-		switch reply {
-		case 1:
-			return s.vote(Granted)
-		case 0:
-			return s.vote(Expired)
-		default:
-			return s.vote(Stolen)
-		}
-	case string:
-		v := s.vote(Misconfigured)
-		v.Err = errors.New(reply)
-		return v
+func (r *Renew) read(s *sending, vote *reply) Vote {
+	switch {
+	case vote.kind == isText:
+		return s.refusal(vote.err())
+	case vote.kind != isNumber:
+		return garbled(s)
+	case vote.n == 1:
+		return s.vote(Granted)
+	case vote.n == 0:
+		return s.vote(Expired)
 	}
-	return garbled(s)
+	return s.vote(Stolen)
 }
 
 func (r *Renew) reset() {}

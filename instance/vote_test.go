@@ -154,38 +154,6 @@ func TestRefusalsThatWaitingDoesNotMend(t *testing.T) {
 	}
 }
 
-func TestRawRepliesAreRead(t *testing.T) {
-	for _, c := range []struct {
-		raw   string
-		text  string
-		isNil bool
-		err   error
-	}{
-		{"$5\r\nhello\r\n", "hello", false, nil},
-		{"$0\r\n\r\n", "", false, nil},
-		{"$4\r\na\r\nb\r\n", "a\r\nb", false, nil},
-		{"$-1\r\n", "", true, nil},
-		{"-ERR no\r\n", "", false, serverError("ERR no")},
-		{":1\r\n", "", false, errNotRedis},
-		{"$99\r\nshort\r\n", "", false, errNotRedis},
-		{"$x\r\n", "", false, errNotRedis},
-		{"", "", false, errNotRedis},
-		{"\r\n", "", false, errNotRedis},
-		{"HTTP/1.1 400 Bad Request\r\n", "", false, errNotRedis},
-	} {
-		text, isNil, err := reply(c.raw).bulk()
-		if text != c.text || isNil != c.isNil || !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
-			t.Errorf("%q: %q, %v, %v", c.raw, text, isNil, err)
-		}
-	}
-}
-
-func TestRESP3NilIsNil(t *testing.T) {
-	if _, isNil, err := reply("_\r\n").bulk(); !isNil || err != nil {
-		t.Errorf("%v, %v", isNil, err)
-	}
-}
-
 func TestINFOIsRead(t *testing.T) {
 	info := fields("# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\nconfig_file:C:/x\r\n\r\njunk\r\n")
 	if info["redis_version"] != "7.0.15" || info["run_id"] != "abc" || info["config_file"] != "C:/x" || len(info) != 3 {
