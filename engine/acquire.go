@@ -30,7 +30,8 @@ func (e *Engine) Acquire(ctx context.Context, resource string, opts ...Option) (
 	if err != nil {
 		return nil, err
 	}
-	return e.acquire(ctx, &r)
+	defer e.requests.Put(r)
+	return e.acquire(ctx, r)
 }
 
 // TryAcquire takes part in one round of votes and does not wait: it returns the
@@ -45,9 +46,10 @@ func (e *Engine) TryAcquire(ctx context.Context, resource string, opts ...Option
 		return nil, fmt.Errorf("acquire %q: %w", resource, err)
 	}
 	defer e.exit()
-	start := time.Now()
-	l, err := e.round(ctx, &r, false)
-	e.acquired(&r, start, 1, err)
+	defer e.requests.Put(r)
+	start := e.traceStart()
+	l, err := e.round(ctx, r, false)
+	e.acquired(r, start, 1, err)
 	return l, err
 }
 
@@ -57,7 +59,7 @@ func (e *Engine) acquire(ctx context.Context, r *request) (*lease.Lease, error) 
 		return nil, fmt.Errorf("acquire %q: %w", r.resource, err)
 	}
 	defer e.exit()
-	start := time.Now()
+	start := e.traceStart()
 	w := e.lines.join(r.resource)
 	if w == nil {
 		return nil, fmt.Errorf("acquire %q: %w: %d acquires wait in this engine already", r.resource, ErrHeld, e.cfg.MaxWaiters)
@@ -196,17 +198,13 @@ func (e *Engine) vote(ctx context.Context, r *request, start time.Time, look boo
 	defer a.release()
 	a.ask(r, token, fencing, start, look)
 
+	// Close need not interrupt a vote: the instances' timeouts bound it.
 	var stop error
 	decided := true
 	select {
 	case <-a.done:
 	case <-ctx.Done():
-		stop = ended(ctx)
-	case <-e.closing.Done():
-		stop = ErrClosed
-	}
-	if stop != nil {
-		decided = a.leave()
+		stop, decided = ended(ctx), a.leave()
 	}
 	if decided && a.won() { // at the last moment, perhaps: then the caller has it all the same
 		l, err := e.grant(r, token, fencing.Fence, start)
@@ -237,6 +235,14 @@ func (e *Engine) grant(r *request, token string, fence uint64, start time.Time) 
 		g.Limit = start.Add(r.maxHold)
 	}
 	return e.hold(g, r, start)
+}
+
+// traceStart reads the clock if anybody wants to know how long an acquire takes.
+func (e *Engine) traceStart() (start time.Time) {
+	if e.cfg.Trace.Acquired != nil {
+		start = time.Now()
+	}
+	return start
 }
 
 // acquired reports the end of an Acquire or TryAcquire.

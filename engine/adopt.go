@@ -35,7 +35,7 @@ func (e *Engine) Adopt(ctx context.Context, resource, token string, opts ...Opti
 	if !won {
 		return nil, e.unproven("adopt", resource, votes, stop)
 	}
-	l, err := e.grant(&r, token, 0, start)
+	l, err := e.grant(r, token, 0, start)
 	if err != nil {
 		return nil, fmt.Errorf("adopt %q: %w", resource, err)
 	}

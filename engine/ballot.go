@@ -41,27 +41,32 @@ type ballot struct {
 
 	mu     sync.Mutex
 	tally  tally
-	votes  []instance.Vote // one an instance
+	kinds  []instance.Kind // one an instance
+	votes  []instance.Vote // as kinds; not kept for those that granted or have not answered
 	closed bool            // decided, or the caller has left
+	voters []*instance.Instance
 }
 
 // open prepares the ballot for a question to these instances.
 func (b *ballot) open(instances []*instance.Instance) {
 	if b.done == nil {
 		b.done = make(chan struct{}, 1)
+		b.kinds = make([]instance.Kind, len(instances))
+		b.votes = make([]instance.Vote, len(instances))
 	}
+	b.voters = instances
 	b.tally = tally{voters: len(instances), need: quorum(len(instances))}
-	b.votes = b.votes[:0]
-	for _, i := range instances {
-		b.votes = append(b.votes, instance.Vote{Instance: i.Name()})
-	}
+	clear(b.kinds)
 	b.closed = false
 }
 
 // cast records the vote of the instance at this place.
 func (b *ballot) cast(place int, v instance.Vote, yes bool) {
 	b.mu.Lock()
-	b.votes[place] = v
+	b.kinds[place] = v.Kind
+	if v.Kind != instance.Granted {
+		b.votes[place] = v
+	}
 	b.tally.count(yes)
 	wake := !b.closed && b.tally.decided()
 	if wake {
@@ -97,5 +102,14 @@ func (b *ballot) won() bool {
 func (b *ballot) result() []instance.Vote {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return append([]instance.Vote(nil), b.votes...)
+	votes := make([]instance.Vote, len(b.kinds))
+	for place, kind := range b.kinds {
+		switch kind {
+		case instance.Granted, instance.Unanswered:
+			votes[place] = instance.Vote{Instance: b.voters[place].Name(), Kind: kind}
+		default:
+			votes[place] = b.votes[place]
+		}
+	}
+	return votes
 }

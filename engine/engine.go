@@ -26,6 +26,7 @@ type Engine struct {
 	log       *slog.Logger
 	attempts  sync.Pool // of *attempt
 	polls     sync.Pool // of *poll
+	requests  sync.Pool // of *request
 
 	// The actors and the keeper run for the life of the engine. closing ends
 	// what waits; stopActors and stopKeeper are the last resort and the last step.

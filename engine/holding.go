@@ -157,14 +157,13 @@ func (h *holding) Ended(cause error) {
 	if h.shared {
 		e.share(h.key(), l.Token(), -1)
 	}
-	held := time.Since(h.since)
 	if errors.Is(cause, lease.ErrLost) {
-		e.log.Warn("lease lost", "resource", l.Resource(), "cause", cause, "held", held.Round(time.Millisecond), "renewal", h.lastRenewal())
+		e.log.Warn("lease lost", "resource", l.Resource(), "cause", cause, "held", time.Since(h.since).Round(time.Millisecond), "renewal", h.lastRenewal())
 		e.keeper.Emit(l)
 		e.lines.released(l.Resource())
 	}
 	if e.cfg.Trace.Ended != nil {
-		e.cfg.Trace.Ended(l, cause, held)
+		e.cfg.Trace.Ended(l, cause, time.Since(h.since))
 	}
 }
 

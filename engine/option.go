@@ -84,8 +84,14 @@ func (r *request) check(err error) {
 	}
 }
 
-func (e *Engine) request(op, resource string, opts []Option) (request, error) {
-	r := request{
+// request reads the options. What it returns may be put back into e.requests
+// when nobody looks at it any more.
+func (e *Engine) request(op, resource string, opts []Option) (*request, error) {
+	r, ok := e.requests.Get().(*request)
+	if !ok {
+		r = new(request)
+	}
+	*r = request{
 		op:       op,
 		resource: resource,
 		key:      e.key(resource),
@@ -96,10 +102,10 @@ func (e *Engine) request(op, resource string, opts []Option) (request, error) {
 	}
 	r.check(checkResource(resource))
 	for _, opt := range opts {
-		opt(&r)
+		opt(r)
 	}
 	if len(r.errs) > 0 {
-		return r, fmt.Errorf("engine: %s: %w", op, join(r.errs...))
+		return nil, fmt.Errorf("engine: %s: %w", op, join(r.errs...))
 	}
 	return r, nil
 }

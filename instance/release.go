@@ -15,14 +15,10 @@ type Release struct {
 	Fencing
 	To Caster
 
-	at   time.Time // when it was posted
-	moot bool      // what it would undo has not been sent, and never will be
+	moot bool // what it would undo has not been sent, and never will be
 }
 
-func (r *Release) reset() {
-	r.at = time.Now()
-	r.moot = r.Undo != nil && r.Undo.withdraw()
-}
+func (r *Release) reset() { r.moot = r.Undo != nil && r.Undo.withdraw() }
 
 func (r *Release) queue(s *sending, out []byte) ([]byte, bool) {
 	switch {
@@ -69,5 +65,5 @@ func (r *Release) debt() (debt, bool) {
 	if r.moot {
 		return debt{}, false
 	}
-	return debt{key: r.Key, token: r.Token, fencing: r.Fencing, since: r.Since, until: r.at.Add(r.TTL)}, true
+	return debt{key: r.Key, token: r.Token, fencing: r.Fencing, since: r.Since, until: time.Now().Add(r.TTL)}, true
 }
