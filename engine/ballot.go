@@ -33,6 +33,10 @@ func (t *tally) lost() bool    { return t.voters-t.no < t.need }
 func (t *tally) decided() bool { return t.won() || t.lost() }
 func (t *tally) all() bool     { return t.yes+t.no == t.voters }
 
+// against reports whether a quorum has said no. With an even number of
+// instances that is more than it takes for a question to be lost.
+func (t *tally) against() bool { return t.no >= t.need }
+
 // ballot is where the actors cast their votes on one question, and where its
 // caller waits. The caller is woken once, when it is decided; what is cast later
 // is recorded for whoever still looks, and wakes nobody.

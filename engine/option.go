@@ -25,7 +25,9 @@ func WithoutRenewal() Option { return func(r *request) { r.renew = false } }
 // to 1024 bytes. The token proves ownership, so two who use the same one can
 // release each other's lock. It is also good for one attempt's worth of trust
 // only: a release of one attempt that is late can undo the next one with the
-// same token, where instances hang. Adopt is the way to hand a lease on.
+// same token, where instances hang; and when a connection breaks in the middle,
+// a key that may be ours or an earlier lease's is left to its TTL. Adopt is the
+// way to hand a lease on.
 func WithToken(token string) Option {
 	return func(r *request) {
 		r.token = token
@@ -103,6 +105,9 @@ func (e *Engine) request(op, resource string, opts []Option) (*request, error) {
 	r.check(checkResource(resource))
 	for _, opt := range opts {
 		opt(r)
+	}
+	if v := e.cfg.validity(r.ttl); v <= 0 && len(r.errs) == 0 {
+		r.check(fmt.Errorf("a TTL of %v leaves no validity: clock drift is taken to be %v", r.ttl, r.ttl-v))
 	}
 	if len(r.errs) > 0 {
 		return nil, fmt.Errorf("engine: %s: %w", op, join(r.errs...))

@@ -110,9 +110,9 @@ func (e *Engine) prove(ctx context.Context, proof instance.Renewal) (votes []ins
 	}
 }
 
-// unproven explains a poll that did not get its quorum. When so many answered
-// that the lock is not ours that no quorum can be left, the lease is lost: stolen
-// if anybody saw another holder, expired if not.
+// unproven explains a poll that did not get its quorum. When a quorum answered
+// that the lock is not ours, the lease is lost: stolen if anybody saw another
+// holder, expired if not.
 func (e *Engine) unproven(op, resource string, votes []instance.Vote, stop error) *QuorumError {
 	q := &QuorumError{Op: op, Resource: resource, Need: e.need, Votes: votes, reason: ErrNoQuorum, stop: stop}
 	t := tally{voters: len(votes), need: e.need}
@@ -126,7 +126,7 @@ func (e *Engine) unproven(op, resource string, votes []instance.Vote, stop error
 			cause = lease.ErrStolen
 		}
 	}
-	if t.lost() {
+	if t.against() {
 		q.reason = cause
 	}
 	return q

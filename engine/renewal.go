@@ -130,7 +130,7 @@ func (t *renewTally) outcome(r *renewal) (o keeper.Outcome, decided bool) {
 	case t.ours.won():
 		o.Confirmed = true
 		return o, true
-	case t.gone.lost():
+	case t.gone.against():
 		o.Lost = lease.ErrExpired
 		if t.stolen {
 			o.Lost = lease.ErrStolen

@@ -1,6 +1,9 @@
 package lease
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Control is the other end of a Lease, as a cancel func is of a context: who
 // made the lease keeps it, ends the lease and moves its deadline through it. A
@@ -88,3 +91,9 @@ func (l *Lease) capped(deadline time.Time) time.Time {
 	}
 	return deadline
 }
+
+// Format keeps the token out of every verb of package fmt.
+func (c *Control) Format(s fmt.State, _ rune) { fmt.Fprint(s, c.lease.String()) }
+
+// Format keeps the token out of every verb of package fmt.
+func (g Grant) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "grant of %q", g.Resource) }
