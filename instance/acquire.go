@@ -111,9 +111,9 @@ func (a *Acquire) settle(s *sending, r *reply) {
 	switch {
 	case !a.native:
 		a.To.Cast(a.read(s, r))
-	case r.kind == isNil: // there was no holder, and now it is us
+	case r.kind == nilReply: // there was no holder, and now it is us
 		a.To.Cast(s.vote(Granted))
-	case r.kind == isText:
+	case r.kind == textReply:
 		a.To.Cast(a.held(s, string(r.text), -1))
 	default:
 		a.To.Cast(garbled(s))
@@ -122,7 +122,7 @@ func (a *Acquire) settle(s *sending, r *reply) {
 
 // read reads a script's reply.
 func (a *Acquire) read(s *sending, r *reply) Vote {
-	if r.kind != isList || len(r.list) == 0 {
+	if r.kind != listReply || len(r.list) == 0 {
 		return garbled(s)
 	}
 	switch code, fields := r.list[0].n, r.list[1:]; {
@@ -170,7 +170,7 @@ func (r *reply) fence() uint64 {
 
 // left reads a PTTL reply: negative is unknown.
 func (r *reply) left() time.Duration {
-	if r.kind != isNumber || r.n < 0 {
+	if r.kind != numberReply || r.n < 0 {
 		return -1
 	}
 	return time.Duration(r.n) * time.Millisecond

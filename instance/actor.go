@@ -99,7 +99,9 @@ func (i *Instance) serve(ctx context.Context, batch []Command) {
 			return
 		}
 	}
-	i.noteLatency(time.Since(start))
+	if len(i.sent) > 0 {
+		i.noteLatency(time.Since(start))
+	}
 	if s.demoted {
 		i.drop() // the next connection looks at the server's role
 	}
@@ -143,7 +145,7 @@ func (i *Instance) exchange(s *sending, deadline time.Time) (done int, err error
 		case i.reply.isNoScript():
 			forgotten = true
 			continue
-		case i.reply.kind == isError:
+		case i.reply.kind == errorReply:
 			i.refused(c, s.refusal(i.reply.err()))
 		default:
 			c.settle(s, &i.reply)
@@ -348,7 +350,7 @@ func (i *Instance) pay(owed []debt) (unpaid []debt, err error) {
 			if err := i.link.next(&i.reply); err != nil {
 				return append(unpaid, owed...), err
 			}
-			if i.reply.kind == isError {
+			if i.reply.kind == errorReply {
 				unpaid = append(unpaid, d)
 			}
 		}

@@ -115,15 +115,15 @@ func (b *bundle) queue(_ *sending, out []byte) ([]byte, bool) {
 }
 
 func (b *bundle) settle(s *sending, votes *reply) {
-	if votes.kind != isList || len(votes.list) != len(b.releases) {
+	if votes.kind != listReply || len(votes.list) != len(b.releases) {
 		b.refuse(garbled(s))
 		return
 	}
 	for k, r := range b.releases {
 		switch vote := &votes.list[k]; vote.kind {
-		case isNumber:
+		case numberReply:
 			r.cast(s, vote.n)
-		case isText:
+		case textReply:
 			s.instance.refused(r, s.refusal(vote.err()))
 		default:
 			r.refuse(garbled(s))

@@ -14,9 +14,9 @@ func (q *Inspect) queue(_ *sending, out []byte) ([]byte, bool) {
 
 func (q *Inspect) settle(s *sending, r *reply) {
 	switch {
-	case r.kind == isList && len(r.list) == 0:
+	case r.kind == listReply && len(r.list) == 0:
 		q.To.Cast(s.vote(Free))
-	case r.kind == isList && len(r.list) == 2:
+	case r.kind == listReply && len(r.list) == 2:
 		v := s.vote(Held)
 		v.Holder = string(r.list[0].text)
 		v.Left = r.list[1].left()

@@ -39,7 +39,7 @@ func (r *Release) queue(s *sending, out []byte) ([]byte, bool) {
 }
 
 func (r *Release) settle(s *sending, reply *reply) {
-	if reply.kind != isNumber {
+	if reply.kind != numberReply {
 		r.To.Cast(garbled(s))
 		return
 	}

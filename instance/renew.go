@@ -52,7 +52,7 @@ func (r *Renew) queue(_ *sending, out []byte) ([]byte, bool) {
 }
 
 func (r *Renew) settle(s *sending, votes *reply) {
-	if votes.kind != isList || len(votes.list) != len(r.Items) {
+	if votes.kind != listReply || len(votes.list) != len(r.Items) {
 		r.refuse(garbled(s))
 		return
 	}
@@ -63,9 +63,9 @@ func (r *Renew) settle(s *sending, votes *reply) {
 
 func (r *Renew) read(s *sending, vote *reply) Vote {
 	switch {
-	case vote.kind == isText:
+	case vote.kind == textReply:
 		return s.refusal(vote.err())
-	case vote.kind != isNumber:
+	case vote.kind != numberReply:
 		return garbled(s)
 	case vote.n == 1:
 		return s.vote(Granted)

@@ -62,11 +62,11 @@ type reply struct {
 type replyKind uint8
 
 const (
-	isNil replyKind = iota
-	isNumber
-	isText
-	isError
-	isList
+	nilReply replyKind = iota
+	numberReply
+	textReply
+	errorReply
+	listReply
 )
 
 // Bounds of a reply: ours are short, and what is longer is not from a Redis that
@@ -93,14 +93,14 @@ func (r *reply) readNested(in *bufio.Reader, depth int) error {
 	head := line[1 : len(line)-2]
 	switch line[0] {
 	case '+', '-':
-		r.kind = isText
+		r.kind = textReply
 		if line[0] == '-' {
-			r.kind = isError
+			r.kind = errorReply
 		}
 		r.text = append(r.text[:0], head...)
 		return nil
 	case '_':
-		r.kind = isNil
+		r.kind = nilReply
 		return nil
 	}
 	n, ok := number(head)
@@ -109,7 +109,7 @@ func (r *reply) readNested(in *bufio.Reader, depth int) error {
 	}
 	switch line[0] {
 	case ':':
-		r.kind, r.n = isNumber, n
+		r.kind, r.n = numberReply, n
 		return nil
 	case '$':
 		return r.readText(in, n)
@@ -122,12 +122,12 @@ func (r *reply) readNested(in *bufio.Reader, depth int) error {
 func (r *reply) readText(in *bufio.Reader, n int64) error {
 	switch {
 	case n == -1:
-		r.kind = isNil
+		r.kind = nilReply
 		return nil
 	case n < 0 || n > maxReplyText:
 		return errNotRedis
 	}
-	r.kind = isText
+	r.kind = textReply
 	if cap(r.text) < int(n)+2 {
 		r.text = make([]byte, n+2)
 	}
@@ -145,12 +145,12 @@ func (r *reply) readText(in *bufio.Reader, n int64) error {
 func (r *reply) readList(in *bufio.Reader, n int64, depth int) error {
 	switch {
 	case n == -1:
-		r.kind = isNil
+		r.kind = nilReply
 		return nil
 	case n < 0 || n > maxReplyList || depth == maxReplyNest:
 		return errNotRedis
 	}
-	r.kind = isList
+	r.kind = listReply
 	for len(r.list) < int(n) {
 		r.list = append(r.list, reply{})
 	}
@@ -186,7 +186,7 @@ func number(digits []byte) (n int64, ok bool) {
 
 // isNoScript: the server has forgotten our scripts.
 func (r *reply) isNoScript() bool {
-	return r.kind == isError && bytes.HasPrefix(r.text, []byte("NOSCRIPT"))
+	return r.kind == errorReply && bytes.HasPrefix(r.text, []byte("NOSCRIPT"))
 }
 
 // err is what the server replied instead of an answer.

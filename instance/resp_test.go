@@ -11,8 +11,8 @@ import (
 )
 
 func TestRepliesAreReadWhateverTheirPieces(t *testing.T) {
-	number := func(n int64) reply { return reply{kind: isNumber, n: n} }
-	text := func(s string) reply { return reply{kind: isText, text: []byte(s)} }
+	number := func(n int64) reply { return reply{kind: numberReply, n: n} }
+	text := func(s string) reply { return reply{kind: textReply, text: []byte(s)} }
 	for _, c := range []struct {
 		raw  string
 		want reply
@@ -21,40 +21,40 @@ func TestRepliesAreReadWhateverTheirPieces(t *testing.T) {
 		{"$5\r\nhello\r\n", text("hello")},
 		{"$0\r\n\r\n", text("")},
 		{"$4\r\na\r\nb\r\n", text("a\r\nb")},
-		{"$-1\r\n", reply{kind: isNil}},
-		{"*-1\r\n", reply{kind: isNil}},
-		{"_\r\n", reply{kind: isNil}},
+		{"$-1\r\n", reply{kind: nilReply}},
+		{"*-1\r\n", reply{kind: nilReply}},
+		{"_\r\n", reply{kind: nilReply}},
 		{":1\r\n", number(1)},
 		{":-1\r\n", number(-1)},
 		{":999999999999999999\r\n", number(999999999999999999)},
-		{"-ERR no\r\n", reply{kind: isError, text: []byte("ERR no")}},
-		{"*0\r\n", reply{kind: isList}},
-		{"*3\r\n:0\r\n$1\r\nx\r\n:-2\r\n", reply{kind: isList, list: []reply{number(0), text("x"), number(-2)}}},
-		{"*1\r\n*1\r\n:7\r\n", reply{kind: isList, list: []reply{{kind: isList, list: []reply{number(7)}}}}},
+		{"-ERR no\r\n", reply{kind: errorReply, text: []byte("ERR no")}},
+		{"*0\r\n", reply{kind: listReply}},
+		{"*3\r\n:0\r\n$1\r\nx\r\n:-2\r\n", reply{kind: listReply, list: []reply{number(0), text("x"), number(-2)}}},
+		{"*1\r\n*1\r\n:7\r\n", reply{kind: listReply, list: []reply{{kind: listReply, list: []reply{number(7)}}}}},
 	} {
 		for name, in := range map[string]io.Reader{
 			"whole": strings.NewReader(c.raw), "byte by byte": iotest.OneByteReader(strings.NewReader(c.raw)),
 		} {
 			var got reply
-			if err := got.read(bufio.NewReader(in)); err != nil || !same(got, c.want) {
+			if err := got.read(bufio.NewReader(in)); err != nil || !sameReply(got, c.want) {
 				t.Errorf("%q, %s: %+v, %v", c.raw, name, got, err)
 			}
 		}
 	}
 }
 
-func same(a, b reply) bool {
-	if a.kind != b.kind || len(a.list) != len(b.list) && a.kind == isList {
+func sameReply(a, b reply) bool {
+	if a.kind != b.kind || len(a.list) != len(b.list) && a.kind == listReply {
 		return false
 	}
 	switch a.kind {
-	case isNumber:
+	case numberReply:
 		return a.n == b.n
-	case isText, isError:
+	case textReply, errorReply:
 		return string(a.text) == string(b.text)
-	case isList:
+	case listReply:
 		for k := range a.list {
-			if !same(a.list[k], b.list[k]) {
+			if !sameReply(a.list[k], b.list[k]) {
 				return false
 			}
 		}
@@ -82,12 +82,12 @@ func TestAReplyLeavesNothingOfTheOneBefore(t *testing.T) {
 	in := bufio.NewReader(strings.NewReader("*2\r\n$5\r\nhello\r\n:7\r\n*2\r\n:1\r\n$2\r\nyo\r\n*1\r\n:3\r\n$-1\r\n"))
 	var r reply
 	for _, want := range []reply{
-		{kind: isList, list: []reply{{kind: isText, text: []byte("hello")}, {kind: isNumber, n: 7}}},
-		{kind: isList, list: []reply{{kind: isNumber, n: 1}, {kind: isText, text: []byte("yo")}}},
-		{kind: isList, list: []reply{{kind: isNumber, n: 3}}},
-		{kind: isNil},
+		{kind: listReply, list: []reply{{kind: textReply, text: []byte("hello")}, {kind: numberReply, n: 7}}},
+		{kind: listReply, list: []reply{{kind: numberReply, n: 1}, {kind: textReply, text: []byte("yo")}}},
+		{kind: listReply, list: []reply{{kind: numberReply, n: 3}}},
+		{kind: nilReply},
 	} {
-		if err := r.read(in); err != nil || !same(r, want) {
+		if err := r.read(in); err != nil || !sameReply(r, want) {
 			t.Errorf("%+v, %v; want %+v", r, err, want)
 		}
 	}
@@ -109,7 +109,7 @@ func FuzzReply(f *testing.F) {
 		var a, b reply
 		errA := a.read(bufio.NewReader(strings.NewReader(string(raw))))
 		errB := b.read(bufio.NewReader(iotest.OneByteReader(strings.NewReader(string(raw)))))
-		if (errA == nil) != (errB == nil) || errA == nil && (!same(a, b) || !reflect.DeepEqual(a.kind, b.kind)) {
+		if (errA == nil) != (errB == nil) || errA == nil && (!sameReply(a, b) || !reflect.DeepEqual(a.kind, b.kind)) {
 			t.Errorf("in one piece: %+v, %v; in many: %+v, %v", a, errA, b, errB)
 		}
 	})
