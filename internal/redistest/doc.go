@@ -15,7 +15,7 @@
 //   - When the test ends its processes are dead and reaped and their directory is removed, whatever state they were in.
 //   - When the test process dies, even by SIGKILL, its servers die too (on Linux; see [process]). Only their directories
 //     stay: /tmp/hf-*.
-//   - Servers listen on a unix socket in a private directory or on a 127.0.0.1 port, nowhere else.
+//   - Servers listen on a unix socket in a private directory or on a port of 127.0.0.1 or ::1, nowhere else.
 //   - No goroutine outlives the process it watches, so goleak needs no exception for this package.
 //
 // Use [Main] in the TestMain of each package that starts servers. All methods of a [Server] are safe for concurrent use.
