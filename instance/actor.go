@@ -3,6 +3,7 @@ package instance
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -25,6 +26,7 @@ func (i *Instance) Run(ctx context.Context, set *Set) {
 	i.set = set
 	i.batch = make([]Command, 0, i.cfg.Batch)
 	defer i.leave()
+	defer i.watching(ctx)()
 
 	probes := newProbes()
 	for {
@@ -41,6 +43,21 @@ func (i *Instance) Run(ctx context.Context, set *Set) {
 		clear(messages)
 		i.batch = messages
 		i.payInPassing()
+	}
+}
+
+// watching has the sentinels watched, if there are any. What it returns ends
+// that and waits for its end.
+func (i *Instance) watching(ctx context.Context) (end func()) {
+	if i.watch == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() { i.watch(ctx, func() { i.Post(relocation{}) }) })
+	return func() {
+		cancel()
+		watcher.Wait()
 	}
 }
 
@@ -174,7 +191,7 @@ func (i *Instance) fail(messages []Command, err error) {
 		err = errForgetful
 	}
 	v := i.verdict(err)
-	if !isServerError(err) {
+	if i.link == nil || !isServerError(err) { // a new connection that was refused is gone, too
 		i.drop()
 		i.down(v)
 	}
@@ -195,9 +212,13 @@ func (i *Instance) refused(c Command, v Vote) {
 	c.refuse(v)
 }
 
-// refuseAll answers messages that were not sent.
+// refuseAll answers messages that were not sent. The instance's standing says
+// why, unless it is still in good standing and has only just lost its link.
 func (i *Instance) refuseAll(messages []Command) {
 	v := i.Standing()
+	if v.Kind == Granted {
+		v = Vote{Instance: i.name, Kind: Unreachable, Err: errNotDialed}
+	}
 	for _, c := range messages {
 		i.refused(c, v)
 	}
@@ -251,6 +272,8 @@ func (i *Instance) dial(ctx context.Context, deadline time.Time) error {
 	if err != nil {
 		return err
 	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // go-redis would not notice
+	defer stop()
 	i.dialed.Store(&conn)
 	l, err := open(ctx, i.client, conn, i.former)
 	if unused := i.dialed.Swap(nil); unused != nil {

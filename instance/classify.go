@@ -19,11 +19,17 @@ func (i *Instance) verdict(err error) Vote {
 		err = errNotRedis
 		v.Err = err
 	}
+	if i.managed && errors.Is(err, errReplica) {
+		err = errFailover
+		v.Err = err
+	}
 	switch {
-	case errors.Is(err, errSameServer), errors.Is(err, errNotRedis), errors.Is(err, errReplica):
+	case errors.Is(err, errSameServer), errors.Is(err, errNotRedis), errors.Is(err, errReplica),
+		errors.Is(err, errFailover), errors.Is(err, errNoMaster):
 		v.Kind = Misconfigured
 	case isServerError(err):
 		v.Kind = Misconfigured
+		v.Err = explained(v.Err)
 	case isTimeout(err):
 		v.Kind = TimedOut
 		v.Err = errTimeout
@@ -66,24 +72,11 @@ func isProtocolError(err error) bool {
 		strings.Contains(text, "unexpected response")
 }
 
-// redact takes the instance's secrets out of an error's text. The original is
-// dropped then: a %+v or a type switch must not bring them back.
-func (i *Instance) redact(err error) error {
-	text := err.Error()
-	clean := text
-	for _, secret := range i.secrets {
-		clean = strings.ReplaceAll(clean, secret, "***")
-	}
-	if clean == text {
-		return err
-	}
-	return errors.New(clean)
-}
-
 // IsRefusal reports whether an instance is down because the server refuses us,
-// which waiting does not mend: a wrong password, a missing permission, not Redis.
+// which waiting does not mend: a wrong password, a missing permission, not
+// Redis, sentinels that know no such master.
 func IsRefusal(err error) bool {
-	return err != nil && (isServerError(err) && !isTransient(err) || errors.Is(err, errNotRedis) || errors.Is(err, errReplica))
+	return err != nil && (isServerError(err) && !isTransient(err) || errors.Is(err, errNotRedis) || errors.Is(err, errReplica) || errors.Is(err, errNoMaster))
 }
 
 // isTransient recognises the refusals that end by themselves.

@@ -1,12 +1,18 @@
 package instance
 
 import (
+	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 )
 
-// Config says how to talk to an instance. The zero value works.
+// Config says how to reach an instance and how to talk to it. The zero value
+// works. Everything that a URL can say has a field here, and a field that is set
+// wins over the URL. A Config shows no password in any format, nor as JSON.
 type Config struct {
 	// Name is what votes, errors and logs call the instance. Default: its
 	// address, without user name and password.
@@ -26,8 +32,82 @@ type Config struct {
 	// at least 1.
 	Batch int
 
-	// Logger is told when the instance goes up and down. Default: silent.
+	// Logger is told when the instance goes up and down, and what is unsafe
+	// about the connection. Default: silent.
 	Logger *slog.Logger
+
+	// Addr is host:port, or the path of a unix socket if it begins with a
+	// slash. With it, or with Sentinel.Addrs, the URL may be "". Default: the
+	// URL's.
+	Addr string
+
+	// Username and Password are sent with every new connection. Default: the
+	// URL's.
+	Username, Password string
+
+	// Credentials is asked for user name and password at every new connection,
+	// for passwords that change. It must return before ctx ends, which is after
+	// Timeout; the instance is down otherwise, and asks again. It wins over
+	// Username and Password. Default: none.
+	Credentials func(ctx context.Context) (username, password string, err error)
+
+	// DB is the number of the database. Default 0: the URL's, or else 0.
+	DB int
+
+	// ClientName is what CLIENT LIST shows. Default: the URL's, or else none.
+	// It needs the permission client|setname.
+	ClientName string
+
+	// TLS turns TLS on, and replaces all that the URL says of it. TLS 1.2 is the
+	// least, also when MinVersion is lower; ServerName is by default the host
+	// that is connected to. It is copied. InsecureSkipVerify is obeyed, and
+	// logged as a warning. Default: as the URL says.
+	TLS *tls.Config
+
+	// CAFile has the certificates (PEM) of who may sign the server's, instead
+	// of the system's roots. CertFile and KeyFile are our own certificate and
+	// its key (PEM, not encrypted), for servers that ask for one. The files are
+	// read by Dial, and again at every new connection, so that they may be
+	// replaced. Any of them, or ServerName, turns TLS on.
+	CAFile, CertFile, KeyFile string
+
+	// ServerName is the name that the server's certificate must have, if it is
+	// not the host that is connected to.
+	ServerName string
+
+	// Dialer makes the connections, to the sentinels too, in place of
+	// net.Dialer; TLS, where it is on, is spoken on top. It should heed ctx:
+	// when it does not, the instance is left waiting no longer than Timeout,
+	// but a goroutine stays until it returns. Default: net.Dialer.
+	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// Sentinel finds the master by asking sentinels. Default: the URL's.
+	Sentinel Sentinel
+}
+
+// Sentinel is how to find a master that sentinels watch. User name, password,
+// database and TLS of the master are those of the Config.
+type Sentinel struct {
+	// Addrs are the sentinels' addresses, host:port. At every new connection
+	// all of them are asked, at the same time, and a majority's word is taken.
+	Addrs []string
+
+	// Master is the name of the master. It must be given.
+	Master string
+
+	// Username and Password are for the sentinels themselves. Default: none.
+	Username, Password string
+
+	// Credentials is asked for the sentinels' user name and password, as
+	// Config.Credentials is for the master's.
+	Credentials func(ctx context.Context) (username, password string, err error)
+
+	// TLS is for the connections to the sentinels; CAFile and its like, where
+	// they are given, are added to it. Default: as the master's.
+	TLS *tls.Config
+
+	// Plain speaks to the sentinels without TLS even if the master has it.
+	Plain bool
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -52,4 +132,114 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("instance: Batch is %d: it must be at least 1", c.Batch)
 	}
 	return c, nil
+}
+
+// over returns c with what it leaves open taken from a URL's config.
+func (c Config) over(url Config) Config {
+	if c.TLS == nil {
+		c.TLS = url.TLS
+		fill(&c.CAFile, url.CAFile)
+		fill(&c.CertFile, url.CertFile)
+		fill(&c.KeyFile, url.KeyFile)
+		fill(&c.ServerName, url.ServerName)
+	}
+	if c.Addr == "" && len(c.Sentinel.Addrs) == 0 {
+		c.Addr = url.Addr
+		c.Sentinel.Addrs = url.Sentinel.Addrs
+	}
+	fill(&c.Timeout, url.Timeout)
+	fill(&c.Username, url.Username)
+	fill(&c.Password, url.Password)
+	fill(&c.DB, url.DB)
+	fill(&c.ClientName, url.ClientName)
+	if len(c.Sentinel.Addrs) == 0 {
+		return c
+	}
+	s := &c.Sentinel
+	fill(&s.Master, url.Sentinel.Master)
+	fill(&s.Username, url.Sentinel.Username)
+	fill(&s.Password, url.Sentinel.Password)
+	if !s.Plain && s.TLS == nil {
+		s.Plain, s.TLS = url.Sentinel.Plain, url.Sentinel.TLS
+	}
+	return c
+}
+
+// fill sets a field that is not set.
+func fill[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// checkReach reports what is missing or contradictory in how to reach Redis.
+func (c Config) checkReach() error {
+	s := c.Sentinel
+	switch {
+	case c.Addr != "" && len(s.Addrs) > 0:
+		return errors.New("both Addr and Sentinel.Addrs are given: an instance is reached by one of them")
+	case len(s.Addrs) > 0 && s.Master == "":
+		return errors.New("the name of the master is missing: sentinels watch many; write ?master=NAME in the URL or set Sentinel.Master")
+	case len(s.Addrs) == 0 && (s.Master != "" || s.Username != "" || s.Password != "" || s.TLS != nil || s.Plain || s.Credentials != nil):
+		return errors.New("there is a Sentinel without Addrs")
+	case c.DB < 0:
+		return errors.New("DB must not be negative")
+	case s.Plain && s.TLS != nil:
+		return errors.New("Sentinel.Plain and Sentinel.TLS contradict each other")
+	case (c.CertFile == "") != (c.KeyFile == ""):
+		return errors.New("one of CertFile and KeyFile is missing: they belong together")
+	}
+	for _, addr := range s.Addrs {
+		if err := checkAddr(addr); err != nil {
+			return fmt.Errorf("a sentinel's address: %w", err)
+		}
+	}
+	if c.Addr != "" && c.Addr[0] != '/' {
+		return checkAddr(c.Addr)
+	}
+	return nil
+}
+
+// reachField names a field that is set and that Dial alone understands.
+func (c Config) reachField() string {
+	switch {
+	case c.Addr != "":
+		return "Addr"
+	case c.Username != "":
+		return "Username"
+	case c.Password != "":
+		return "Password"
+	case c.Credentials != nil:
+		return "Credentials"
+	case c.DB != 0:
+		return "DB"
+	case c.ClientName != "":
+		return "ClientName"
+	case c.TLS != nil:
+		return "TLS"
+	case c.CAFile != "":
+		return "CAFile"
+	case c.CertFile != "":
+		return "CertFile"
+	case c.KeyFile != "":
+		return "KeyFile"
+	case c.ServerName != "":
+		return "ServerName"
+	case c.Dialer != nil:
+		return "Dialer"
+	case !c.Sentinel.isZero():
+		return "Sentinel"
+	}
+	return ""
+}
+
+// withoutSecrets is what an instance keeps: no format of anything can show it.
+func (c Config) withoutSecrets() Config {
+	c.Password, c.Sentinel.Password = "", ""
+	return c
+}
+
+func (s Sentinel) isZero() bool {
+	return len(s.Addrs) == 0 && s.Master == "" && s.Username == "" && s.Password == "" && s.Credentials == nil && s.TLS == nil && !s.Plain
 }

@@ -24,9 +24,11 @@ type Instance struct {
 	dialer  func(ctx context.Context, network, addr string) (net.Conn, error)
 	network string
 	addr    string
-	dialed  atomic.Pointer[net.Conn] // dialed by the actor, to be picked up by the client
-	secrets []string                 // never to be shown
-	invalid error                    // why this instance cannot work at all
+	dialed  atomic.Pointer[net.Conn]                // dialed by the actor, to be picked up by the client
+	managed bool                                    // sentinels say where it is
+	watch   func(ctx context.Context, moved func()) // calls moved when they say that it is elsewhere; nil: nobody does
+	secrets *secrets                                // never to be shown
+	invalid error                                   // why this instance cannot work at all
 	mailbox *mailbox
 	claimed atomic.Bool
 	ready   chan struct{} // closed by the actor when the first attempt to connect is over
@@ -75,7 +77,8 @@ func (i *Instance) Close() { i.mailbox.close() }
 // changed, and its connections are not used: the instance opens one connection
 // of its own with the client's options (address, credentials, TLS, dialer),
 // since the order of messages depends on it. The client's retries, pool sizes
-// and hooks do not apply.
+// and hooks do not apply. What Config says of how to reach Redis belongs to Dial:
+// such a field is an error here, which engine.New returns.
 //
 // A client of a cluster or a ring cannot be used yet: such an instance always
 // votes Misconfigured, and engine.New refuses it.
@@ -84,6 +87,8 @@ func New(client redis.UniversalClient, cfg Config) *Instance {
 	single, ok := client.(*redis.Client)
 	switch {
 	case err != nil:
+	case cfg.reachField() != "":
+		err = fmt.Errorf("instance: New takes all that %s says from the client: set it there, or use Dial", cfg.reachField())
 	case !ok || single == nil:
 		err = errors.New("instance: New takes a *redis.Client, a single-node or failover client")
 	}
@@ -91,15 +96,34 @@ func New(client redis.UniversalClient, cfg Config) *Instance {
 		return broken(cfg, err)
 	}
 	opt := *single.Options()
-	return assemble(&opt, cfg)
+	known := newSecrets(opt.Password)
+	switch { // as go-redis chooses
+	case opt.StreamingCredentialsProvider != nil:
+	case opt.CredentialsProviderContext != nil:
+		opt.CredentialsProviderContext = known.watch(opt.CredentialsProviderContext)
+	case opt.CredentialsProvider != nil:
+		provider := opt.CredentialsProvider
+		opt.CredentialsProviderContext = known.watch(func(context.Context) (username, password string, err error) {
+			username, password = provider()
+			return username, password, nil
+		})
+	}
+	dialer := opt.Dialer
+	i := assemble(&opt, cfg, known)
+	i.dialer = heedful(dialer, 1)
+	i.managed = opt.Addr == failoverClient
+	return i
 }
+
+// failoverClient is what go-redis writes where a failover client's address would be.
+const failoverClient = "FailoverClient"
 
 // broken is an instance that can only say why it does not work.
 func broken(cfg Config, err error) *Instance {
 	if cfg.Name == "" {
 		cfg.Name = "unusable instance"
 	}
-	return &Instance{name: cfg.Name, cfg: cfg, invalid: err, mailbox: newMailbox(1), ready: make(chan struct{})}
+	return &Instance{name: cfg.Name, cfg: cfg.withoutSecrets(), invalid: err, mailbox: newMailbox(1), ready: make(chan struct{})}
 }
 
 // Claim makes the instance an engine's own. It fails when the instance belongs
@@ -114,25 +138,21 @@ func (i *Instance) Claim() error {
 	return nil
 }
 
-func assemble(opt *redis.Options, cfg Config) *Instance {
-	secrets := secretsOf(opt)
+// assemble makes an instance but for its dialer.
+func assemble(opt *redis.Options, cfg Config, known *secrets) *Instance {
 	tune(opt, cfg)
 	if cfg.Name == "" {
-		cfg.Name = nameOf(opt)
+		cfg.Name = nameOf(cfg, opt)
 	}
 	i := &Instance{
 		name:    cfg.Name,
-		cfg:     cfg,
+		cfg:     cfg.withoutSecrets(),
 		log:     cfg.Logger.With("instance", cfg.Name),
-		dialer:  opt.Dialer,
 		network: opt.Network,
 		addr:    opt.Addr,
-		secrets: secrets,
+		secrets: known,
 		mailbox: newMailbox(cfg.Mailbox),
 		ready:   make(chan struct{}),
-	}
-	if i.dialer == nil {
-		i.dialer = redis.NewDialer(opt)
 	}
 	// The actor dials, and the client picks the connection up: its own dialing
 	// would retry, outlive our timeout and log to the process's standard error.
@@ -146,12 +166,6 @@ func assemble(opt *redis.Options, cfg Config) *Instance {
 	i.health = Health{Name: i.name, State: Connecting, Since: time.Now()}
 	return i
 }
-
-// String names the instance, without secrets.
-func (i *Instance) String() string { return i.name }
-
-// GoString keeps the client's options out of %#v.
-func (i *Instance) GoString() string { return i.name }
 
 // abort closes the connection under whatever is going on.
 func (i *Instance) abort() {

@@ -64,7 +64,9 @@ func (r *Renew) settle(s *sending, votes *reply) {
 func (r *Renew) read(s *sending, vote *reply) Vote {
 	switch {
 	case vote.kind == textReply:
-		return s.refusal(vote.err())
+		v := s.refusal(vote.err())
+		v.Err = unpermittedCommand(string(vote.text), "'get'") // the one command whose error is not the whole script's
+		return v
 	case vote.kind != numberReply:
 		return garbled(s)
 	case vote.n == 1:

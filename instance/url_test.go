@@ -46,10 +46,10 @@ func TestGoodURLsAreUnderstood(t *testing.T) {
 			t.Errorf("%s: %v", c.url, err)
 			continue
 		}
-		if opt.Network != c.network || opt.Addr != c.addr || opt.Username != c.user || opt.Password != c.password || opt.DB != c.db || (opt.TLSConfig != nil) != c.tls {
-			t.Errorf("%s: %s %s, user %q, password %q, db %d, TLS %v", c.url, opt.Network, opt.Addr, opt.Username, opt.Password, opt.DB, opt.TLSConfig != nil)
+		if networkOf(opt.Addr) != c.network || opt.Addr != c.addr || opt.Username != c.user || opt.Password != c.password || opt.DB != c.db || (opt.TLS != nil) != c.tls {
+			t.Errorf("%s: %s %s, user %q, password %q, db %d, TLS %v", c.url, networkOf(opt.Addr), opt.Addr, opt.Username, opt.Password, opt.DB, opt.TLS != nil)
 		}
-		if c.tls && opt.TLSConfig.InsecureSkipVerify {
+		if c.tls && opt.TLS.InsecureSkipVerify {
 			t.Errorf("%s: certificates are not verified", c.url)
 		}
 		i, err := Dial(c.url, Config{})

@@ -83,7 +83,7 @@ func (timeoutError) Timeout() bool   { return true }
 func (timeoutError) Temporary() bool { return true }
 
 func TestErrorsAreClassified(t *testing.T) {
-	i := &Instance{name: "i", secrets: []string{"s3cret"}}
+	i := &Instance{name: "i", secrets: newSecrets("s3cret")}
 	for _, c := range []struct {
 		err  error
 		want Kind
@@ -119,7 +119,7 @@ func TestErrorsAreClassified(t *testing.T) {
 }
 
 func TestServersWordsAreQuotedWithoutThePassword(t *testing.T) {
-	i := &Instance{name: "i", secrets: []string{"s3cret", "s3cr%65t"}}
+	i := &Instance{name: "i", secrets: newSecrets("s3cret", "s3cr%65t")}
 	v := i.verdict(serverError("ERR you said s3cret and s3cr%65t"))
 	if text := fmt.Sprintf("%v %+v %#v", v, v.Err, v.Err); strings.Contains(text, "s3cr") || !strings.Contains(text, "you said") {
 		t.Error(text)

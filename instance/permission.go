@@ -1,0 +1,59 @@
+package instance
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Redis before 7.2 says that a script lacks a permission, but not which, only
+// where: at a line of a script that it calls by its hash. We know the script.
+var (
+	unpermitted = regexp.MustCompile(`^ERR The user executing the script can't `)
+	scriptLine  = regexp.MustCompile(`script: ([0-9a-f]{40}), on @user_script:(\d+)`)
+	scriptCall  = regexp.MustCompile(`redis\.p?call\('([A-Z]+)'`)
+)
+
+// explained adds NOPERM and the command to such an error, and returns every
+// other as it is.
+func explained(err error) error {
+	text := err.Error()
+	if !unpermitted.MatchString(text) {
+		return err
+	}
+	if m := scriptLine.FindStringSubmatch(text); m != nil {
+		line, _ := strconv.Atoi(m[2])
+		return unpermittedCommand(text, commandAt(m[1], line))
+	}
+	return unpermittedCommand(text, "a command")
+}
+
+// unpermittedCommand is explained for who knows the command.
+func unpermittedCommand(text, command string) error {
+	if !unpermitted.MatchString(text) {
+		return serverError(text)
+	}
+	return serverError(fmt.Sprintf("NOPERM %s in a script: %s", command, text))
+}
+
+// commandAt is the command that a line of one of our scripts calls.
+func commandAt(sha string, line int) string {
+	for _, s := range scripts {
+		if s.sha != sha {
+			continue
+		}
+		lines := strings.Split(s.source, "\n")
+		if line < 1 || line > len(lines) {
+			break
+		}
+		var called []string
+		for _, m := range scriptCall.FindAllStringSubmatch(lines[line-1], -1) {
+			called = append(called, "'"+strings.ToLower(m[1])+"'")
+		}
+		if len(called) > 0 {
+			return strings.Join(called, " or ")
+		}
+	}
+	return "a command"
+}

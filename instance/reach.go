@@ -1,0 +1,151 @@
+package instance
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+)
+
+// reach is how to get a connection to an instance: over what, through whom, and
+// with which credentials. The actor calls dial; watch has a goroutine of its own.
+type reach struct {
+	cfg     Config
+	secrets *secrets
+	net     dialFunc     // without TLS
+	at      atomic.Value // string: where the master was, when it was last dialed; written by the actor
+
+	tls         *tlsSource // nil: plain
+	sentinelTLS *tlsSource // nil: plain
+}
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func newReach(cfg Config) (*reach, error) {
+	r := &reach{cfg: cfg, secrets: newSecrets(cfg.Password, cfg.Sentinel.Password)}
+	if cfg.Dialer != nil {
+		r.net = heedful(cfg.Dialer, max(1, len(cfg.Sentinel.Addrs)))
+	} else {
+		r.net = new(net.Dialer).DialContext
+	}
+	var err error
+	if r.tls, r.sentinelTLS, err = newTLSSources(cfg); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// dial connects to the instance: at its address, or where the sentinels say.
+func (r *reach) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if len(r.cfg.Sentinel.Addrs) == 0 {
+		return r.connect(ctx, network, addr, r.tls)
+	}
+	master, err := r.askSentinels(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.at.Store(master)
+	conn, err := r.connect(ctx, "tcp", master, r.tls)
+	if err != nil {
+		return nil, fmt.Errorf("master at %s: %w", master, err)
+	}
+	return conn, nil
+}
+
+// connect makes one connection, and speaks TLS on it if there is any.
+func (r *reach) connect(ctx context.Context, network, addr string, source *tlsSource) (net.Conn, error) {
+	conn, err := r.net(ctx, network, addr)
+	if err != nil || source == nil {
+		return conn, err
+	}
+	secure, err := source.client(ctx, conn, addr)
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return secure, nil
+}
+
+// warn says what is unsafe about the connection, once.
+func (r *reach) warn(log *slog.Logger) {
+	for _, s := range []*tlsSource{r.tls, r.sentinelTLS} {
+		if s != nil && s.base.InsecureSkipVerify && s.base.VerifyConnection == nil && s.base.VerifyPeerCertificate == nil {
+			log.Warn("TLS certificates are not verified: whoever sits in between can read the password and grant any lock")
+			break
+		}
+	}
+	if r.sendsPasswordsInTheClear() {
+		log.Warn("a password is sent without TLS to another machine: use rediss://")
+	}
+}
+
+func (r *reach) sendsPasswordsInTheClear() bool {
+	c, s := r.cfg, r.cfg.Sentinel
+	secret := c.Password != "" || c.Credentials != nil
+	if len(s.Addrs) == 0 {
+		return secret && r.tls == nil && c.Dialer == nil && !isLocal(c.Addr)
+	}
+	secret = secret && r.tls == nil || r.sentinelTLS == nil && (s.Password != "" || s.Credentials != nil)
+	for _, addr := range s.Addrs { // the master may be anywhere; the sentinels show whether that is this machine
+		if secret && c.Dialer == nil && !isLocal(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// heedful makes a dialer return when ctx ends, whether or not it does so itself:
+// then its goroutine stays until it returns, and never more of them than limit:
+// the next dial waits for a place.
+func heedful(dial dialFunc, limit int) dialFunc {
+	busy := make(chan struct{}, limit)
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return heed(ctx, busy, func() (net.Conn, error) { return dial(ctx, network, addr) }, func(conn net.Conn) { _ = conn.Close() })
+	}
+}
+
+// heed runs call on a goroutine and returns what it returns, or ctx's error when
+// that comes first. busy has as many slots as calls may run at a time. A value that
+// comes too late is discarded.
+func heed[T any](ctx context.Context, busy chan struct{}, call func() (T, error), discard func(T)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	var none T
+	select {
+	case busy <- struct{}{}:
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+	done := make(chan result) // unbuffered: what is sent has been taken
+	go func() {
+		value, err := call()
+		<-busy
+		select {
+		case done <- result{value, err}:
+		case <-ctx.Done():
+			if err == nil {
+				discard(value)
+			}
+		}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+}
+
+// tlsConfigOf is a copy of base, or a new one, that speaks TLS 1.2 at least.
+func tlsConfigOf(base *tls.Config) *tls.Config {
+	c := new(tls.Config)
+	if base != nil {
+		c = base.Clone()
+	}
+	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
+	return c
+}

@@ -1,0 +1,470 @@
+package instance
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// parse reads a URL into the Config that says the same. Its errors say what is
+// wrong and what would be right, and never quote a part that may hold a secret:
+// a password with an unescaped special character in it makes any part of a URL
+// such a one, so that only what cannot follow a password is named. The errors of
+// net/url quote everything, so none is wrapped.
+func parse(raw string) (Config, error) { return parseAs(raw, false) }
+
+// parseAs is parse for a URL whose hosts are known to be sentinels, or not.
+func parseAs(raw string, sentinel bool) (Config, error) {
+	if strings.TrimSpace(raw) == "" {
+		return Config{}, errors.New("instance: the URL is empty: want redis://host:port, rediss://host:port, unix:///path.sock or host:port")
+	}
+	cfg, err := parseAny(raw, sentinel)
+	if err != nil {
+		return Config{}, fmt.Errorf("instance: bad URL: %w", err)
+	}
+	return cfg, nil
+}
+
+// scheme says what comes with the name in front of "://".
+type scheme struct{ tls, unix, sentinel bool }
+
+var schemes = map[string]scheme{
+	"redis":           {},
+	"rediss":          {tls: true},
+	"unix":            {unix: true},
+	"redis-sentinel":  {sentinel: true}, // Lettuce's
+	"rediss-sentinel": {sentinel: true, tls: true},
+	"redis+sentinel":  {sentinel: true}, // of Python's libraries
+	"rediss+sentinel": {sentinel: true, tls: true},
+}
+
+// The ports that a URL need not name.
+const (
+	redisPort    = "6379"
+	sentinelPort = "26379"
+)
+
+const schemeNames = "redis, rediss, unix, redis-sentinel or rediss-sentinel"
+
+func parseAny(raw string, sentinel bool) (Config, error) {
+	name, rest, found := strings.Cut(raw, "://")
+	switch {
+	case !found && strings.HasPrefix(raw, "/"):
+		return parsePath(raw)
+	case !found:
+		return parseAddr(raw, sentinel)
+	}
+	kind, known := schemes[strings.ToLower(name)]
+	if !known {
+		if !isWord(name) {
+			return Config{}, errors.New("what is in front of :// is no scheme: want " + schemeNames)
+		}
+		return Config{}, fmt.Errorf("unknown scheme %q: want %s", name, schemeNames)
+	}
+	authority, tail := cutAny(rest, "/?#")
+	user, hosts := "", authority
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+		user, hosts = authority[:at+1], authority[at+1:]
+	}
+	if strings.Contains(tail, "@") && (!kind.unix || user != "") {
+		return Config{}, errors.New("there is an @ behind the host: percent-encode special characters in user name, password and parameters")
+	}
+	u, err := url.Parse("x://" + user + "h" + tail) // the hosts are ours to read: net/url knows of one only
+	if err != nil {
+		return Config{}, errors.New("it cannot be parsed: percent-encode special characters in user name, password and path")
+	}
+	cfg := Config{Username: u.User.Username()}
+	cfg.Password, _ = u.User.Password()
+	if kind.tls {
+		cfg.TLS = new(tls.Config)
+	}
+	p := urlParts{kind: kind, hosts: hosts, path: u.Path, fragment: u.Fragment}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return Config{}, errors.New("the query cannot be parsed: percent-encode special characters in it")
+	}
+	// Which of its forms a URL has depends on this one.
+	p.kind.sentinel = kind.sentinel || sentinel || query.Has("master")
+	if err := p.read(&cfg); err != nil {
+		return Config{}, err
+	}
+	if err := readQuery(&cfg, p.kind, query); err != nil {
+		return Config{}, err
+	}
+	return cfg, nil
+}
+
+// urlParts are the parts of a URL that mean different things in its different forms.
+type urlParts struct {
+	kind                  scheme
+	hosts, path, fragment string
+}
+
+// read reads hosts, path and fragment.
+func (p urlParts) read(cfg *Config) error {
+	switch {
+	case p.fragment != "" && !p.kind.sentinel:
+		return errors.New("there is a # in it: percent-encode special characters in user name and password")
+	case p.kind.unix && p.kind.sentinel:
+		return errors.New("a unix socket has no sentinels: leave out master")
+	case p.kind.unix && p.hosts != "":
+		return errors.New("a unix socket has no host: want unix:///path/to.sock, and special characters in the password percent-encoded")
+	case p.kind.unix && strings.Trim(p.path, "/") == "":
+		return errors.New("the path of the socket is missing: want unix:///path/to.sock")
+	case p.kind.unix:
+		cfg.Addr = p.path
+		return nil
+	}
+	defaultPort := redisPort
+	if p.kind.sentinel {
+		defaultPort = sentinelPort
+	}
+	var addrs []string
+	for host := range strings.SplitSeq(p.hosts, ",") {
+		addr, err := parseHost(host, defaultPort)
+		if err != nil {
+			return err
+		}
+		addrs = append(addrs, addr)
+	}
+	path := strings.Trim(p.path, "/")
+	if !p.kind.sentinel {
+		if len(addrs) > 1 {
+			return errors.New("there are several hosts, but only sentinels may be several: write redis-sentinel://… for those, and one URL for each instance")
+		}
+		cfg.Addr = addrs[0]
+		return readDB(cfg, path)
+	}
+	cfg.Sentinel.Addrs = addrs
+	master, db, both := strings.Cut(path, "/")
+	if !both && isNumber(path) {
+		master, db = "", path
+	}
+	if master != "" && p.fragment != "" && master != p.fragment {
+		return errors.New("it has two different names for the master")
+	}
+	cfg.Sentinel.Master = master
+	fill(&cfg.Sentinel.Master, p.fragment)
+	return readDB(cfg, db)
+}
+
+func readDB(cfg *Config, db string) error {
+	if db == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(db)
+	if err != nil || n < 0 {
+		return errors.New("the path must be the number of a database, as in redis://host:6379/2")
+	}
+	cfg.DB = n
+	return nil
+}
+
+// parsePath reads the path of a socket that stands for itself.
+func parsePath(raw string) (Config, error) {
+	if strings.HasPrefix(raw, "//") || strings.ContainsAny(raw, "@?#\r\n\x00") {
+		return Config{}, errors.New("a path alone has no special characters: for anything more write unix:///path/to.sock?…")
+	}
+	return Config{Addr: raw}, nil
+}
+
+// parseAddr reads the short form, host[:port].
+func parseAddr(raw string, sentinel bool) (Config, error) {
+	if strings.ContainsAny(raw, "@/?#, \t\r\n") {
+		return Config{}, errors.New("without a scheme only host:port is understood: for anything more write redis://…")
+	}
+	if net.ParseIP(raw) != nil && strings.Contains(raw, ":") {
+		raw = "[" + raw + "]"
+	}
+	if sentinel {
+		addr, err := parseHost(raw, sentinelPort)
+		return Config{Sentinel: Sentinel{Addrs: []string{addr}}}, err
+	}
+	addr, err := parseHost(raw, redisPort)
+	return Config{Addr: addr}, err
+}
+
+// parseHost reads host, host:port, [IPv6] or [IPv6]:port.
+func parseHost(raw, defaultPort string) (string, error) {
+	host, port := raw, ""
+	if end := strings.LastIndexByte(raw, ']'); strings.HasPrefix(raw, "[") && end > 0 {
+		host, port = raw[1:end], raw[end+1:]
+		literal, zone, _ := strings.Cut(host, "%")
+		if net.ParseIP(literal) == nil || !strings.Contains(literal, ":") {
+			return "", errors.New("what is in brackets is no IPv6 address")
+		}
+		if zone = strings.TrimPrefix(zone, "25"); zone != "" {
+			host = literal + "%" + zone
+		}
+		if port != "" && port[0] != ':' {
+			return "", errors.New("want a colon and a port behind the brackets")
+		}
+	} else if colon := strings.IndexByte(raw, ':'); colon >= 0 {
+		host, port = raw[:colon], raw[colon:]
+	}
+	if port = strings.TrimPrefix(port, ":"); port == "" {
+		port = defaultPort
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	addr := net.JoinHostPort(host, port)
+	return addr, checkAddr(addr)
+}
+
+// checkAddr checks a host:port without quoting it.
+func checkAddr(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return errors.New("want host:port, and an IPv6 host in brackets")
+	}
+	for _, r := range host {
+		if r <= ' ' || strings.ContainsRune(`@/?#,"'<>\^{|}`+"`\x7f", r) {
+			return errors.New("the host has a character that no host has: percent-encode special characters in user name and password")
+		}
+	}
+	if strings.Contains(host, "%") && !strings.Contains(host, ":") {
+		return errors.New("the host has a % in it")
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+		return errors.New("the port must be a number from 1 to 65535")
+	}
+	return nil
+}
+
+// parameter reads one query parameter's value. Its error says what it wants.
+type parameter func(cfg *Config, value string) error
+
+// parameters are all that are understood: redis.ParseURL's, and those for TLS and
+// sentinels. What go-redis has for its pool and its retries is accepted, as long
+// as go-redis would accept it, and has no effect: an instance holds one
+// connection and repeats nothing that might be done twice.
+var parameters = map[string]parameter{
+	"db":            func(c *Config, v string) error { return setNumber(&c.DB, v) },
+	"client_name":   func(c *Config, v string) error { c.ClientName = v; return nil },
+	"dial_timeout":  boundTimeout,
+	"read_timeout":  boundTimeout,
+	"write_timeout": boundTimeout,
+
+	"master":            setMaster,
+	"sentinel_username": func(c *Config, v string) error { c.Sentinel.Username = v; return nil },
+	"sentinel_password": func(c *Config, v string) error { c.Sentinel.Password = v; return nil },
+	"sentinel_tls":      setSentinelTLS,
+
+	"ssl_cert_reqs":   setVerification,
+	"skip_verify":     setSkipVerify,
+	"ssl_ca_certs":    func(c *Config, v string) error { c.CAFile = v; return nil },
+	"ssl_certfile":    func(c *Config, v string) error { c.CertFile = v; return nil },
+	"ssl_keyfile":     func(c *Config, v string) error { c.KeyFile = v; return nil },
+	"ssl_server_name": func(c *Config, v string) error { c.ServerName = v; return nil },
+
+	"protocol": aNumber, "max_retries": aNumber, "pool_size": aNumber, "min_idle_conns": aNumber,
+	"max_idle_conns": aNumber, "max_active_conns": aNumber, "max_concurrent_dials": aNumber,
+	"pipeline_pool_size": aNumber, "pipeline_read_buffer_size": aNumber, "pipeline_write_buffer_size": aNumber,
+	"min_retry_backoff": aDuration, "max_retry_backoff": aDuration, "pool_timeout": aDuration,
+	"conn_max_idle_time": aDuration, "idle_timeout": aDuration, "conn_max_lifetime": aDuration,
+	"max_conn_age": aDuration, "conn_max_lifetime_jitter": aDuration,
+	"pool_fifo": func(_ *Config, v string) error { return ofKind(v, isBool) },
+	"encoding":  func(*Config, string) error { return nil }, // aioredlock's; tokens are bytes here
+}
+
+// readQuery reads the query. A parameter that is given more than once counts as
+// it was given last, and an empty one not at all, as in go-redis.
+func readQuery(cfg *Config, kind scheme, query url.Values) error {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		values := query[name]
+		set, known := parameters[name]
+		switch {
+		case !known && isWord(name):
+			return fmt.Errorf("unknown query parameter %q", name)
+		case !known:
+			return errors.New("unknown query parameter, with a name that no parameter has")
+		case strings.HasPrefix(name, "sentinel_") && !kind.sentinel:
+			return fmt.Errorf("the query parameter %s makes sense with sentinels only: write redis-sentinel://…", name)
+		case (strings.HasPrefix(name, "ssl_") || name == "skip_verify") && !kind.tls && !query.Has("sentinel_tls"):
+			return fmt.Errorf("the query parameter %s makes sense with TLS only: write rediss://…", name)
+		}
+		for _, value := range values {
+			if value == "" {
+				continue
+			}
+			if err := set(cfg, value); err != nil {
+				return fmt.Errorf("the query parameter %s must be %w", name, err)
+			}
+		}
+	}
+	return setVerified(cfg, query)
+}
+
+var (
+	errNumber   = errors.New("a number")
+	errDuration = errors.New("a time such as 500ms or 3s; a number alone is seconds")
+	errBool     = errors.New("true or false")
+)
+
+func setNumber(field *int, value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 {
+		return errors.New("a number from 0 on")
+	}
+	*field = n
+	return nil
+}
+
+func aNumber(_ *Config, value string) error {
+	if _, err := strconv.Atoi(value); err != nil {
+		return errNumber
+	}
+	return nil
+}
+
+func aDuration(_ *Config, value string) error {
+	_, err := duration(value)
+	return err
+}
+
+func ofKind(value string, is func(string) (bool, bool)) error {
+	if _, ok := is(value); !ok {
+		return errBool
+	}
+	return nil
+}
+
+// duration reads a time as go-redis does.
+func duration(value string) (time.Duration, error) {
+	if n, err := strconv.Atoi(value); err == nil {
+		return time.Duration(n) * time.Second, nil
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil {
+		return 0, errDuration
+	}
+	return d, nil
+}
+
+// boundTimeout lowers the one timeout that there is to the smallest bound given.
+func boundTimeout(cfg *Config, value string) error {
+	d, err := duration(value)
+	switch {
+	case err != nil:
+		return err
+	case d < time.Millisecond || d > 24*time.Hour:
+		return errors.New("a time from 1ms to 24h: an instance that may hang for ever would hold everything up")
+	case cfg.Timeout == 0 || d < cfg.Timeout:
+		cfg.Timeout = d
+	}
+	return nil
+}
+
+func setMaster(cfg *Config, value string) error {
+	if named := cfg.Sentinel.Master; named != "" && named != value {
+		return errors.New("the master's one name: another is in the path or behind the #")
+	}
+	cfg.Sentinel.Master = value
+	return nil
+}
+
+func setSentinelTLS(cfg *Config, value string) error {
+	on, ok := isBool(value)
+	if !ok {
+		return errBool
+	}
+	cfg.Sentinel.Plain = !on && cfg.TLS != nil
+	cfg.Sentinel.TLS = nil
+	if on && cfg.TLS == nil {
+		cfg.Sentinel.TLS = new(tls.Config)
+	}
+	return nil
+}
+
+// setVerification checks ssl_cert_reqs. CERT_OPTIONAL asks a client for the same
+// as CERT_REQUIRED, in Python too.
+func setVerification(_ *Config, value string) error {
+	if _, ok := isVerified(value); !ok {
+		return errors.New("CERT_REQUIRED, CERT_OPTIONAL (the same) or CERT_NONE")
+	}
+	return nil
+}
+
+func setSkipVerify(_ *Config, value string) error { return ofKind(value, isBool) }
+
+// setVerified turns the verification of certificates off where the URL says so.
+// Of two parameters that contradict each other the safe one counts.
+func setVerified(cfg *Config, query url.Values) error {
+	off, on := false, false
+	if v := last(query["ssl_cert_reqs"]); v != "" {
+		verified, _ := isVerified(v)
+		off, on = !verified, verified
+	}
+	if v := last(query["skip_verify"]); v != "" {
+		skip, _ := isBool(v)
+		off, on = off || skip, on || !skip
+	}
+	for _, c := range []*tls.Config{cfg.TLS, cfg.Sentinel.TLS} {
+		if c != nil {
+			c.InsecureSkipVerify = off && !on
+		}
+	}
+	return nil
+}
+
+func isVerified(value string) (verified, ok bool) {
+	switch strings.TrimPrefix(strings.ToUpper(value), "CERT_") {
+	case "REQUIRED", "OPTIONAL":
+		return true, true
+	case "NONE":
+		return false, true
+	}
+	return false, false
+}
+
+func isBool(value string) (is, ok bool) {
+	switch strings.ToLower(value) {
+	case "true", "1":
+		return true, true
+	case "false", "0":
+		return false, true
+	}
+	return false, false
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.Atoi(s)
+	return err == nil
+}
+
+// isWord reports whether s can be quoted: it looks like a name and not like a
+// password that has got into the wrong place.
+func isWord(s string) bool {
+	if s == "" || len(s) > 32 {
+		return false
+	}
+	for _, b := range []byte(strings.ToLower(s)) {
+		if (b < 'a' || b > 'z') && (b < '0' || b > '9') && !strings.ContainsRune("_-+.", rune(b)) {
+			return false
+		}
+	}
+	return true
+}
+
+func last(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
+}
+
+// cutAny cuts s in front of the first of these characters.
+func cutAny(s, chars string) (before, from string) {
+	if i := strings.IndexAny(s, chars); i >= 0 {
+		return s[:i], s[i:]
+	}
+	return s, ""
+}
