@@ -194,7 +194,7 @@ func TestReleaseWakesTheHeadEvenIfItDoesNotListenYet(t *testing.T) {
 	l.listen(w)
 	l.listen(w)
 	if len(w.wake) != 1 {
-		t.Error("the wake-up that came before listening is lost")
+		t.Fatal("the wake-up that came before listening is lost")
 	}
 	<-w.wake
 	l.released("r")
