@@ -18,7 +18,7 @@ export GOTRACEBACK  := all
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help test redis vet staticcheck fmt fmt-check race nested race-stress bench-quick bench
+.PHONY: help test redis vet staticcheck fmt fmt-check race nested fuzz race-stress bench-quick bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,10 +31,18 @@ test: ## all that must pass: the checks below, then every test under the race de
 	@$(MAKE) fmt-check
 	@$(MAKE) race
 	@$(MAKE) nested
+	@$(MAKE) fuzz
 
 race: redis
 	@echo "== go test -race $(PKG)"
 	@go test -race -timeout $(TIMEOUT) $(PKG)
+
+# The saved corpus is run by the tests; this looks for new inputs.
+FUZZTIME ?= 30s
+fuzz: ## look for inputs that break parsing, for FUZZTIME each
+	@echo "== fuzzing"
+	@go test -run '^$$' -fuzz '^FuzzDial$$' -fuzztime $(FUZZTIME) ./instance
+	@go test -run '^$$' -fuzz '^FuzzReply$$' -fuzztime $(FUZZTIME) ./instance
 
 nested: redis
 	@set -e; for dir in $(NESTED); do \

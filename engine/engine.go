@@ -158,6 +158,11 @@ func (e *Engine) enter() error {
 
 func (e *Engine) exit() { e.calls.Done() }
 
+// Format keeps what an engine is made of out of every verb of package fmt.
+func (e *Engine) Format(s fmt.State, _ rune) {
+	fmt.Fprintf(s, "engine of %d instances", len(e.instances))
+}
+
 // Leases returns the leases that this engine holds now, in no order.
 func (e *Engine) Leases() []*lease.Lease {
 	var held []*lease.Lease
