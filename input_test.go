@@ -81,6 +81,7 @@ func TestBadResourceOrOptionNamesIt(t *testing.T) {
 			}
 		}
 	}
+	release(t, acquire(t, e, "nothing is an option", nil))
 	if _, err := e.Inspect(within(t), ""); err == nil {
 		t.Error("inspecting nothing is no error")
 	}

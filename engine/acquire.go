@@ -91,7 +91,9 @@ func (e *Engine) contend(ctx context.Context, r *request, w *waiter) (l *lease.L
 		}
 		if pauses == nil {
 			e.lines.listen(w)
-			pauses = e.cfg.Backoff()
+			if pauses = e.cfg.Backoff(); pauses == nil {
+				pauses = defaultBackoff()
+			}
 		}
 		pause := pauses.NextBackOff()
 		if pause == backoff.Stop {

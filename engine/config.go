@@ -34,7 +34,7 @@ type Config struct {
 	Tries int
 
 	// Backoff makes the waits between the rounds of one Acquire; one that
-	// returns backoff.Stop ends it. Default: random, 5ms on average at first
+	// returns backoff.Stop ends it. Default, also for one that is nil: random, 5ms on average at first
 	// and up to 250ms later. When the time left of the lock that stands in the
 	// way is known and shorter, that is the wait.
 	Backoff func() backoff.BackOff

@@ -104,7 +104,9 @@ func (e *Engine) request(op, resource string, opts []Option) (*request, error) {
 	}
 	r.check(checkResource(resource))
 	for _, opt := range opts {
-		opt(r)
+		if opt != nil {
+			opt(r)
+		}
 	}
 	if v := e.cfg.validity(r.ttl); v <= 0 && len(r.errs) == 0 {
 		r.check(fmt.Errorf("a TTL of %v leaves no validity: clock drift is taken to be %v", r.ttl, r.ttl-v))

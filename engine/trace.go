@@ -11,8 +11,8 @@ import (
 // is off. They are called on the goroutine that does the work and must return
 // quickly, without calling the engine.
 type Trace struct {
-	// Round is called after each round of votes of an acquire. err is nil when
-	// it was granted.
+	// Round is called after each round of votes of an acquire. err is nil, and
+	// so are the votes, when it was granted.
 	Round func(resource string, votes []instance.Vote, took time.Duration, err error)
 
 	// Acquired is called when an Acquire or TryAcquire is over: waited is all
