@@ -1,0 +1,157 @@
+package instance
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// Probing a down instance: soon at first, then less often, but often enough to
+// be back within a second of the server answering.
+const (
+	firstProbe = 20 * time.Millisecond
+	lastProbe  = 800 * time.Millisecond
+)
+
+// watching has the sentinels watched, if there are any. What it returns ends
+// that and waits for its end.
+func (i *Instance) watching(ctx context.Context) (end func()) {
+	if i.watch == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() { i.watch(ctx, func() { i.Post(relocation{}) }) })
+	return func() {
+		cancel()
+		watcher.Wait()
+	}
+}
+
+// drop closes the link and remembers it, to be killed by the next one.
+func (i *Instance) drop() {
+	if i.link != nil {
+		i.link.close()
+		i.former = i.link
+		i.link = nil
+	}
+}
+
+// connect dials until it succeeds, pays what is owed, and opens the mailbox. It
+// reports false when the instance is closed.
+func (i *Instance) connect(ctx context.Context, probes backoff.BackOff) bool {
+	for {
+		err := i.dial(ctx, time.Now().Add(i.cfg.Timeout))
+		if err == nil {
+			err = i.payDebts()
+		}
+		if err == nil {
+			probes.Reset()
+			i.become(Up, nil)
+			i.opened()
+			return true
+		}
+		i.drop()
+		i.down(i.verdict(err))
+		i.opened()
+		if !i.pause(ctx, probes.NextBackOff()) {
+			return false
+		}
+	}
+}
+
+// dial opens a link and judges who is at its other end.
+func (i *Instance) dial(ctx context.Context, deadline time.Time) error {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	conn, err := i.dialer(ctx, i.network, i.addr)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // go-redis would not notice
+	defer stop()
+	i.dialed.Store(&conn)
+	l, err := open(ctx, i.client, conn, i.former)
+	if unused := i.dialed.Swap(nil); unused != nil {
+		_ = (*unused).Close()
+	}
+	if err != nil {
+		return err
+	}
+	if err := i.set.register(i, l.seen.runID); err != nil {
+		l.close()
+		return err
+	}
+	i.link, i.former = l, nil
+	i.guard(l.seen)
+	return nil
+}
+
+// guard applies the restart guard to what the new link has seen.
+func (i *Instance) guard(seen sighting) {
+	if i.set.guard == GuardOff {
+		return
+	}
+	if seen.runID == "" && i.before == nil {
+		i.log.Warn("no restart guard: INFO is not permitted or not understood, so that a restarted instance cannot be told from an old one")
+	}
+	i.mu.Lock()
+	j := judge(i.before, seen, i.until, i.set.quarantine)
+	first := i.before == nil
+	i.until = j.until
+	i.health.RunID = seen.runID
+	i.mu.Unlock()
+	i.before = &seen
+
+	if j.why != "" {
+		i.log.Warn("instance may not vote on new acquires yet", "reason", j.why, "for", time.Until(j.until).Round(time.Millisecond))
+	}
+	if !first {
+		return
+	}
+	if pardoned := i.set.pardon(i, seen, j.young); pardoned != nil {
+		for _, other := range pardoned {
+			other.trust()
+		}
+		i.log.Info("all instances are new: they may vote at once")
+	}
+}
+
+// pause waits before the next probe. It reports false when the instance is closed.
+func (i *Instance) pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		if i.mailbox.isClosed() {
+			return false
+		}
+		select {
+		case <-timer.C:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-i.mailbox.wake: // closed, or a message that came before the refusal
+		}
+	}
+}
+
+// opened announces the end of the first attempt to connect, whatever came of it.
+func (i *Instance) opened() {
+	select {
+	case <-i.ready:
+	default:
+		close(i.ready)
+	}
+}
+
+func newProbes() *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(firstProbe),
+		backoff.WithMaxInterval(lastProbe),
+		backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(0.2),
+		backoff.WithMaxElapsedTime(0),
+	)
+}
