@@ -74,11 +74,11 @@ type Config struct {
 	MaxWaiters int
 }
 
-// drift is what the Redlock text adds to the proportional part for the
+// fixedDrift is what the Redlock text adds to the proportional part for the
 // granularity of expiry in Redis.
 const fixedDrift = 2 * time.Millisecond
 
-// maxOwner and the bounds of names and tokens, in bytes.
+// The bounds of names and tokens, in bytes.
 const (
 	maxOwner    = 128
 	maxResource = 1024

@@ -80,8 +80,8 @@ func (i *Instance) Close() { i.mailbox.close() }
 // and hooks do not apply. What Config says of how to reach Redis belongs to Dial:
 // such a field is an error here, which engine.New returns.
 //
-// A client of a cluster or a ring cannot be used yet: such an instance always
-// votes Misconfigured, and engine.New refuses it.
+// A client of a cluster or a ring cannot be used yet: engine.New refuses such an
+// instance, and says so.
 func New(client redis.UniversalClient, cfg Config) *Instance {
 	cfg, err := cfg.withDefaults()
 	single, ok := client.(*redis.Client)
