@@ -83,11 +83,14 @@ func (e *Engine) contend(ctx context.Context, r *request, w *waiter) (l *lease.L
 		refused := err
 		l, err = e.round(ctx, r, rounds > 0)
 		rounds++
-		if stop := e.stopped(ctx); err != nil && stop != nil && refused != nil {
-			err = because(stop, refused) // the last round was broken off; the one before knows why
+		if err == nil {
+			return l, rounds, nil
 		}
-		if err == nil || e.stopped(ctx) != nil || rounds == r.tries {
-			return l, rounds, err
+		if stop := e.stopped(ctx); stop != nil {
+			return nil, rounds, interrupted(stop, err, refused)
+		}
+		if rounds == r.tries {
+			return nil, rounds, err
 		}
 		if pauses == nil {
 			e.lines.listen(w)
@@ -103,6 +106,22 @@ func (e *Engine) contend(ctx context.Context, r *request, w *waiter) (l *lease.L
 			return nil, rounds, because(werr, err)
 		}
 	}
+}
+
+// interrupted is the error of an acquire that must stop after a round: why, and
+// what stood in the way in that round, or in the one before if it was broken off.
+func interrupted(stop, err, before error) error {
+	var q *QuorumError
+	decided := errors.As(err, &q) && q.stop == nil
+	switch {
+	case decided:
+		return because(stop, err)
+	case before != nil:
+		return because(stop, before)
+	case errors.Is(err, stop) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return err // it says so itself
+	}
+	return because(stop, err)
 }
 
 // because adds why the caller stopped waiting to what stood in the way.
