@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/lease"
 )
@@ -48,7 +46,7 @@ func (e *Engine) TryAcquire(ctx context.Context, resource string, opts ...Option
 	defer e.exit()
 	defer e.requests.Put(r)
 	start := e.traceStart()
-	l, err := e.round(ctx, r, false)
+	l, err := e.round(ctx, r, everybody, false)
 	e.acquired(r, start, 1, err)
 	return l, err
 }
@@ -64,48 +62,12 @@ func (e *Engine) acquire(ctx context.Context, r *request) (*lease.Lease, error) 
 	if w == nil {
 		return nil, fmt.Errorf("acquire %q: %w: %d acquires wait in this engine already", r.resource, ErrHeld, e.cfg.MaxWaiters)
 	}
-	defer e.lines.leave(w)
-	l, rounds, err := e.contend(ctx, r, w)
-	e.acquired(r, start, rounds, err)
+	c := contest{engine: e, request: r, waiter: w}
+	l, err := c.run(ctx)
+	w.served = l != nil
+	e.lines.leave(w)
+	e.acquired(r, start, c.rounds, err)
 	return l, err
-}
-
-// contend is one Acquire: its place in line, then rounds of votes with waits
-// between them.
-func (e *Engine) contend(ctx context.Context, r *request, w *waiter) (l *lease.Lease, rounds int, err error) {
-	if w.turn != nil {
-		if err := e.wait(ctx, w.turn, nil, nil); err != nil {
-			return nil, 0, fmt.Errorf("acquire %q: %w, waiting in line: %w", r.resource, err, ErrHeld)
-		}
-	}
-	var pauses backoff.BackOff
-	for {
-		refused := err
-		l, err = e.round(ctx, r, rounds > 0)
-		rounds++
-		if err == nil {
-			return l, rounds, nil
-		}
-		if stop := e.stopped(ctx); stop != nil {
-			return nil, rounds, interrupted(stop, err, refused)
-		}
-		if rounds == r.tries {
-			return nil, rounds, err
-		}
-		if pauses == nil {
-			e.lines.listen(w)
-			if pauses = e.cfg.Backoff(); pauses == nil {
-				pauses = defaultBackoff()
-			}
-		}
-		pause := pauses.NextBackOff()
-		if pause == backoff.Stop {
-			return nil, rounds, err
-		}
-		if werr := e.pause(ctx, w, soonest(err, pause)); werr != nil {
-			return nil, rounds, because(werr, err)
-		}
-	}
 }
 
 // interrupted is the error of an acquire that must stop after a round: why, and
@@ -133,27 +95,6 @@ func because(stop, refused error) error {
 	stopped := *q
 	stopped.stop = stop
 	return &stopped
-}
-
-// soonest shortens a pause to when the lock that stands in the way expires.
-func soonest(err error, pause time.Duration) time.Duration {
-	var q *QuorumError
-	if !errors.As(err, &q) {
-		return pause
-	}
-	for _, v := range q.Votes {
-		if v.Kind == instance.Held && v.Left >= 0 {
-			pause = min(pause, v.Left+time.Millisecond)
-		}
-	}
-	return pause
-}
-
-// pause waits between two rounds, or until the lock is released in this engine.
-func (e *Engine) pause(ctx context.Context, w *waiter, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	return e.wait(ctx, nil, w.wake, timer.C)
 }
 
 // wait waits for any of these, or returns why it cannot wait any longer.
@@ -185,12 +126,16 @@ func (e *Engine) stopped(ctx context.Context) error {
 // enough unless many contend with clocks apart.
 const maxProposals = 4
 
-// round takes part in one round of votes. look says that the question is worth
-// asking dearly: for how long the lock is held.
-func (e *Engine) round(ctx context.Context, r *request, look bool) (*lease.Lease, error) {
+// everybody, in the place of who is to be asked first.
+const everybody = -1
+
+// round takes part in one round of votes: everybody's, or with one asked first.
+// look says that the question is worth asking dearly: for how long the lock is
+// held.
+func (e *Engine) round(ctx context.Context, r *request, first int, look bool) (*lease.Lease, error) {
 	for proposal := 1; ; proposal++ {
 		start := time.Now()
-		l, votes, err := e.vote(ctx, r, start, look)
+		l, votes, err := e.vote(ctx, r, first, start, look)
 		if e.cfg.Trace.Round != nil {
 			e.cfg.Trace.Round(r.resource, votes, time.Since(start), err)
 		}
@@ -202,7 +147,7 @@ func (e *Engine) round(ctx context.Context, r *request, look bool) (*lease.Lease
 
 // vote is the Redlock algorithm: ask all, count until decided, check that the
 // lease is still valid, else undo everywhere.
-func (e *Engine) vote(ctx context.Context, r *request, start time.Time, look bool) (*lease.Lease, []instance.Vote, error) {
+func (e *Engine) vote(ctx context.Context, r *request, first int, start time.Time, look bool) (*lease.Lease, []instance.Vote, error) {
 	if ctx.Err() != nil {
 		return nil, nil, fmt.Errorf("acquire %q: %w", r.resource, ended(ctx))
 	}
@@ -217,16 +162,9 @@ func (e *Engine) vote(ctx context.Context, r *request, start time.Time, look boo
 
 	a := e.newAttempt()
 	defer a.release()
-	a.ask(r, token, fencing, start, look)
+	a.prepare(r, token, fencing, start, look)
 
-	// Close need not interrupt a vote: the instances' timeouts bound it.
-	var stop error
-	decided := true
-	select {
-	case <-a.done:
-	case <-ctx.Done():
-		stop, decided = ended(ctx), a.leave()
-	}
+	decided, stop := a.poll(ctx, first)
 	if decided && a.won() { // at the last moment, perhaps: then the caller has it all the same
 		l, err := e.grant(r, token, fencing.Fence, start)
 		if err == nil {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,7 @@ type attempt struct {
 type slot struct {
 	attempt *attempt
 	place   int
+	asked   bool // the caller's own
 	acquire instance.Acquire
 	undo    instance.Release
 }
@@ -48,20 +50,71 @@ func (e *Engine) newAttempt() *attempt {
 	return a
 }
 
-// ask posts the question to every instance. The caller waits on the ballot, and
-// afterwards calls release.
-func (a *attempt) ask(r *request, token string, fencing instance.Fencing, start time.Time, look bool) {
+// prepare makes the attempt ready to ask. The caller calls release afterwards.
+func (a *attempt) prepare(r *request, token string, fencing instance.Fencing, start time.Time, look bool) {
 	a.open(a.engine.instances)
-	a.refs.Store(int32(len(a.slots)) + 1)
+	a.refs.Store(1)
 	giveUp := start.Add(a.engine.cfg.validity(r.ttl))
-	for place, i := range a.engine.instances {
+	for place := range a.slots {
 		s := &a.slots[place]
+		s.asked = false
 		q := &s.acquire
 		q.Key, q.Token, q.TTL = r.key, token, r.ttl
 		q.GiveUp, q.Look, q.Shared, q.Fencing = giveUp, look, r.token != "", fencing
 		q.To = s
-		i.Post(q)
 	}
+}
+
+// ask posts the question to one instance.
+func (a *attempt) ask(place int) {
+	s := &a.slots[place]
+	s.asked = true
+	a.refs.Add(1)
+	a.engine.instances[place].Post(&s.acquire)
+}
+
+// askAll posts the question to all that have not been asked yet.
+func (a *attempt) askAll() {
+	for place := range a.slots {
+		if !a.slots[place].asked {
+			a.ask(place)
+		}
+	}
+}
+
+// wait waits until the ballot is decided, or the caller's context ends: then stop
+// says why, and decided whether it was decided all the same, at the last moment.
+func (a *attempt) wait(ctx context.Context) (decided bool, stop error) {
+	select { // Close need not interrupt it: the instances' timeouts bound it
+	case <-a.done:
+		return true, nil
+	case <-ctx.Done():
+		return a.leave(), ended(ctx)
+	}
+}
+
+// poll asks all instances and waits for the decision. Unless first is everybody,
+// that one is asked before the others, and they only if it does not refuse: see
+// arbiter.
+func (a *attempt) poll(ctx context.Context, first int) (decided bool, stop error) {
+	if first == everybody {
+		a.askAll()
+		return a.wait(ctx)
+	}
+	a.first = true
+	a.ask(first)
+	if decided, stop = a.wait(ctx); stop != nil {
+		return decided && a.won(), stop // a first vote need not have decided anything
+	}
+	switch a.kind(first) {
+	case instance.Held, instance.Stale, instance.Ahead:
+		return true, nil
+	}
+	if a.resume() {
+		return true, nil
+	}
+	a.askAll()
+	return a.wait(ctx)
 }
 
 // undo takes back what the attempt has or may have left on the instances. The
@@ -71,7 +124,7 @@ func (a *attempt) undo() {
 	votes := a.result()
 	for place, v := range votes {
 		s := &a.slots[place]
-		if !mayHaveLeft(v, votes, &s.acquire) {
+		if !s.asked || !mayHaveLeft(v, votes, &s.acquire) {
 			continue
 		}
 		u := &s.undo

@@ -47,6 +47,7 @@ type ballot struct {
 	tally  tally
 	kinds  []instance.Kind // one an instance
 	votes  []instance.Vote // as kinds; not kept for those that granted or have not answered
+	first  bool            // the caller is to be woken by the first vote, whatever it says
 	closed bool            // decided, or the caller has left
 	voters []*instance.Instance
 }
@@ -61,7 +62,23 @@ func (b *ballot) open(instances []*instance.Instance) {
 	b.voters = instances
 	b.tally = tally{voters: len(instances), need: quorum(len(instances))}
 	clear(b.kinds)
-	b.closed = false
+	b.first, b.closed = false, false
+}
+
+// resume opens a ballot that was closed by its first vote for those still to
+// come, and reports whether there is no need of them.
+func (b *ballot) resume() (decided bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.first, b.closed = false, b.tally.decided()
+	return b.closed
+}
+
+// kind returns what the instance at this place has voted.
+func (b *ballot) kind(place int) instance.Kind {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.kinds[place]
 }
 
 // cast records the vote of the instance at this place.
@@ -72,7 +89,7 @@ func (b *ballot) cast(place int, v instance.Vote, yes bool) {
 		b.votes[place] = v
 	}
 	b.tally.count(yes)
-	wake := !b.closed && b.tally.decided()
+	wake := !b.closed && (b.first || b.tally.decided())
 	if wake {
 		b.closed = true
 	}

@@ -23,6 +23,8 @@ type Engine struct {
 	instances []*instance.Instance
 	keeper    *keeper.Keeper
 	lines     *lines
+	courtesy  courtesy
+	paced     bool // the user's own Backoff says when to ask again
 	log       *slog.Logger
 	attempts  sync.Pool // of *attempt
 	polls     sync.Pool // of *poll
@@ -82,6 +84,7 @@ func Open(ctx context.Context, urls []string, cfg Config) (*Engine, error) {
 // acquires fail with ErrNoQuorum. A quorum is more than half; any number from 1
 // on works, odd ones make better use of their instances.
 func New(instances []*instance.Instance, cfg Config) (*Engine, error) {
+	paced := cfg.Backoff != nil
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -94,6 +97,7 @@ func New(instances []*instance.Instance, cfg Config) (*Engine, error) {
 		need:      quorum(len(instances)),
 		instances: instances,
 		lines:     newLines(cfg.MaxWaiters),
+		paced:     paced,
 		log:       cfg.Logger,
 		closeDone: make(chan struct{}),
 		shared:    make(map[sharedKey]int),

@@ -120,6 +120,7 @@ func (h *holding) Release(context.Context) error {
 		return h.verdict(cause)
 	}
 	p := h.post()
+	h.engine.courtesy.had(h.key(), h.since, time.Now())
 	h.engine.lines.released(h.lease().Resource()) // its acquires are posted behind our release
 	votes, won := p.wait()
 	if won {

@@ -20,6 +20,8 @@ type waiter struct {
 	turn     chan struct{} // one slot: "you are the head now"; nil for who came first
 	wake     chan struct{} // one slot: "the lock has just been released here"; made by listen
 	woken    bool          // the same, from before there was a channel
+	served   bool          // w has got the resource; set by its owner before it leaves
+	behind   bool          // who stood before w has got the resource, and holds it now
 
 	prev, next *waiter
 	last       *waiter // of the line; kept by the head only
@@ -61,6 +63,9 @@ func (l *lines) join(resource string) *waiter {
 // one is told, at once. w must not be used afterwards.
 func (l *lines) leave(w *waiter) {
 	l.mu.Lock()
+	if w.next != nil {
+		w.next.behind = w.served
+	}
 	l.remove(w)
 	l.mu.Unlock()
 	*w = waiter{}

@@ -16,6 +16,7 @@ func (i *Instance) Run(ctx context.Context, set *Set) {
 	i.batch = make([]Command, 0, i.cfg.Batch)
 	defer i.leave()
 	defer i.watching(ctx)()
+	defer i.lookout.running(ctx)()
 
 	probes := newProbes()
 	for {

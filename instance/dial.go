@@ -48,7 +48,7 @@ func Dial(rawURL string, cfg Config) (*Instance, error) {
 	i := assemble(r.options(), cfg, r.secrets)
 	i.dialer = r.dial
 	if len(cfg.Sentinel.Addrs) > 0 {
-		i.managed, i.watch = true, r.watch
+		i.managed, i.watch, i.redial = true, r.watch, r.dialAgain
 	}
 	r.warn(i.log)
 	return i, nil

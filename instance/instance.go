@@ -24,11 +24,13 @@ type Instance struct {
 	dialer  func(ctx context.Context, network, addr string) (net.Conn, error)
 	network string
 	addr    string
-	dialed  atomic.Pointer[net.Conn]                // dialed by the actor, to be picked up by the client
-	managed bool                                    // sentinels say where it is
-	watch   func(ctx context.Context, moved func()) // calls moved when they say that it is elsewhere; nil: nobody does
-	secrets *secrets                                // never to be shown
-	invalid error                                   // why this instance cannot work at all
+	dialed  atomic.Pointer[net.Conn]                    // dialed by the actor, to be picked up by the client
+	managed bool                                        // sentinels say where it is
+	watch   func(ctx context.Context, moved func())     // calls moved when they say that it is elsewhere; nil: nobody does
+	redial  func(ctx context.Context) (net.Conn, error) // dials where the actor last has; the lookout's
+	lookout *lookout
+	secrets *secrets // never to be shown
+	invalid error    // why this instance cannot work at all
 	mailbox *mailbox
 	claimed atomic.Bool
 	ready   chan struct{} // closed by the actor when the first attempt to connect is over
@@ -163,6 +165,8 @@ func assemble(opt *redis.Options, cfg Config, known *secrets) *Instance {
 		return nil, errNotDialed
 	}
 	i.client = redis.NewClient(opt)
+	i.redial = func(ctx context.Context) (net.Conn, error) { return i.dialer(ctx, i.network, i.addr) }
+	i.lookout = newLookout(i, opt)
 	i.health = Health{Name: i.name, State: Connecting, Since: time.Now()}
 	return i
 }

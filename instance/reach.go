@@ -54,6 +54,16 @@ func (r *reach) dial(ctx context.Context, network, addr string) (net.Conn, error
 	return conn, nil
 }
 
+// dialAgain connects to the master that was last dialed, whatever the sentinels
+// say by now: a second connection must go where the first one is.
+func (r *reach) dialAgain(ctx context.Context) (net.Conn, error) {
+	at, ok := r.at.Load().(string)
+	if !ok {
+		return nil, errNotDialed
+	}
+	return r.connect(ctx, "tcp", at, r.tls)
+}
+
 // connect makes one connection, and speaks TLS on it if there is any.
 func (r *reach) connect(ctx context.Context, network, addr string, source *tlsSource) (net.Conn, error) {
 	conn, err := r.net(ctx, network, addr)

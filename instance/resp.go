@@ -67,6 +67,7 @@ const (
 	textReply
 	errorReply
 	listReply
+	pushReply // a list that nobody asked for (RESP3)
 )
 
 // Bounds of a reply: ours are short, and what is longer is not from a Redis that
@@ -115,6 +116,10 @@ func (r *reply) readNested(in *bufio.Reader, depth int) error {
 		return r.readText(in, n)
 	case '*':
 		return r.readList(in, n, depth)
+	case '>':
+		err := r.readList(in, n, depth)
+		r.kind = pushReply
+		return err
 	}
 	return errNotRedis
 }

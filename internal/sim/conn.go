@@ -30,6 +30,7 @@ type conn struct {
 	left          bool     // the client has closed it
 	dead          bool     // broken; nothing more is read or written
 	mute          bool     // a reply was lost, and all that would follow it are
+	tracking      bool
 	resume        time.Time
 	readDeadline  time.Time
 	writeDeadline time.Time

@@ -32,12 +32,14 @@ type Server struct {
 	cut      bool
 	losing   bool
 	refusal  string
+	deaf     bool // CLIENT TRACKING is not permitted
 	closed   bool
 	conn     map[*conn]bool
 	lastID   int64
 	starts   int // also the run_id
 	started  time.Time
 	calls    []Call
+	interest map[string]map[*conn]bool // who is to be told when a key changes
 }
 
 // Call is one command as the server executed it.
@@ -51,12 +53,13 @@ const firstAge = 24 * time.Hour
 
 func newServer(name string) (*Server, error) {
 	s := &Server{
-		name:    name,
-		redis:   miniredis.NewMiniRedis(),
-		changed: make(chan struct{}),
-		conn:    make(map[*conn]bool),
-		starts:  1,
-		started: time.Now().Add(-firstAge),
+		name:     name,
+		redis:    miniredis.NewMiniRedis(),
+		changed:  make(chan struct{}),
+		conn:     make(map[*conn]bool),
+		interest: make(map[string]map[*conn]bool),
+		starts:   1,
+		started:  time.Now().Add(-firstAge),
 	}
 	s.redis.ClockTTL(true)
 	c, err := s.redis.Dial() // starts it without a listener
@@ -153,7 +156,7 @@ func (s *Server) Restart() {
 func (s *Server) Forget() {
 	s.turn.Lock()
 	defer s.turn.Unlock()
-	s.redis.FlushAll()
+	s.flush()
 }
 
 // ForgetScripts is SCRIPT FLUSH.
@@ -189,19 +192,21 @@ func (s *Server) TTL(key string) time.Duration {
 func (s *Server) Set(key, value string, ttl time.Duration) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
-	if err := s.redis.Set(key, value); err != nil {
-		panic(err) // cannot happen: it replaces keys of any type
-	}
-	if ttl > 0 {
-		s.redis.SetTTL(key, ttl)
-	}
+	s.alter(func() {
+		if err := s.redis.Set(key, value); err != nil {
+			panic(err) // cannot happen: it replaces keys of any type
+		}
+		if ttl > 0 {
+			s.redis.SetTTL(key, ttl)
+		}
+	})
 }
 
 // Del deletes a key.
 func (s *Server) Del(key string) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
-	s.redis.Del(key)
+	s.alter(func() { s.redis.Del(key) })
 }
 
 // Keys returns the names of all keys.
@@ -260,6 +265,7 @@ func (s *Server) breakAll() {
 		c.dead = true
 		delete(s.conn, c)
 	}
+	clear(s.interest)
 }
 
 // execute executes one command of a connection and returns the reply in bytes.
@@ -279,8 +285,13 @@ func (s *Server) execute(c *conn, args []string) (reply []byte, ok bool) {
 	if refusal := s.note(args); refusal != "" {
 		return fmt.Appendf(nil, "-%s\r\n", refusal), true
 	}
-	s.redis.Server().Dispatch(c.peer, args)
-	c.peer.Flush()
+	s.alter(func() {
+		s.redis.Server().Dispatch(c.peer, args)
+		c.peer.Flush()
+	})
+	if strings.EqualFold(args[0], "PTTL") {
+		s.track(c, args[1])
+	}
 	reply = bytes.Clone(c.buffer.Bytes())
 	c.buffer.Reset()
 	return reply, true
@@ -313,6 +324,8 @@ func (s *Server) own(c *conn, args []string) (reply []byte, ok bool) {
 		return bulk(fmt.Sprintf("# Replication\r\nrole:master\r\nmaster_replid:%s.%d\r\nmaster_replid2:%040d\r\n", s.name, s.starts, 0)), true
 	case words == "CLIENT ID":
 		return fmt.Appendf(nil, ":%d\r\n", c.id), true
+	case words == "CLIENT TRACKING ON":
+		return s.startTracking(c), true
 	case words == "CLIENT KILL ID" && len(args) == 4:
 		return fmt.Appendf(nil, ":%d\r\n", s.kill(args[3])), true
 	}

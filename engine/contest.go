@@ -1,0 +1,225 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// contest is one Acquire: its place in line, then rounds of votes, with waits
+// between them in which it is told when to look again.
+//
+//	turn ─▶ round of all ──refused──▶ wait ──time is up──▶ round of all ─▶ …
+//	                                 ▲    │
+//	                                 │    └─ it changed ─▶ arbiter, and if it grants, the others
+//	                                 └──────────refused────────┘
+type contest struct {
+	engine  *Engine
+	request *request
+	waiter  *waiter
+	rounds  int
+	pauses  backoff.BackOff
+	refused error // what stood in the way in the last round of all
+	watch   watch
+}
+
+// patience is how long a contest relies on being told: then all are asked again,
+// since a message may be lost.
+const patience = time.Second
+
+func impatience() time.Duration { return patience - rand.N(patience/4) } // all at once would be a herd
+
+// run waits for its turn and takes part in rounds until one is won.
+func (c *contest) run(ctx context.Context) (*lease.Lease, error) {
+	defer func() { c.watch.end() }()
+	if err := c.turn(ctx); err != nil {
+		return nil, err
+	}
+	first, err := c.yield(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		if l, err := c.round(ctx, first); l != nil || err != nil {
+			return l, err
+		}
+		for waiting := true; waiting; {
+			var l *lease.Lease
+			if l, waiting, err = c.between(ctx); l != nil || err != nil {
+				return l, err
+			}
+		}
+		first = everybody
+	}
+}
+
+// turn waits until everyone who came before is served. What the one right before
+// holds now, nobody else need be asked for: its release is waited for, too.
+func (c *contest) turn(ctx context.Context) error {
+	w, e := c.waiter, c.engine
+	if w.turn == nil {
+		return nil
+	}
+	err := e.wait(ctx, w.turn, nil, nil)
+	if err == nil && w.behind && c.request.tries == 0 {
+		e.lines.listen(w)
+		timer := time.NewTimer(impatience())
+		defer timer.Stop()
+		err = e.wait(ctx, nil, w.wake, timer.C)
+	}
+	if err != nil {
+		return fmt.Errorf("acquire %q: %w, waiting in line: %w", c.request.resource, err, ErrHeld)
+	}
+	return nil
+}
+
+// yield lets others have a chance where this engine has had the resource for a
+// while. It returns whom to ask first.
+func (c *contest) yield(ctx context.Context) (first int, err error) {
+	e := c.engine
+	if !e.courtesy.due(c.request.key, time.Now()) {
+		return everybody, nil
+	}
+	first = e.arbiter(c.request.key, nil)
+	timer := time.NewTimer(e.courtesyPause(first))
+	defer timer.Stop()
+	if err := e.wait(ctx, nil, nil, timer.C); err != nil {
+		return first, fmt.Errorf("acquire %q: %w", c.request.resource, err)
+	}
+	return first, nil
+}
+
+// round asks everybody, or first the one and then the others. It returns neither
+// a lease nor an error when there is reason to wait and try again.
+func (c *contest) round(ctx context.Context, first int) (*lease.Lease, error) {
+	e, r := c.engine, c.request
+	l, err := e.round(ctx, r, first, c.rounds > 0)
+	c.rounds++
+	if first != everybody {
+		e.courtesy.paid(r.key, time.Now(), errors.Is(err, ErrHeld))
+	}
+	switch stop := e.stopped(ctx); {
+	case err == nil:
+		return l, nil
+	case stop != nil:
+		return nil, interrupted(stop, err, c.refused)
+	case c.rounds == r.tries:
+		return nil, err
+	}
+	c.refused = err
+	return nil, nil
+}
+
+// between waits for the time of the next round of all. Whenever the lock changes
+// meanwhile, the arbiter is asked, and the others if that one grants. again says
+// that this was in vain, because the others did not, and that it is not yet time.
+func (c *contest) between(ctx context.Context) (l *lease.Lease, again bool, err error) {
+	pause, err := c.pause()
+	if err != nil {
+		return nil, false, err
+	}
+	until := time.Now().Add(impatience())
+	v := c.watchArbiter()
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for {
+		select {
+		case <-c.waiter.wake: // released in this engine
+			return nil, false, nil
+		case <-v.changed():
+		case <-timer.C:
+			switch rest, expired := c.rely(v, until); {
+			case rest > 0:
+				timer.Reset(rest)
+				continue
+			case !expired:
+				return nil, false, nil
+			}
+		case <-ctx.Done():
+			return nil, false, because(ended(ctx), c.refused)
+		case <-c.engine.closing.Done():
+			return nil, false, because(ErrClosed, c.refused)
+		}
+
+		l, err := c.engine.round(ctx, c.request, v.place, true)
+		switch stop := c.engine.stopped(ctx); {
+		case err == nil:
+			return l, false, nil
+		case stop != nil:
+			return nil, false, because(stop, c.refused)
+		case !refusedBy(err, v.place):
+			c.refused = err
+			return nil, true, nil
+		}
+		v.start()
+		timer.Reset(pause)
+	}
+}
+
+// pause is how long to wait until the next round, if nothing happens before.
+func (c *contest) pause() (time.Duration, error) {
+	if c.pauses == nil {
+		c.engine.lines.listen(c.waiter)
+		if c.pauses = c.engine.cfg.Backoff(); c.pauses == nil {
+			c.pauses = defaultBackoff()
+		}
+	}
+	pause := c.pauses.NextBackOff()
+	if pause == backoff.Stop {
+		return 0, c.refused
+	}
+	return soonest(c.refused, pause), nil
+}
+
+// rely returns how much longer a contest may wait to be told, rather than go on to
+// the next round: not at all where rounds are counted or paced by the user's own
+// Backoff, or where nobody has promised to tell. expired says that the lock must
+// have expired by now, so that it is worth a try.
+func (c *contest) rely(v watch, until time.Time) (rest time.Duration, expired bool) {
+	expires, armed := v.armed()
+	if !armed || c.engine.paced || c.request.tries > 0 {
+		return 0, false
+	}
+	now := time.Now()
+	rest = until.Sub(now)
+	if rest <= 0 || expires.IsZero() {
+		return rest, false
+	}
+	left := expires.Sub(now) + time.Millisecond // Redis counts in those
+	return min(rest, left), left <= 0
+}
+
+// refusedBy reports whether it was this one alone that refused, without the
+// others having been asked.
+func refusedBy(err error, place int) bool {
+	var q *QuorumError
+	if !errors.As(err, &q) {
+		return false
+	}
+	switch q.Votes[place].Kind {
+	case instance.Held, instance.Stale, instance.Ahead:
+		return true
+	}
+	return false
+}
+
+// soonest shortens a pause to when the lock that stands in the way expires.
+func soonest(err error, pause time.Duration) time.Duration {
+	var q *QuorumError
+	if !errors.As(err, &q) {
+		return pause
+	}
+	for _, v := range q.Votes {
+		if v.Kind == instance.Held && v.Left >= 0 {
+			pause = min(pause, v.Left+time.Millisecond)
+		}
+	}
+	return pause
+}

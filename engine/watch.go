@@ -1,0 +1,59 @@
+package engine
+
+import (
+	"errors"
+	"time"
+
+	"github.com/holdfast-go/holdfast/instance"
+)
+
+// watch is a vigil at the arbiter, for as long as one contest waits. The zero
+// value watches nothing.
+type watch struct {
+	place int
+	at    *instance.Instance
+	vigil *instance.Vigil
+}
+
+// watchArbiter watches the lock at the arbiter: where it was seen in the last
+// round, or nowhere, if nobody is known to hold it.
+func (c *contest) watchArbiter() watch {
+	place := everybody
+	var q *QuorumError
+	if errors.As(c.refused, &q) && errors.Is(q, ErrHeld) {
+		place = c.engine.arbiter(c.request.key, q.Votes)
+	}
+	if c.watch.vigil == nil || c.watch.place != place {
+		c.watch.end()
+		c.watch = watch{}
+		if place == everybody {
+			return c.watch
+		}
+		c.watch = watch{place: place, at: c.engine.instances[place], vigil: instance.NewVigil(c.request.key)}
+	}
+	c.watch.start()
+	return c.watch
+}
+
+// start asks to be told, once.
+func (w watch) start() { w.at.Watch(w.vigil) }
+
+func (w watch) end() {
+	if w.vigil != nil {
+		w.at.Unwatch(w.vigil)
+	}
+}
+
+func (w watch) changed() <-chan struct{} {
+	if w.vigil == nil {
+		return nil
+	}
+	return w.vigil.C
+}
+
+func (w watch) armed() (expires time.Time, armed bool) {
+	if w.vigil == nil {
+		return time.Time{}, false
+	}
+	return w.vigil.Armed()
+}

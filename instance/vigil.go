@@ -1,0 +1,195 @@
+package instance
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+// Vigil is one wait for a lock to become free, at one instance: see Watch. It
+// may be used again after Unwatch.
+type Vigil struct {
+	Key string
+
+	// C is sent to, without blocking, when the lock may have become free: it was
+	// released, deleted, renewed or overwritten, by whomever, it was free already,
+	// or the instance cannot tell any more. Whoever receives must look for itself,
+	// and Watch again to be told again. It has one slot.
+	C chan struct{}
+
+	armed bool      // the server has promised to tell; guarded by vigils.mu
+	until time.Time // when the lock expires, as far as the server knows; zero: never
+	at    *vigils   // where it is kept; nil: nowhere
+}
+
+// NewVigil makes a vigil for a key.
+func NewVigil(key string) *Vigil { return &Vigil{Key: key, C: make(chan struct{}, 1)} }
+
+// Armed reports whether the server has promised to tell when the lock changes,
+// and when the lock expires if nobody renews it; zero is never or unknown. An
+// expiry itself is no change that the server tells in time. While a vigil is not
+// armed, its owner had better look for itself from time to time.
+func (v *Vigil) Armed() (expires time.Time, armed bool) {
+	if v.at == nil {
+		return time.Time{}, false
+	}
+	v.at.mu.Lock()
+	defer v.at.mu.Unlock()
+	return v.until, v.armed
+}
+
+// fire tells the owner to look. Called with vigils.mu held.
+func (v *Vigil) fire() {
+	v.armed, v.until = false, time.Time{}
+	select {
+	case v.C <- struct{}{}:
+	default: // it has been told and not yet looked
+	}
+}
+
+// vigils are the vigils kept at one instance, one a key, and the questions about
+// them that are on their way.
+//
+// Asking for the time left of a key is what makes the server promise to tell of
+// its next change, and its answer says whether there is still anything to wait
+// for. So interest is registered before the look, and no release falls between.
+type vigils struct {
+	wake chan struct{} // one slot: "there is something to ask"
+
+	mu    sync.Mutex
+	conn  net.Conn          // to ask on; nil: there is none
+	kept  map[string]*Vigil // by key
+	fresh []*Vigil          // not yet asked about
+	asked []*Vigil          // asked about and not answered yet, in the order of the questions
+}
+
+func newVigils() *vigils {
+	return &vigils{wake: make(chan struct{}, 1), kept: make(map[string]*Vigil)}
+}
+
+// keep takes a vigil in; another one of the same key is forgotten.
+func (s *vigils) keep(v *Vigil) {
+	s.mu.Lock()
+	v.at = s
+	v.armed, v.until = false, time.Time{}
+	s.kept[v.Key] = v
+	if s.conn != nil {
+		s.fresh = append(s.fresh, v)
+	}
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default: // it has been rung and not yet looked
+	}
+}
+
+// leave takes a vigil out. What is on its way for it comes to nothing.
+func (s *vigils) leave(v *Vigil) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept[v.Key] == v {
+		delete(s.kept, v.Key)
+	}
+	v.armed = false
+}
+
+// connected begins to ask on conn, about all that are kept.
+func (s *vigils) connected(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn = conn
+	for _, v := range s.kept {
+		s.fresh = append(s.fresh, v)
+	}
+}
+
+// disconnected tells all of them to look for themselves: what has been promised
+// on that connection will not be kept.
+func (s *vigils) disconnected() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn, s.fresh, s.asked = nil, nil, nil
+	for _, v := range s.kept {
+		if v.armed { // one that is not was never relied on
+			v.fire()
+		}
+	}
+}
+
+// maxQuestions is how many questions go out in one write.
+const maxQuestions = 512
+
+// ask appends the next questions to out; none, when there is nothing to ask. What
+// is asked must be answered within timeout: the reader's deadline sees to that.
+func (s *vigils) ask(out []byte, timeout time.Duration) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := min(len(s.fresh), maxQuestions)
+	for _, v := range s.fresh[:n] {
+		if s.kept[v.Key] != v {
+			continue
+		}
+		out = appendArray(out, 2)
+		out = append(out, "$4\r\npttl\r\n"...)
+		out = appendArg(out, v.Key)
+		s.asked = append(s.asked, v)
+	}
+	s.fresh = append(s.fresh[:0], s.fresh[n:]...)
+	if len(out) > 0 {
+		_ = s.conn.SetReadDeadline(time.Now().Add(timeout))
+	}
+	return out
+}
+
+// answer takes the answer to the oldest question: the milliseconds that the key
+// still lives, -1 for ever, -2 when it is not there. It reports false when
+// nothing has been asked.
+func (s *vigils) answer(left int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.asked) == 0 {
+		return false
+	}
+	v := s.asked[0]
+	s.asked = s.asked[1:]
+	if len(s.asked) == 0 {
+		_ = s.conn.SetReadDeadline(time.Time{})
+	}
+	if s.kept[v.Key] != v {
+		return true
+	}
+	switch {
+	case left == -2:
+		v.fire()
+	case left >= 0:
+		v.armed, v.until = true, time.Now().Add(time.Duration(left)*time.Millisecond)
+	default:
+		v.armed, v.until = true, time.Time{}
+	}
+	return true
+}
+
+// changed takes the server's word that a key has changed.
+func (s *vigils) changed(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v := s.kept[key]; v != nil {
+		v.fire()
+	}
+}
+
+// flushed takes the server's word that all keys are gone.
+func (s *vigils) flushed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.kept {
+		v.fire()
+	}
+}
+
+// idle reports whether there is nobody to watch for.
+func (s *vigils) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.kept) == 0
+}

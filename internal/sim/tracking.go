@@ -1,0 +1,90 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+)
+
+// What CLIENT TRACKING ON does: a connection that has asked for the time left of a
+// key is told once when the key changes, by whomever. As on Redis, an expiry is no
+// such change until somebody comes upon it; here nobody ever does.
+
+// NoTracking makes the server refuse CLIENT TRACKING from now on, or not any more.
+func (s *Server) NoTracking(refuse bool) { s.change(func() { s.deaf = refuse }) }
+
+func (s *Server) startTracking(c *conn) (reply []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.deaf {
+		return []byte("-NOPERM this user has no permissions to run the 'client|tracking' command\r\n")
+	}
+	c.tracking = true
+	return []byte("+OK\r\n")
+}
+
+// glimpse is what a tracked key was before a command.
+type glimpse struct {
+	value string
+	left  time.Duration
+}
+
+func (s *Server) glimpse(key string) glimpse { return glimpse{s.Get(key), s.TTL(key)} }
+
+// track notes the interest of a connection in a key.
+func (s *Server) track(c *conn, key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !c.tracking {
+		return
+	}
+	if s.interest[key] == nil {
+		s.interest[key] = make(map[*conn]bool)
+	}
+	s.interest[key][c] = true
+}
+
+// tracked are the keys that somebody is interested in.
+func (s *Server) tracked() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var keys []string
+	for key := range s.interest {
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// alter does something to the keys, and tells who is interested in those that
+// change. Called with turn held.
+func (s *Server) alter(do func()) {
+	before := make(map[string]glimpse)
+	for _, key := range s.tracked() {
+		before[key] = s.glimpse(key)
+	}
+	do()
+	for key, was := range before {
+		if s.glimpse(key) != was {
+			s.invalidate(key, fmt.Sprintf("*1\r\n$%d\r\n%s\r\n", len(key), key))
+		}
+	}
+}
+
+// flush deletes all keys and tells everyone. Called with turn held.
+func (s *Server) flush() {
+	s.redis.FlushAll()
+	for _, key := range s.tracked() {
+		s.invalidate(key, "_\r\n")
+	}
+}
+
+// invalidate pushes to who is interested in the key, and forgets the interest.
+func (s *Server) invalidate(key, names string) {
+	s.change(func() {
+		for c := range s.interest[key] {
+			if !c.dead && !c.left && !s.losing {
+				c.out = send(c.out, []byte(">2\r\n$10\r\ninvalidate\r\n"+names), s.replies)
+			}
+		}
+		delete(s.interest, key)
+	})
+}
