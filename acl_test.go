@@ -155,7 +155,7 @@ func TestEachPrivilegeIsNeeded(t *testing.T) {
 				err = everything(t, e, server[0])
 			}
 			switch privilege {
-			case "client|id", "client|kill", "info":
+			case "client|id", "client|kill", "info", "client|tracking", "hello":
 				if err != nil {
 					t.Errorf("it does not work: %v", err)
 				}
@@ -202,5 +202,11 @@ func everything(t *testing.T, e *engine.Engine, s *redistest.Server) error {
 		}
 		errs = append(errs, l.Extend(within(t), 3*time.Second), l.Release(within(t)))
 	}
+	go func() { s.Del("locks:contended") }()
+	l, err := e.Acquire(within(t), "contended")
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	errs = append(errs, l.Release(within(t)))
 	return errors.Join(errs...)
 }

@@ -164,7 +164,7 @@ func (e *Engine) vote(ctx context.Context, r *request, first int, start time.Tim
 	defer a.release()
 	a.prepare(r, token, fencing, start, look)
 
-	decided, stop := a.poll(ctx, first)
+	decided, stop := a.pose(ctx, first)
 	if decided && a.won() { // at the last moment, perhaps: then the caller has it all the same
 		l, err := e.grant(r, token, fencing.Fence, start)
 		if err == nil {

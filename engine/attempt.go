@@ -93,10 +93,10 @@ func (a *attempt) wait(ctx context.Context) (decided bool, stop error) {
 	}
 }
 
-// poll asks all instances and waits for the decision. Unless first is everybody,
+// pose asks all instances and waits for the decision. Unless first is everybody,
 // that one is asked before the others, and they only if it does not refuse: see
 // arbiter.
-func (a *attempt) poll(ctx context.Context, first int) (decided bool, stop error) {
+func (a *attempt) pose(ctx context.Context, first int) (decided bool, stop error) {
 	if first == everybody {
 		a.askAll()
 		return a.wait(ctx)
