@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/holdfast-go/holdfast/internal/restart"
 )
 
 // Probing a down instance: soon at first, then less often, but often enough to
@@ -80,7 +82,7 @@ func (i *Instance) dial(ctx context.Context, deadline time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := i.set.register(i, l.seen.runID); err != nil {
+	if err := i.set.register(i, l.seen.RunID); err != nil {
 		l.close()
 		return err
 	}
@@ -90,28 +92,28 @@ func (i *Instance) dial(ctx context.Context, deadline time.Time) error {
 }
 
 // guard applies the restart guard to what the new link has seen.
-func (i *Instance) guard(seen sighting) {
+func (i *Instance) guard(seen restart.Sighting) {
 	if i.set.guard == GuardOff {
 		return
 	}
-	if seen.runID == "" && i.before == nil {
+	if seen.RunID == "" && i.before == nil {
 		i.log.Warn("no restart guard: INFO is not permitted or not understood, so that a restarted instance cannot be told from an old one")
 	}
 	i.mu.Lock()
-	j := judge(i.before, seen, i.until, i.set.quarantine)
+	j := restart.Judge(i.before, seen, i.until, i.set.quarantine)
 	first := i.before == nil
-	i.until = j.until
-	i.health.RunID = seen.runID
+	i.until = j.Until
+	i.health.RunID = seen.RunID
 	i.mu.Unlock()
 	i.before = &seen
 
-	if j.why != "" {
-		i.log.Warn("instance may not vote on new acquires yet", "reason", j.why, "for", time.Until(j.until).Round(time.Millisecond))
+	if j.Why != "" {
+		i.log.Warn("instance may not vote on new acquires yet", "reason", j.Why, "for", time.Until(j.Until).Round(time.Millisecond))
 	}
 	if !first {
 		return
 	}
-	if pardoned := i.set.pardon(i, seen, j.young); pardoned != nil {
+	if pardoned := i.set.pardon(i, seen, j.Young); pardoned != nil {
 		for _, other := range pardoned {
 			other.trust()
 		}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/restart"
 )
 
 // Instance is one independent Redis: one vote. Make it with Dial or New and
@@ -37,9 +39,9 @@ type Instance struct {
 
 	// The actor's own; nobody else touches them.
 	link     *link
-	former   *link     // the last link, to be killed by the next
-	before   *sighting // the last server seen
-	batch    []Command // room for the mailbox's next queue
+	former   *link             // the last link, to be killed by the next
+	before   *restart.Sighting // the last server seen
+	batch    []Command         // room for the mailbox's next queue
 	sending  sending
 	bundles  bundles
 	sent     []Command // of the batch: what went over the wire

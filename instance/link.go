@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/restart"
 )
 
 // link is the one connection that an instance's messages travel on. Keeping to
@@ -20,9 +22,9 @@ type link struct {
 	conn   *redis.Conn // go-redis's view of the connection: opens it, loads scripts, closes it
 	net    net.Conn    // the connection itself, for the commands
 	in     *bufio.Reader
-	id     int64    // CLIENT ID; 0: not known
-	native bool     // SET … NX GET (Redis 7.0)
-	seen   sighting // who is at the other end
+	id     int64            // CLIENT ID; 0: not known
+	native bool             // SET … NX GET (Redis 7.0)
+	seen   restart.Sighting // who is at the other end
 }
 
 // open introduces itself on a new connection and learns who is there, before ctx
@@ -79,16 +81,16 @@ func (l *link) introduce(ctx context.Context) error {
 func (l *link) learn(server, replication *redis.StringCmd) error {
 	info := fields(server.Val())
 	l.native = major(info["redis_version"]) >= 7
-	l.seen = sighting{runID: info["run_id"], uptime: -1, at: time.Now()}
+	l.seen = restart.Sighting{RunID: info["run_id"], Uptime: -1, At: time.Now()}
 	if seconds, err := strconv.ParseInt(info["uptime_in_seconds"], 10, 64); err == nil {
-		l.seen.uptime = time.Duration(seconds) * time.Second
+		l.seen.Uptime = time.Duration(seconds) * time.Second
 	}
 	info = fields(replication.Val())
 	if role := info["role"]; role != "" && role != "master" {
 		return errReplica
 	}
-	l.seen.history = info["master_replid"]
-	l.seen.promoted = strings.Trim(info["master_replid2"], "0") != ""
+	l.seen.History = info["master_replid"]
+	l.seen.Promoted = strings.Trim(info["master_replid2"], "0") != ""
 	return nil
 }
 
@@ -96,7 +98,7 @@ func (l *link) learn(server, replication *redis.StringCmd) error {
 // process: after a restart the number may be a stranger's, and then there is
 // nothing to kill.
 func (l *link) killFormer(ctx context.Context, former *link) error {
-	if former == nil || former.id == 0 || former.seen.runID == "" || former.seen.runID != l.seen.runID {
+	if former == nil || former.id == 0 || former.seen.RunID == "" || former.seen.RunID != l.seen.RunID {
 		return nil
 	}
 	err := l.conn.ClientKillByFilter(ctx, "ID", strconv.FormatInt(former.id, 10)).Err()

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/restart"
 )
 
 // Set is what shows only when the instances of one engine are looked at
@@ -51,7 +53,7 @@ func (s *Set) register(i *Instance, runID string) error {
 // pardon notes an instance's first sighting and returns the members that may
 // vote at once after all: every one, when all have been seen for the first time
 // and all of them are still young now. It happens once at most.
-func (s *Set) pardon(i *Instance, first sighting, young bool) []*Instance {
+func (s *Set) pardon(i *Instance, first restart.Sighting, young bool) []*Instance {
 	if s.guard != GuardAdaptive {
 		return nil
 	}
@@ -62,14 +64,14 @@ func (s *Set) pardon(i *Instance, first sighting, young bool) []*Instance {
 	}
 	s.started[i] = time.Time{}
 	if young {
-		s.started[i] = first.at.Add(-first.uptime)
+		s.started[i] = first.At.Add(-first.Uptime)
 	}
 	if len(s.started) < len(s.members) {
 		return nil
 	}
 	s.decided = true
 	for _, started := range s.started {
-		if first.at.Sub(started) >= s.quarantine { // the zero time is long ago, too
+		if first.At.Sub(started) >= s.quarantine { // the zero time is long ago, too
 			return nil
 		}
 	}
