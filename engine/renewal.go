@@ -173,7 +173,7 @@ func (r *renewal) heal(entry *keeper.Entry, missing uint64) {
 		if place < 64 && missing&(1<<place) != 0 {
 			i.Post(&instance.Acquire{
 				Key: h.key(), Token: l.Token(), TTL: entry.TTL, GiveUp: l.Deadline(),
-				Heal: true, Fencing: h.fencing, To: healed{},
+				Proof: r.start, Fencing: h.fencing, To: healed{},
 			})
 		}
 	}

@@ -15,7 +15,7 @@ type Acquire struct {
 	TTL    time.Duration // whole milliseconds
 	GiveUp time.Time     // when the attempt's validity is over: it is not sent any more
 	Look   bool          // when held, say for how long: dearer for the server than not looking
-	Heal   bool          // a majority has just proved that the lock is ours: even a recovering instance may have it back
+	Proof  time.Time     // when it heals: the start of the renewal that proved to a majority that the lock is ours; else zero
 	Shared bool          // the token is the user's own, so that finding it in the lock proves nothing
 	Fencing
 	To Caster
@@ -56,7 +56,7 @@ func (a *Acquire) send() bool {
 
 func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
 	switch {
-	case s.recovering > 0 && !a.Heal:
+	case s.recovering > 0 && !s.heals(a.Proof):
 		v := s.vote(Recovering)
 		v.Left = s.recovering
 		a.To.Cast(v)
@@ -78,6 +78,17 @@ func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
 		return a.fenced(out), true
 	}
 	return a.scripted(out), true
+}
+
+// heals reports whether even a recovering instance may have a lock back: when the
+// renewal that proved the lock to be ours began after we knew of the restart.
+//
+// The instance may have granted it to somebody else's attempt, and have forgotten
+// that. What the renewal prolonged elsewhere outlives every attempt that began
+// before it did, so that such a one finds no quorum. One that began later may see
+// a prolonged key expire, while our lease lives on by the healed one.
+func (s *sending) heals(proof time.Time) bool {
+	return !proof.IsZero() && !proof.Before(s.instance.link.seen.At)
 }
 
 // plain is the cheapest question: one native command.

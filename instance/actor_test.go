@@ -50,6 +50,12 @@ func (c *votes) are(t *testing.T, want ...instance.Kind) {
 // act runs a test with one actor that is connected to a simulated server.
 func act(t *testing.T, cfg instance.Config, test func(*testing.T, *sim.Server, *instance.Instance)) {
 	t.Helper()
+	actGuarded(t, cfg, instance.GuardOff, test)
+}
+
+// actGuarded is act with a restart guard, whose quarantine is an hour.
+func actGuarded(t *testing.T, cfg instance.Config, guard instance.Guard, test func(*testing.T, *sim.Server, *instance.Instance)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		fleet := sim.New(t, 1)
 		if cfg.Timeout == 0 {
@@ -62,7 +68,7 @@ func act(t *testing.T, cfg instance.Config, test func(*testing.T, *sim.Server, *
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			i.Run(context.Background(), instance.NewSet([]*instance.Instance{i}, instance.GuardOff, 0))
+			i.Run(context.Background(), instance.NewSet([]*instance.Instance{i}, guard, time.Hour))
 		}()
 		<-i.Ready()
 		test(t, fleet.Servers[0], i)
@@ -306,5 +312,30 @@ func TestTwoInstancesOfTheSameServerAreFoundOut(t *testing.T) {
 		}
 		cancel()
 		running.Wait()
+	})
+}
+
+func TestRecoveringInstanceIsHealedOnlyByAProofThatBeganAfterItsRestart(t *testing.T) {
+	actGuarded(t, instance.Config{}, instance.GuardStrict, func(t *testing.T, s *sim.Server, i *instance.Instance) {
+		heal := func(proof time.Time) *votes {
+			var got votes
+			q := acquire(&got, "ours")
+			q.Proof = proof
+			i.Post(q)
+			return &got
+		}
+		begun := time.Now()
+		time.Sleep(time.Second)
+		s.Restart()
+		heal(begun).are(t, instance.Recovering) // on the connection that broke, then on the next one
+		heal(begun).are(t, instance.Recovering)
+		if s.Get("k") != "" {
+			t.Error("healed all the same")
+		}
+		heal(time.Time{}).are(t, instance.Recovering) // no healing at all
+		heal(time.Now()).are(t, instance.Granted)
+		if s.Get("k") != "ours" {
+			t.Error("not healed")
+		}
 	})
 }
