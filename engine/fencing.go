@@ -29,12 +29,17 @@ func (r *request) propose(prefix string, start time.Time) instance.Fencing {
 	}
 	return instance.Fencing{
 		FenceKey: fenceKey(prefix, r.key),
-		Fence:    min(max(clock, r.seen+1), instance.MaxFence),
+		Fence:    proposal(clock, r.seen),
 		FenceTTL: fenceTTL,
 		// A proposal from the future would be everybody's lower bound until the
 		// future comes, and forgotten before: half a quarantine bounds it.
 		MaxAhead: r.maxTTL / 2,
 	}
+}
+
+// proposal is the fence that an acquire asks for.
+func proposal(clock, seen uint64) uint64 {
+	return min(max(clock, seen+1), instance.MaxFence)
 }
 
 // learn takes from the votes what the next proposal must exceed, and reports

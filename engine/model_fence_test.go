@@ -1,0 +1,273 @@
+//go:build !race
+
+package engine
+
+import (
+	"cmp"
+	"fmt"
+	"math/bits"
+	"slices"
+	"testing"
+
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/model"
+)
+
+// The model of fencing. It has no time and no clocks: an attempt proposes any
+// number, a lock expires whenever it likes. Nor has it an order of messages: what
+// has been sent may arrive at any moment from then on, never, or several times.
+// Healings, retries and attempts that outlive their process are all among that.
+//
+// Each attempt is on its own, whichever client it belongs to: two attempts of one
+// client, one after the other, are a special case.
+const (
+	fenceAttempts = 4
+	fenceHighest  = 3 // proposals are from 1 to this
+)
+
+var fenceOrders = modelOrders(fenceAttempts)
+
+type fenceState struct {
+	servers  [modelServers]modelServer
+	attempts [fenceAttempts]fenceAttempt
+	lost     uint8 // how often an instance has lost its memory
+}
+
+type fenceAttempt struct {
+	phase  uint8
+	fence  uint8
+	oks    uint8 // the places that have granted; forgotten when it does not matter any more
+	behind bool  // a lease with the same fence, or a higher one, was there when it began
+}
+
+// fenceRules are the decisions of the engine, and what is assumed. A mutant has
+// one of them wrong.
+type fenceRules struct {
+	modelScripts
+	need    func(voters int) int
+	propose func(clock, seen uint64) uint64
+	patch   bool // a refused proposal is made anew where it was refused only
+	forgets uint8
+}
+
+func rightFenceRules() fenceRules {
+	return fenceRules{modelScripts: rightScripts(), need: quorum, propose: proposal}
+}
+
+func (m *fenceRules) next(s fenceState, to func(model.Step, fenceState)) {
+	for a := range s.attempts {
+		m.attemptSteps(s, uint8(a), to)
+	}
+	for i := range s.servers {
+		if s.servers[i].holder != 0 {
+			next := s
+			next.servers[i].holder = 0
+			to(model.Step{What: expires, Where: uint8(i)}, next)
+		}
+		if s.lost < m.forgets && s.servers[i] != (modelServer{}) {
+			next := s
+			next.servers[i] = modelServer{}
+			next.lost++
+			to(model.Step{What: forgets, Where: uint8(i)}, next)
+		}
+	}
+}
+
+func (m *fenceRules) attemptSteps(s fenceState, a uint8, to func(model.Step, fenceState)) {
+	step := func(what, value uint8, change func(*fenceAttempt)) {
+		next := s
+		change(&next.attempts[a])
+		to(model.Step{What: what, Who: a, Value: value}, next)
+	}
+	switch own := s.attempts[a]; own.phase {
+	case atRest:
+		for clock := uint64(1); clock <= fenceHighest; clock++ {
+			fence := uint8(m.propose(clock, 0))
+			step(begins, fence, func(own *fenceAttempt) {
+				*own = fenceAttempt{phase: asking, fence: fence, behind: s.highest() >= fence}
+			})
+		}
+		return
+	case asking:
+		if m.won(own.oks) {
+			step(wins, own.fence, func(own *fenceAttempt) { own.phase, own.oks = leased, 0 })
+		}
+		step(gives, 0, func(own *fenceAttempt) { own.phase, own.oks = gaveUp, 0 })
+		if m.patch {
+			for fence := own.fence + 1; fence <= fenceHighest; fence++ {
+				step(patches, fence, func(own *fenceAttempt) { own.fence = fence })
+			}
+		}
+	case leased:
+		step(ends, 0, func(own *fenceAttempt) { own.phase = gaveBack })
+	}
+	for i := range s.servers {
+		m.deliver(s, a, uint8(i), to)
+	}
+}
+
+// deliver has a message of an attempt arrive.
+func (m *fenceRules) deliver(s fenceState, a, i uint8, to func(model.Step, fenceState)) {
+	next := s
+	own, server := &next.attempts[a], &next.servers[i]
+	kind := m.acquireFenced(server, a+1, 0, own.fence)
+	if own.phase == asking && kind == instance.Granted {
+		own.oks |= 1 << i
+	}
+	if next != s {
+		to(model.Step{What: hears, Who: a, Where: i, Value: uint8(kind)}, next)
+	}
+	if own.phase != gaveUp && own.phase != gaveBack {
+		return
+	}
+	next = s
+	kind = m.releaseFenced(&next.servers[i], a+1, own.fence)
+	if next != s {
+		to(model.Step{What: hearsRelease, Who: a, Where: i, Value: uint8(kind)}, next)
+	}
+}
+
+func (m *fenceRules) won(oks uint8) bool { return modelTally(oks, m.need).won() }
+
+// highest is the highest fence that a lease has had.
+func (s *fenceState) highest() (fence uint8) {
+	for _, a := range s.attempts {
+		if a.phase >= leased {
+			fence = max(fence, a.fence)
+		}
+	}
+	return fence
+}
+
+func (m *fenceRules) wrong(s fenceState) string {
+	for a, one := range s.attempts {
+		if one.phase < leased {
+			continue
+		}
+		for b, other := range s.attempts[:a] {
+			if other.phase >= leased && one.fence == other.fence {
+				return fmt.Sprintf("%s and %s both got the fence %d", modelName(uint8(b)), modelName(uint8(a)), one.fence)
+			}
+		}
+		if one.behind {
+			return fmt.Sprintf("%s got the fence %d, which is not higher than that of a lease before it began", modelName(uint8(a)), one.fence)
+		}
+	}
+	return ""
+}
+
+// canon exchanges instances, and attempts. What can be told of an attempt without
+// looking at the others decides most of the order.
+func (m *fenceRules) canon(s fenceState) (least fenceState) {
+	var marks [fenceAttempts]uint32
+	for a := range s.attempts {
+		marks[a] = s.mark(uint8(a))
+	}
+	found := false
+orders:
+	for _, order := range fenceOrders {
+		for to := 1; to < fenceAttempts; to++ {
+			if marks[order[to-1]] > marks[order[to]] {
+				continue orders
+			}
+		}
+		e := fenceState{lost: s.lost}
+		var names [fenceAttempts + 1]uint8
+		for to, from := range order {
+			e.attempts[to] = s.attempts[from]
+			names[from+1] = uint8(to + 1)
+		}
+		for i, server := range s.servers {
+			e.servers[i] = modelServer{holder: names[server.holder], fence: server.fence}
+		}
+		e.sortServers()
+		if !found || e.compare(&least) < 0 {
+			found, least = true, e
+		}
+	}
+	return least
+}
+
+// mark is what does not change when instances, or other attempts, are exchanged.
+func (s *fenceState) mark(a uint8) uint32 {
+	own := s.attempts[a]
+	mark := uint32(own.phase)<<24 | uint32(own.fence)<<16 | uint32(bits.OnesCount8(own.oks))<<8
+	for i := range s.servers {
+		if s.servers[i].holder == a+1 {
+			mark += 2
+		}
+	}
+	if own.behind {
+		mark++
+	}
+	return mark
+}
+
+func (s *fenceState) sortServers() {
+	sortServers(s.column, func(i int) {
+		s.servers[i], s.servers[i+1] = s.servers[i+1], s.servers[i]
+		for a := range s.attempts {
+			s.attempts[a].oks = swapBits(s.attempts[a].oks, i)
+		}
+	})
+}
+
+// column is all that there is about one instance, in one number.
+func (s *fenceState) column(i int) uint64 {
+	c := uint64(s.servers[i].holder)<<16 | uint64(s.servers[i].fence)<<8
+	for a := range s.attempts {
+		c = c<<1 | uint64(s.attempts[a].oks>>i&1)
+	}
+	return c
+}
+
+func (s *fenceState) compare(o *fenceState) int {
+	return cmp.Or(slices.CompareFunc(s.attempts[:], o.attempts[:], func(a, b fenceAttempt) int {
+		return cmp.Compare(a.number(), b.number())
+	}), slices.CompareFunc(s.servers[:], o.servers[:], func(a, b modelServer) int {
+		return cmp.Compare(uint16(a.holder)<<8|uint16(a.fence), uint16(b.holder)<<8|uint16(b.fence))
+	}))
+}
+
+func (a fenceAttempt) number() uint32 {
+	n := uint32(a.phase)<<24 | uint32(a.fence)<<16 | uint32(a.oks)<<8
+	if a.behind {
+		n |= 1
+	}
+	return n
+}
+
+func (m *fenceRules) model() model.Model[fenceState] {
+	return model.Model[fenceState]{Next: m.next, Wrong: m.wrong, Canon: m.canon, Say: sayStep}
+}
+
+func TestModelFencesAreUniqueAndRise(t *testing.T) {
+	t.Parallel()
+	m := rightFenceRules()
+	holds(t, m.model())
+}
+
+func TestModelOfFencesFindsEveryMutant(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		mutate func(*fenceRules)
+	}{
+		{"an equal fence is granted", func(m *fenceRules) {
+			m.stale = func(fence, proposed uint8) bool { return fence > proposed }
+		}},
+		{"half is a quorum", func(m *fenceRules) { m.need = func(voters int) int { return voters / 2 } }},
+		{"grants of different proposals are counted together", func(m *fenceRules) { m.patch = true }},
+		{"one instance forgets its fence once", func(m *fenceRules) { m.forgets = 1 }},
+		{"fences are not compared", func(m *fenceRules) {
+			m.stale = func(uint8, uint8) bool { return false }
+		}},
+		{"every lock is taken for our own, sent a second time", func(m *fenceRules) {
+			m.repeats = func(s *modelServer, _, _ uint8) bool { return s.holder != 0 }
+		}},
+	} {
+		m := rightFenceRules()
+		c.mutate(&m)
+		breaks(t, c.name, m.model())
+	}
+}

@@ -1,0 +1,190 @@
+//go:build !race
+
+package engine
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/redistest"
+)
+
+// answer is a Caster for one vote.
+type answer chan instance.Vote
+
+func (a answer) Cast(v instance.Vote)               { a <- v }
+func (a answer) CastRenewal(_ int, v instance.Vote) { a <- v }
+
+// realServer asks a real Redis, through the instance, what the model's server is
+// asked.
+type realServer struct {
+	*redistest.Server
+	instance *instance.Instance
+	fenced   bool
+}
+
+func startReal(t *testing.T, fenced bool) *realServer {
+	t.Helper()
+	r := &realServer{Server: redistest.Start(t), fenced: fenced}
+	i, err := instance.Dial(r.URL(), instance.Config{Timeout: 20 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Claim(); err != nil {
+		t.Fatal(err)
+	}
+	r.instance = i
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		i.Run(context.Background(), instance.NewSet([]*instance.Instance{i}, instance.GuardOff, 0))
+	}()
+	t.Cleanup(func() { i.Close(); <-ended })
+	return r
+}
+
+func (r *realServer) fencing(fence uint8) (f instance.Fencing) {
+	if r.fenced {
+		f = instance.Fencing{FenceKey: fenceKey("", "k"), Fence: uint64(fence), FenceTTL: 100 * time.Hour, MaxAhead: time.Hour}
+	}
+	return f
+}
+
+func realToken(token uint8) string    { return fmt.Sprint("token ", token) }
+func realTTL(ttl uint8) time.Duration { return time.Duration(ttl) * time.Hour }
+
+func (r *realServer) acquire(token, ttl, fence uint8, look bool) instance.Kind {
+	a := make(answer, 1)
+	r.instance.Post(&instance.Acquire{
+		Key: "k", Token: realToken(token), TTL: realTTL(ttl), GiveUp: time.Now().Add(time.Hour),
+		Look: look, Fencing: r.fencing(fence), To: a,
+	})
+	return (<-a).Kind
+}
+
+func (r *realServer) renew(token, ttl uint8) instance.Kind {
+	a := make(answer, 1)
+	items := []instance.Renewal{{Key: "k", Token: realToken(token), TTL: realTTL(ttl), Fencing: r.fencing(1)}}
+	r.instance.Post(&instance.Renew{Items: items, To: a})
+	return (<-a).Kind
+}
+
+func (r *realServer) release(token, fence uint8) instance.Kind {
+	a := make(answer, 1)
+	r.instance.Post(&instance.Release{Key: "k", Token: realToken(token), TTL: time.Hour, Fencing: r.fencing(fence), To: a})
+	return (<-a).Kind
+}
+
+// releaseTogether releases with two tokens at once, so that it may be one script
+// call: that of many releases.
+func (r *realServer) releaseTogether(one, other uint8) []instance.Kind {
+	a, b := make(answer, 1), make(answer, 1)
+	r.instance.Post(&instance.Release{Key: "k", Token: realToken(one), TTL: time.Hour, To: a})
+	r.instance.Post(&instance.Release{Key: "k", Token: realToken(other), TTL: time.Hour, To: b})
+	return []instance.Kind{(<-a).Kind, (<-b).Kind}
+}
+
+// state is what the server has, as the model has it.
+func (r *realServer) state() (s modelServer) {
+	if token, ok := strings.CutPrefix(r.Get("k"), "token "); ok {
+		s.holder = number(token)
+		s.left = uint8(r.PTTL("k").Round(time.Hour) / time.Hour)
+	}
+	s.fence = number(r.Get(fenceKey("", "k")))
+	return s
+}
+
+func number(text string) uint8 {
+	n, _ := strconv.Atoi(text)
+	return uint8(n)
+}
+
+// The models' server and a real one with the real scripts are asked the same
+// random questions in the same order: they answer alike, and are alike after every
+// question. Ticks are hours there, so that none passes meanwhile.
+func TestModelAnswersAsRedisDoes(t *testing.T) {
+	const questions = 1500
+	for _, fenced := range []bool{false, true} {
+		t.Run(fmt.Sprint("fenced ", fenced), func(t *testing.T) {
+			t.Parallel()
+			seed := rand.Uint64()
+			random := rand.New(rand.NewPCG(seed, 0))
+			upTo := func(n uint) uint8 { return 1 + uint8(random.UintN(n)) }
+			scripts, real := rightScripts(), startReal(t, fenced)
+			var model modelServer
+			answers := make(map[string]int)
+			for n := range questions {
+				token, other, fence, ttl := upTo(3), upTo(3), upTo(8), upTo(5)
+				var question string
+				var want, got []instance.Kind
+				switch dice := random.IntN(20); {
+				case dice < 8 && fenced:
+					question = "acquire"
+					want = []instance.Kind{scripts.acquireFenced(&model, token, ttl, fence)}
+					got = []instance.Kind{real.acquire(token, ttl, fence, false)}
+				case dice < 8:
+					question = "acquire"
+					want = []instance.Kind{scripts.acquire(&model, token, ttl)}
+					got = []instance.Kind{real.acquire(token, ttl, 0, dice < 4)}
+				case dice < 12:
+					question = "renew"
+					want = []instance.Kind{scripts.renew(&model, token, ttl)}
+					got = []instance.Kind{real.renew(token, ttl)}
+				case dice < 17 && fenced:
+					question = "release"
+					want = []instance.Kind{scripts.releaseFenced(&model, token, fence)}
+					got = []instance.Kind{real.release(token, fence)}
+				case dice < 15:
+					question = "release"
+					want = []instance.Kind{scripts.release(&model, token)}
+					got = []instance.Kind{real.release(token, 0)}
+				case dice < 17:
+					question = "release together"
+					want = []instance.Kind{scripts.release(&model, token), scripts.release(&model, other)}
+					got = real.releaseTogether(token, other)
+				case dice < 19:
+					question = "expire"
+					model.holder, model.left = 0, 0
+					real.Del("k")
+				default:
+					question = "forget"
+					model = modelServer{}
+					real.FlushAll()
+				}
+				if state := real.state(); !slices.Equal(want, got) || state != model {
+					t.Fatalf("seed %d, question %d: %s, token %d (%d), fence %d, TTL %d: the model answers %v and is %+v, Redis answers %v and is %+v",
+						seed, n, question, token, other, fence, ttl, want, model, got, state)
+				}
+				for _, kind := range got {
+					answers[fmt.Sprintf("%s: %v", question, kind)]++
+				}
+			}
+			if t.Log(answers); len(answers) < 8 {
+				t.Error("too few different answers for this to mean anything")
+			}
+		})
+	}
+}
+
+// The model of fences leaves out that a proposal may be too far ahead of a server's
+// clock, because it is then as if it had never arrived.
+func TestProposalThatIsTooFarAheadLeavesNothing(t *testing.T) {
+	real := startReal(t, true)
+	a := make(answer, 1)
+	q := &instance.Acquire{Key: "k", Token: "t", TTL: time.Hour, GiveUp: time.Now().Add(time.Hour), Fencing: real.fencing(1), To: a}
+	q.Fence = uint64(time.Now().Add(2 * time.Hour).UnixMicro())
+	real.instance.Post(q)
+	if v := <-a; v.Kind != instance.Ahead {
+		t.Error(v)
+	}
+	if keys := real.Keys(); len(keys) != 0 {
+		t.Error(keys)
+	}
+}
