@@ -140,8 +140,12 @@ func (a *attempt) undo() {
 // our name, in consequence of this attempt.
 func mayHaveLeft(v instance.Vote, votes []instance.Vote, q *instance.Acquire) bool {
 	switch v.Kind {
-	case instance.Held, instance.Busy, instance.Stale, instance.Ahead:
+	case instance.Busy, instance.Stale:
 		return false
+	case instance.Held, instance.Ahead:
+		if !v.Again {
+			return false
+		}
 	case instance.Granted:
 		return true
 	}

@@ -41,7 +41,7 @@ type sending struct {
 	demoted    bool          // out: the server is a master no longer
 }
 
-func (s *sending) vote(k Kind) Vote { return Vote{Instance: s.instance.name, Kind: k} }
+func (s *sending) vote(k Kind) Vote { return Vote{Instance: s.instance.name, Kind: k, Again: s.again} }
 
 // refusal is the vote when the server replied with an error.
 func (s *sending) refusal(err error) Vote {

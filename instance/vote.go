@@ -41,6 +41,7 @@ func (k Kind) String() string {
 type Vote struct {
 	Instance string        // the instance's name
 	Kind     Kind          // what it says
+	Again    bool          // the question was sent twice: the first may yet be heard, where the old connection could not be killed
 	Holder   string        // the token found in the lock: Held, Stolen
 	Left     time.Duration // time left of what is in the way: Held, Recovering; negative: unknown
 	Fence    uint64        // the highest fence seen there: Held, Stale; the server's clock in µs: Ahead
