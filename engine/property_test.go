@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-go/holdfast/instance"
+)
+
+// A ballot counts as a person would, and wakes its caller once: when it is decided,
+// unless the caller has left before.
+func TestBallotIsCountedAsByHand(t *testing.T) {
+	b := new(ballot) // used again and again, as an attempt's is
+	var voters []*instance.Instance
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 7).Draw(t, "voters")
+		if n != len(voters) {
+			*b, voters = ballot{}, make([]*instance.Instance, n)
+			for i := range voters {
+				voters[i] = new(instance.Instance)
+			}
+		}
+		b.open(voters)
+		votes := make([]instance.Vote, n)
+		yes, no, left, rung, woken := 0, 0, false, false, false
+		decided := func() bool { return 2*yes > n || 2*(n-no) <= n }
+		t.Repeat(map[string]func(*rapid.T){
+			"cast": func(t *rapid.T) {
+				place := rapid.IntRange(0, n-1).Draw(t, "place")
+				if votes[place].Kind != instance.Unanswered {
+					t.Skip("has voted")
+				}
+				v := instance.Vote{Kind: rapid.SampledFrom([]instance.Kind{instance.Granted, instance.Held, instance.TimedOut}).Draw(t, "vote")}
+				if v.Kind == instance.Held {
+					v.Holder = "somebody"
+				}
+				was := decided()
+				if v.Kind == instance.Granted {
+					yes++
+				} else {
+					no++
+				}
+				votes[place] = v
+				b.cast(place, v, v.Kind == instance.Granted)
+				rung = rung || !left && !was && decided()
+			},
+			"wake up": func(t *rapid.T) {
+				if !rung {
+					t.Skip("asleep")
+				}
+				<-b.done
+				rung, woken = false, true
+			},
+			"leave": func(t *rapid.T) {
+				if left || woken {
+					t.Skip("is not waiting")
+				}
+				left, rung = true, false
+				if b.leave() != decided() {
+					t.Errorf("%d yes, %d no of %d: decided: %v", yes, no, n, !decided())
+				}
+			},
+			"": func(t *rapid.T) {
+				if b.won() != (2*yes > n) {
+					t.Errorf("%d yes of %d: won: %v", yes, n, b.won())
+				}
+				if !slices.Equal(b.result(), votes) {
+					t.Errorf("%v, want %v", b.result(), votes)
+				}
+				if (len(b.done) == 1) != rung {
+					t.Errorf("%d yes, %d no of %d: the caller is woken: %v", yes, no, n, !rung)
+				}
+			},
+		})
+		if rung {
+			<-b.done
+		}
+	})
+}
+
+// A line is a list: whoever is first in it has the turn, and hears of releases.
+func TestLinesAreListsWhoseFirstHasTheTurn(t *testing.T) {
+	const limit = 12
+	rapid.Check(t, func(t *rapid.T) {
+		l := newLines(limit)
+		lists := make(map[string][]*waiter)
+		turns := make(map[*waiter]bool) // has been told, or was the first from the start
+		resource := rapid.SampledFrom([]string{"a", "b"})
+		one := func(t *rapid.T) (string, *waiter) {
+			name := resource.Draw(t, "resource")
+			if len(lists[name]) == 0 {
+				t.Skip("nobody there")
+			}
+			return name, rapid.SampledFrom(lists[name]).Draw(t, "waiter")
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"join": func(t *rapid.T) {
+				name := resource.Draw(t, "resource")
+				w := l.join(name)
+				if full := len(lists["a"])+len(lists["b"]) == limit; full != (w == nil) {
+					t.Fatalf("full: %v", !full)
+				}
+				if w == nil {
+					return
+				}
+				if first := len(lists[name]) == 0; first != (w.turn == nil) {
+					t.Errorf("the first: %v", !first)
+				}
+				turns[w] = w.turn == nil
+				lists[name] = append(lists[name], w)
+			},
+			"leave": func(t *rapid.T) {
+				name, w := one(t)
+				l.leave(w)
+				delete(turns, w)
+				lists[name] = slices.DeleteFunc(lists[name], func(other *waiter) bool { return other == w })
+			},
+			"release": func(t *rapid.T) {
+				name, _ := one(t)
+				first := lists[name][0]
+				l.released(name)
+				l.listen(first)
+				if len(first.wake) != 1 {
+					t.Error("the first has not heard of it")
+				}
+				<-first.wake
+				for _, w := range lists[name][1:] {
+					if len(w.wake) != 0 {
+						t.Error("another has heard of it")
+					}
+				}
+			},
+			"": func(t *rapid.T) {
+				for name, list := range lists {
+					for n, w := range list {
+						if w.turn != nil && len(w.turn) == 1 {
+							<-w.turn
+							turns[w] = true
+						}
+						if turns[w] != (n == 0) {
+							t.Errorf("%s: number %d has the turn: %v", name, n, turns[w])
+						}
+					}
+				}
+			},
+		})
+	})
+}

@@ -1,0 +1,194 @@
+package instance
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// ledger is what a mailbox should be, as simply as it can be said: lists, and the
+// answers that every message should have had.
+type ledger struct {
+	mailbox *mailbox
+	limit   int
+	queue   []Command
+	owed    []string // tokens
+	refuses bool
+	closed  bool
+	posted  int
+	answers map[*votes][]Kind
+}
+
+func (m *ledger) post(c Command, to *votes, token string) {
+	limit := m.limit
+	if c.urgent() {
+		limit *= 2
+	}
+	switch {
+	case m.closed:
+		m.answers[to] = append(m.answers[to], Unreachable)
+	case m.refuses:
+		m.answers[to] = append(m.answers[to], TimedOut)
+		m.owe(token)
+	case len(m.queue) >= limit:
+		m.answers[to] = append(m.answers[to], Busy)
+		m.owe(token)
+	default:
+		m.answers[to] = nil
+		m.queue = append(m.queue, c)
+	}
+	post(m.mailbox, c)
+}
+
+func (m *ledger) owe(token string) {
+	if token != "" {
+		m.owed = append(m.owed, token)
+	}
+}
+
+func owedTokens(owed []debt) (tokens []string) {
+	for _, d := range owed {
+		tokens = append(tokens, d.token)
+	}
+	return tokens
+}
+
+// TestMailboxDoesWhatItsLedgerSays: in order, nothing lost, nothing answered twice,
+// and every release either in the queue or owed.
+func TestMailboxDoesWhatItsLedgerSays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &ledger{limit: rapid.IntRange(1, 4).Draw(t, "limit"), answers: make(map[*votes][]Kind)}
+		m.mailbox = newMailbox(m.limit)
+		down := Vote{Kind: TimedOut}
+		t.Repeat(map[string]func(*rapid.T){
+			"post an acquire": func(*rapid.T) {
+				to := new(votes)
+				m.post(acquireTo(to), to, "")
+			},
+			"post a release": func(*rapid.T) {
+				to := new(votes)
+				m.posted++
+				token := fmt.Sprint(m.posted)
+				m.post(releaseTo(to, token, time.Hour), to, token)
+			},
+			"post a renewal": func(*rapid.T) {
+				to := new(votes)
+				m.post(&Renew{Items: []Renewal{{Key: "k"}}, To: to}, to, "")
+			},
+			"take": func(t *rapid.T) {
+				if len(m.queue) == 0 && !m.closed {
+					t.Skip("would wait")
+				}
+				taken, ok := m.mailbox.take(context.Background(), nil)
+				if ok != (len(m.queue) > 0) || !slices.Equal(taken, m.queue) {
+					t.Errorf("took %d, %v; want %d", len(taken), ok, len(m.queue))
+				}
+				m.queue = nil
+			},
+			"go down": func(t *rapid.T) {
+				if waiting := m.mailbox.refuse(down); !slices.Equal(waiting, m.queue) {
+					t.Errorf("%d were waiting, want %d", len(waiting), len(m.queue))
+				}
+				for _, c := range m.queue {
+					if r, ok := c.(*Release); ok {
+						m.owe(r.Token)
+					}
+				}
+				m.queue, m.refuses = nil, true
+			},
+			"pay": func(t *rapid.T) {
+				owed := m.mailbox.settleDebts()
+				if got := owedTokens(owed); !slices.Equal(got, m.owed) {
+					t.Errorf("owed %v, want %v", got, m.owed)
+				}
+				m.refuses = m.refuses && len(owed) > 0
+				paid := rapid.IntRange(0, len(owed)).Draw(t, "paid")
+				m.mailbox.oweAgain(owed[paid:])
+				m.owed = m.owed[paid:]
+			},
+			"close": func(t *rapid.T) {
+				if rapid.IntRange(0, 9).Draw(t, "really") > 0 {
+					t.Skip("not yet")
+				}
+				m.mailbox.close()
+				m.closed = true
+			},
+			"": func(t *rapid.T) {
+				if n := m.mailbox.depth(); n != len(m.queue) {
+					t.Errorf("%d wait, want %d", n, len(m.queue))
+				}
+				for to, want := range m.answers {
+					if got := to.kinds(); !slices.Equal(got, want) {
+						t.Errorf("answered %v, want %v", got, want)
+					}
+				}
+			},
+		})
+	})
+}
+
+// However a batch is folded, every message is in it once, and those about one key,
+// or about many, are in the order in which they were posted.
+func TestBundlesKeepTheOrderOfEveryKey(t *testing.T) {
+	var b bundles // used again and again, as the actor's is
+	rapid.Check(t, func(t *rapid.T) {
+		key := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"})
+		var batch []Command
+		for range rapid.IntRange(0, 300).Draw(t, "messages") {
+			switch rapid.IntRange(0, 9).Draw(t, "kind") {
+			case 0, 1:
+				batch = append(batch, &Acquire{Key: key.Draw(t, "key")})
+			case 2:
+				batch = append(batch, &Release{Key: key.Draw(t, "key"), Fencing: Fencing{FenceKey: "f"}})
+			case 3:
+				batch = append(batch, &Renew{})
+			default:
+				batch = append(batch, &Release{Key: key.Draw(t, "key")})
+			}
+		}
+		var flat []Command
+		for _, c := range b.fold(batch) {
+			folded, ok := c.(*bundle)
+			if !ok {
+				flat = append(flat, c)
+				continue
+			}
+			if n := len(folded.releases); n < 2 || n > maxBundle {
+				t.Errorf("a bundle of %d", n)
+			}
+			for _, r := range folded.releases {
+				flat = append(flat, r)
+			}
+		}
+		if len(flat) != len(batch) {
+			t.Fatalf("%d in, %d out", len(batch), len(flat))
+		}
+		for _, k := range []string{"a", "b", "c", "d", "e"} {
+			if !slices.Equal(about(flat, k), about(batch, k)) {
+				t.Errorf("those about %s, or about many, changed their order", k)
+			}
+		}
+	})
+}
+
+// about returns the messages about a key, and those that may be about any.
+func about(batch []Command, key string) (those []Command) {
+	for _, c := range batch {
+		switch c := c.(type) {
+		case *Acquire:
+			if c.Key != key {
+				continue
+			}
+		case *Release:
+			if c.Key != key {
+				continue
+			}
+		}
+		those = append(those, c)
+	}
+	return those
+}
