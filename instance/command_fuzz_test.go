@@ -1,0 +1,81 @@
+package instance
+
+import (
+	"bufio"
+	"bytes"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// arguments reads a command as a server does.
+func arguments(t *testing.T, raw []byte) (args []string) {
+	t.Helper()
+	in := bufio.NewReader(bytes.NewReader(raw))
+	var r reply
+	if err := r.read(in); err != nil || r.kind != listReply || in.Buffered() != 0 {
+		t.Fatalf("%q: %v, kind %d, %d bytes too many", raw, err, r.kind, in.Buffered())
+	}
+	for _, arg := range r.list {
+		if arg.kind != textReply {
+			t.Fatalf("%q: an argument of kind %d", raw, arg.kind)
+		}
+		args = append(args, string(arg.text))
+	}
+	return args
+}
+
+// FuzzCommands: whatever bytes names and tokens are made of, a server reads the
+// commands that were meant, and a token comes back as it went.
+func FuzzCommands(f *testing.F) {
+	f.Add("resource", "fence:{resource}", "token", uint64(1))
+	f.Add("a\r\n*1\r\n$8\r\nflushall\r\n", "\x00", "$-1\r\n", uint64(MaxFence))
+	f.Add("\xff\xfe{", "}", "ü", uint64(1_790_000_000_123_456))
+	f.Fuzz(func(t *testing.T, key, fenceKey, token string, fence uint64) {
+		if len(key)+len(fenceKey)+len(token) > maxReplyText/2 || fenceKey == "" {
+			t.Skip("refused")
+		}
+		fence &= MaxFence
+		number := strconv.FormatUint(fence, 10)
+		fencing := Fencing{FenceKey: fenceKey, Fence: fence, FenceTTL: time.Hour, MaxAhead: time.Second}
+		ask := func(look bool, fencing Fencing) *Acquire {
+			return &Acquire{Key: key, Token: token, TTL: time.Second, GiveUp: time.Now().Add(time.Hour), Look: look, Fencing: fencing}
+		}
+		items := func(fencing Fencing) []Renewal {
+			return []Renewal{{Key: key, Token: token, TTL: time.Second, Fencing: fencing}, {Key: token, Token: key, TTL: time.Minute, Fencing: fencing}}
+		}
+		plain := Fencing{}
+		for _, c := range []struct {
+			command Command
+			want    []string
+		}{
+			{ask(false, plain), []string{"set", key, token, "nx", "get", "px", "1000"}},
+			{ask(true, plain), []string{"evalsha", acquireScript.sha, "1", key, token, "1000"}},
+			{ask(false, fencing), []string{"evalsha", acquireFencedScript.sha, "2", key, fenceKey, token, "1000", number, "3600000", "1000000"}},
+			{&Release{Key: key, Token: token}, []string{"evalsha", releaseScript.sha, "1", key, token}},
+			{&Release{Key: key, Token: token, Fencing: fencing}, []string{"evalsha", releaseFencedScript.sha, "2", key, fenceKey, token, number, "3600000"}},
+			{&bundle{releases: []*Release{{Key: key, Token: token}, {Key: token, Token: key}}}, []string{"evalsha", releaseManyScript.sha, "2", key, token, token, key}},
+			{&Renew{Items: items(plain)}, []string{"evalsha", renewScript.sha, "2", key, token, token, "1000", key, "60000"}},
+			{&Renew{Items: items(fencing)}, []string{
+				"evalsha", renewFencedScript.sha, "4", key, fenceKey, token, fenceKey,
+				token, "1000", "3600000", key, "60000", "3600000",
+			}},
+			{&Inspect{Key: key}, []string{"evalsha", inspectScript.sha, "1", key}},
+		} {
+			raw, ok := c.command.queue(&sending{instance: new(Instance), now: time.Now(), native: true}, nil)
+			if got := arguments(t, raw); !ok || !slices.Equal(got, c.want) {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		}
+
+		held := appendArg(append(appendArg([]byte("*4\r\n:0\r\n"), token), ":5\r\n"...), number)
+		var r reply
+		if err := r.read(bufio.NewReader(bytes.NewReader(held))); err != nil {
+			t.Fatal(err)
+		}
+		if v := ask(true, fencing).read(&sending{instance: new(Instance)}, &r); v.Kind != Held || v.Holder != token || v.Fence != fence {
+			t.Errorf("%v by %q, fence %d; want %q, %d", v.Kind, v.Holder, v.Fence, token, fence)
+		}
+	})
+}
