@@ -18,18 +18,19 @@ export GOTRACEBACK  := all
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help test redis vet staticcheck fmt fmt-check race nested fuzz race-stress bench-quick bench
+.PHONY: help test redis vet staticcheck fmt fmt-check race model nested fuzz race-stress bench-quick bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # One after the other, also under -j: the cheap checks first, and no two that want all cores.
-test: ## all that must pass: the checks below, then every test under the race detector
+test: ## all that must pass: the checks below, then every test under the race detector, and the models
 	@$(MAKE) redis
 	@$(MAKE) vet
 	@$(MAKE) staticcheck
 	@$(MAKE) fmt-check
 	@$(MAKE) race
+	@$(MAKE) model
 	@$(MAKE) nested
 	@$(MAKE) fuzz
 
@@ -37,14 +38,24 @@ race: redis
 	@echo "== go test -race $(PKG)"
 	@go test -race -timeout $(TIMEOUT) $(PKG)
 
-# The saved corpus is run by the tests; this looks for new inputs, about half a minute each. A number of inputs rather
+# One thread and arithmetic: the race detector would find nothing and take ten times as long, so that these tests are
+# not built under it.
+model: redis ## check the models of the protocol exhaustively
+	@echo "== models"
+	@go test -run '^TestModel' -timeout $(TIMEOUT) ./engine
+
+# The saved corpus is run by the tests; this looks for new inputs, about a minute in all. A number of inputs rather
 # than a time: until Go 1.27 the end of the time may be taken for a failure (golang/go#75804).
-FUZZ_DIAL  ?= 150000x
-FUZZ_REPLY ?= 400000x
+FUZZ_DIAL     ?= 100000x
+FUZZ_REPLY    ?= 250000x
+FUZZ_COMMANDS ?= 50000x
+FUZZ_KEYS     ?= 100000x
 fuzz: ## look for new inputs that break parsing
 	@echo "== fuzzing"
 	@go test -run '^$$' -fuzz '^FuzzDial$$' -fuzztime $(FUZZ_DIAL) ./instance
 	@go test -run '^$$' -fuzz '^FuzzReply$$' -fuzztime $(FUZZ_REPLY) ./instance
+	@go test -run '^$$' -fuzz '^FuzzCommands$$' -fuzztime $(FUZZ_COMMANDS) ./instance
+	@go test -run '^$$' -fuzz '^FuzzKeys$$' -fuzztime $(FUZZ_KEYS) ./engine
 
 nested: redis
 	@set -e; for dir in $(NESTED); do \
