@@ -164,7 +164,7 @@ func assemble(opt *redis.Options, cfg Config, known *secrets) *Instance {
 		if conn := i.dialed.Swap(nil); conn != nil {
 			return *conn, nil
 		}
-		return nil, errNotDialed
+		return unopened{}, nil
 	}
 	i.client = redis.NewClient(opt)
 	i.redial = func(ctx context.Context) (net.Conn, error) { return i.dialer(ctx, i.network, i.addr) }
