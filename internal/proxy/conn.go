@@ -17,7 +17,7 @@ type conn struct {
 
 	// Under the proxy's mu.
 	held    bool
-	waiting int     // requests that have been read and not yet written
+	waiting int     // requests that have been read and not yet passed on
 	dark    [2]bool // by direction: something was lost there
 
 	duplicates duplicates
@@ -115,8 +115,9 @@ func (c *conn) judge(d Direction, n int) (f fate, due time.Time) {
 	return passes, time.Now().Add(p.state.delay[d])
 }
 
-// written notes that n requests are with the server.
-func (c *conn) written(d Direction, n int) {
+// passed notes that n requests are kept back no longer. Before they are written:
+// a client that has its reply must not find them here.
+func (c *conn) passed(d Direction, n int) {
 	if d == Replies {
 		return
 	}

@@ -98,11 +98,11 @@ func (p *pipe) write() bool {
 		if !p.conn.await(p.dir, c.due) {
 			return false
 		}
+		p.conn.passed(p.dir, c.values)
 		if listens {
 			_, err := p.to.Write(c.bytes)
 			listens = err == nil
 		}
-		p.conn.written(p.dir, c.values)
 	}
 	return !p.conn.ended()
 }

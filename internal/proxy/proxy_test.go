@@ -201,7 +201,10 @@ func TestHeldRequestsAreDeliveredLate(t *testing.T) {
 		old.send("APPEND", "late", value)
 	}
 	eventually(t, "three requests are held", func() bool { return p.Held() == 3 })
-	_ = old.Close()
+	p.Strand()
+	if _, err := old.reply(); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("stranded: %v", err)
+	}
 
 	c := dial(t, p)
 	c.do("SET", "late", "<")

@@ -61,6 +61,18 @@ func (p *Proxy) Hold() {
 	}
 }
 
+// Strand ends the held connections at the clients' end only, with an RST. What is
+// held stays.
+func (p *Proxy) Strand() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		if c.held {
+			reset(c.client)
+		}
+	}
+}
+
 // Held returns how many requests are held: whole commands where they are RESP,
 // else pieces.
 func (p *Proxy) Held() int {
