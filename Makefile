@@ -18,7 +18,7 @@ export GOTRACEBACK  := all
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help test redis vet staticcheck fmt fmt-check race model nested fuzz race-stress bench-quick bench
+.PHONY: help test redis vet staticcheck fmt fmt-check race model nested fuzz chaos race-stress bench-quick bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,13 @@ race: redis
 model: redis ## check the models of the protocol exhaustively
 	@echo "== models"
 	@go test -run '^TestModel' -timeout $(TIMEOUT) ./engine
+
+# `make race` runs it too, for less than a minute with a seed that never changes; this goes on for
+# longer, with a fresh one, and shows what was injected and what was checked. SEED repeats a schedule.
+CHAOS ?= 10m
+chaos: redis ## real faults to real servers and processes, for CHAOS=10m
+	@echo "== chaos for $(CHAOS)"
+	@go test -race -count=1 -v -timeout 0 -run '^TestChaos$$' ./internal/chaos -chaos $(CHAOS) $(if $(SEED),-chaos.seed $(SEED))
 
 # The saved corpus is run by the tests; this looks for new inputs, about a minute in all. A number of inputs rather
 # than a time: until Go 1.27 the end of the time may be taken for a failure (golang/go#75804).

@@ -1,0 +1,167 @@
+//go:build linux
+
+package chaos
+
+import (
+	"flag"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/proxy"
+	"github.com/holdfast-go/holdfast/internal/redistest"
+)
+
+var (
+	lasts = flag.Duration("chaos", 0, "how long both runs last together, and with a fresh seed; 0: 40s, with the same seed always")
+	seed  = flag.Uint64("chaos.seed", 0, "the seed of the nemesis' schedule")
+)
+
+// Sizes of a run.
+const (
+	instances = 5
+	clients   = 3
+	engines   = 2
+	workers   = 12 // an engine
+	resources = 150
+)
+
+// What the runs must reach, so that there is something to check. On a machine that
+// is slow they last longer for it, but not more than lateness times as long.
+const (
+	acquiresWithin  = 14000
+	acquiresOutside = 6000
+	lateness        = 4
+)
+
+// TestChaos is the two runs. It prints what was injected and what was checked.
+func TestChaos(t *testing.T) {
+	duration, schedule := *lasts, *seed
+	switch {
+	case schedule != 0:
+	case duration == 0:
+		schedule = 1
+	default:
+		schedule = uint64(now())
+	}
+	if duration == 0 {
+		duration = 40 * time.Second
+	}
+	t.Logf("to repeat the schedule: make chaos CHAOS=%v SEED=%d", duration, schedule)
+	t.Run("within the assumptions", func(t *testing.T) {
+		events := run(t, instance.GuardStrict, schedule, within, duration*7/10, acquiresWithin)
+		leases := spans(events)
+		check(t, "mutual exclusion", checkExclusion(leases))
+		check(t, "fences rise in the order of completion", checkFenceOrder(leases))
+		check(t, "a valid lease is honest", checkHonesty(events))
+		checkAlways(t, events, leases)
+	})
+	t.Run("outside the assumptions", func(t *testing.T) {
+		events := run(t, instance.GuardOff, schedule, outside, duration*3/10, acquiresOutside)
+		leases := spans(events)
+		t.Logf("mutual exclusion, which cannot be had: %d times broken", len(checkExclusion(leases)))
+		checkAlways(t, events, leases)
+	})
+}
+
+// checkAlways is what must hold whatever is lost.
+func checkAlways(t *testing.T, events []event, leases []span) {
+	t.Helper()
+	check(t, "fences are unique and rise", checkFences(leases))
+	check(t, "the register is linearizable", checkRegister(events))
+	check(t, "who was overtaken is refused", checkOvertaken(events, leases))
+	check(t, "every waiter got its lock, and nothing was left in a client", checkEnd(events))
+	counts := make(map[string]int)
+	refused := 0
+	for _, e := range events {
+		counts[string(e.Kind)]++
+		if e.Kind == written && !e.OK {
+			refused++
+		}
+	}
+	t.Logf("%d leases, %d questions whether they are valid, %d looks at keys, %d writes to the register, %d of them refused",
+		len(leases), counts[string(held)], counts[string(sampled)], counts[string(written)], refused)
+}
+
+func check(t *testing.T, what string, faults []string) {
+	t.Helper()
+	if len(faults) == 0 {
+		t.Logf("ok: %s", what)
+		return
+	}
+	t.Errorf("%s: %d times not so:\n%s", what, len(faults), strings.Join(faults[:min(10, len(faults))], "\n"))
+}
+
+// run lets clients work under a nemesis for a while, until they
+// have acquired enough, ends the faults, and returns what the clients have written
+// when everything has come to rest.
+func run(t *testing.T, guard instance.Guard, schedule uint64, faults []fault, lasts time.Duration, acquires int) []event {
+	t.Helper()
+	s := &stage{t: t, servers: redistest.StartN(t, instances)}
+	register := redistest.Start(t)
+	o := orders{Register: register.Addr(), Guard: guard, Engines: engines, Workers: workers, Resources: resources, Seed: schedule}
+	for _, server := range s.servers {
+		p := proxy.Start(t, server.Network(), server.Addr())
+		s.proxies = append(s.proxies, p)
+		o.Proxies = append(o.Proxies, p.URL())
+		o.Direct = append(o.Direct, server.Addr())
+	}
+	s.crew = &crew{t: t, orders: o, dir: t.TempDir()}
+	defer s.crew.close()
+	s.crew.start(clients)
+	begin := time.Now()
+	injected := s.torment(schedule, faults, func() bool {
+		passed := time.Since(begin)
+		return passed < lasts || passed < lateness*lasts && len(spans(s.crew.histories())) < acquires
+	})
+	t.Logf("injected:\n%s", listed(injected))
+	s.crew.end()
+	s.rest(register)
+
+	events := s.crew.histories()
+	if n := len(spans(events)); n < acquires && !t.Failed() {
+		t.Errorf("%d acquires in %v are too few to show anything, want %d", n, time.Since(begin).Round(time.Second), acquires)
+	}
+	return events
+}
+
+// rest waits until the servers have nothing of the clients any more but fences,
+// which go by their TTL. Locks of clients that were killed do so, too.
+func (s *stage) rest(register *redistest.Server) {
+	t := s.t
+	t.Helper()
+	for k, server := range append(s.servers, register) {
+		eventually(t, "no connection is left", func() bool {
+			list, _ := server.MustDo("CLIENT", "LIST").(string)
+			return strings.Count(list, "\n") == 1 // that of who asks
+		})
+		if k == len(s.servers) {
+			continue
+		}
+		eventually(t, "no connection is left in the proxy", func() bool { return s.proxies[k].Conns() == 0 })
+		eventually(t, "no lock is left", func() bool {
+			for _, key := range server.Keys() {
+				if !strings.HasPrefix(key, "fence:") {
+					return false
+				}
+			}
+			return true
+		})
+		for _, key := range server.Keys() {
+			if server.PTTL(key) < 0 {
+				t.Errorf("%s has no TTL", key)
+			}
+		}
+	}
+}
+
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(lastPatience); !so(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Errorf("not within %v: %s", lastPatience, what)
+			return
+		}
+	}
+}

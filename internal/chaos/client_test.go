@@ -1,0 +1,305 @@
+//go:build linux
+
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/instance"
+	locks "github.com/holdfast-go/holdfast/lease"
+)
+
+// ordersVariable tells a child process that it is a client, and what to do.
+const ordersVariable = "HOLDFAST_CHAOS_CLIENT"
+
+// Times of every client.
+const (
+	ttl             = time.Second
+	instanceTimeout = 250 * time.Millisecond
+	lastPatience    = 20 * time.Second // how long a waiter may wait when the faults are over
+)
+
+// orders are what a client is to do.
+type orders struct {
+	Name      string
+	History   string   // file
+	Proxies   []string // URLs of the instances
+	Direct    []string // network addresses of the servers themselves, for looking at keys
+	Register  string   // unix socket
+	Guard     instance.Guard
+	Engines   int
+	Workers   int // an engine
+	Resources int
+	Seed      uint64
+}
+
+// client is a child process. It works until its standard input ends, then waits
+// for one more lock in each worker, closes everything and looks at what is left.
+type client struct {
+	orders
+	recorder
+	register *redis.Client
+	servers  []*redis.Client
+	leases   atomic.Int64
+	values   atomic.Int64
+	over     context.Context // the faults are over
+}
+
+func runClient(text string) int {
+	var o orders
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		return fail(err)
+	}
+	file, err := os.OpenFile(o.History, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fail(err)
+	}
+	redis.SetLogger(silence{}) // servers that are down are no news here
+	warm()                     // what the runtime opens once and keeps
+	before := descriptors()
+	c := &client{orders: o, recorder: recorder{client: o.Name, file: file}}
+	if err := c.run(); err != nil {
+		return fail(err)
+	}
+	if err := goleak.Find(); err != nil {
+		c.add(event{Kind: leaked, Text: err.Error()})
+	}
+	if after := descriptors(); after > before {
+		c.add(event{Kind: leaked, Text: fmt.Sprintf("%d descriptors, and %d at the beginning", after, before)})
+	}
+	return 0
+}
+
+func fail(err error) int {
+	fmt.Fprintln(os.Stderr, "client:", err)
+	return 1
+}
+
+func (c *client) run() error {
+	var end context.CancelFunc
+	c.over, end = context.WithCancel(context.Background())
+	defer end()
+	go func() { // ends with the standard input
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		end()
+	}()
+
+	c.register = direct(c.Register)
+	defer c.register.Close()
+	for _, addr := range c.Direct {
+		s := direct(addr)
+		defer s.Close()
+		c.servers = append(c.servers, s)
+	}
+	var engines sync.WaitGroup
+	errs := make([]error, c.Engines)
+	for n := range c.Engines {
+		engines.Go(func() { errs[n] = c.engine(n) })
+	}
+	engines.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	<-c.over.Done()
+	return nil
+}
+
+// direct is a client of a server itself.
+func direct(addr string) *redis.Client {
+	return redis.NewClient(&redis.Options{
+		Network: "unix", Addr: addr, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true, Protocol: 2,
+		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		},
+		ReadTimeout: time.Second, WriteTimeout: time.Second, DialTimeout: time.Second, PoolSize: 8,
+	})
+}
+
+// engine opens one engine and lets its workers work.
+func (c *client) engine(n int) error {
+	var instances []*instance.Instance
+	for _, url := range c.Proxies {
+		i, err := instance.Dial(url, instance.Config{Timeout: instanceTimeout})
+		if err != nil {
+			return err
+		}
+		instances = append(instances, i)
+	}
+	e, err := engine.New(instances, engine.Config{TTL: ttl, MaxTTL: ttl, Guard: c.Guard, Owner: c.Name})
+	if err != nil {
+		return err
+	}
+	var workers sync.WaitGroup
+	for k := range c.Workers {
+		random := rand.New(rand.NewPCG(c.Seed, uint64(n*c.Workers+k)))
+		workers.Go(func() {
+			for c.over.Err() == nil {
+				c.cycle(e, random, c.over, 5*time.Second)
+			}
+			last, cancel := context.WithTimeout(context.Background(), lastPatience)
+			defer cancel()
+			c.cycle(e, random, last, lastPatience)
+		})
+	}
+	workers.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), lastPatience)
+	defer cancel()
+	return e.Close(ctx)
+}
+
+// cycle acquires a resource, uses it and gives it back.
+func (c *client) cycle(e *engine.Engine, random *rand.Rand, ctx context.Context, patience time.Duration) {
+	n := random.IntN(c.Resources)
+	resource, opts := fmt.Sprintf("plain-%d", n), []engine.Option(nil)
+	fenced := n%2 == 1
+	if fenced {
+		resource, opts = fmt.Sprintf("fenced-%d", n), append(opts, engine.WithFencing())
+	}
+	asking, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	call := now()
+	l, err := e.Acquire(asking, resource, opts...)
+	if err != nil {
+		if patience == lastPatience {
+			c.add(event{Kind: starved, Resource: resource, At: now(), Text: err.Error()})
+		}
+		return
+	}
+	id := int(c.leases.Add(1))
+	c.add(event{Kind: acquired, Lease: id, Resource: resource, Fence: l.Fence(), Call: call, At: now(), Until: onClock(l.Deadline())})
+	use := usage(random)
+	if use == 0 {
+		use = c.sample(l, resource)
+	}
+	if fenced {
+		c.write(l, id)
+	}
+	for end := time.Now().Add(use); c.holds(l, id) && time.Now().Before(end) && c.over.Err() == nil; {
+		time.Sleep(min(20*time.Millisecond, time.Until(end)))
+	}
+	if fenced {
+		c.write(l, id) // valid or not: the register must know
+	}
+	c.holds(l, id)
+	c.add(event{Kind: ended, Lease: id, At: now()})
+	release, cancel := context.WithTimeout(context.Background(), lastPatience)
+	defer cancel()
+	_ = l.Release(release) // says whether it was lost, which the history knows
+	if fenced && random.IntN(10) == 0 {
+		c.write(l, id)
+	}
+}
+
+// usage is how long a lease is used: hardly at all, mostly; sometimes for longer
+// than it lasts without renewal. 0 is for a look at its keys.
+func usage(random *rand.Rand) time.Duration {
+	switch n := random.IntN(200); {
+	case n == 0:
+		return 2 * ttl
+	case n < 4:
+		return 0
+	case n < 10:
+		return time.Duration(random.Int64N(int64(50 * time.Millisecond)))
+	}
+	return time.Millisecond
+}
+
+// holds asks the lease whether it is valid, and writes down the answer.
+func (c *client) holds(l *locks.Lease, id int) bool {
+	at := now()
+	if !l.Valid() {
+		return false
+	}
+	c.add(event{Kind: held, Lease: id, At: at, Until: onClock(l.Deadline())})
+	return true
+}
+
+// write writes to the protected register, whose fence has the last word.
+func (c *client) write(l *locks.Lease, id int) {
+	value := fmt.Sprintf("%s-%d", c.Name, c.values.Add(1))
+	c.add(event{Kind: writing, Lease: id, Resource: l.Resource(), Fence: l.Fence(), Value: value, At: now()})
+	ok, before, err := put(context.Background(), c.register, l.Resource(), l.Fence(), value)
+	if err == nil { // else nobody knows, and the history says so
+		c.add(event{Kind: written, Lease: id, Resource: l.Resource(), Fence: l.Fence(), Value: value, Before: before, OK: ok, At: now()})
+	}
+}
+
+// sample counts the keys of a valid lease on the servers themselves. Those that
+// do not answer, or have restarted so lately that they may not vote, cannot help
+// anybody else either. It returns how long the lease is used.
+func (c *client) sample(l *locks.Lease, resource string) time.Duration {
+	var there, excused atomic.Int32
+	var lacking atomic.Value // what the last one had that lacks the key
+	var looks sync.WaitGroup
+	if !l.Valid() {
+		return 0
+	}
+	for _, s := range c.servers {
+		looks.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), ttl/2)
+			defer cancel()
+			token, err := s.Get(ctx, resource).Result()
+			info, down := s.Info(ctx, "server", "replication").Result() // afterwards: it says whether the server is new
+			switch {
+			case token == l.Token():
+				there.Add(1)
+			case err != nil && !errors.Is(err, redis.Nil), down != nil, mayNotVote(info):
+				excused.Add(1)
+			default:
+				lacking.Store(fmt.Sprintf("%q, %s", token, strings.Fields(info)))
+			}
+		})
+	}
+	looks.Wait()
+	if l.Valid() {
+		enough := int(there.Load()+excused.Load()) > len(c.servers)/2
+		c.add(event{Kind: sampled, Resource: resource, At: now(), OK: enough, Text: fmt.Sprintf("%d keys, %d servers that cannot vote, and one has %v", there.Load(), excused.Load(), lacking.Load())})
+	}
+	return 0
+}
+
+// mayNotVote: the restart guard keeps such a server from voting on new acquires.
+func mayNotVote(info string) bool {
+	var uptime int
+	if _, after, ok := strings.Cut(info, "uptime_in_seconds:"); ok {
+		_, _ = fmt.Sscanf(after, "%d", &uptime)
+	}
+	return uptime <= 3 || !strings.Contains(info, "role:master")
+}
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
+
+// descriptors counts this process's open files.
+func descriptors() int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		panic(err)
+	}
+	return len(entries)
+}
+
+// warm makes the runtime open what it keeps: the poller.
+func warm() {
+	if l, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
+		_ = l.Close()
+	}
+}
