@@ -113,17 +113,16 @@ func run(t *testing.T, guard instance.Guard, schedule uint64, faults []fault, la
 	begin := time.Now()
 	injected := s.torment(schedule, faults, func() bool {
 		passed := time.Since(begin)
-		return passed < lasts || passed < lateness*lasts && len(spans(s.crew.histories())) < acquires
+		return passed < lasts || passed < lateness*lasts && s.crew.acquires() < acquires
 	})
 	t.Logf("injected:\n%s", listed(injected))
 	s.crew.end()
 	s.rest(register)
 
-	events := s.crew.histories()
-	if n := len(spans(events)); n < acquires && !t.Failed() {
+	if n := s.crew.acquires(); n < acquires && !t.Failed() {
 		t.Errorf("%d acquires in %v are too few to show anything, want %d", n, time.Since(begin).Round(time.Second), acquires)
 	}
-	return events
+	return s.crew.histories()
 }
 
 // rest waits until the servers have nothing of the clients any more but fences,

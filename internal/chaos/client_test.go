@@ -246,7 +246,6 @@ func (c *client) write(l *locks.Lease, id int) {
 // anybody else either. It returns how long the lease is used.
 func (c *client) sample(l *locks.Lease, resource string) time.Duration {
 	var there, excused atomic.Int32
-	var lacking atomic.Value // what the last one had that lacks the key
 	var looks sync.WaitGroup
 	if !l.Valid() {
 		return 0
@@ -262,15 +261,13 @@ func (c *client) sample(l *locks.Lease, resource string) time.Duration {
 				there.Add(1)
 			case err != nil && !errors.Is(err, redis.Nil), down != nil, mayNotVote(info):
 				excused.Add(1)
-			default:
-				lacking.Store(fmt.Sprintf("%q, %s", token, strings.Fields(info)))
 			}
 		})
 	}
 	looks.Wait()
 	if l.Valid() {
 		enough := int(there.Load()+excused.Load()) > len(c.servers)/2
-		c.add(event{Kind: sampled, Resource: resource, At: now(), OK: enough, Text: fmt.Sprintf("%d keys, %d servers that cannot vote, and one has %v", there.Load(), excused.Load(), lacking.Load())})
+		c.add(event{Kind: sampled, Resource: resource, At: now(), OK: enough, Text: fmt.Sprintf("%d keys, %d servers that cannot vote", there.Load(), excused.Load())})
 	}
 	return 0
 }

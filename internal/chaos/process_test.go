@@ -3,6 +3,7 @@
 package chaos
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -123,14 +124,33 @@ func (c *crew) end() {
 // histories is what all clients have written, also those that were killed.
 func (c *crew) histories() (events []event) {
 	c.t.Helper()
-	for n := range c.launched {
-		history, err := readHistory(filepath.Join(c.dir, fmt.Sprintf("client-%d", n+1)))
-		if err != nil && !os.IsNotExist(err) { // it may have been killed before it wrote anything
+	for _, path := range c.files() {
+		history, err := readHistory(path)
+		if err != nil {
 			c.t.Error(err)
 		}
 		events = append(events, history...)
 	}
 	return events
+}
+
+// acquires counts the leases in the histories without reading all of them.
+func (c *crew) acquires() (n int) {
+	c.t.Helper()
+	for _, path := range c.files() {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			c.t.Error(err)
+		}
+		n += bytes.Count(text, []byte(`{"Kind":"acquired"`))
+	}
+	return n
+}
+
+// files are the histories. A client that was killed early has none.
+func (c *crew) files() []string {
+	paths, _ := filepath.Glob(filepath.Join(c.dir, "client-*")) // fails for bad patterns only
+	return paths
 }
 
 // close leaves no process behind, whatever has happened.
