@@ -10,6 +10,10 @@ import (
 // has claimed the instance starts it, once, and waits for it; when it returns,
 // every message has been answered.
 func (i *Instance) Run(ctx context.Context, set *Set) {
+	if i.cluster != nil {
+		i.cluster.run(ctx, set)
+		return
+	}
 	stop := context.AfterFunc(ctx, i.abort)
 	defer stop()
 	i.set = set
@@ -128,8 +132,10 @@ func (i *Instance) exchange(s *sending, deadline time.Time) (done int, err error
 	}
 	forgotten := false
 	for k, c := range i.sent {
-		if err := i.link.next(&i.reply); err != nil {
-			return done, err
+		for range 1 + extraReplies(c) {
+			if err := i.link.next(&i.reply); err != nil {
+				return done, err
+			}
 		}
 		switch {
 		case forgotten: // it is sent again, behind what comes before it
@@ -137,9 +143,11 @@ func (i *Instance) exchange(s *sending, deadline time.Time) (done int, err error
 		case i.reply.isNoScript():
 			forgotten = true
 			continue
+		case i.reply.kind == errorReply && i.refer(c, s, &i.reply): // another node will answer it
 		case i.reply.kind == errorReply:
 			i.refused(c, s.refusal(i.reply.err()))
 		default:
+			i.kept(c)
 			c.settle(s, &i.reply)
 		}
 		done = k + 1
@@ -168,7 +176,8 @@ func (i *Instance) fail(messages []Command, err error) {
 	v := i.verdict(err)
 	if i.link == nil || !isServerError(err) { // a new connection that was refused is gone, too
 		i.drop()
-		i.down(v)
+		i.down(v, messages...)
+		return
 	}
 	for _, c := range messages {
 		i.refused(c, v)
@@ -177,6 +186,7 @@ func (i *Instance) fail(messages []Command, err error) {
 
 // refused answers one message that has not been carried out, as far as we know.
 func (i *Instance) refused(c Command, v Vote) {
+	i.kept(c)
 	if b, ok := c.(*bundle); ok {
 		for _, r := range b.releases {
 			i.mailbox.addDebt(r)
@@ -199,10 +209,15 @@ func (i *Instance) refuseAll(messages []Command) {
 	}
 }
 
-// down refuses everything from now on, and what was waiting.
-func (i *Instance) down(v Vote) {
+// down refuses everything from now on, and what has not been answered, in order:
+// what was sent, then what was waiting.
+func (i *Instance) down(v Vote, sent ...Command) {
 	i.become(Down, v.Err)
-	for _, c := range i.mailbox.refuse(v) {
+	waiting := i.mailbox.refuse(v)
+	for _, c := range sent {
+		i.refused(c, v)
+	}
+	for _, c := range waiting {
 		c.refuse(v)
 	}
 }

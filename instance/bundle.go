@@ -16,6 +16,7 @@ type bundle struct {
 // later than what was posted behind it, as long as that is about other keys: so
 // a bundle goes out before the first message that may be about one of its own.
 type bundles struct {
+	bySlot bool // for a node of a cluster: a script may touch one slot only
 	folded []Command
 	open   []*Release // not yet in folded
 	keys   keySet     // of open
@@ -48,6 +49,9 @@ func (b *bundles) fold(batch []Command) []Command {
 }
 
 func (b *bundles) add(r *Release) {
+	if b.bySlot && len(b.open) > 0 && slotOf(b.open[0].Key) != slotOf(r.Key) {
+		b.close()
+	}
 	b.open = append(b.open, r)
 	b.keys.add(r.Key)
 	if len(b.open) == maxBundle {

@@ -19,17 +19,23 @@ func (i *Instance) verdict(err error) Vote {
 		err = errNotRedis
 		v.Err = err
 	}
-	if i.managed && errors.Is(err, errReplica) {
+	if errors.Is(err, errReplica) && (i.managed || i.home != nil) {
 		err = errFailover
+		if i.home != nil {
+			err = errDemoted
+		}
 		v.Err = err
 	}
 	switch {
 	case errors.Is(err, errSameServer), errors.Is(err, errNotRedis), errors.Is(err, errReplica),
-		errors.Is(err, errFailover), errors.Is(err, errNoMaster):
+		errors.Is(err, errFailover), errors.Is(err, errDemoted), errors.Is(err, errNoMaster):
 		v.Kind = Misconfigured
 	case isServerError(err):
 		v.Kind = Misconfigured
 		v.Err = explained(v.Err)
+		if _, ok := readReferral([]byte(v.Err.Error())); ok && i.voter() == i && i.cluster == nil {
+			v.Err = serverError(v.Err.Error() + " (it is a node of a cluster: write redis-cluster://…)")
+		}
 	case isTimeout(err):
 		v.Kind = TimedOut
 		v.Err = errTimeout
@@ -46,6 +52,7 @@ var (
 	errNotRedis   = errors.New("what answers there does not speak the Redis protocol")
 	errSameServer = errors.New("same server")
 	errReplica    = errors.New("READONLY: the server is a replica, and only a master can vote")
+	errDemoted    = errors.New("the node is a replica now: a failover is under way")
 )
 
 func isTimeout(err error) bool {
@@ -82,7 +89,7 @@ func IsRefusal(err error) bool {
 // isTransient recognises the refusals that end by themselves.
 func isTransient(err error) bool {
 	text := err.Error()
-	return strings.Contains(text, "LOADING") || strings.Contains(text, "MASTERDOWN") ||
+	return strings.Contains(text, "CLUSTERDOWN") || strings.Contains(text, "LOADING") || strings.Contains(text, "MASTERDOWN") ||
 		strings.Contains(text, "BUSY") || strings.Contains(text, "max number of clients")
 }
 

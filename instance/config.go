@@ -37,8 +37,8 @@ type Config struct {
 	Logger *slog.Logger
 
 	// Addr is host:port, or the path of a unix socket if it begins with a
-	// slash. With it, or with Sentinel.Addrs, the URL may be "". Default: the
-	// URL's.
+	// slash. With it, or with Sentinel.Addrs or Cluster, the URL may be "".
+	// Default: the URL's.
 	Addr string
 
 	// Username and Password are sent with every new connection. Default: the
@@ -83,6 +83,12 @@ type Config struct {
 
 	// Sentinel finds the master by asking sentinels. Default: the URL's.
 	Sentinel Sentinel
+
+	// Cluster are addresses, host:port, of nodes of a Redis Cluster, which is
+	// one instance then. The nodes know each other: one address is enough as
+	// long as that one answers. What else is said here of how to connect is for
+	// every node. Default: the URL's.
+	Cluster []string
 }
 
 // Sentinel is how to find a master that sentinels watch. User name, password,
@@ -143,9 +149,10 @@ func (c Config) over(url Config) Config {
 		fill(&c.KeyFile, url.KeyFile)
 		fill(&c.ServerName, url.ServerName)
 	}
-	if c.Addr == "" && len(c.Sentinel.Addrs) == 0 {
+	if !c.hasAddr() {
 		c.Addr = url.Addr
 		c.Sentinel.Addrs = url.Sentinel.Addrs
+		c.Cluster = url.Cluster
 	}
 	fill(&c.Timeout, url.Timeout)
 	fill(&c.Username, url.Username)
@@ -163,6 +170,11 @@ func (c Config) over(url Config) Config {
 		s.Plain, s.TLS = url.Sentinel.Plain, url.Sentinel.TLS
 	}
 	return c
+}
+
+// hasAddr reports whether it says where Redis is.
+func (c Config) hasAddr() bool {
+	return c.Addr != "" || len(c.Sentinel.Addrs) > 0 || len(c.Cluster) > 0
 }
 
 // fill sets a field that is not set.
@@ -183,6 +195,10 @@ func (c Config) checkReach() error {
 		return errors.New("the name of the master is missing: sentinels watch many; write ?master=NAME in the URL or set Sentinel.Master")
 	case len(s.Addrs) == 0 && (s.Master != "" || s.Username != "" || s.Password != "" || s.TLS != nil || s.Plain || s.Credentials != nil):
 		return errors.New("there is a Sentinel without Addrs")
+	case len(c.Cluster) > 0 && (c.Addr != "" || len(s.Addrs) > 0):
+		return errors.New("Cluster is given beside Addr or Sentinel.Addrs: an instance is reached by one of them")
+	case len(c.Cluster) > 0 && c.DB != 0:
+		return errors.New("a cluster has only database 0: leave DB out")
 	case c.DB < 0:
 		return errors.New("DB must not be negative")
 	case s.Plain && s.TLS != nil:
@@ -193,6 +209,11 @@ func (c Config) checkReach() error {
 	for _, addr := range s.Addrs {
 		if err := checkAddr(addr); err != nil {
 			return fmt.Errorf("a sentinel's address: %w", err)
+		}
+	}
+	for _, addr := range c.Cluster {
+		if err := checkAddr(addr); err != nil {
+			return fmt.Errorf("a cluster node's address: %w", err)
 		}
 	}
 	if c.Addr != "" && c.Addr[0] != '/' {
@@ -230,6 +251,8 @@ func (c Config) reachField() string {
 		return "Dialer"
 	case !c.Sentinel.isZero():
 		return "Sentinel"
+	case len(c.Cluster) > 0:
+		return "Cluster"
 	}
 	return ""
 }

@@ -57,7 +57,7 @@ func (i *Instance) pay(owed []debt) (unpaid []debt, err error) {
 			if err := i.link.next(&i.reply); err != nil {
 				return append(unpaid, owed...), err
 			}
-			if i.reply.kind == errorReply {
+			if i.reply.kind == errorReply && !i.referDebt(d, &i.reply) {
 				unpaid = append(unpaid, d)
 			}
 		}

@@ -18,6 +18,8 @@ import (
 //	unix://[user[:password]@]/path/to.sock[?db=N]
 //	redis-sentinel://[user[:password]@]host[:port][,host…][/db]?master=NAME
 //	rediss-sentinel://…
+//	redis-cluster://[user[:password]@]host[:port][,host…]
+//	rediss-cluster://…
 //	host[:port], /path/to.sock
 //
 // What is set in cfg wins over the URL, which may be "" when cfg has an address.
@@ -27,7 +29,7 @@ import (
 // pools has no effect, since an instance holds one connection. No error of Dial
 // contains the URL's password, or any other part that might be one.
 func Dial(rawURL string, cfg Config) (*Instance, error) {
-	if rawURL != "" || cfg.Addr == "" && len(cfg.Sentinel.Addrs) == 0 {
+	if rawURL != "" || !cfg.hasAddr() {
 		url, err := parseAs(rawURL, cfg.Sentinel.Master != "")
 		if err != nil {
 			return nil, err
@@ -45,19 +47,22 @@ func Dial(rawURL string, cfg Config) (*Instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("instance: %w", err)
 	}
-	i := assemble(r.options(), cfg, r.secrets)
+	i := assemble(r.options(cfg.Addr), cfg, r.secrets)
 	i.dialer = r.dial
-	if len(cfg.Sentinel.Addrs) > 0 {
+	switch {
+	case len(cfg.Sentinel.Addrs) > 0:
 		i.managed, i.watch, i.redial = true, r.watch, r.dialAgain
+	case len(cfg.Cluster) > 0:
+		i.cluster = newCluster(i, cfg.Cluster, r.options, r.nodeDialer)
 	}
 	r.warn(i.log)
 	return i, nil
 }
 
 // options are go-redis's for the connection to the server itself.
-func (r *reach) options() *redis.Options {
+func (r *reach) options(addr string) *redis.Options {
 	opt := &redis.Options{
-		Addr:       r.cfg.Addr,
+		Addr:       addr,
 		Username:   r.cfg.Username,
 		Password:   r.cfg.Password,
 		DB:         r.cfg.DB,
@@ -101,6 +106,9 @@ func nameOf(cfg Config, opt *redis.Options) string {
 	name := opt.Addr
 	if s := cfg.Sentinel; len(s.Addrs) > 0 {
 		name = s.Master + " via " + strings.Join(s.Addrs, ",")
+	}
+	if len(cfg.Cluster) > 0 {
+		name = "cluster " + strings.Join(cfg.Cluster, ",")
 	}
 	if opt.DB != 0 {
 		name += "/" + strconv.Itoa(opt.DB)

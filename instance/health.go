@@ -33,11 +33,15 @@ type Health struct {
 	Latency    time.Duration // of the last round trip
 	Recovering time.Duration // how long the restart guard still forbids votes on new acquires
 	Waiting    int           // messages in the mailbox
-	RunID      string        // of the server process; "" when INFO is not permitted
+	RunID      string        // of the server process; "" when INFO is not permitted, and for a cluster
 }
 
-// Health returns a snapshot of the instance.
+// Health returns a snapshot of the instance. A cluster is as its worst master is,
+// whom Err names.
 func (i *Instance) Health() Health {
+	if i.cluster != nil {
+		return i.cluster.health()
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	h := i.health

@@ -34,6 +34,10 @@ type Instance struct {
 	secrets *secrets // never to be shown
 	invalid error    // why this instance cannot work at all
 	mailbox *mailbox
+	cluster *cluster      // it is a whole cluster; nil: a single server
+	home    *cluster      // it is a node of this one; nil: it is not
+	gone    chan struct{} // of a node: closed when its actor has ended
+	leaving atomic.Int32  // of a node's slots: how many are about to be another's
 	claimed atomic.Bool
 	ready   chan struct{} // closed by the actor when the first attempt to connect is over
 
@@ -66,6 +70,10 @@ func (i *Instance) Timeout() time.Duration { return i.cfg.Timeout }
 // comes before Post returns. Messages are served in the order of their posts.
 func (i *Instance) Post(c Command) {
 	c.reset()
+	if i.cluster != nil {
+		i.cluster.post(c)
+		return
+	}
 	i.mailbox.put(c, i.name)
 }
 
@@ -75,7 +83,13 @@ func (i *Instance) Ready() <-chan struct{} { return i.ready }
 
 // Close lets no more messages in. What was accepted is served, and then Run
 // returns.
-func (i *Instance) Close() { i.mailbox.close() }
+func (i *Instance) Close() {
+	if i.cluster != nil {
+		i.cluster.close()
+		return
+	}
+	i.mailbox.close()
+}
 
 // New makes an instance from an existing client. The client is never closed or
 // changed, and its connections are not used: the instance opens one connection
@@ -84,34 +98,35 @@ func (i *Instance) Close() { i.mailbox.close() }
 // and hooks do not apply. What Config says of how to reach Redis belongs to Dial:
 // such a field is an error here, which engine.New returns.
 //
-// A client of a cluster or a ring cannot be used yet: engine.New refuses such an
-// instance, and says so.
+// A *redis.ClusterClient makes one instance of the whole cluster. What it says of
+// reading from replicas does not apply. A ring cannot be used: engine.New refuses
+// such an instance, and says so.
 func New(client redis.UniversalClient, cfg Config) *Instance {
 	cfg, err := cfg.withDefaults()
-	single, ok := client.(*redis.Client)
+	single, isSingle := client.(*redis.Client)
+	many, isMany := client.(*redis.ClusterClient)
 	switch {
 	case err != nil:
 	case cfg.reachField() != "":
 		err = fmt.Errorf("instance: New takes all that %s says from the client: set it there, or use Dial", cfg.reachField())
-	case !ok || single == nil:
-		err = errors.New("instance: New takes a *redis.Client, a single-node or failover client")
+	case isSingle && single != nil:
+		return newSingle(single, cfg)
+	case isMany && many != nil && many.Options().ClusterSlots != nil:
+		err = errors.New("instance: a cluster client with a ClusterSlots func of its own is no Redis Cluster: make one instance of each server")
+	case isMany && many != nil && len(many.Options().Addrs) == 0:
+		err = errors.New("instance: the cluster client has no address to begin with: give its Addrs")
+	case isMany && many != nil:
+		return newOfCluster(many, cfg)
+	default:
+		err = errors.New("instance: New takes a *redis.Client, a single-node or failover client, or a *redis.ClusterClient")
 	}
-	if err != nil {
-		return broken(cfg, err)
-	}
-	opt := *single.Options()
+	return broken(cfg, err)
+}
+
+func newSingle(client *redis.Client, cfg Config) *Instance {
+	opt := *client.Options()
 	known := newSecrets(opt.Password)
-	switch { // as go-redis chooses
-	case opt.StreamingCredentialsProvider != nil:
-	case opt.CredentialsProviderContext != nil:
-		opt.CredentialsProviderContext = known.watch(opt.CredentialsProviderContext)
-	case opt.CredentialsProvider != nil:
-		provider := opt.CredentialsProvider
-		opt.CredentialsProviderContext = known.watch(func(context.Context) (username, password string, err error) {
-			username, password = provider()
-			return username, password, nil
-		})
-	}
+	known.watchOptions(&opt)
 	dialer := opt.Dialer
 	i := assemble(&opt, cfg, known)
 	i.dialer = heedful(dialer, 1)

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -49,29 +50,36 @@ func newMailbox(limit int) *mailbox {
 // put adds a message, or answers it on the spot: Busy when the mailbox is full,
 // the refusal when the instance is down.
 func (m *mailbox) put(c Command, name string) {
-	m.mu.Lock()
-	var vote Vote
-	switch {
-	case m.closed:
-		vote = Vote{Instance: name, Kind: Unreachable, Err: errClosed}
-	case m.refusal != nil:
-		vote = *m.refusal
-		m.owe(c)
-	case len(m.queue) >= m.room(c):
-		vote = Vote{Instance: name, Kind: Busy}
-		m.owe(c)
-	default:
-		m.queue = append(m.queue, c)
-		m.mu.Unlock()
-		m.ring()
-		return
+	if vote, taken := m.offer(c, name); !taken {
+		c.refuse(vote)
 	}
-	m.mu.Unlock()
-	c.refuse(vote)
 }
 
-// room is how many messages may be there before c.
+// offer is put, but leaves it to the caller to answer a message that is refused.
+func (m *mailbox) offer(c Command, name string) (vote Vote, taken bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.closed:
+		return Vote{Instance: name, Kind: Unreachable, Err: errClosed}, false
+	case m.refusal != nil:
+		m.owe(c)
+		return *m.refusal, false
+	case len(m.queue) >= m.room(c):
+		m.owe(c)
+		return Vote{Instance: name, Kind: Busy}, false
+	}
+	m.queue = append(m.queue, c)
+	m.ring()
+	return Vote{}, true
+}
+
+// room is how many messages may be there before c. A barrier has always room:
+// there is one for each slot at most.
 func (m *mailbox) room(c Command) int {
+	if _, ok := c.(*barrier); ok {
+		return math.MaxInt
+	}
 	if c.urgent() {
 		return 2 * m.limit
 	}
@@ -178,6 +186,30 @@ func (m *mailbox) settleDebts() []debt {
 		m.refusal = nil
 	}
 	return owed
+}
+
+// drain refuses nothing any more, and hands over what was waiting. It is for a
+// mailbox that no actor takes from.
+func (m *mailbox) drain() []Command {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	waiting := m.queue
+	m.queue, m.refusal = nil, nil
+	return waiting
+}
+
+// disown hands over those debts that are somebody else's to pay.
+func (m *mailbox) disown(elsewhere func(key string) bool) (gone []debt) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.owed = slices.DeleteFunc(m.owed, func(d debt) bool {
+		if elsewhere(d.key) {
+			gone = append(gone, d)
+			return true
+		}
+		return false
+	})
+	return gone
 }
 
 // close lets nothing more in. What is in the queue will still be taken.

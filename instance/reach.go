@@ -25,16 +25,29 @@ type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error
 
 func newReach(cfg Config) (*reach, error) {
 	r := &reach{cfg: cfg, secrets: newSecrets(cfg.Password, cfg.Sentinel.Password)}
-	if cfg.Dialer != nil {
-		r.net = heedful(cfg.Dialer, max(1, len(cfg.Sentinel.Addrs)))
-	} else {
-		r.net = new(net.Dialer).DialContext
-	}
+	r.net = cfg.dialerFor(max(1, len(cfg.Sentinel.Addrs)))
 	var err error
 	if r.tls, r.sentinelTLS, err = newTLSSources(cfg); err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// dialerFor makes plain connections, some at a time.
+func (c Config) dialerFor(limit int) dialFunc {
+	if c.Dialer == nil {
+		return new(net.Dialer).DialContext
+	}
+	return heedful(c.Dialer, limit)
+}
+
+// nodeDialer connects to one node of a cluster: each has one of its own, so that
+// one that hangs holds up no other.
+func (r *reach) nodeDialer() dialFunc {
+	plain := r.cfg.dialerFor(1)
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return secured(ctx, plain, network, addr, r.tls)
+	}
 }
 
 // dial connects to the instance: at its address, or where the sentinels say.
@@ -66,7 +79,11 @@ func (r *reach) dialAgain(ctx context.Context) (net.Conn, error) {
 
 // connect makes one connection, and speaks TLS on it if there is any.
 func (r *reach) connect(ctx context.Context, network, addr string, source *tlsSource) (net.Conn, error) {
-	conn, err := r.net(ctx, network, addr)
+	return secured(ctx, r.net, network, addr, source)
+}
+
+func secured(ctx context.Context, dial dialFunc, network, addr string, source *tlsSource) (net.Conn, error) {
+	conn, err := dial(ctx, network, addr)
 	if err != nil || source == nil {
 		return conn, err
 	}
@@ -94,8 +111,10 @@ func (r *reach) warn(log *slog.Logger) {
 func (r *reach) sendsPasswordsInTheClear() bool {
 	c, s := r.cfg, r.cfg.Sentinel
 	secret := c.Password != "" || c.Credentials != nil
-	if len(s.Addrs) == 0 {
-		return secret && r.tls == nil && c.Dialer == nil && !isLocal(c.Addr)
+	for _, addr := range append(c.Cluster[:len(c.Cluster):len(c.Cluster)], c.Addr) {
+		if addr != "" && secret && r.tls == nil && c.Dialer == nil && !isLocal(addr) {
+			return true
+		}
 	}
 	secret = secret && r.tls == nil || r.sentinelTLS == nil && (s.Password != "" || s.Credentials != nil)
 	for _, addr := range s.Addrs { // the master may be anywhere; the sentinels show whether that is this machine

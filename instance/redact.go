@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // secrets are what must never be shown of one instance: its passwords, as they
@@ -72,6 +74,21 @@ func (s *secrets) watch(provider func(context.Context) (string, string, error)) 
 	}
 }
 
+// watchOptions does that for the provider of a client, as go-redis chooses it.
+func (s *secrets) watchOptions(opt *redis.Options) {
+	switch {
+	case opt.StreamingCredentialsProvider != nil:
+	case opt.CredentialsProviderContext != nil:
+		opt.CredentialsProviderContext = s.watch(opt.CredentialsProviderContext)
+	case opt.CredentialsProvider != nil:
+		provider := opt.CredentialsProvider
+		opt.CredentialsProviderContext = s.watch(func(context.Context) (username, password string, err error) {
+			username, password = provider()
+			return username, password, nil
+		})
+	}
+}
+
 // redact takes the instance's secrets out of an error's text. The original is
 // dropped then: a %+v or a type switch must not bring them back. What is kept is
 // whether the server itself said it.
@@ -117,6 +134,7 @@ func (c Config) shown() []slog.Attr {
 	add("ServerName", c.ServerName != "", c.ServerName)
 	add("Dialer", c.Dialer != nil, "func")
 	add("Sentinel", !c.Sentinel.isZero(), c.Sentinel)
+	add("Cluster", len(c.Cluster) > 0, c.Cluster)
 	return attrs
 }
 

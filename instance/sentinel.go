@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -116,32 +115,12 @@ func (c *count) failure(master string) error {
 	if c.none > 0 {
 		return fmt.Errorf("%w: %q", errNoMaster, master)
 	}
-	f := &sentinelFailure{}
-	refused := 0
+	f := new(failures)
 	for place, err := range c.errs {
-		switch {
-		case err == nil || isTimeout(err) || errors.Is(err, context.Canceled):
-			err = errTimeout
-		case isServerError(err):
-			refused++
-			f.cause = err
-		}
-		f.says = append(f.says, "sentinel "+c.asked[place]+": "+err.Error())
-	}
-	if refused < len(c.asked) {
-		f.cause = nil // one that can yet be reached may know better
+		f.add("sentinel "+c.asked[place], err)
 	}
 	return f
 }
-
-// sentinelFailure is one line. It is a server's refusal only if all refused.
-type sentinelFailure struct {
-	says  []string
-	cause error
-}
-
-func (f *sentinelFailure) Error() string { return strings.Join(f.says, "; ") }
-func (f *sentinelFailure) Unwrap() error { return f.cause }
 
 // askSentinel asks one sentinel, on a connection of its own.
 func (r *reach) askSentinel(ctx context.Context, addr string) (string, error) {
@@ -153,13 +132,10 @@ func (r *reach) askSentinel(ctx context.Context, addr string) (string, error) {
 	return s.master(ctx)
 }
 
-// sentinelLink is a connection to a sentinel. It is held, so that go-redis never
-// dials another: that it does in the background, again and again.
+// sentinelLink is a connection to a sentinel.
 type sentinelLink struct {
-	client *redis.Client
-	conn   *redis.Conn
-	wire   net.Conn
-	name   string // of the master
+	*held
+	name string // of the master
 }
 
 func (r *reach) openSentinel(ctx context.Context, addr string) (*sentinelLink, error) {
@@ -172,39 +148,17 @@ func (r *reach) openSentinel(ctx context.Context, addr string) (*sentinelLink, e
 	if s.Credentials != nil {
 		opt.CredentialsProviderContext = r.secrets.watch(s.Credentials)
 	}
-	tune(opt, r.cfg)
-	unused := make(chan net.Conn, 1) // one connection, and none after it
-	unused <- conn
-	opt.Dialer = func(context.Context, string, string) (net.Conn, error) {
-		select {
-		case conn := <-unused:
-			return conn, nil
-		default:
-			return nil, errNotDialed
-		}
-	}
-	client := redis.NewClient(opt)
-	return &sentinelLink{client: client, conn: client.Conn(), wire: conn, name: s.Master}, nil
-}
-
-func (l *sentinelLink) close() {
-	_ = l.conn.Close()
-	_ = l.client.Close()
-	_ = l.wire.Close()
+	return &sentinelLink{held: hold(conn, opt, r.cfg), name: s.Master}, nil
 }
 
 // master asks for the master's address: "" when the sentinel does not know it.
 func (l *sentinelLink) master(ctx context.Context) (string, error) {
-	stop := context.AfterFunc(ctx, func() { _ = l.wire.Close() }) // go-redis would not notice
-	defer stop()
 	cmd := redis.NewStringSliceCmd(ctx, "sentinel", "get-master-addr-by-name", l.name)
-	_ = l.conn.Process(ctx, cmd)
-	master, err := cmd.Result()
+	err := l.process(ctx, cmd)
+	master := cmd.Val()
 	switch {
 	case errors.Is(err, redis.Nil):
 		return "", nil
-	case err != nil && isProtocolError(err):
-		return "", errNotRedis
 	case err != nil:
 		return "", err
 	case len(master) != 2:
@@ -214,7 +168,7 @@ func (l *sentinelLink) master(ctx context.Context) (string, error) {
 }
 
 // lookEvery is how often a sentinel is asked whether the master is still the
-// same.
+// same, and a cluster who serves its slots.
 const lookEvery = time.Second
 
 // watch asks one sentinel after every lookEvery, on one connection that stays,

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,13 +42,37 @@ func (s *Set) register(i *Instance, runID string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, other := range s.members {
-		if other != i && s.runs[other] == runID {
+	for other, run := range s.runs {
+		if run == runID && other.voter() != i.voter() {
 			return fmt.Errorf("%w: it is the same Redis process as %s, and its vote would count twice", errSameServer, other.name)
 		}
 	}
 	s.runs[i] = runID
 	return nil
+}
+
+// voter is whose vote an instance casts: its own, or its cluster's.
+func (i *Instance) voter() *Instance {
+	if i.home != nil {
+		return i.home.whole
+	}
+	return i
+}
+
+// expand puts the nodes of a cluster, as they are when its first map is known, in
+// the cluster's place: they are what is new or not.
+func (s *Set) expand(whole *Instance, nodes []*Instance) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	others := slices.DeleteFunc(slices.Clone(s.members), func(i *Instance) bool { return i == whole })
+	s.members = append(others, nodes...)
+}
+
+// forget drops a node that does not run any more.
+func (s *Set) forget(n *Instance) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.runs, n)
 }
 
 // pardon notes an instance's first sighting and returns the members that may
@@ -59,7 +84,7 @@ func (s *Set) pardon(i *Instance, first restart.Sighting, young bool) []*Instanc
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, seen := s.started[i]; seen || s.decided {
+	if _, seen := s.started[i]; seen || s.decided || !slices.Contains(s.members, i) {
 		return nil
 	}
 	s.started[i] = time.Time{}

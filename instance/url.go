@@ -33,7 +33,7 @@ func parseAs(raw string, sentinel bool) (Config, error) {
 }
 
 // scheme says what comes with the name in front of "://".
-type scheme struct{ tls, unix, sentinel bool }
+type scheme struct{ tls, unix, sentinel, cluster bool }
 
 var schemes = map[string]scheme{
 	"redis":           {},
@@ -43,6 +43,10 @@ var schemes = map[string]scheme{
 	"rediss-sentinel": {sentinel: true, tls: true},
 	"redis+sentinel":  {sentinel: true}, // of Python's libraries
 	"rediss+sentinel": {sentinel: true, tls: true},
+	"redis-cluster":   {cluster: true}, // as the sentinels'
+	"rediss-cluster":  {cluster: true, tls: true},
+	"redis+cluster":   {cluster: true}, // of Python's libraries
+	"rediss+cluster":  {cluster: true, tls: true},
 }
 
 // The ports that a URL need not name.
@@ -51,7 +55,7 @@ const (
 	sentinelPort = "26379"
 )
 
-const schemeNames = "redis, rediss, unix, redis-sentinel or rediss-sentinel"
+const schemeNames = "redis, rediss, unix, redis-sentinel, rediss-sentinel, redis-cluster or rediss-cluster"
 
 func parseAny(raw string, sentinel bool) (Config, error) {
 	name, rest, found := strings.Cut(raw, "://")
@@ -135,10 +139,15 @@ func (p urlParts) read(cfg *Config) error {
 		addrs = append(addrs, addr)
 	}
 	path := strings.Trim(p.path, "/")
-	if !p.kind.sentinel {
-		if len(addrs) > 1 {
-			return errors.New("there are several hosts, but only sentinels may be several: write redis-sentinel://… for those, and one URL for each instance")
-		}
+	switch {
+	case p.kind.cluster && p.kind.sentinel:
+		return errors.New("a cluster has no sentinels: leave out master")
+	case p.kind.cluster:
+		cfg.Cluster = addrs
+		return readDB(cfg, path)
+	case !p.kind.sentinel && len(addrs) > 1:
+		return errors.New("there are several hosts, but only sentinels and nodes of a cluster may be several: write redis-sentinel://… or redis-cluster://… for those, and one URL for each instance")
+	case !p.kind.sentinel:
 		cfg.Addr = addrs[0]
 		return readDB(cfg, path)
 	}
@@ -242,8 +251,8 @@ func checkAddr(addr string) error {
 // parameter reads one query parameter's value. Its error says what it wants.
 type parameter func(cfg *Config, value string) error
 
-// parameters are all that are understood: redis.ParseURL's, and those for TLS and
-// sentinels. What go-redis has for its pool and its retries is accepted, as long
+// parameters are all that are understood: redis.ParseURL's and ParseClusterURL's,
+// and those for TLS and sentinels. What go-redis has for its pool and its retries is accepted, as long
 // as go-redis would accept it, and has no effect: an instance holds one
 // connection and repeats nothing that might be done twice.
 var parameters = map[string]parameter{
@@ -252,6 +261,8 @@ var parameters = map[string]parameter{
 	"dial_timeout":  boundTimeout,
 	"read_timeout":  boundTimeout,
 	"write_timeout": boundTimeout,
+
+	"addr": addNode,
 
 	"master":            setMaster,
 	"sentinel_username": func(c *Config, v string) error { c.Sentinel.Username = v; return nil },
@@ -276,7 +287,7 @@ var parameters = map[string]parameter{
 }
 
 // readQuery reads the query. A parameter that is given more than once counts as
-// it was given last, and an empty one not at all, as in go-redis.
+// it was given last, but for addr, and an empty one not at all, as in go-redis.
 func readQuery(cfg *Config, kind scheme, query url.Values) error {
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		values := query[name]
@@ -288,6 +299,8 @@ func readQuery(cfg *Config, kind scheme, query url.Values) error {
 			return errors.New("unknown query parameter, with a name that no parameter has")
 		case strings.HasPrefix(name, "sentinel_") && !kind.sentinel:
 			return fmt.Errorf("the query parameter %s makes sense with sentinels only: write redis-sentinel://…", name)
+		case name == "addr" && !kind.cluster:
+			return errors.New("the query parameter addr makes sense with a cluster only: write redis-cluster://…")
 		case (strings.HasPrefix(name, "ssl_") || name == "skip_verify") && !kind.tls && !query.Has("sentinel_tls"):
 			return fmt.Errorf("the query parameter %s makes sense with TLS only: write rediss://…", name)
 		}
@@ -360,6 +373,16 @@ func boundTimeout(cfg *Config, value string) error {
 	case cfg.Timeout == 0 || d < cfg.Timeout:
 		cfg.Timeout = d
 	}
+	return nil
+}
+
+// addNode is go-redis's way to name more than one node of a cluster.
+func addNode(cfg *Config, value string) error {
+	addr, err := parseHost(value, redisPort)
+	if err != nil {
+		return fmt.Errorf("the address of a node: %w", err)
+	}
+	cfg.Cluster = append(cfg.Cluster, addr)
 	return nil
 }
 

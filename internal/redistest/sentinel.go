@@ -186,9 +186,14 @@ func (s *Server) sentinelMaster() map[string]string {
 
 func (f *Fleet) await(what string, so func() bool) {
 	f.t.Helper()
+	await(f.t, what, so)
+}
+
+func await(t testing.TB, what string, so func() bool) {
+	t.Helper()
 	for giveUp := time.Now().Add(startTimeout + 10*time.Second); !so(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(giveUp) {
-			f.t.Fatalf("redistest: not in time: %s", what)
+			t.Fatalf("redistest: not in time: %s", what)
 		}
 	}
 }

@@ -1,0 +1,228 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// cluster is a Redis Cluster as one instance: one vote on each key, cast by the
+// master that serves the key's slot. Each master has an ordinary Instance of its
+// own here, a node, with actor, mailbox, link and restart guard; the cluster only
+// decides which of them a message goes to.
+//
+//	Post ──▶ slot of the key ──▶ node of the slot: mailbox ─▶ actor
+//	                 ▲                                          │ MOVED, ASK
+//	                 └─────────── the map of slots ◀────────────┘
+//
+// A script may touch one slot only. So messages about several keys are split,
+// and releases are bundled slot by slot.
+//
+// # Order
+//
+// What must hold is that no acquire is executed after a release of the same lock
+// that was posted behind it. All messages about a slot go to one node at a time,
+// whose actor keeps their order. The slot changes hands only by a move, which
+// keeps it, too: see there.
+type cluster struct {
+	whole   *Instance // the instance that the engine knows
+	seeds   []string  // where to ask first
+	options func(addr string) *redis.Options
+	dialer  func() dialFunc // one for each node
+	hint    chan struct{}   // one slot: "look at the map soon"; sent by anybody, received by run
+	closing chan struct{}   // closed by close
+	delayed chan *routed    // to be routed again, in the order of their times; sent by actors, received by run
+	held    *routed         // of those, the one whose time comes next; run's own
+
+	// Set by run before there are nodes.
+	set    *Set
+	start  func(*Instance) // runs a node's actor; called with mu held for writing
+	actors sync.WaitGroup  // the nodes'
+
+	mu      sync.RWMutex // held for reading over posting, and for writing over changing where posts go
+	closed  bool
+	mapped  bool                    // there is a map; until then messages wait in the whole's own mailbox
+	slots   [slotCount]*Instance    // who serves them; nil: nobody, as far as we know
+	owned   map[*Instance]int       // how many slots a node serves; none is not in it
+	until   map[uint16]time.Time    // slots whose memory may be lost: no votes on new acquires before
+	moves   map[uint16]*move        // slots that are changing hands
+	running map[string]*Instance    // by address: the last node there, if its actor has not ended
+	nodes   map[string]*Instance    // by address
+	asked   map[*Instance]time.Time // nodes without a slot, which are being given one: when that was last seen
+	trouble error                   // the last CLUSTERDOWN, and when
+	since   time.Time
+}
+
+// maxNodes bounds how many masters a cluster may have, as Redis itself does.
+const maxNodes = 1000
+
+// maxDelayed is how many messages may wait at a time to be asked again.
+const maxDelayed = 1024
+
+var (
+	errUncovered = errors.New("CLUSTERDOWN: no node of the cluster is known to serve the key's slot")
+	errFenceSlot = errors.New("the lock and its fencing token are in different slots of the cluster: a name with a closing brace that closes no {tag} cannot be fenced there; put a {tag} into it")
+	errShuttled  = errors.New("the key's slot has gone to another node and come back meanwhile")
+	errForeign   = errors.New("this cannot be asked of a cluster")
+)
+
+// newCluster makes the whole, an assembled instance, that of a cluster.
+func newCluster(whole *Instance, seeds []string, options func(addr string) *redis.Options, dialer func() dialFunc) *cluster {
+	return &cluster{
+		whole:   whole,
+		seeds:   seeds,
+		options: options,
+		dialer:  dialer,
+		hint:    make(chan struct{}, 1),
+		closing: make(chan struct{}),
+		delayed: make(chan *routed, maxDelayed),
+		owned:   make(map[*Instance]int),
+		until:   make(map[uint16]time.Time),
+		moves:   make(map[uint16]*move),
+		running: make(map[string]*Instance),
+		nodes:   make(map[string]*Instance),
+		asked:   make(map[*Instance]time.Time),
+	}
+}
+
+// run looks after the map until the instance is closed or ctx ends. The nodes
+// come and go with it: when it returns, their actors have.
+func (c *cluster) run(ctx context.Context, set *Set) {
+	c.set = set
+	c.start = func(n *Instance) {
+		before := c.running[n.addr]
+		c.running[n.addr] = n
+		c.actors.Go(func() { c.act(ctx, n, before) })
+	}
+	s := new(scout)
+	defer c.leave(s)
+
+	probes := newProbes()
+	for {
+		c.look(ctx, s)
+		c.rehome()
+		c.opened(ctx)
+		wait := lookEvery
+		if c.covered() {
+			probes.Reset()
+		} else {
+			wait = probes.NextBackOff()
+		}
+		if !c.pause(ctx, wait) {
+			return
+		}
+	}
+}
+
+// act runs a node. A node that was at the same address before is waited for: it
+// serves what it has accepted first, and what it had to leave unanswered is killed
+// with its last link.
+func (c *cluster) act(ctx context.Context, n, before *Instance) {
+	defer close(n.gone)
+	if before != nil {
+		<-before.gone
+		n.former = before.former
+	}
+	n.Run(ctx, c.set)
+	c.set.forget(n)
+	c.mu.Lock()
+	if c.running[n.addr] == n {
+		delete(c.running, n.addr)
+	}
+	c.mu.Unlock()
+	c.inherit(n)
+}
+
+// leave lets nothing more in, waits for the nodes, and answers what is left.
+func (c *cluster) leave(s *scout) {
+	c.close()
+	c.actors.Wait() // who is counted adds others, nobody else: so none is added from here on
+	s.close()
+	gone := Vote{Instance: c.whole.name, Kind: Unreachable, Err: errClosed}
+	for open := c.held != nil; open; {
+		c.held.refuse(gone)
+		select {
+		case c.held = <-c.delayed:
+		default:
+			open = false
+		}
+	}
+	c.whole.leave()
+	c.whole.opened()
+}
+
+// close lets nothing more in. What the nodes have accepted is served.
+func (c *cluster) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
+	close(c.closing)
+	c.whole.mailbox.close()
+	for _, n := range c.nodes {
+		n.mailbox.close()
+	}
+}
+
+// opened announces that the first attempt to connect is over: to the cluster,
+// and to each of its masters.
+func (c *cluster) opened(ctx context.Context) {
+	select {
+	case <-c.whole.ready:
+		return
+	default:
+	}
+	for _, n := range c.masters() {
+		select {
+		case <-n.Ready():
+		case <-c.closing:
+		case <-ctx.Done():
+		}
+	}
+	c.whole.opened()
+}
+
+// minLookGap is the least time between two looks at the map.
+const minLookGap = 50 * time.Millisecond
+
+// pause waits until the next look is due, and meanwhile sends on what was
+// delayed. It reports false when the instance is closed.
+func (c *cluster) pause(ctx context.Context, d time.Duration) bool {
+	looked := time.Now()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		var due <-chan time.Time
+		delayed := c.delayed
+		if c.held != nil {
+			due, delayed = time.After(time.Until(c.held.due)), nil
+		}
+		select {
+		case <-timer.C:
+			return true
+		case <-c.hint:
+			timer.Reset(minLookGap - time.Since(looked))
+		case c.held = <-delayed:
+		case <-due:
+			c.route(c.held, c.held.slot)
+			c.held = nil
+		case <-c.closing:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// lookSoon has the map looked at before it is due.
+func (c *cluster) lookSoon() {
+	select {
+	case c.hint <- struct{}{}:
+	default:
+	}
+}

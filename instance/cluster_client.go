@@ -1,0 +1,33 @@
+package instance
+
+import "github.com/redis/go-redis/v9"
+
+// newOfCluster makes an instance of an existing client's cluster.
+func newOfCluster(client *redis.ClusterClient, cfg Config) *Instance {
+	of := client.Options()
+	known := newSecrets(of.Password)
+	options := func(addr string) *redis.Options {
+		opt := &redis.Options{
+			Network:    "tcp",
+			Addr:       addr,
+			ClientName: of.ClientName,
+			OnConnect:  of.OnConnect,
+			Username:   of.Username,
+			Password:   of.Password,
+
+			CredentialsProvider:          of.CredentialsProvider,
+			CredentialsProviderContext:   of.CredentialsProviderContext,
+			StreamingCredentialsProvider: of.StreamingCredentialsProvider,
+		}
+		known.watchOptions(opt)
+		return opt
+	}
+	dial := of.Dialer
+	if dial == nil {
+		dial = redis.NewDialer(&redis.Options{DialTimeout: cfg.Timeout, TLSConfig: of.TLSConfig})
+	}
+	cfg.Cluster = of.Addrs // for the name
+	i := assemble(options(""), cfg, known)
+	i.cluster = newCluster(i, of.Addrs, options, func() dialFunc { return heedful(dial, 1) })
+	return i
+}

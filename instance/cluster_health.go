@@ -1,0 +1,76 @@
+package instance
+
+import (
+	"fmt"
+	"time"
+)
+
+// health is Instance.Health: the cluster is as well as the worst of its masters,
+// since each of them alone votes on its slots. That the cluster says itself that
+// it is down is news for as long as a look at the map takes to come round.
+func (c *cluster) health() Health {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	i := c.whole
+	i.mu.Lock()
+	h := i.health
+	i.mu.Unlock()
+	h.Waiting = i.mailbox.depth()
+	if !c.mapped || h.State == Closed {
+		return h
+	}
+	h.State, h.Err = Up, nil
+	uncovered := slotCount
+	for _, n := range c.serving() {
+		uncovered -= c.owned[n]
+		h.merge(n, n.Health())
+	}
+	for _, mv := range c.moves {
+		h.Waiting += mv.waiting.depth()
+	}
+	for _, until := range c.until {
+		if rest := time.Until(until); rest > h.Recovering {
+			h.Recovering = rest
+		}
+	}
+	switch {
+	case h.State == Down:
+	case time.Since(c.since) < lookEvery:
+		h.State, h.Since, h.Err = Down, c.since, c.trouble
+	case uncovered > 0:
+		h.State, h.Err = Down, fmt.Errorf("%d of %d slots are served by no node", uncovered, slotCount)
+	case h.State == Up && h.Recovering > 0:
+		h.State = Quarantined
+	}
+	return h
+}
+
+// badness orders the states of nodes.
+var badness = [...]int{Up: 0, Quarantined: 1, Connecting: 2, Closed: 3, Down: 4}
+
+// merge counts one node in. What is said of the whole is said of the worst.
+func (h *Health) merge(n *Instance, node Health) {
+	h.Latency = max(h.Latency, node.Latency)
+	h.Recovering = max(h.Recovering, node.Recovering)
+	h.Waiting += node.Waiting
+	switch worse, as := badness[node.State], badness[h.State]; {
+	case worse > as:
+		h.State, h.Since, h.Err = node.State, node.Since, nil
+		if node.Err != nil {
+			h.Err = fmt.Errorf("node %s: %w", n.addr, node.Err)
+		}
+	case worse == as && node.Since.After(h.Since):
+		h.Since = node.Since
+	}
+}
+
+// covered reports whether every slot has a node that is up.
+func (c *cluster) covered() bool {
+	return c.whole.isUp()
+}
+
+// isUp reports whether an instance answers.
+func (i *Instance) isUp() bool {
+	h := i.Health()
+	return h.State == Up || h.State == Quarantined
+}

@@ -1,0 +1,276 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// askedFor is how long a node without a slot is kept after it was last asked for
+// one that it is being given.
+const askedFor = 10 * time.Second
+
+// view is one node's word on who serves the slots: addresses, "" for nobody.
+type view [slotCount]string
+
+var errNoSlots = errors.New("the cluster serves no slots yet")
+
+// look asks one node for the map, and does what follows from it. As long as there
+// is none, the reason is the whole's.
+func (c *cluster) look(ctx context.Context, s *scout) {
+	ctx, cancel := context.WithTimeout(ctx, c.whole.cfg.Timeout)
+	defer cancel()
+	v, err := s.view(ctx, c)
+	if err == nil {
+		c.apply(v)
+		return
+	}
+	c.mu.RLock()
+	mapped := c.mapped
+	c.mu.RUnlock()
+	if !mapped {
+		c.whole.down(c.whole.verdict(err))
+	}
+}
+
+// apply takes a map over. A slot whose node is up and still one of the masters is
+// left to what that node says itself, which is newer than any map: else somebody
+// who has missed the latest would send us back and forth.
+func (c *cluster) apply(v *view) {
+	var walls []*barrier
+	c.mu.Lock()
+	if !c.mapped {
+		refused := c.adopt(v)
+		c.mu.Unlock()
+		for _, refuse := range refused {
+			refuse()
+		}
+		return
+	}
+	listed := make(map[string]bool)
+	for slot, addr := range v {
+		if slot == 0 || addr != v[slot-1] {
+			listed[addr] = true
+		}
+	}
+	up, stays := make(map[*Instance]bool), make(map[*Instance]bool)
+	for _, n := range c.nodes {
+		up[n] = n.isUp()
+		stays[n] = up[n] && listed[n.addr]
+	}
+	for slot, addr := range v {
+		slot, from := uint16(slot), c.slots[slot]
+		if addr == "" || from != nil && (from.addr == addr || stays[from]) || c.moves[slot] != nil {
+			continue
+		}
+		switch to := c.node(addr); {
+		case to == nil:
+		case from == nil: // nobody has handed its memory over
+			if c.set.guard != GuardOff {
+				c.until[slot] = time.Now().Add(c.set.quarantine)
+			}
+			c.assign(slot, to)
+		default:
+			walls = append(walls, c.begin(slot, to, up[from]))
+		}
+	}
+	c.tidy()
+	c.mu.Unlock()
+	for _, wall := range walls {
+		wall.move.from.mailbox.put(wall, wall.move.from.name)
+	}
+}
+
+// adopt takes the first map over, and gives the nodes what has waited for it. It
+// returns what could not be given. Called with mu held for writing.
+func (c *cluster) adopt(v *view) (refused []func()) {
+	if c.closed {
+		return nil
+	}
+	var fresh []*Instance
+	for slot, addr := range v {
+		if addr == "" {
+			continue
+		}
+		n := c.nodes[addr]
+		if n == nil {
+			if n = c.create(addr); n == nil {
+				continue
+			}
+			fresh = append(fresh, n)
+		}
+		c.assign(uint16(slot), n)
+	}
+	c.set.expand(c.whole, fresh)
+	for _, n := range fresh {
+		c.start(n)
+	}
+	c.mapped = true
+	for _, m := range c.whole.mailbox.drain() {
+		if v, taken := c.offer(m, c.slotOf(original(m))); !taken {
+			refused = append(refused, func() { m.refuse(v) })
+		}
+	}
+	return refused
+}
+
+// tidy forgets what is over. Called with mu held for writing.
+func (c *cluster) tidy() {
+	now := time.Now()
+	for slot, until := range c.until {
+		if !now.Before(until) {
+			delete(c.until, slot)
+		}
+	}
+	for _, n := range c.nodes {
+		if now.Sub(c.asked[n]) > askedFor { // the zero time is long ago, too
+			c.retire(n)
+		}
+	}
+}
+
+// node returns the node at an address, and makes it if need be: nil when there are
+// too many, or no more may be made. Called with mu held for writing.
+func (c *cluster) node(addr string) *Instance {
+	if n := c.nodes[addr]; n != nil {
+		return n
+	}
+	n := c.create(addr)
+	if n != nil {
+		c.start(n)
+	}
+	return n
+}
+
+// create makes a node that does not run yet. Called with mu held for writing.
+func (c *cluster) create(addr string) *Instance {
+	if c.closed || len(c.nodes) >= maxNodes || checkAddr(addr) != nil {
+		return nil
+	}
+	cfg := c.whole.cfg
+	cfg.Name = c.whole.name + " (" + addr + ")"
+	n := assemble(c.options(addr), cfg, c.whole.secrets)
+	n.dialer = c.dialer()
+	n.home, n.gone = c, make(chan struct{})
+	n.bundles.bySlot = true
+	c.nodes[addr] = n
+	return n
+}
+
+// masters are the nodes that serve slots.
+func (c *cluster) masters() []*Instance {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.serving()
+}
+
+// serving is masters. Called with mu held.
+func (c *cluster) serving() []*Instance {
+	return slices.SortedFunc(maps.Keys(c.owned), func(a, b *Instance) int { return strings.Compare(a.addr, b.addr) })
+}
+
+// scout is a connection to one of the cluster's nodes, which is asked for the map,
+// and stays until that node fails us, or the slots are not covered: then it is
+// another's turn, which may know better.
+type scout struct {
+	*held
+	addr   string
+	dialer dialFunc
+	turn   int
+}
+
+// view asks one node after the other, until one answers or ctx ends.
+func (s *scout) view(ctx context.Context, c *cluster) (*view, error) {
+	if s.held != nil && !c.covered() {
+		s.close()
+		s.turn++
+	}
+	addrs := c.sources()
+	failed := new(failures)
+	for range addrs {
+		v, err := s.ask(ctx, c, addrs[s.turn%len(addrs)])
+		if err == nil {
+			return v, nil
+		}
+		s.close()
+		s.turn++
+		failed.add("node "+s.addr, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, failed
+}
+
+// ask asks the node that we are connected to, or else the one at addr. It takes
+// half of the time that there is at most, so that one that hangs is not all that
+// is asked.
+func (s *scout) ask(ctx context.Context, c *cluster, addr string) (*view, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.whole.cfg.Timeout/2)
+	defer cancel()
+	if s.held == nil {
+		s.addr = addr
+		if s.dialer == nil {
+			s.dialer = c.dialer()
+		}
+		conn, err := s.dialer(ctx, "tcp", addr)
+		if err != nil {
+			return nil, err
+		}
+		s.held = hold(conn, c.options(addr), c.whole.cfg)
+	}
+	cmd := redis.NewClusterSlotsCmd(ctx, "cluster", "slots")
+	if err := s.process(ctx, cmd); err != nil {
+		if strings.Contains(err.Error(), "cluster support disabled") {
+			err = serverError(err.Error() + " (it is no node of a cluster: write redis://… for a single server)")
+		}
+		return nil, err
+	}
+	return readView(cmd.Val(), s.addr)
+}
+
+func (s *scout) close() {
+	if s.held != nil {
+		s.held.close()
+		s.held = nil
+	}
+}
+
+// readView reads what the node at addr says: the first node of a range is its
+// master.
+func readView(ranges []redis.ClusterSlot, addr string) (*view, error) {
+	v := new(view)
+	if len(ranges) == 0 {
+		return nil, errNoSlots
+	}
+	at := &Instance{addr: addr}
+	for _, r := range ranges {
+		if r.Start < 0 || r.End >= slotCount || r.Start > r.End || len(r.Nodes) == 0 {
+			return nil, errNotRedis
+		}
+		master := at.neighbour(r.Nodes[0].Addr)
+		for slot := r.Start; slot <= r.End; slot++ {
+			v[slot] = master
+		}
+	}
+	return v, nil
+}
+
+// sources are the addresses to ask: the masters', then those that we were given.
+func (c *cluster) sources() []string {
+	var addrs []string
+	for _, n := range c.masters() {
+		addrs = append(addrs, n.addr)
+	}
+	for _, seed := range c.seeds {
+		if !slices.Contains(addrs, seed) {
+			addrs = append(addrs, seed)
+		}
+	}
+	return addrs
+}

@@ -1,0 +1,150 @@
+package instance
+
+import "time"
+
+// keyed is a message about one lock, which tells where it belongs.
+type keyed interface {
+	about() (key, fenceKey string)
+}
+
+func (a *Acquire) about() (key, fenceKey string) { return a.Key, a.FenceKey }
+func (r *Release) about() (key, fenceKey string) { return r.Key, r.FenceKey }
+func (q *Inspect) about() (key, fenceKey string) { return q.Key, "" }
+
+// slotFor is the slot of a lock, which must be its fence's, too.
+func slotFor(key, fenceKey string) (uint16, error) {
+	slot := slotOf(key)
+	if fenceKey != "" && slotOf(fenceKey) != slot {
+		return slot, errFenceSlot
+	}
+	return slot, nil
+}
+
+// post is Instance.Post.
+func (c *cluster) post(m Command) {
+	switch m := m.(type) {
+	case *Renew:
+		c.postRenew(m)
+	case keyed:
+		slot, err := slotFor(m.about())
+		if err != nil {
+			m.(Command).refuse(c.refusal(err))
+			return
+		}
+		c.route(m.(Command), slot)
+	default:
+		m.refuse(c.refusal(errForeign))
+	}
+}
+
+// postRenew posts a Renew slot by slot, in the order of its items.
+func (c *cluster) postRenew(m *Renew) {
+	var parts []*renewPart
+	of := make(map[uint16]*renewPart)
+	for k := range m.Items {
+		item := &m.Items[k]
+		slot, err := slotFor(item.Key, item.FenceKey)
+		if err != nil {
+			m.To.CastRenewal(k, c.refusal(err))
+			continue
+		}
+		part := of[slot]
+		if part == nil {
+			part = &renewPart{slot: slot, to: m.To}
+			part.To = part
+			of[slot] = part
+			parts = append(parts, part)
+		}
+		part.Items = append(part.Items, *item)
+		part.places = append(part.places, k)
+	}
+	for _, part := range parts {
+		c.route(&part.Renew, part.slot)
+	}
+}
+
+// renewPart is the part of a Renew that is about one slot.
+type renewPart struct {
+	Renew
+	slot   uint16
+	to     RenewCaster // the whole's
+	places []int       // of the items in the whole
+}
+
+// CastRenewal casts the vote on the item where it is in the whole.
+func (p *renewPart) CastRenewal(item int, v Vote) { p.to.CastRenewal(p.places[item], v) }
+
+// route posts a message to the node that serves its slot.
+func (c *cluster) route(m Command, slot uint16) {
+	c.mu.RLock()
+	v, taken := c.offer(m, slot)
+	c.mu.RUnlock()
+	if !taken { // without the lock: who takes the vote may post
+		m.refuse(v)
+	}
+}
+
+// offer puts a message where messages about its slot wait, or returns the vote
+// that refuses it. Called with mu held.
+func (c *cluster) offer(m Command, slot uint16) (v Vote, taken bool) {
+	owner, whole := c.slots[slot], c.whole
+	switch mv := c.moves[slot]; {
+	case !c.mapped:
+		return whole.mailbox.offer(m, whole.name)
+	case mv != nil:
+		return mv.waiting.offer(m, whole.name)
+	case owner == nil:
+		return c.refusal(errUncovered), false
+	}
+	if a, ok := original(m).(*Acquire); ok && !a.Heal && len(c.until) > 0 {
+		if rest := time.Until(c.until[slot]); rest > 0 {
+			return Vote{Instance: owner.name, Kind: Recovering, Left: rest}, false
+		}
+	}
+	return owner.mailbox.offer(m, owner.name)
+}
+
+func (c *cluster) refusal(err error) Vote {
+	return Vote{Instance: c.whole.name, Kind: Misconfigured, Err: err}
+}
+
+// inherit posts what a node still owes when its actor is gone.
+func (c *cluster) inherit(n *Instance) {
+	for _, d := range n.mailbox.disown(func(string) bool { return true }) {
+		c.settle(d)
+	}
+}
+
+// rehome posts what nodes owe that do not serve the slot any more: they may never
+// come back, and what they owe is somebody else's to delete.
+func (c *cluster) rehome() {
+	var owed []debt
+	c.mu.RLock()
+	for _, n := range c.nodes {
+		owed = append(owed, n.mailbox.disown(func(key string) bool { return c.slots[slotOf(key)] != n })...)
+	}
+	if c.mapped {
+		owed = append(owed, c.whole.mailbox.disown(func(string) bool { return true })...)
+	}
+	c.mu.RUnlock()
+	for _, d := range owed {
+		c.settle(d)
+	}
+}
+
+// settle posts the release that a debt is.
+func (c *cluster) settle(d debt) {
+	if r := d.release(); r.TTL > 0 {
+		c.route(r, slotOf(d.key))
+	}
+}
+
+// release is the message that pays the debt. Nobody waits for its answer.
+func (d debt) release() *Release {
+	return &Release{Key: d.key, Token: d.token, TTL: time.Until(d.until), Since: d.since, Fencing: d.fencing, To: nobody{}}
+}
+
+// nobody takes votes that nobody waits for.
+type nobody struct{}
+
+func (nobody) Cast(Vote) {}

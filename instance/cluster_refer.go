@@ -1,0 +1,272 @@
+package instance
+
+import (
+	"bytes"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxHops is how often a message is sent on. A map that is out of date costs one
+// hop, a slot that is being moved one more.
+const maxHops = 5
+
+// retryAfter is how long a message waits that the server wants asked again: it is
+// moving keys, one by one.
+const retryAfter = 10 * time.Millisecond
+
+// referral is a reply that is no verdict: the message was not carried out, because
+// its slot is elsewhere (moved, ask) or on its way (tryAgain), or nowhere (down).
+type referral struct {
+	kind referralKind
+	slot uint16
+	addr string // host:port; an empty host is the one that replied
+	text string // in the server's words
+}
+
+type referralKind uint8
+
+const (
+	noReferral referralKind = iota
+	moved
+	ask
+	tryAgain
+	clusterDown
+)
+
+// readReferral reads an error reply.
+func readReferral(text []byte) (ref referral, ok bool) {
+	switch {
+	case bytes.HasPrefix(text, []byte("MOVED ")):
+		ref.kind = moved
+	case bytes.HasPrefix(text, []byte("ASK ")):
+		ref.kind = ask
+	case bytes.HasPrefix(text, []byte("TRYAGAIN")):
+		return referral{kind: tryAgain, text: string(text)}, true
+	case bytes.HasPrefix(text, []byte("CLUSTERDOWN")):
+		return referral{kind: clusterDown, text: string(text)}, true
+	default:
+		return ref, false
+	}
+	ref.text = string(text)
+	fields := strings.Fields(ref.text)
+	if len(fields) < 3 {
+		return ref, false
+	}
+	slot, err := strconv.Atoi(fields[1])
+	colon := strings.LastIndexByte(fields[2], ':')
+	if err != nil || slot < 0 || slot >= slotCount || colon < 0 {
+		return ref, false
+	}
+	host, port := strings.Trim(fields[2][:colon], "[]"), fields[2][colon+1:]
+	ref.slot, ref.addr = uint16(slot), net.JoinHostPort(host, port)
+	return ref, true
+}
+
+// routed is a message that has been sent on.
+type routed struct {
+	Command
+	slot   uint16
+	hops   int
+	asking bool      // the node serves the slot for this message only
+	again  bool      // an earlier node may have carried it out without our having heard
+	due    time.Time // when it is to be asked again, and
+	giveUp time.Time // until when it may be; zero: nobody said "try again" yet
+}
+
+// original is the message as it was posted.
+func original(m Command) Command {
+	if r, ok := m.(*routed); ok {
+		return r.Command
+	}
+	return m
+}
+
+func (r *routed) queue(s *sending, out []byte) ([]byte, bool) {
+	if !r.asking {
+		return r.Command.queue(s, out)
+	}
+	// ASKING is good for the next command, whatever that is: so it must not stay
+	// there without this one.
+	before := len(out)
+	out, ok := r.Command.queue(s, append(out, "*1\r\n$6\r\nasking\r\n"...))
+	if !ok {
+		out = out[:before]
+	}
+	return out, ok
+}
+
+func (r *routed) settle(s *sending, reply *reply) {
+	again := s.again
+	s.again = again || r.again
+	r.Command.settle(s, reply)
+	s.again = again
+}
+
+// extraReplies is how many replies come before the message's own.
+func extraReplies(m Command) int {
+	if r, ok := m.(*routed); ok && r.asking {
+		return 1
+	}
+	return 0
+}
+
+// refer sends on a message whose reply says that it belongs elsewhere, and reports
+// whether it did. It is called on the actor's goroutine, for each message in the
+// order of the replies.
+func (i *Instance) refer(m Command, s *sending, r *reply) bool {
+	if i.home == nil {
+		return false
+	}
+	ref, ok := readReferral(r.text)
+	if !ok {
+		return false
+	}
+	b, many := m.(*bundle)
+	if !many {
+		return i.home.refer(i, m, s.again, ref)
+	}
+	for _, release := range b.releases {
+		if !i.home.refer(i, release, s.again, ref) {
+			i.refused(release, s.refusal(r.err()))
+		}
+	}
+	return true
+}
+
+// referDebt is refer for a release that is owed.
+func (i *Instance) referDebt(d debt, r *reply) bool {
+	if i.home == nil {
+		return false
+	}
+	ref, ok := readReferral(r.text)
+	return ok && (ref.kind == moved || ref.kind == ask) && i.home.refer(i, d.release(), true, ref)
+}
+
+// refer does for one message of a node what the node said.
+func (c *cluster) refer(from *Instance, m Command, again bool, ref referral) bool {
+	r, ok := m.(*routed)
+	if !ok {
+		r = &routed{Command: m}
+		r.slot = c.slotOf(m)
+	}
+	r.again = r.again || again
+	switch ref.kind {
+	case tryAgain:
+		return c.delay(r)
+	case clusterDown:
+		c.down(ref.text)
+		return false
+	}
+	c.lookSoon()
+	if r.hops++; r.hops > maxHops {
+		return false
+	}
+	return c.sendOn(from, r, ref)
+}
+
+// slotOf is the slot of a message about one slot.
+func (c *cluster) slotOf(m Command) uint16 {
+	switch m := m.(type) {
+	case keyed:
+		key, _ := m.about()
+		return slotOf(key)
+	case *Renew:
+		return slotOf(m.Items[0].Key)
+	case *bundle:
+		return slotOf(m.releases[0].Key)
+	}
+	return 0 // cannot happen: nothing else is posted to a node but barriers, which touch no slot
+}
+
+// harmless: it may be carried out at any later time, and so out of order. A
+// release deletes only its own token, and a renewal or a look put nothing there.
+func harmless(m Command) bool {
+	_, acquires := original(m).(*Acquire)
+	return !acquires
+}
+
+// sendOn posts a message to the node that another one named, and reports whether
+// it did.
+//
+// MOVED has the slot change hands, with all its messages in order. ASK is about
+// single keys that the old node does not have any more: it will say ASK of all
+// that follows about such a key, until it says MOVED, and the new node gets each
+// in the order of these replies; so order holds here, too. That is, while the
+// slot is the node's that says so: an acquire that was in none of these lines
+// is not sent on at all.
+func (c *cluster) sendOn(from *Instance, r *routed, ref referral) bool {
+	var wall *barrier
+	var v Vote
+	taken := true
+	c.mu.Lock()
+	to := c.node(from.neighbour(ref.addr))
+	mv := c.moves[r.slot]
+	inLine := mv == nil && c.slots[r.slot] == from || mv != nil && mv.from == from
+	switch {
+	case to == nil || to == from || r.slot != ref.slot, !inLine && !harmless(r):
+		c.mu.Unlock()
+		return false
+	case !inLine:
+		r.asking = false
+		v, taken = c.offer(r, r.slot)
+	case mv != nil:
+		r.asking = false
+		mv.to, mv.sentOn = to, append(mv.sentOn, r)
+	case ref.kind == ask:
+		r.asking = true
+		if c.owned[to] == 0 {
+			c.asked[to] = time.Now()
+		}
+		v, taken = to.mailbox.offer(r, to.name)
+	default:
+		r.asking = false
+		wall = c.begin(r.slot, to, true)
+		wall.move.sentOn = append(wall.move.sentOn, r)
+	}
+	c.mu.Unlock()
+	if !taken {
+		r.refuse(v)
+	}
+	if wall != nil {
+		from.mailbox.put(wall, from.name)
+	}
+	return true
+}
+
+// delay has a message routed again in a while, if it may be. For an acquire
+// waiting is the engine's part: it knows how long.
+func (c *cluster) delay(r *routed) bool {
+	now := time.Now()
+	if r.giveUp.IsZero() {
+		r.giveUp = now.Add(c.whole.cfg.Timeout)
+	}
+	if !harmless(r) || now.After(r.giveUp) {
+		return false
+	}
+	r.due, r.asking = now.Add(retryAfter), false
+	select {
+	case c.delayed <- r:
+		return true
+	default:
+		return false
+	}
+}
+
+// down notes that a node says that the cluster is down.
+func (c *cluster) down(text string) {
+	c.mu.Lock()
+	c.trouble, c.since = serverError(text), time.Now()
+	c.mu.Unlock()
+	c.lookSoon()
+}
+
+// neighbour is the address that a node names: without a host it is the node's own.
+func (i *Instance) neighbour(addr string) string {
+	host, port, _ := net.SplitHostPort(addr)
+	if host == "" || host == "?" {
+		host, _, _ = net.SplitHostPort(i.addr)
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,233 @@
+package instance
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+func TestSlotsAreThoseOfTheSpecification(t *testing.T) {
+	for key, want := range map[string]uint16{
+		"":                     0,
+		"123456789":            0x31C3,
+		"foo":                  12182,
+		"bar":                  5061,
+		"hello":                866,
+		"somekey":              11058,
+		"user1000":             3443,
+		"{user1000}.following": 3443,
+		"foo{bar}{zap}":        5061,
+		"foo{{bar}}zap":        slotOf("{bar"),
+		"\x00\xff":             slotOf("a{\x00\xff}"),
+	} {
+		if got := slotOf(key); got != want {
+			t.Errorf("%q is in slot %d, want %d", key, got, want)
+		}
+	}
+	for _, whole := range []string{"foo{}{bar}", "a{b", "a}b", "}{"} {
+		if tag := hashTag(whole); tag != whole {
+			t.Errorf("the tag of %q is %q", whole, tag)
+		}
+	}
+}
+
+func TestReferralsAreRead(t *testing.T) {
+	for text, want := range map[string]referral{
+		"MOVED 3999 127.0.0.1:6381":               {kind: moved, slot: 3999, addr: "127.0.0.1:6381"},
+		"ASK 0 host:1":                            {kind: ask, slot: 0, addr: "host:1"},
+		"MOVED 16383 ::1:6381":                    {kind: moved, slot: 16383, addr: "[::1]:6381"},
+		"MOVED 1 [::1]:6381":                      {kind: moved, slot: 1, addr: "[::1]:6381"},
+		"MOVED 1 :6381":                           {kind: moved, slot: 1, addr: ":6381"},
+		"TRYAGAIN Multiple keys request during r": {kind: tryAgain},
+		"CLUSTERDOWN The cluster is down":         {kind: clusterDown},
+		"MOVED":                                   {},
+		"MOVED 16384 h:1":                         {},
+		"MOVED x h:1":                             {},
+		"ASK 1 h":                                 {},
+		"ERR MOVED 1 h:1":                         {},
+	} {
+		got, ok := readReferral([]byte(text))
+		if ok != (want.kind != noReferral) {
+			t.Errorf("%q: %v", text, ok)
+			continue
+		}
+		if want.text = text; ok && got != want {
+			t.Errorf("%q: %+v, want %+v", text, got, want)
+		}
+	}
+	at := &Instance{addr: "[::1]:1"}
+	if got := at.neighbour(":2"); got != "[::1]:2" {
+		t.Errorf("a node on the same host is at %s", got)
+	}
+}
+
+func TestBundlesTouchOneSlot(t *testing.T) {
+	b := bundles{bySlot: true}
+	var batch []Command
+	for _, key := range []string{"{a}1", "{a}2", "{b}1", "{b}2", "{b}3", "{a}3"} {
+		batch = append(batch, &Release{Key: key, Token: "t", To: new(votes)})
+	}
+	var sizes []int
+	for _, c := range b.fold(batch) {
+		switch c := c.(type) {
+		case *bundle:
+			sizes = append(sizes, len(c.releases))
+			for _, r := range c.releases {
+				if slotOf(r.Key) != slotOf(c.releases[0].Key) {
+					t.Errorf("%s is beside %s", r.Key, c.releases[0].Key)
+				}
+			}
+		case *Release:
+			sizes = append(sizes, 1)
+		}
+	}
+	if !slices.Equal(sizes, []int{2, 3, 1}) {
+		t.Errorf("bundles of %v", sizes)
+	}
+}
+
+// newTestCluster is one with a map in which the nodes a, b and c share the slots,
+// whose actors do not run.
+func newTestCluster(t *testing.T) *cluster {
+	t.Helper()
+	whole, err := Dial("redis-cluster://a:1,b:1,c:1", Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := whole.cluster
+	c.options = func(addr string) *redis.Options { return &redis.Options{Network: "tcp", Addr: addr} }
+	c.dialer = func() dialFunc { return new(net.Dialer).DialContext }
+	c.set = NewSet([]*Instance{whole}, GuardAdaptive, time.Minute)
+	c.start = func(n *Instance) {
+		t.Cleanup(func() { _ = n.client.Close() })
+		n.become(Up, nil)
+	}
+	t.Cleanup(func() { _ = whole.client.Close() })
+	return c
+}
+
+func (c *cluster) testView(owner func(slot int) string) *view {
+	v := new(view)
+	for slot := range v {
+		v[slot] = owner(slot)
+	}
+	return v
+}
+
+func thirds(slot int) string { return string(rune('a'+slot*3/slotCount)) + ":1" }
+
+// renewVotes takes the votes of a Renew.
+type renewVotes map[int]Kind
+
+func (r renewVotes) CastRenewal(item int, v Vote) { r[item] = v.Kind }
+
+func TestRenewalsAreSplitBySlot(t *testing.T) {
+	c := newTestCluster(t)
+	got := make(renewVotes)
+	var items []Renewal
+	for _, key := range []string{"{foo}1", "{bar}1", "{foo}2", "hello", "{bar}2"} {
+		items = append(items, Renewal{Key: key, Token: "t", TTL: time.Second})
+	}
+	items = append(items, Renewal{Key: "a}b", Token: "t", TTL: time.Second, Fencing: Fencing{FenceKey: "fence:{a}b}"}})
+	c.whole.Post(&Renew{Items: items, To: got})
+	if c.whole.mailbox.depth() != 3 || len(got) != 1 || got[5] != Misconfigured {
+		t.Fatalf("without a map %d parts wait, and there are votes %v", c.whole.mailbox.depth(), got)
+	}
+	c.apply(c.testView(thirds))
+	var keys [][]string
+	for _, n := range c.masters() {
+		for _, m := range n.mailbox.drain() {
+			r := m.(*Renew)
+			var of []string
+			for k, item := range r.Items {
+				of = append(of, item.Key)
+				r.To.CastRenewal(k, Vote{Kind: Granted})
+			}
+			keys = append(keys, of)
+		}
+	}
+	if want := [][]string{{"{bar}1", "{bar}2"}, {"hello"}, {"{foo}1", "{foo}2"}}; len(keys) != 3 || !sameParts(keys, want) {
+		t.Errorf("parts %q, want %q", keys, want)
+	}
+	for k := range 5 {
+		if got[k] != Granted {
+			t.Errorf("item %d: %v", k, got[k])
+		}
+	}
+}
+
+func sameParts(a, b [][]string) bool {
+	order := func(parts [][]string) []string {
+		var all []string
+		for _, p := range parts {
+			all = append(all, fmt.Sprint(p))
+		}
+		slices.Sort(all)
+		return all
+	}
+	return slices.Equal(order(a), order(b))
+}
+
+func TestFenceInAnotherSlotIsRefusedWithTheReason(t *testing.T) {
+	c := newTestCluster(t)
+	c.apply(c.testView(thirds))
+	got := new(votes)
+	fenced := Fencing{FenceKey: "fence:{a}b}", Fence: 1}
+	c.whole.Post(&Acquire{Key: "a}b", Token: "t", TTL: time.Second, Fencing: fenced, To: got})
+	c.whole.Post(&Release{Key: "a}b", Token: "t", TTL: time.Second, Fencing: fenced, To: got})
+	if kinds := got.kinds(); !slices.Equal(kinds, []Kind{Misconfigured, Misconfigured}) {
+		t.Errorf("%v", kinds)
+	}
+}
+
+// A slot whose node is gone is somebody else's without its memory; one that a
+// live node hands over is not.
+func TestRestartGuardFollowsTheSlot(t *testing.T) {
+	for _, alive := range []bool{true, false} {
+		c := newTestCluster(t)
+		c.apply(c.testView(thirds))
+		key := "hello" // of a
+		a := c.slots[slotOf(key)]
+		got := new(votes)
+		acquire := &Acquire{Key: key, Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: got}
+		if alive {
+			c.whole.Post(acquire)
+			a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slotOf(key)))
+		} else {
+			a.down(Vote{Kind: Unreachable, Err: errNotDialed})
+			c.apply(c.testView(func(slot int) string {
+				if slot == int(slotOf(key)) {
+					return "b:1"
+				}
+				return thirds(slot)
+			}))
+			c.whole.Post(acquire)
+		}
+		b := c.nodes["b:1"]
+		if alive != (len(got.kinds()) == 0 && b.mailbox.depth() == 1) || !alive != slices.Equal(got.kinds(), []Kind{Recovering}) {
+			t.Errorf("alive %v: votes %v, %d at the new node", alive, got.kinds(), b.mailbox.depth())
+		}
+	}
+}
+
+// serveAs answers what is in the mailbox, again and again, as the server would;
+// barriers are let through.
+func (i *Instance) serveAs(t *testing.T, says string) {
+	t.Helper()
+	s := &sending{instance: i}
+	for queue := i.mailbox.drain(); len(queue) > 0; queue = i.mailbox.drain() {
+		for _, m := range queue {
+			if b, ok := m.(*barrier); ok {
+				b.settle(s, nil)
+				continue
+			}
+			if !i.refer(m, s, &reply{kind: errorReply, text: []byte(says)}) {
+				i.refused(m, s.refusal(serverError(says)))
+			}
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// held is one connection to a server that tells where instances are: a sentinel,
+// or a node of a cluster. It is held, so that go-redis never dials another: that
+// it does in the background, again and again.
+type held struct {
+	client *redis.Client
+	conn   *redis.Conn
+	wire   net.Conn
+}
+
+// hold makes conn the only connection of a client with these options.
+func hold(conn net.Conn, opt *redis.Options, cfg Config) *held {
+	tune(opt, cfg)
+	unused := make(chan net.Conn, 1) // one connection, and none after it
+	unused <- conn
+	opt.Dialer = func(context.Context, string, string) (net.Conn, error) {
+		select {
+		case conn := <-unused:
+			return conn, nil
+		default:
+			return nil, errNotDialed
+		}
+	}
+	client := redis.NewClient(opt)
+	return &held{client: client, conn: client.Conn(), wire: conn}
+}
+
+// process runs one command, and ends when ctx does: then the connection has, too.
+func (h *held) process(ctx context.Context, cmd redis.Cmder) error {
+	stop := context.AfterFunc(ctx, func() { _ = h.wire.Close() }) // go-redis would not notice
+	defer stop()
+	err := h.conn.Process(ctx, cmd)
+	if err != nil && isProtocolError(err) {
+		return errNotRedis
+	}
+	return err
+}
+
+func (h *held) close() {
+	_ = h.conn.Close()
+	_ = h.client.Close()
+	_ = h.wire.Close()
+}
+
+// failures are why none of several servers could help, in one line. It is a
+// server's refusal only if all refused.
+type failures struct {
+	says    []string
+	cause   error
+	refused int
+}
+
+// add notes what one of them said: nil is nothing, in all the time there was.
+func (f *failures) add(who string, err error) {
+	switch {
+	case err == nil || isTimeout(err) || errors.Is(err, context.Canceled):
+		err = errTimeout
+	case isServerError(err):
+		f.refused++
+		f.cause = err
+	}
+	f.says = append(f.says, fmt.Sprintf("%s: %v", who, err))
+}
+
+func (f *failures) Error() string { return strings.Join(f.says, "; ") }
+
+func (f *failures) Unwrap() error {
+	if f.refused < len(f.says) {
+		return nil // one that can yet be reached may know better
+	}
+	return f.cause
+}
