@@ -20,15 +20,20 @@ import (
 // behind the password.
 func leastPrivilege(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := regexp.MustCompile(`(?m)^ACL SETUSER holdfast on >PASSWORD (.*)$`).FindAllStringSubmatch(string(text), -1)
+	m := regexp.MustCompile(`(?m)^ACL SETUSER holdfast on >PASSWORD (.*)$`).FindAllStringSubmatch(operations(t), -1)
 	if len(m) != 1 {
 		t.Fatalf("docs/operations.md has %d ACL rules, want one", len(m))
 	}
 	return m[0][1]
+}
+
+func operations(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // asUser opens an engine on servers that know the user holdfast.

@@ -132,10 +132,8 @@ func (i *Instance) exchange(s *sending, deadline time.Time) (done int, err error
 	}
 	forgotten := false
 	for k, c := range i.sent {
-		for range 1 + extraReplies(c) {
-			if err := i.link.next(&i.reply); err != nil {
-				return done, err
-			}
+		if err := i.answer(c); err != nil {
+			return done, err
 		}
 		switch {
 		case forgotten: // it is sent again, behind what comes before it

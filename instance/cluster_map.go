@@ -63,9 +63,19 @@ func (c *cluster) apply(v *view) {
 		up[n] = n.isUp()
 		stays[n] = up[n] && listed[n.addr]
 	}
+	var settled struct { // as most slots are, like the one before
+		from *Instance
+		addr string
+	}
 	for slot, addr := range v {
 		slot, from := uint16(slot), c.slots[slot]
-		if addr == "" || from != nil && (from.addr == addr || stays[from]) || c.moves[slot] != nil {
+		switch {
+		case from != nil && from == settled.from && addr == settled.addr, addr == "":
+			continue
+		case from != nil && (from.addr == addr || stays[from]):
+			settled.from, settled.addr = from, addr
+			continue
+		case c.moves[slot] != nil:
 			continue
 		}
 		switch to := c.node(addr); {
@@ -93,18 +103,18 @@ func (c *cluster) adopt(v *view) (refused []func()) {
 		return nil
 	}
 	var fresh []*Instance
+	var n *Instance // of the slot before
 	for slot, addr := range v {
-		if addr == "" {
-			continue
-		}
-		n := c.nodes[addr]
-		if n == nil {
-			if n = c.create(addr); n == nil {
-				continue
+		if n == nil || n.addr != addr {
+			if n = c.nodes[addr]; n == nil && addr != "" {
+				if n = c.create(addr); n != nil {
+					fresh = append(fresh, n)
+				}
 			}
-			fresh = append(fresh, n)
 		}
-		c.assign(uint16(slot), n)
+		if n != nil {
+			c.assign(uint16(slot), n)
+		}
 	}
 	c.set.expand(c.whole, fresh)
 	for _, n := range fresh {

@@ -104,12 +104,22 @@ func (r *routed) settle(s *sending, reply *reply) {
 	s.again = again
 }
 
-// extraReplies is how many replies come before the message's own.
-func extraReplies(m Command) int {
-	if r, ok := m.(*routed); ok && r.asking {
-		return 1
+// answer reads the reply to a message. Where ASKING is refused, that is the reason
+// for what comes of the rest.
+func (i *Instance) answer(m Command) error {
+	r, ok := m.(*routed)
+	if !ok || !r.asking {
+		return i.link.next(&i.reply)
 	}
-	return 0
+	var toASKING reply
+	if err := i.link.next(&toASKING); err != nil {
+		return err
+	}
+	err := i.link.next(&i.reply)
+	if i.reply.kind == errorReply && toASKING.kind == errorReply {
+		i.reply.text = toASKING.text
+	}
+	return err
 }
 
 // refer sends on a message whose reply says that it belongs elsewhere, and reports
