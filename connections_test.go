@@ -203,7 +203,7 @@ func TestNewRefusesWhatBelongsToDial(t *testing.T) {
 	defer func() { _ = client.Close() }()
 	for field, cfg := range map[string]instance.Config{
 		"Addr": {Addr: "x:1"}, "Password": {Password: "s3cr3t"}, "DB": {DB: 1}, "CAFile": {CAFile: "x"},
-		"Sentinel": {Sentinel: instance.Sentinel{Master: "x"}},
+		"Sentinel": {Sentinel: instance.Sentinel{Master: "x"}}, "Cluster": {Cluster: []string{"x:1"}},
 	} {
 		i := instance.New(client, cfg)
 		_, err := engine.New([]*instance.Instance{i}, engine.Config{})
@@ -236,6 +236,8 @@ func TestNoFormShowsAPassword(t *testing.T) {
 		{cfg: instance.Config{Addr: at, Credentials: failing}},
 		{cfg: instance.Config{Sentinel: sentinels, Password: pw}},
 		{cfg: instance.Config{Sentinel: instance.Sentinel{Password: sentinelPW}, Addr: at}},
+		{cfg: instance.Config{Cluster: []string{dead, at}, Username: "u", Password: pw}},
+		{cfg: instance.Config{Cluster: []string{at}, Credentials: failing}},
 		{cfg: instance.Config{Addr: at, Password: pw, Dialer: func(context.Context, string, string) (net.Conn, error) {
 			return nil, fmt.Errorf("no proxy for %s or %s", pw, url.QueryEscape(pw))
 		}}},
@@ -247,6 +249,8 @@ func TestNoFormShowsAPassword(t *testing.T) {
 		"redis://u:%s@" + at + "/x", "redis://u:%s@" + at + "?nope=1", "redis://u:%s@" + at + "?db=" + pw, "nope://u:%s@" + at,
 		"redis://u:%s@" + at + "," + dead, "redis://u:%s@[::1", "redis://u:%s@" + at + "?sentinel_password=" + sentinelPW,
 		"redis-sentinel://u:%s@" + at, "redis://u:%s@" + at + "?ssl_cert_reqs=none", "%s@" + at, "u:%s@" + at, "redis://u:12?%s@" + at,
+		"redis-cluster://u:%s@" + dead + "," + at, "rediss+cluster://:%s@" + at + "?addr=" + dead, "redis-cluster://u:%s@" + at + "/1",
+		"redis-cluster://u:%s@" + at + "?addr=x:" + pw, "redis-cluster://u:%s@" + at + "?master=m",
 		"redis-sentinel://u:%s@" + at + "?master=m&sentinel_tls=" + pw, "redis://u:%s@" + at + "?read_timeout=" + pw,
 	} {
 		for _, spelling := range []string{pw, strings.ReplaceAll(pw, "-", "%2D"), pw + "%zz", pw + "/", pw + "#", pw + "?a=b"} {

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -37,6 +38,13 @@ func TestSpellings(t *testing.T) {
 			Username: "u", Password: "p",
 			Sentinel: Sentinel{Addrs: []string{"a:26379"}, Master: "leader", Username: "su", Password: "sp"},
 		},
+
+		"redis-cluster://":                              {Cluster: []string{"localhost:6379"}},
+		"redis-cluster://u:p@a,b:1,[::1]:2":             {Username: "u", Password: "p", Cluster: []string{"a:6379", "b:1", "[::1]:2"}},
+		"redis-cluster://a/0?client_name=me":            {ClientName: "me", Cluster: []string{"a:6379"}},
+		"redis+cluster://a?addr=b&addr=[::1]:2&addr=":   {Cluster: []string{"a:6379", "b:6379", "[::1]:2"}},
+		"rediss-cluster://a?pool_size=3&max_retries=2":  {TLS: new(tls.Config), Cluster: []string{"a:6379"}},
+		"REDISS+CLUSTER://a?read_timeout=2&encoding=ut": {TLS: new(tls.Config), Timeout: 2 * time.Second, Cluster: []string{"a:6379"}},
 	} {
 		got, err := parse(raw)
 		if err != nil {
@@ -74,6 +82,9 @@ func TestSpellingsOfTLS(t *testing.T) {
 		"rediss-sentinel://h/m?sentinel_tls=false":                        {verified, off},
 		"redis-sentinel://h/m?sentinel_tls=true":                          {off, verified},
 		"redis-sentinel://h/m?sentinel_tls=1&skip_verify=1":               {off, skipped},
+		"redis-cluster://h":                                               {off, off},
+		"rediss-cluster://h,i":                                            {verified, off},
+		"rediss+cluster://h?ssl_cert_reqs=none":                           {skipped, off},
 	} {
 		cfg, err := parse(raw)
 		if err != nil {
@@ -104,7 +115,15 @@ func TestSpellingsOfTLS(t *testing.T) {
 func TestUnknownIsNamed(t *testing.T) {
 	for raw, says := range map[string]string{
 		"http://h":                       `unknown scheme "http"`,
-		"redis-cluster://h":              `unknown scheme "redis-cluster"`,
+		"redis-clusters://h":             `unknown scheme "redis-clusters"`,
+		"redis-cluster://h/1":            "a cluster has only database 0",
+		"redis-cluster://h?db=1":         "a cluster has only database 0",
+		"redis-cluster://h/x":            "the number of a database",
+		"redis-cluster://h?master=m":     "a cluster has no sentinels",
+		"redis-cluster://h#m":            "#",
+		"redis-cluster://h?addr=x:y":     "addr must be the address of a node",
+		"redis-cluster://a,b:x":          "port",
+		"redis://h?addr=x":               "addr makes sense with a cluster only",
 		"redis://h?no_such=1":            `unknown query parameter "no_such"`,
 		"redis://h?Master=1":             `unknown query parameter "Master"`,
 		"redis://h?master_name=m":        `unknown query parameter "master_name"`,
@@ -138,6 +157,9 @@ func TestUnknownIsNamed(t *testing.T) {
 		"Addr and Sentinel.Addrs":     {Addr: "h:1", Sentinel: Sentinel{Addrs: []string{"h:1"}, Master: "m"}},
 		"Sentinel without Addrs":      {Addr: "h:1", Sentinel: Sentinel{Master: "m"}},
 		"a sentinel's address":        {Sentinel: Sentinel{Addrs: []string{"h"}, Master: "m"}},
+		"Cluster is given beside":     {Addr: "h:1", Cluster: []string{"h:1"}},
+		"a cluster node's address":    {Cluster: []string{"h:1", "h"}},
+		"only database 0":             {Cluster: []string{"h:1"}, DB: 1},
 		"DB must not be negative":     {Addr: "h:1", DB: -1},
 		"CertFile and KeyFile":        {Addr: "h:1", CertFile: "x"},
 		"Sentinel.Plain and Sentinel": {Sentinel: Sentinel{Addrs: []string{"h:1"}, Master: "m", Plain: true, TLS: tlsConfigOf(nil)}},
@@ -172,6 +194,10 @@ func TestPasswordsInTheClearAreWarnedOf(t *testing.T) {
 		"rediss-sentinel://:pw@s/m":    false,
 		"redis-sentinel://:pw@[::1]/m": false,
 		"rediss-sentinel://s/m?sentinel_tls=false&sentinel_password=x": true,
+		"redis-cluster://:pw@localhost,elsewhere":                      true,
+		"redis-cluster://:pw@localhost,[::1]":                          false,
+		"redis-cluster://elsewhere":                                    false,
+		"rediss-cluster://:pw@elsewhere":                               false,
 	} {
 		var log bytes.Buffer
 		if _, err := Dial(raw, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}); err != nil {
@@ -194,6 +220,7 @@ func FuzzDial(f *testing.F) {
 	f.Add("redis", "u", "12?", "=x", "h")
 	f.Add("redis", "u", "6379/", "", "h")
 	f.Add("rediss", "", "%", "", "[::1]:1?ssl_cert_reqs=none&skip_verify=1")
+	f.Add("redis-cluster", "u", ",", "", "a,b:1?addr=c:2&addr=d")
 	f.Fuzz(func(t *testing.T, kind, user, before, after, rest string) {
 		if !isWord(kind) || strings.ContainsAny(user, "/?#") {
 			return // then it is not where passwords stand

@@ -1,5 +1,5 @@
 // Package instance is one independent Redis: one goroutine, one connection, one
-// vote.
+// vote. (A cluster is many of the former, and still one vote on each key.)
 //
 // # Contract
 //
@@ -24,6 +24,9 @@
 //
 // What waits while a pipeline is in flight is the next batch: load makes batches,
 // not queues.
+//
+// A Redis Cluster is one instance, too: it hands each message to the master of its
+// key's slot, and keeps the order of messages about a key while slots move.
 //
 // # Votes
 //

@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -132,7 +133,7 @@ func TestNoErrorOfDialContainsThePassword(t *testing.T) {
 func TestNoErrorOfDialContainsAPartOfAnUnescapedPassword(t *testing.T) {
 	for _, special := range []string{"?", "/", "#", "@", ":", "%", "&", "=", "[", "]", " ", "\\", "?a=", "?db=", "/?", "@?", "://"} {
 		for _, head := range []string{"", "1", "12345", "x", "6379/", "6379@"} {
-			for _, form := range []string{"redis://me:%s@host:6379", "redis://:%s@host", "rediss://:%s@host/1", "unix://:%s@/sock", "me:%s@host:6379", ":%s@host", "%s@host", "%s://host"} {
+			for _, form := range []string{"redis://me:%s@host:6379", "redis://:%s@host", "redis-cluster://me:%s@a,b:1", "rediss://:%s@host/1", "unix://:%s@/sock", "me:%s@host:6379", ":%s@host", "%s@host", "%s://host"} {
 				raw := fmt.Sprintf(form, head+special+secret)
 				i, err := Dial(raw, Config{})
 				if err != nil {
@@ -148,7 +149,7 @@ func TestNoErrorOfDialContainsAPartOfAnUnescapedPassword(t *testing.T) {
 }
 
 func FuzzDialNeverShowsThePassword(f *testing.F) {
-	for _, form := range []string{"redis://me:%s@host:6379/1", "redis://:%s@host?db=1", "unix://:%s@/sock", "rediss://%s", "%s"} {
+	for _, form := range []string{"redis://me:%s@host:6379/1", "redis://:%s@host?db=1", "unix://:%s@/sock", "rediss://%s", "redis-cluster://u:%s@a,b", "%s"} {
 		f.Add(form, "p?w")
 		f.Add(form, "1?w")
 	}
@@ -229,9 +230,13 @@ func TestInstanceBelongsToOneEngine(t *testing.T) {
 }
 
 func TestClientThatCannotBeUsedIsRefusedByClaim(t *testing.T) {
-	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"localhost:1"}})
-	defer func() { _ = cluster.Close() }()
-	for _, client := range []redis.UniversalClient{nil, (*redis.Client)(nil), cluster} {
+	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "localhost:1"}})
+	defer func() { _ = ring.Close() }()
+	own := redis.NewClusterClient(&redis.ClusterOptions{ClusterSlots: func(context.Context) ([]redis.ClusterSlot, error) { return nil, nil }})
+	defer func() { _ = own.Close() }()
+	nowhere := redis.NewClusterClient(&redis.ClusterOptions{})
+	defer func() { _ = nowhere.Close() }()
+	for _, client := range []redis.UniversalClient{nil, (*redis.Client)(nil), (*redis.ClusterClient)(nil), ring, own, nowhere} {
 		i := New(client, Config{})
 		if err := i.Claim(); err == nil {
 			t.Errorf("%T is accepted", client)

@@ -101,8 +101,13 @@ func (s *Server) Clients() int {
 // session lends fn a connection. Each has its own client, so that no pool keeps a connection across a Kill or a Pause,
 // or shows up in Clients, and nothing is left to be closed at the test's end.
 func (s *Server) session(fn func(context.Context, *redis.Conn) error) error {
+	wire, err := s.dial() // here, since go-redis writes to standard error of each server that is down
+	if err != nil {
+		return err
+	}
+	defer wire.Close()
 	client := redis.NewClient(&redis.Options{
-		Dialer:   func(context.Context, string, string) (net.Conn, error) { return s.dial() },
+		Dialer:   func(context.Context, string, string) (net.Conn, error) { return wire, nil },
 		Password: s.password(),
 		Protocol: 2,
 
