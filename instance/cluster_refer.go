@@ -203,9 +203,10 @@ func harmless(m Command) bool {
 // MOVED has the slot change hands, with all its messages in order. ASK is about
 // single keys that the old node does not have any more: it will say ASK of all
 // that follows about such a key, until it says MOVED, and the new node gets each
-// in the order of these replies; so order holds here, too. That is, while the
-// slot is the node's that says so: an acquire that was in none of these lines
-// is not sent on at all.
+// in the order of these replies; so order holds here, too. (A slot would have to
+// move there, back, and there again while one message waits to break it, and
+// Timeout is too short for that.) That is, while the slot is the node's that says
+// so: an acquire that was in none of these lines is not sent on at all.
 func (c *cluster) sendOn(from *Instance, r *routed, ref referral) bool {
 	var wall *barrier
 	var v Vote
