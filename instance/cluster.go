@@ -150,6 +150,7 @@ func (c *cluster) leave(s *scout) {
 			open = false
 		}
 	}
+	_ = c.whole.lookout.client.Close()
 	c.whole.leave()
 	c.whole.opened()
 }

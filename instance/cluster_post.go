@@ -74,6 +74,28 @@ type renewPart struct {
 // CastRenewal casts the vote on the item where it is in the whole.
 func (p *renewPart) CastRenewal(item int, v Vote) { p.to.CastRenewal(p.places[item], v) }
 
+// watch is Instance.Watch: the node of the key's slot tells. When the slot moves
+// away its keys are deleted there, which the node tells, too; and Watch is called
+// anew then.
+func (c *cluster) watch(v *Vigil) {
+	c.mu.RLock()
+	n := c.slots[slotOf(v.Key)]
+	c.mu.RUnlock()
+	if v.at != nil && (n == nil || v.at != n.lookout.vigils) {
+		v.at.leave(v)
+		v.at = nil
+	}
+	if n != nil {
+		n.lookout.keep(v)
+	}
+}
+
+// elsewhere reports whether a reply is a node's that has not got the slot.
+func (i *Instance) elsewhere(r *reply) bool {
+	_, ok := readReferral(r.text)
+	return ok && i.home != nil
+}
+
 // route posts a message to the node that serves its slot.
 func (c *cluster) route(m Command, slot uint16) {
 	c.mu.RLock()

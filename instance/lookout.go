@@ -59,10 +59,20 @@ func newLookout(i *Instance, opt *redis.Options) *lookout {
 // Watch asks the instance to say on v.C when the lock under v.Key changes. It
 // returns at once, and is undone by Unwatch. An instance keeps one vigil a key:
 // the last.
-func (i *Instance) Watch(v *Vigil) { i.lookout.keep(v) }
+func (i *Instance) Watch(v *Vigil) {
+	if i.cluster != nil {
+		i.cluster.watch(v)
+		return
+	}
+	i.lookout.keep(v)
+}
 
 // Unwatch ends a Watch.
-func (i *Instance) Unwatch(v *Vigil) { i.lookout.leave(v) }
+func (i *Instance) Unwatch(v *Vigil) {
+	if v.at != nil {
+		v.at.leave(v)
+	}
+}
 
 // running runs the lookout; what it returns ends that and waits for its end.
 func (o *lookout) running(ctx context.Context) (end func()) {
@@ -245,6 +255,10 @@ func (o *lookout) read(t *tower) error {
 		case r.kind == pushReply && r.isInvalidation():
 			o.invalidated(&r.list[1])
 		case r.kind == pushReply: // about something else
+		case r.kind == errorReply && o.instance.elsewhere(&r):
+			if !o.answer(unknownLeft) {
+				return errNotRedis
+			}
 		case r.kind == errorReply:
 			return r.err()
 		case r.kind != numberReply || !o.answer(r.n):

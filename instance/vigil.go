@@ -141,9 +141,12 @@ func (s *vigils) ask(out []byte, timeout time.Duration) []byte {
 	return out
 }
 
+// unknownLeft is the answer of a server that has not got the key's slot.
+const unknownLeft = -3
+
 // answer takes the answer to the oldest question: the milliseconds that the key
-// still lives, -1 for ever, -2 when it is not there. It reports false when
-// nothing has been asked.
+// still lives, -1 for ever, -2 when it is not there, or unknownLeft. It reports
+// false when nothing has been asked.
 func (s *vigils) answer(left int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,6 +162,7 @@ func (s *vigils) answer(left int64) bool {
 		return true
 	}
 	switch {
+	case left == unknownLeft: // the vigil is not armed
 	case left == -2:
 		v.fire()
 	case left >= 0:
