@@ -118,8 +118,10 @@ func (c *cluster) offer(m Command, slot uint16) (v Vote, taken bool) {
 	case owner == nil:
 		return c.refusal(errUncovered), false
 	}
-	if a, ok := original(m).(*Acquire); ok && !a.Heal && len(c.until) > 0 {
-		if rest := time.Until(c.until[slot]); rest > 0 {
+	if a, ok := original(m).(*Acquire); ok && len(c.until) > 0 {
+		// As for an instance that has restarted, a healing may pass whose proof is younger than what happened.
+		until := c.until[slot]
+		if rest := time.Until(until); rest > 0 && a.Proof.Before(until.Add(-c.set.quarantine)) {
 			return Vote{Instance: owner.name, Kind: Recovering, Left: rest}, false
 		}
 	}
