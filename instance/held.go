@@ -29,7 +29,7 @@ func hold(conn net.Conn, opt *redis.Options, cfg Config) *held {
 		case conn := <-unused:
 			return conn, nil
 		default:
-			return nil, errNotDialed
+			return unopened{}, nil
 		}
 	}
 	client := redis.NewClient(opt)

@@ -49,7 +49,7 @@ func newLookout(i *Instance, opt *redis.Options) *lookout {
 		case conn := <-o.dialed:
 			return conn, nil
 		default:
-			return nil, errNotDialed
+			return unopened{}, nil
 		}
 	}
 	o.client = redis.NewClient(&mine)
