@@ -60,6 +60,7 @@ func TestCluster(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *redistest.Cluster){
 		"forms":       clusterForms,
 		"every verb":  clusterVerbs,
+		"waiters":     clusterWaiters,
 		"many leases": clusterManyLeases,
 		"connections": clusterConnections,
 		"migration":   clusterMigration,
@@ -182,6 +183,30 @@ func clusterVerb(t *testing.T, c *redistest.Cluster, a, b *engine.Engine, name s
 			t.Errorf("%q: released: %v", name, err)
 		}
 	}
+}
+
+// Who waits is woken by the node of the key's slot, also by the one that it has
+// moved to.
+func clusterWaiters(t *testing.T, c *redistest.Cluster) {
+	a, b := onCluster(t, c, engine.Config{}), onCluster(t, c, engine.Config{})
+	for _, s := range c.Masters {
+		held := acquire(t, a, keyOf(c, s, "waited-for"))
+		next := waiting(t, b, []*redistest.Server{s}, held.Resource())
+		release(t, held)
+		if l := <-next; l != nil {
+			release(t, l)
+		}
+	}
+	held := acquire(t, a, keyOf(c, c.Masters[0], "moving"))
+	next := waiting(t, b, c.Masters[:1], held.Resource())
+	before := tracked(t, c.Masters[1:2])
+	c.Migrate(c.Slot(held.Resource()), c.Masters[1])
+	eventually(t, "the new master is to tell", func() bool { return tracked(t, c.Masters[1:2]) > before })
+	release(t, held)
+	if l := <-next; l != nil {
+		release(t, l)
+	}
+	c.Migrate(c.Slot(held.Resource()), c.Masters[0])
 }
 
 // Leases in very many slots are renewed and released together, and no script call

@@ -34,8 +34,8 @@ type cluster struct {
 	dialer  func() dialFunc // one for each node
 	hint    chan struct{}   // one slot: "look at the map soon"; sent by anybody, received by run
 	closing chan struct{}   // closed by close
-	delayed chan *routed    // to be routed again, in the order of their times; sent by actors, received by run
-	held    *routed         // of those, the one whose time comes next; run's own
+	delayed chan *routed    // to be routed again, in the order of their times; sent by actors, closed when they are gone, received by run
+	next    *routed         // of those, the one whose time comes next; run's own
 
 	// Set by run before there are nodes.
 	set    *Set
@@ -63,7 +63,7 @@ const maxNodes = 1000
 const maxDelayed = 1024
 
 var (
-	errUncovered = errors.New("CLUSTERDOWN: no node of the cluster is known to serve the key's slot")
+	errUncovered = errors.New("no node of the cluster is known to serve the key's slot")
 	errFenceSlot = errors.New("the lock and its fencing token are in different slots of the cluster: a name with a closing brace that closes no {tag} cannot be fenced there; put a {tag} into it")
 	errShuttled  = errors.New("the key's slot has gone to another node and come back meanwhile")
 	errForeign   = errors.New("this cannot be asked of a cluster")
@@ -141,18 +141,20 @@ func (c *cluster) leave(s *scout) {
 	c.close()
 	c.actors.Wait() // who is counted adds others, nobody else: so none is added from here on
 	s.close()
-	gone := Vote{Instance: c.whole.name, Kind: Unreachable, Err: errClosed}
-	for open := c.held != nil; open; {
-		c.held.refuse(gone)
-		select {
-		case c.held = <-c.delayed:
-		default:
-			open = false
-		}
+	close(c.delayed) // only actors send there
+	for r := range c.delayed {
+		r.refuse(c.gone())
+	}
+	if c.next != nil {
+		c.next.refuse(c.gone())
 	}
 	_ = c.whole.lookout.client.Close()
 	c.whole.leave()
 	c.whole.opened()
+}
+
+func (c *cluster) gone() Vote {
+	return Vote{Instance: c.whole.name, Kind: Unreachable, Err: errClosed}
 }
 
 // close lets nothing more in. What the nodes have accepted is served.
@@ -200,18 +202,18 @@ func (c *cluster) pause(ctx context.Context, d time.Duration) bool {
 	for {
 		var due <-chan time.Time
 		delayed := c.delayed
-		if c.held != nil {
-			due, delayed = time.After(time.Until(c.held.due)), nil
+		if c.next != nil {
+			due, delayed = time.After(time.Until(c.next.due)), nil
 		}
 		select {
 		case <-timer.C:
 			return true
 		case <-c.hint:
 			timer.Reset(minLookGap - time.Since(looked))
-		case c.held = <-delayed:
+		case c.next = <-delayed:
 		case <-due:
-			c.route(c.held, c.held.slot)
-			c.held = nil
+			c.route(c.next, c.next.slot)
+			c.next = nil
 		case <-c.closing:
 			return false
 		case <-ctx.Done():

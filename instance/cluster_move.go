@@ -20,10 +20,10 @@ import (
 // to the old node in front of the barrier, or waits, or is posted to the new node
 // behind what waited. Should the old node carry one out after all, since the slot
 // has come back to it meanwhile, or owe it, then no acquire is sent on that was
-// collected before: see keep. An acquire that the old node will never answer is not executed
-// at the new one at all. And what an actor sends on elsewhere than in the order of
-// its slot (an answer of the old node to what was owed there, say) is never an
-// acquire: see sendOn.
+// collected before: see keep. An acquire that the old node does not answer is not
+// executed at the new one at all. And what an actor sends on elsewhere than in the
+// order of its slot (an answer of the old node to what was owed there, say) is
+// never an acquire: see sendOn.
 //
 // The barrier is a command of its own, since only a reply tells that those in
 // front of it are over; and it is one that every server permits us or refuses us
@@ -79,7 +79,7 @@ func (mv *move) end() {
 // from now on; before that, since then the message is its poster's again. Only
 // while slots are leaving the node does it cost anything.
 func (i *Instance) kept(m Command) {
-	if i.leaving.Load() == 0 {
+	if _, ends := m.(*barrier); ends || i.leaving.Load() == 0 {
 		return
 	}
 	for _, r := range i.home.keep(i, m) {

@@ -187,7 +187,7 @@ func (c *cluster) slotOf(m Command) uint16 {
 	case *bundle:
 		return slotOf(m.releases[0].Key)
 	}
-	return 0 // cannot happen: nothing else is posted to a node but barriers, which touch no slot
+	return 0 // cannot happen: nothing else that a node is asked touches a slot
 }
 
 // harmless: it may be carried out at any later time, and so out of order. A

@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"slices"
@@ -181,6 +182,28 @@ func TestFenceInAnotherSlotIsRefusedWithTheReason(t *testing.T) {
 	c.whole.Post(&Release{Key: "a}b", Token: "t", TTL: time.Second, Fencing: fenced, To: got})
 	if kinds := got.kinds(); !slices.Equal(kinds, []Kind{Misconfigured, Misconfigured}) {
 		t.Errorf("%v", kinds)
+	}
+}
+
+// What waits, for a map, for a move or to be asked again, is answered when the
+// cluster is closed.
+func TestClosedClusterAnswersEverything(t *testing.T) {
+	c := newTestCluster(t)
+	got := new(votes)
+	for range 2 {
+		c.delayed <- &routed{Command: &Inspect{Key: "k", To: got}}
+	}
+	c.next = &routed{Command: &Inspect{Key: "k", To: got}}
+	c.whole.Post(&Inspect{Key: "k", To: got})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c.whole.Run(ctx, c.set)
+	c.whole.Post(&Inspect{Key: "k", To: got})
+	if kinds := got.kinds(); !slices.Equal(kinds, slices.Repeat([]Kind{Unreachable}, 5)) {
+		t.Errorf("%v", kinds)
+	}
+	if h := c.whole.Health(); h.State != Closed {
+		t.Errorf("%+v", h)
 	}
 }
 

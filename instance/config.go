@@ -196,7 +196,7 @@ func (c Config) checkReach() error {
 	case len(s.Addrs) == 0 && (s.Master != "" || s.Username != "" || s.Password != "" || s.TLS != nil || s.Plain || s.Credentials != nil):
 		return errors.New("there is a Sentinel without Addrs")
 	case len(c.Cluster) > 0 && (c.Addr != "" || len(s.Addrs) > 0):
-		return errors.New("Cluster is given beside Addr or Sentinel.Addrs: an instance is reached by one of them")
+		return errors.New("both Cluster and another address are given: an instance is reached by one of Cluster, Addr and Sentinel.Addrs")
 	case len(c.Cluster) > 0 && c.DB != 0:
 		return errors.New("a cluster has only database 0: leave DB out")
 	case c.DB < 0:

@@ -157,7 +157,7 @@ func TestUnknownIsNamed(t *testing.T) {
 		"Addr and Sentinel.Addrs":     {Addr: "h:1", Sentinel: Sentinel{Addrs: []string{"h:1"}, Master: "m"}},
 		"Sentinel without Addrs":      {Addr: "h:1", Sentinel: Sentinel{Master: "m"}},
 		"a sentinel's address":        {Sentinel: Sentinel{Addrs: []string{"h"}, Master: "m"}},
-		"Cluster is given beside":     {Addr: "h:1", Cluster: []string{"h:1"}},
+		"both Cluster and another":    {Addr: "h:1", Cluster: []string{"h:1"}},
 		"a cluster node's address":    {Cluster: []string{"h:1", "h"}},
 		"only database 0":             {Cluster: []string{"h:1"}, DB: 1},
 		"DB must not be negative":     {Addr: "h:1", DB: -1},
