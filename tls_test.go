@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -163,6 +164,27 @@ func TestTLS(t *testing.T) {
 		server.Restart()
 		release(t, acquire(t, e, "r"))
 	})
+}
+
+// The system's roots count where no others are given. They are read once a process,
+// so it takes one of its own to change them: this test, run by itself.
+func TestSystemRoots(t *testing.T) {
+	if url := os.Getenv("HOLDFAST_TEST_URL"); url != "" {
+		works(t, url, instance.Config{})
+		return
+	}
+	ca := redistest.NewAuthority(t)
+	_, addr := redistest.StartTLS(t, ca, false)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestSystemRoots$")
+	cmd.Env = append(os.Environ(), "HOLDFAST_TEST_URL=rediss://"+addr, "SSL_CERT_FILE="+ca.CAFile, "SSL_CERT_DIR="+t.TempDir())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v:\n%s", err, out)
+	}
+	refused(t, "rediss://"+addr, instance.Config{}, "unknown authority") // here they are as they were
 }
 
 func TestMutualTLS(t *testing.T) {
