@@ -60,7 +60,7 @@ type lockRules struct {
 	need       func(voters int) int
 	token      func(attempt uint8) uint8
 	ttl        uint8 // in ticks of a second
-	courting   uint8 // the TTL with which an arbiter is asked first
+	courting   uint8 // the TTL with which an arbiter is asked
 	validity   uint8 // from the start
 	quarantine time.Duration
 	judge      func(before *restart.Sighting, now restart.Sighting, carried time.Time, quarantine time.Duration) restart.Judgement
@@ -69,11 +69,16 @@ type lockRules struct {
 	orders   [][]uint8 // in which they may be exchanged; the first changes nothing
 	restarts bool
 	renewals bool
-	arbiters bool
+	arbiters bool // one may be asked before the others; everybody has their own idea of which
+
+	// provisional: what the arbiter granted first is not counted; it is asked again
+	// with the others, and makes a long life of a short one then. The engine does
+	// without.
+	provisional bool
 
 	lateStart   bool // the validity of an acquire is counted from its answers on
 	lateRenewal bool // that of a renewal is
-	provisional bool // what the arbiter granted first is counted
+	lateFanOut  bool // the validity is counted from when the others are asked
 	rashHealing bool // a renewal that began before an instance restarted is proof enough to heal that
 
 	grown uint8 // the age at which some client lets a restarted server vote again
@@ -91,7 +96,7 @@ func rightLockRules(ticks uint8) lockRules {
 		need:         quorum,
 		token:        func(attempt uint8) uint8 { return attempt + 1 },
 		ttl:          ticks,
-		courting:     2,
+		courting:     ticks,
 		validity:     ticked(cfg.validity(ttl)),
 		quarantine:   cfg.quarantine(0),
 		judge:        restart.Judge,
@@ -202,14 +207,17 @@ func (m *lockRules) attemptSteps(s lockState, a uint8, to func(model.Step, lockS
 		}
 		return
 	case courting:
-		if own.oks != 0 {
-			step(fansOut, func(own *lockAttempt) {
-				own.phase = asking
-				if !m.provisional {
-					own.oks = 0
-				}
-			})
-		}
+		step(fansOut, func(own *lockAttempt) { // granted, or not answered: not refused, but that makes no difference here
+			own.phase = asking
+			if m.provisional {
+				own.oks = 0
+			} else {
+				own.arbiter = 0
+			}
+			if m.lateFanOut {
+				own.age = 0
+			}
+		})
 	case asking:
 		if modelTally(own.oks, m.need).won() {
 			step(wins, func(own *lockAttempt) {
@@ -463,8 +471,10 @@ func TestModelLeasesExcludeEachOther(t *testing.T) {
 		{"restarts", 5, func(m *lockRules) { m.restarts = true }},
 		{"restarts, renewals and healing", 3, func(m *lockRules) { m.restarts, m.renewals = true, true }},
 		{"an arbiter first", 5, func(m *lockRules) { m.arbiters = true }},
-		{"an arbiter first and restarts", 3, func(m *lockRules) { m.arbiters, m.restarts = true, true }},
-		{"an arbiter first, two, and all that", 3, func(m *lockRules) { m.attempts = 2; m.arbiters, m.restarts, m.renewals = true, true, true }},
+		{"an arbiter first and restarts", 4, func(m *lockRules) { m.arbiters, m.restarts = true, true }},
+		{"an arbiter first, two, and all that", 4, func(m *lockRules) { m.attempts = 2; m.arbiters, m.restarts, m.renewals = true, true, true }},
+		{"a provisional arbiter", 4, func(m *lockRules) { m.arbiters, m.provisional, m.courting = true, true, 2 }},
+		{"a provisional arbiter and restarts", 3, func(m *lockRules) { m.arbiters, m.restarts, m.provisional, m.courting = true, true, true, 2 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -515,7 +525,8 @@ func TestModelOfLeasesFindsEveryMutant(t *testing.T) {
 		{"an instance is healed that has restarted since the proof began", func(m *lockRules) {
 			m.restarts, m.renewals, m.rashHealing = true, true, true
 		}},
-		{"what the arbiter granted for a short while is a vote", func(m *lockRules) { m.arbiters, m.provisional = true, true }},
+		{"the validity is counted from when the others are asked", func(m *lockRules) { m.arbiters, m.lateFanOut = true, true }},
+		{"what the arbiter granted for a short while is a vote", func(m *lockRules) { m.arbiters, m.courting = true, 2 }},
 	} {
 		m := rightLockRules(3)
 		c.mutate(&m)

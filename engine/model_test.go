@@ -58,7 +58,7 @@ func sayStep(s model.Step) string {
 	case courts:
 		return fmt.Sprintf("%s begins, and asks %s first", who, where)
 	case fansOut:
-		return who + " has that one, and asks all"
+		return who + " asks all"
 	case patches:
 		return fmt.Sprintf("%s asks with the fence %d, but only where it was refused", who, s.Value)
 	case hears:

@@ -10,7 +10,8 @@ import (
 )
 
 // A ballot counts as a person would, and wakes its caller once: when it is decided,
-// unless the caller has left before.
+// or by the first vote if that is what the caller waits for, unless the caller has
+// left before. One that was woken by the first vote may go on waiting.
 func TestBallotIsCountedAsByHand(t *testing.T) {
 	b := new(ballot) // used again and again, as an attempt's is
 	var voters []*instance.Instance
@@ -23,8 +24,10 @@ func TestBallotIsCountedAsByHand(t *testing.T) {
 			}
 		}
 		b.open(voters)
+		b.first = rapid.Bool().Draw(t, "first")
 		votes := make([]instance.Vote, n)
-		yes, no, left, rung, woken := 0, 0, false, false, false
+		yes, no, first, closed := 0, 0, b.first, false
+		rung, waits := false, true
 		decided := func() bool { return 2*yes > n || 2*(n-no) <= n }
 		t.Repeat(map[string]func(*rapid.T){
 			"cast": func(t *rapid.T) {
@@ -36,7 +39,6 @@ func TestBallotIsCountedAsByHand(t *testing.T) {
 				if v.Kind == instance.Held {
 					v.Holder = "somebody"
 				}
-				was := decided()
 				if v.Kind == instance.Granted {
 					yes++
 				} else {
@@ -44,23 +46,34 @@ func TestBallotIsCountedAsByHand(t *testing.T) {
 				}
 				votes[place] = v
 				b.cast(place, v, v.Kind == instance.Granted)
-				rung = rung || !left && !was && decided()
+				if !closed && (first || decided()) {
+					rung, closed = true, true
+				}
 			},
 			"wake up": func(t *rapid.T) {
 				if !rung {
 					t.Skip("asleep")
 				}
 				<-b.done
-				rung, woken = false, true
+				rung, waits = false, false
+			},
+			"wait on": func(t *rapid.T) {
+				if waits || !first {
+					t.Skip("has not been woken by the first vote")
+				}
+				first, closed, waits = false, decided(), !decided()
+				if b.resume() != closed {
+					t.Errorf("%d yes, %d no of %d: decided: %v", yes, no, n, !closed)
+				}
 			},
 			"leave": func(t *rapid.T) {
-				if left || woken {
+				if !waits {
 					t.Skip("is not waiting")
 				}
-				left, rung = true, false
-				if b.leave() != decided() {
-					t.Errorf("%d yes, %d no of %d: decided: %v", yes, no, n, !decided())
+				if b.leave() != closed {
+					t.Errorf("%d yes, %d no of %d: woken: %v", yes, no, n, !closed)
 				}
+				first, closed, rung, waits = false, true, false, false
 			},
 			"": func(t *rapid.T) {
 				if b.won() != (2*yes > n) {
@@ -135,7 +148,7 @@ func TestLinesAreListsWhoseFirstHasTheTurn(t *testing.T) {
 			"": func(t *rapid.T) {
 				for name, list := range lists {
 					for n, w := range list {
-						if w.turn != nil && len(w.turn) == 1 {
+						if len(w.turn) == 1 {
 							<-w.turn
 							turns[w] = true
 						}
