@@ -56,7 +56,7 @@ chaos: redis ## real faults to real servers and processes, for CHAOS=10m
 FUZZ_DIAL     ?= 100000x
 FUZZ_REPLY    ?= 250000x
 FUZZ_COMMANDS ?= 50000x
-FUZZ_KEYS     ?= 100000x
+FUZZ_KEYS     ?= 50000x
 fuzz: ## look for new inputs that break parsing
 	@echo "== fuzzing"
 	@go test -run '^$$' -fuzz '^FuzzDial$$' -fuzztime $(FUZZ_DIAL) ./instance
