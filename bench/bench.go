@@ -5,20 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
 	"regexp"
 	"runtime"
+	"slices"
 	"time"
 )
 
 // scenario is one question that is put to the peers.
 type scenario struct {
-	name  string
-	title string
-	run   func(context.Context, *bench) (*report, error)
+	name    string
+	title   string
+	columns []column
+	glance  func(*report) *table // a second table, which shows less at once; nil is none
+	run     func(context.Context, *bench, *report) error
 }
 
 // scenarios are all of them, in the order in which they run.
-var scenarios = []scenario{distinct, latency, stopped, allocs, contended}
+var scenarios = []scenario{
+	distinct, latency, delay, stopped, contended, handover, processes, fencing, allocs, held,
+}
 
 func names() []string {
 	var list []string
@@ -34,40 +40,81 @@ type bench struct {
 	peers    *regexp.Regexp // whom to measure; nil is all
 	progress io.Writer
 	began    time.Time
+	absent   []string // who is missing from the scenario that runs, and why
+}
+
+// run runs one scenario. The report has what was measured before an error.
+func (b *bench) run(ctx context.Context, s scenario) (*report, error) {
+	r := newReport(s)
+	b.absent = nil
+	b.say("%s", s.name)
+	err := s.run(ctx, b, r)
+	r.Notes = append(r.Notes, b.absent...)
+	if err != nil {
+		err = fmt.Errorf("scenario %s: %w", s.name, err)
+	}
+	return r, err
+}
+
+// say tells how far it has come.
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(b.progress, "%8v  %s\n", time.Since(b.began).Round(time.Second), fmt.Sprintf(format, args...))
 }
 
 // cell is one place in a scenario's grid, where the peers are measured against each other.
 type cell struct {
 	instances, callers int
+	under              string // what else is special about it
+}
+
+func (c cell) String() string {
+	text := fmt.Sprintf("N=%d, %s", c.instances, plural(c.callers, "caller"))
+	if c.under != "" {
+		text += ", " + c.under
+	}
+	return text
 }
 
 // values are what one run measured, by the keys of the report's columns.
 type values map[string]float64
 
 // measure is one run of one peer.
-type measure func(context.Context, *fleet, locker) (values, error)
+type measure func(context.Context, *fleet, peer) (values, error)
 
-// cell measures the peers in turn, round after round, and returns a record for each of them.
-func (b *bench) cell(ctx context.Context, c cell, peers []peer, m measure) ([]*record, error) {
+// here is a measure that opens the peer in this process.
+func here(m func(context.Context, *fleet, locker) (values, error)) measure {
+	return func(ctx context.Context, f *fleet, p peer) (values, error) {
+		l, err := p.open(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		defer l.close()
+		return m(ctx, f, l)
+	}
+}
+
+// cell measures the peers in turn, round after round, and adds a record for each of them to the report.
+func (b *bench) cell(ctx context.Context, r *report, c cell, peers []peer, m measure) ([]*record, error) {
 	peers = b.taking(peers, c.instances)
 	records := make([]*record, len(peers))
 	for i, p := range peers {
-		records[i] = &record{Peer: p.name, Instances: c.instances, Callers: c.callers}
+		records[i] = &record{Peer: p.name, Instances: c.instances, Callers: c.callers, Under: c.under}
 	}
 	for round := range b.rounds {
 		for k := range peers {
 			i := (k + round) % len(peers) // nobody always follows the same one
 			v, err := b.once(ctx, c, peers[i], m)
 			if err != nil {
-				return nil, fmt.Errorf("%s, %d instances, %d callers: %w", peers[i].name, c.instances, c.callers, err)
+				return nil, fmt.Errorf("%s, %v: %w", peers[i].name, c, err)
 			}
 			records[i].Rounds = append(records[i].Rounds, v)
 		}
 	}
-	for _, r := range records {
-		r.settle()
+	for _, rec := range records {
+		rec.settle()
 	}
-	fmt.Fprintf(b.progress, "%8v  %d instances, %d callers\n", time.Since(b.began).Round(time.Second), c.instances, c.callers)
+	r.Records = append(r.Records, records...)
+	b.say("  %s: %v", r.Name, c)
 	return records, nil
 }
 
@@ -78,9 +125,21 @@ func (b *bench) taking(peers []peer, instances int) []peer {
 		if p.solo && instances > 1 || b.peers != nil && !b.peers.MatchString(p.name) {
 			continue
 		}
+		if _, err := exec.LookPath(p.program().name); err != nil {
+			b.miss(fmt.Sprintf("%s is left out: there is no %s in PATH (%s).", p.name, p.program().name, p.program().by))
+			continue
+		}
 		list = append(list, p)
 	}
 	return list
+}
+
+// miss notes who is missing, once.
+func (b *bench) miss(why string) {
+	if !slices.Contains(b.absent, why) {
+		b.absent = append(b.absent, why)
+		b.say("  %s", why)
+	}
 }
 
 // once is one run: servers of its own, one peer, one measurement.
@@ -88,18 +147,13 @@ func (b *bench) once(ctx context.Context, c cell, p peer, m measure) (v values, 
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	f, err := startFleet(ctx, c.instances, b.unix)
+	f, err := startFleet(ctx, p.program(), c.instances, b.unix)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.stop()) }()
 	runtime.GC() // what the one before has left is not this one's work
-	l, err := p.open(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	defer l.close()
-	return m(ctx, f, l)
+	return m(ctx, f, p)
 }
 
 // sleep sleeps for d, or until ctx ends.

@@ -3,11 +3,15 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // env is what the numbers depend on.
@@ -16,10 +20,11 @@ type env struct {
 	Go      string            `json:"go"`
 	System  string            `json:"system"`
 	CPUs    int               `json:"cpus"` // that the program may use; the servers share them
+	Machine string            `json:"machine"`
 	Redis   string            `json:"redis"`
+	Etcd    string            `json:"etcd,omitempty"`
+	Began   time.Time         `json:"began"`
 	Modules map[string]string `json:"modules"`
-
-	order []string // of the modules
 }
 
 // measured are the modules whose versions matter.
@@ -29,6 +34,7 @@ var measured = []string{
 	"github.com/bsm/redislock",
 	"github.com/redis/rueidis",
 	"github.com/redis/go-redis/v9",
+	"go.etcd.io/etcd/client/v3",
 }
 
 func environment(args []string) *env {
@@ -37,7 +43,10 @@ func environment(args []string) *env {
 		Go:      runtime.Version(),
 		System:  runtime.GOOS + "/" + runtime.GOARCH,
 		CPUs:    runtime.GOMAXPROCS(0),
-		Redis:   redisVersion(),
+		Machine: machine(),
+		Redis:   version("redis-server", "v="),
+		Etcd:    version("etcd", "etcd Version: "),
+		Began:   time.Now().UTC().Truncate(time.Second),
 		Modules: make(map[string]string),
 	}
 	versions := make(map[string]string)
@@ -52,7 +61,6 @@ func environment(args []string) *env {
 	for _, path := range measured {
 		if version, ok := versions[path]; ok { // a test binary does not know
 			e.Modules[path] = version
-			e.order = append(e.order, path)
 		}
 	}
 	return e
@@ -71,22 +79,42 @@ func quoted(args []string) []string {
 	return list
 }
 
-// redisVersion asks the program for its version: "Redis server v=7.0.15 sha=…".
-func redisVersion() string {
-	out, err := exec.Command("redis-server", "--version").Output()
+// version asks a program for its version, which stands behind a mark and ends with the word: "Redis server v=7.0.15
+// sha=…". It is "" when there is no such program.
+func version(program, mark string) string {
+	out, err := exec.Command(program, "--version").Output()
 	if err != nil {
-		return "unknown"
+		return ""
 	}
-	_, rest, _ := strings.Cut(string(out), "v=")
-	version, _, _ := strings.Cut(rest, " ")
-	return version
+	_, rest, _ := strings.Cut(string(out), mark)
+	return strings.Fields(rest + " ?")[0]
+}
+
+// machine names the processor and the kernel, where the system says.
+func machine() string {
+	var parts []string
+	text, _ := os.ReadFile("/proc/cpuinfo")
+	if _, rest, found := strings.Cut(string(text), "model name\t: "); found {
+		name, _, _ := strings.Cut(rest, "\n")
+		parts = append(parts, name)
+	}
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		parts = append(parts, unix.ByteSliceToString(u.Sysname[:])+" "+unix.ByteSliceToString(u.Release[:]))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func (e *env) print(w io.Writer) {
-	fmt.Fprintf(w, "%s, %s, %d CPUs for clients and servers together, redis-server %s\n", e.Go, e.System, e.CPUs, e.Redis)
-	var list []string
-	for _, path := range e.order {
-		list = append(list, path+" "+e.Modules[path])
+	fmt.Fprintf(w, "%s, %s, %d CPUs for clients and servers together; %s\n", e.Go, e.System, e.CPUs, e.Machine)
+	list := []string{"redis-server " + e.Redis}
+	if e.Etcd != "" {
+		list = append(list, "etcd "+e.Etcd)
+	}
+	for _, path := range measured {
+		if version, ok := e.Modules[path]; ok {
+			list = append(list, path+" "+version)
+		}
 	}
 	fmt.Fprintln(w, strings.Join(list, ", "))
 	fmt.Fprintf(w, "again: %s\n", e.Command)

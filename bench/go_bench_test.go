@@ -27,7 +27,7 @@ func BenchmarkDistinct(b *testing.B) {
 
 func benchmark(b *testing.B, p peer, n, callers int) {
 	ctx := context.Background()
-	f, err := startFleet(ctx, n, false)
+	f, err := startFleet(ctx, p.program(), n, false)
 	if err != nil {
 		b.Fatal(err)
 	}

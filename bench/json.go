@@ -2,20 +2,45 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
+	"slices"
 )
 
-// writeJSON writes all that was measured. Latencies are in seconds, rates in cycles a second.
-func writeJSON(path string, where *env, reports []*report) error {
-	text, err := json.MarshalIndent(struct {
-		Environment *env      `json:"environment"`
-		Scenarios   []*report `json:"scenarios"`
-	}{where, reports}, "", "  ")
+// findings are all that was measured. Latencies are in seconds, rates in cycles a second, memory is in bytes.
+type findings struct {
+	Environment *env       `json:"environment"`
+	Scenarios   []*report  `json:"scenarios"`
+	Bars        []*verdict `json:"bars"`
+}
+
+func writeJSON(path string, found *findings) error {
+	text, err := json.MarshalIndent(found, "", "  ")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(path, append(text, '\n'), 0o644)
+}
+
+// readJSON reads what writeJSON wrote.
+func readJSON(path string) (*findings, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	found := &findings{Environment: new(env)}
+	if err := json.Unmarshal(text, found); err != nil {
+		return nil, fmt.Errorf("%s is not what -json writes: %w", path, err)
+	}
+	for _, r := range found.Scenarios {
+		i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == r.Name })
+		if i < 0 {
+			return nil, fmt.Errorf("%s has a scenario %q, which this program does not know", path, r.Name)
+		}
+		r.columns, r.glance = scenarios[i].columns, scenarios[i].glance
+	}
+	return found, nil
 }
 
 // MarshalJSON leaves out what JSON has no number for.

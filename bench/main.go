@@ -1,35 +1,34 @@
-// Bench measures Holdfast side by side with its peers, on redis-server processes that it starts and ends itself.
+// Bench measures Holdfast side by side with its peers, on servers that it starts and ends itself.
 //
-//	go run .                  everything, in less than ten minutes
-//	go run . -quick           fewer cells and shorter windows, in less than one
-//	go run . -markdown        tables for a README
-//	go run . -json out.json   everything that was measured, round by round
+//	go run .                      everything, in less than ten minutes
+//	go run . -quick               fewer cells and shorter windows, in less than one
+//	go run . -markdown            tables for a README
+//	go run . -json out.json       everything that was measured, round by round
+//	go run . -chart out.svg       a chart of the scenario distinct
+//	go run . -from out.json …     the tables and the chart again, of what was measured then
+//	go run . -run held -held 5m -million 2m
 //
 // What makes the numbers comparable, and what they do not say:
 //
-//   - Every run has redis-servers of its own, freshly started, and one peer in the process. The peers take turns, a
-//     short run each, for several rounds, and the order changes from round to round: whatever else the machine does
-//     meanwhile hits all of them. A cell shows the median of its rounds; a ratio is the median of the rounds' ratios.
+//   - Every run has servers of its own, freshly started, and one peer in the process. The peers take turns, a short run
+//     each, for several rounds, and the order changes from round to round: whatever else the machine does meanwhile hits
+//     all of them. A cell shows the median of its rounds; a ratio is the median of the rounds' ratios.
 //   - Clients and servers share the CPUs, the network is loopback. So compare the rows of one table, never the numbers
 //     of two machines.
 //   - A load is a closed loop: each caller acquires and releases one resource, again and again. Failed attempts are
 //     no cycles; they are counted, and shown.
 //   - "wire floor" is no lock. It sends what a quorum lock must send, encoded beforehand, and only counts the replies.
 //
-// One file a scenario (scenario_*.go), one file a peer (peer_*.go).
+// One file a scenario (scenario_*.go), one file a peer (peer_*.go), one a kind of server (program_*.go).
 package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"regexp"
 	"runtime/pprof"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -37,6 +36,9 @@ import (
 )
 
 func main() {
+	if isChild() {
+		os.Exit(beChild(os.Stdin, os.Stdout))
+	}
 	// The first signal ends the run in order, the second one at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
@@ -47,10 +49,21 @@ func main() {
 }
 
 // run is the program: it measures what args ask for and prints it.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
+	}
+	if o.from != "" {
+		found, err := readJSON(o.from)
+		if err != nil {
+			return err
+		}
+		found.Environment.print(stdout)
+		for _, r := range found.Scenarios {
+			r.print(stdout, o.markdown)
+		}
+		return conclude(found, o, stdout)
 	}
 	if o.cpuProfile != "" {
 		finish, err := profile(o.cpuProfile)
@@ -59,110 +72,49 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		}
 		defer finish()
 	}
+	found := &findings{Environment: environment(args)}
+	found.Environment.print(stdout)
+	failed := measureAll(ctx, o, found, stdout, stderr)
+	if err := conclude(found, o, stdout); err != nil {
+		return err
+	}
+	return failed
+}
 
+// measureAll runs the scenarios and prints what each of them finds, until one fails.
+func measureAll(ctx context.Context, o *options, found *findings, stdout, stderr io.Writer) error {
 	redis.SetLogger(silent{})
-	env := environment(args)
-	env.print(stdout)
 	b := &bench{plan: o.plan, peers: o.peers, progress: stderr, began: time.Now()}
-	var reports []*report
+	defer b.say("done")
 	for _, s := range scenarios {
 		if !o.scenarios.MatchString(s.name) {
 			continue
 		}
-		r, failed := s.run(ctx, b)
-		if r != nil && len(r.Records) > 0 { // none when -peers chose none of those who take part
-			r.Name, r.Title = s.name, s.title
+		r, err := b.run(ctx, s)
+		if len(r.Records) > 0 { // none when -peers chose none of those who take part
 			r.print(stdout, o.markdown)
-			reports = append(reports, r)
+			found.Scenarios = append(found.Scenarios, r)
 		}
-		if failed != nil {
-			err = fmt.Errorf("scenario %s: %w", s.name, failed)
-			break
+		if err != nil {
+			return err
 		}
 	}
-	fmt.Fprintf(stderr, "took %v\n", time.Since(b.began).Round(time.Second))
-	if o.json == "" {
-		return err
-	}
-	if failed := writeJSON(o.json, env, reports); failed != nil {
-		return failed
-	}
-	return err
+	return nil
 }
 
-// options are the command line.
-type options struct {
-	plan       plan
-	scenarios  *regexp.Regexp
-	peers      *regexp.Regexp
-	markdown   bool
-	json       string
-	cpuProfile string
-}
-
-func parse(args []string, stderr io.Writer) (*options, error) {
-	o := new(options)
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	quick := flags.Bool("quick", false, "fewer cells and shorter windows: less than a minute")
-	rounds := flags.Int("rounds", 0, "how often every cell is measured (default 3)")
-	window := flags.Duration("window", 0, "how long each run of the scenario distinct is measured (default 2s; with -quick 200ms)")
-	instances := flags.String("instances", "", "only these numbers of instances, such as 3,5, in the scenarios distinct and latency")
-	callers := flags.String("callers", "", "only these numbers of callers, such as 1,512, in the scenario distinct")
-	scenarios := flags.String("run", "", "only scenarios that this regexp matches: "+strings.Join(names(), ", "))
-	peers := flags.String("peers", "", "only peers that this regexp matches, such as ^holdfast")
-	unix := flags.Bool("unix", false, "reach the servers by unix sockets instead of loopback TCP")
-	flags.BoolVar(&o.markdown, "markdown", false, "print Markdown tables")
-	flags.StringVar(&o.json, "json", "", "also write everything measured to this file")
-	flags.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile of the whole run to this file; choose one cell with the other flags")
-	if err := flags.Parse(args); err != nil {
-		return nil, err
-	}
-	if flags.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	}
-
-	o.plan = full
-	if *quick {
-		o.plan = quickly
-	}
-	o.plan.unix = *unix
-	if *rounds > 0 {
-		o.plan.rounds = *rounds
-	}
-	if *window > 0 {
-		o.plan.window = *window
-	}
-	var err error
-	if o.plan.instances, err = chosen(*instances, o.plan.instances); err != nil {
-		return nil, fmt.Errorf("-instances: %w", err)
-	}
-	if o.plan.callers, err = chosen(*callers, o.plan.callers); err != nil {
-		return nil, fmt.Errorf("-callers: %w", err)
-	}
-	if o.scenarios, err = regexp.Compile(*scenarios); err != nil {
-		return nil, fmt.Errorf("-run: %w", err)
-	}
-	if o.peers, err = regexp.Compile(*peers); err != nil {
-		return nil, fmt.Errorf("-peers: %w", err)
-	}
-	return o, nil
-}
-
-// chosen reads a comma-separated list of positive numbers; an empty one leaves the default.
-func chosen(list string, byDefault []int) ([]int, error) {
-	if list == "" {
-		return byDefault, nil
-	}
-	var numbers []int
-	for field := range strings.SplitSeq(list, ",") {
-		n, err := strconv.Atoi(strings.TrimSpace(field))
-		if err != nil || n < 1 {
-			return nil, fmt.Errorf("%q is not a positive number", field)
+// conclude prints and writes what is said of all scenarios together.
+func conclude(found *findings, o *options, stdout io.Writer) error {
+	found.Bars = judge(found.Scenarios)
+	printBars(stdout, o.markdown, found.Bars)
+	if o.json != "" {
+		if err := writeJSON(o.json, found); err != nil {
+			return err
 		}
-		numbers = append(numbers, n)
 	}
-	return numbers, nil
+	if o.chart != "" {
+		return draw(o.chart, found)
+	}
+	return nil
 }
 
 // silent is go-redis's logger: what goes wrong is counted, and it would log every connection to a stopped server.

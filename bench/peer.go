@@ -11,8 +11,16 @@ import (
 // peer is one way to lock, or to do as little as a lock needs.
 type peer struct {
 	name string
-	solo bool // knows one instance only
+	solo bool     // knows one instance only
+	on   *program // what it locks with; nil is redisServer
 	open func(context.Context, *fleet) (locker, error)
+}
+
+func (p peer) program() *program {
+	if p.on == nil {
+		return redisServer
+	}
+	return p.on
 }
 
 // locker is a peer that is connected to a fleet.
@@ -30,17 +38,27 @@ type session interface {
 // ttl is how long every peer asks Redis to keep a lock: Holdfast's default.
 const ttl = 10 * time.Second
 
-// locks are the peers that lock, and the floor below them.
-var locks = []peer{holdfast, redsyncDefault, redsyncFailFast, redislockPeer, rueidislockPeer, wireFloor}
+// locks are the peers that lock, and the floor below them. They do not expect to wait for a lock.
+var locks = []peer{
+	holdfast, redsyncDefault, redsyncFailFast, redsyncRueidis, redislockPeer, rueidislockPeer, etcdPeer, wireFloor,
+}
+
+// waiting are the peers that lock, as they are when the lock may be taken: they wait for it.
+var waiting = []peer{
+	holdfast, redsyncWaiting, redsyncFailFastWaiting, redsyncRueidisWaiting, redislockWaiting, rueidislockWaiting, etcdPeer,
+}
 
 // clients are connections of go-redis, one client an instance, as the peers that build on it take them.
 type clients []*redis.Client
 
 // connect makes clients with go-redis's defaults.
-func connect(f *fleet) clients {
+func connect(f *fleet) clients { return connectMany(f, 0) }
+
+// connectMany makes clients with so many connections at most; 0 is go-redis's default, ten a CPU.
+func connectMany(f *fleet, connections int) clients {
 	var list clients
 	for _, s := range f.servers {
-		list = append(list, redis.NewClient(&redis.Options{Network: s.network, Addr: s.addr}))
+		list = append(list, redis.NewClient(&redis.Options{Network: s.network, Addr: s.addr, PoolSize: connections}))
 	}
 	return list
 }

@@ -8,33 +8,43 @@ import (
 )
 
 // holdfast is an engine with its defaults: the lease is renewed, its end is signalled, waiters stand in line.
-var holdfast = peer{
-	name: "holdfast",
-	open: func(ctx context.Context, f *fleet) (locker, error) {
-		e, err := engine.Open(ctx, f.urls(), engine.Config{})
-		if err != nil {
-			return nil, err
-		}
-		return holdfastLocker{e}, nil
-	},
+var (
+	holdfast        = holdfastPeer("holdfast", engine.Config{})
+	holdfastFencing = holdfastPeer("holdfast, fencing", engine.Config{}, engine.WithFencing())
+)
+
+func holdfastPeer(name string, config engine.Config, options ...engine.Option) peer {
+	return peer{
+		name: name,
+		open: func(ctx context.Context, f *fleet) (locker, error) {
+			e, err := engine.Open(ctx, f.urls(), config)
+			if err != nil {
+				return nil, err
+			}
+			return holdfastLocker{e, options}, nil
+		},
+	}
 }
 
-type holdfastLocker struct{ engine *engine.Engine }
+type holdfastLocker struct {
+	engine  *engine.Engine
+	options []engine.Option
+}
 
 func (l holdfastLocker) close() { _ = l.engine.Close(context.Background()) }
 
 func (l holdfastLocker) session(resource string) session {
-	return &holdfastSession{engine: l.engine, resource: resource}
+	return &holdfastSession{locker: l, resource: resource}
 }
 
 type holdfastSession struct {
-	engine   *engine.Engine
+	locker   holdfastLocker
 	resource string
 	lease    *lease.Lease
 }
 
 func (s *holdfastSession) acquire(ctx context.Context) (err error) {
-	s.lease, err = s.engine.Acquire(ctx, s.resource)
+	s.lease, err = s.locker.engine.Acquire(ctx, s.resource, s.locker.options...)
 	return err
 }
 

@@ -7,46 +7,96 @@ import (
 	"github.com/go-redsync/redsync/v4"
 	"github.com/go-redsync/redsync/v4/redis"
 	"github.com/go-redsync/redsync/v4/redis/goredis/v9"
+	redsyncrueidis "github.com/go-redsync/redsync/v4/redis/rueidis"
+	"github.com/redis/rueidis"
+	"github.com/redis/rueidis/rueidiscompat"
 )
 
-// redsync with its defaults but for the TTL, over go-redis with its defaults.
+// redsync with its defaults but for the TTL, over go-redis with its defaults, and over rueidis with its defaults.
 //
 // Every cycle makes a mutex. One that is used again would be cheaper by two allocations of some ninety, but with
 // fail-fast that is a data race: an unlock returns while goroutines of it are still to read the mutex's value, and by
 // then it may be the next lock's, which they delete.
 var (
-	redsyncDefault  = redsyncPeer("redsync", redsync.WithTries(1))
-	redsyncFailFast = redsyncPeer("redsync, fail-fast", redsync.WithTries(1), redsync.WithFailFast(true))
+	redsyncDefault  = redsyncPeer("redsync", overGoRedis(0), redsync.WithTries(1))
+	redsyncFailFast = redsyncPeer("redsync, fail-fast", overGoRedis(0), redsync.WithTries(1), redsync.WithFailFast(true))
+	redsyncRueidis  = redsyncPeer("redsync, rueidis", overRueidis, redsync.WithTries(1))
+
+	// For 64 callers far away, a connection each: with fewer they wait for one another. On loopback more connections
+	// make it no faster, and many more slower.
+	redsyncFar         = redsyncPeer("redsync, 64 conns", overGoRedis(64), redsync.WithTries(1))
+	redsyncFailFastFar = redsyncPeer("redsync, fail-fast, 64 conns", overGoRedis(64), redsync.WithTries(1), redsync.WithFailFast(true))
 
 	// Those that wait while the lock is taken, as often and as long as redsync does by default.
-	redsyncWaiting         = redsyncPeer("redsync")
-	redsyncFailFastWaiting = redsyncPeer("redsync, fail-fast", redsync.WithFailFast(true))
+	redsyncWaiting         = redsyncPeer("redsync", overGoRedis(0))
+	redsyncFailFastWaiting = redsyncPeer("redsync, fail-fast", overGoRedis(0), redsync.WithFailFast(true))
+	redsyncRueidisWaiting  = redsyncPeer("redsync, rueidis", overRueidis)
 )
 
-func redsyncPeer(name string, options ...redsync.Option) peer {
+// pooling connects to a fleet and returns redsync's view of it.
+type pooling func(context.Context, *fleet) (pools []redis.Pool, close func(), err error)
+
+// overGoRedis has so many connections at most; 0 is go-redis's default.
+func overGoRedis(connections int) pooling {
+	return func(ctx context.Context, f *fleet) ([]redis.Pool, func(), error) {
+		list := connectMany(f, connections)
+		if err := list.ping(ctx); err != nil {
+			list.close()
+			return nil, nil, err
+		}
+		var pools []redis.Pool
+		for _, client := range list {
+			pools = append(pools, goredis.NewPool(client))
+		}
+		return pools, list.close, nil
+	}
+}
+
+func overRueidis(_ context.Context, f *fleet) (pools []redis.Pool, closeAll func(), err error) {
+	var list []rueidis.Client
+	closeAll = func() {
+		for _, client := range list {
+			client.Close()
+		}
+	}
+	for _, s := range f.servers {
+		option, err := rueidis.ParseURL(s.url())
+		if err != nil {
+			closeAll()
+			return nil, nil, err
+		}
+		client, err := rueidis.NewClient(option) // connects
+		if err != nil {
+			closeAll()
+			return nil, nil, err
+		}
+		list = append(list, client)
+		pools = append(pools, redsyncrueidis.NewPool(rueidiscompat.NewAdapter(client)))
+	}
+	return pools, closeAll, nil
+}
+
+func redsyncPeer(name string, pooling pooling, options ...redsync.Option) peer {
+	options = append(options, redsync.WithExpiry(ttl))
 	return peer{
 		name: name,
 		open: func(ctx context.Context, f *fleet) (locker, error) {
-			l := &redsyncLocker{clients: connect(f), options: append(options, redsync.WithExpiry(ttl))}
-			if err := l.ping(ctx); err != nil {
-				l.close()
+			pools, closeAll, err := pooling(ctx, f)
+			if err != nil {
 				return nil, err
 			}
-			var pools []redis.Pool
-			for _, client := range l.clients {
-				pools = append(pools, goredis.NewPool(client))
-			}
-			l.redsync = redsync.New(pools...)
-			return l, nil
+			return &redsyncLocker{redsync.New(pools...), options, closeAll}, nil
 		},
 	}
 }
 
 type redsyncLocker struct {
-	clients
-	redsync *redsync.Redsync
-	options []redsync.Option
+	redsync  *redsync.Redsync
+	options  []redsync.Option
+	closeAll func()
 }
+
+func (l *redsyncLocker) close() { l.closeAll() }
 
 func (l *redsyncLocker) session(resource string) session {
 	return &redsyncSession{locker: l, resource: resource}

@@ -20,10 +20,7 @@ var (
 
 // connectOnce makes clients that have one connection each, and opens it.
 func connectOnce(ctx context.Context, f *fleet) (clients, error) {
-	var list clients
-	for _, s := range f.servers {
-		list = append(list, redis.NewClient(&redis.Options{Network: s.network, Addr: s.addr, PoolSize: 1}))
-	}
+	list := connectMany(f, 1)
 	if err := list.ping(ctx); err != nil {
 		list.close()
 		return nil, err

@@ -9,36 +9,59 @@ type plan struct {
 	window    time.Duration // distinct
 	instances []int         // distinct and latency
 	callers   []int         // distinct
-	latency   time.Duration
+	latency   time.Duration // latency and fencing
+	delayed   time.Duration // delay
 	healthy   time.Duration // stopped: while all instances are up
 	stopped   time.Duration // stopped: while one is not
 	allocs    time.Duration
 	contended time.Duration
-	unix      bool // not loopback TCP
+	handover  time.Duration
+	processes time.Duration
+	held      holding // many leases on three instances
+	most      holding // even more on one
+	unix      bool    // not loopback TCP
 }
 
+// holding is so many leases, of that length, for so long. No leases: not measured.
+type holding struct {
+	leases int
+	ttl    time.Duration
+	hold   time.Duration
+}
+
+// full is measured in less than ten minutes. Leases are held for longer than their TTL, so that each was renewed.
 var full = plan{
 	rounds:    3,
-	warmup:    200 * time.Millisecond,
-	window:    2 * time.Second,
+	warmup:    150 * time.Millisecond,
+	window:    500 * time.Millisecond,
 	instances: []int{1, 3, 5},
 	callers:   []int{1, 64, 512},
-	latency:   time.Second,
+	latency:   400 * time.Millisecond,
+	delayed:   700 * time.Millisecond,
 	healthy:   time.Second,
-	stopped:   8 * time.Second,
-	allocs:    time.Second,
-	contended: 3 * time.Second,
+	stopped:   5 * time.Second,
+	allocs:    400 * time.Millisecond,
+	contended: time.Second,
+	handover:  1500 * time.Millisecond,
+	processes: 2 * time.Second,
+	held:      holding{100_000, 30 * time.Second, 35 * time.Second},
+	most:      holding{1_000_000, 30 * time.Second, 35 * time.Second},
 }
 
+// quickly is measured in less than one: a first look, in one round.
 var quickly = plan{
-	rounds:    3,
+	rounds:    1,
 	warmup:    50 * time.Millisecond,
 	window:    200 * time.Millisecond,
 	instances: []int{1, 3},
 	callers:   []int{1, 64},
-	latency:   100 * time.Millisecond,
-	healthy:   200 * time.Millisecond,
-	stopped:   700 * time.Millisecond,
-	allocs:    100 * time.Millisecond,
-	contended: 400 * time.Millisecond,
+	latency:   150 * time.Millisecond,
+	delayed:   300 * time.Millisecond,
+	healthy:   300 * time.Millisecond,
+	stopped:   time.Second,
+	allocs:    200 * time.Millisecond,
+	contended: 300 * time.Millisecond,
+	handover:  500 * time.Millisecond,
+	processes: 500 * time.Millisecond,
+	held:      holding{20_000, 10 * time.Second, 4 * time.Second},
 }

@@ -13,10 +13,14 @@ type report struct {
 	Name    string    `json:"name"`
 	Title   string    `json:"title"`
 	Notes   []string  `json:"notes,omitempty"`
-	Columns []column  `json:"-"`
 	Records []*record `json:"records"`
 
-	glance func(*report) *table // a second table, which shows less at once; nil is none
+	columns []column
+	glance  func(*report) *table
+}
+
+func newReport(s scenario) *report {
+	return &report{Name: s.name, Title: s.title, columns: s.columns, glance: s.glance}
 }
 
 // record is one row: one peer in one cell.
@@ -24,9 +28,12 @@ type record struct {
 	Peer      string   `json:"peer"`
 	Instances int      `json:"instances"`
 	Callers   int      `json:"callers"`
+	Under     string   `json:"under,omitempty"`
 	Median    values   `json:"median"`
 	Rounds    []values `json:"rounds"`
 }
+
+func (r *record) cell() cell { return cell{r.Instances, r.Callers, r.Under} }
 
 // column shows one of a record's values.
 type column struct {
@@ -57,14 +64,18 @@ func (r *record) median(key string) float64 {
 
 // compare adds a ratio to every record: its value of key to that of the base, round by round, since what else the
 // machine did in a round it did to both. Without the base there is no ratio.
-func compare(records []*record, key, base, as string) {
+func compare(records []*record, key, base, as string) { compareTo(records, key, base, key, as) }
+
+// compareTo is compare with another value of the base.
+func compareTo(records []*record, key, base, baseKey, as string) {
 	i := slices.IndexFunc(records, func(r *record) bool { return r.Peer == base })
 	if i < 0 {
 		return
 	}
 	for _, r := range records {
 		for k, round := range r.Rounds {
-			if ratio := round[key] / records[i].Rounds[k][key]; !math.IsNaN(ratio) && !math.IsInf(ratio, 0) {
+			value, ok := round[key]
+			if ratio := value / records[i].Rounds[k][baseKey]; ok && !math.IsNaN(ratio) && !math.IsInf(ratio, 0) {
 				round[as] = ratio
 			}
 		}
@@ -72,13 +83,23 @@ func compare(records []*record, key, base, as string) {
 	}
 }
 
+// find returns the record of a peer in a cell, or nil.
+func (r *report) find(peer string, c cell) *record {
+	i := slices.IndexFunc(r.Records, func(rec *record) bool { return rec.Peer == peer && rec.cell() == c })
+	if i < 0 {
+		return nil
+	}
+	return r.Records[i]
+}
+
+// column returns the column of a key.
+func (r *report) column(key string) column {
+	return r.columns[slices.IndexFunc(r.columns, func(c column) bool { return c.key == key })]
+}
+
 // print prints the report for people.
 func (r *report) print(w io.Writer, markdown bool) {
-	heading := "\n== %s: %s\n"
-	if markdown {
-		heading = "\n### %s: %s\n"
-	}
-	fmt.Fprintf(w, heading, r.Name, r.Title)
+	heading(w, markdown, r.Name+": "+r.Title)
 	if r.glance != nil {
 		r.glance(r).print(w, markdown)
 	}
@@ -88,20 +109,39 @@ func (r *report) print(w io.Writer, markdown bool) {
 	}
 }
 
+func heading(w io.Writer, markdown bool, text string) {
+	mark := "=="
+	if markdown {
+		mark = "###"
+	}
+	fmt.Fprintf(w, "\n%s %s\n", mark, text)
+}
+
+// table has a row for every record.
 func (r *report) table() *table {
-	t := &table{head: []string{"instances", "callers", "peer"}, left: 3}
-	for _, c := range r.Columns {
+	under := slices.ContainsFunc(r.Records, func(rec *record) bool { return rec.Under != "" })
+	t := &table{head: []string{"instances", "callers", "peer"}}
+	if under {
+		t.head = []string{"instances", "callers", "under", "peer"}
+	}
+	t.left = len(t.head)
+	for _, c := range r.columns {
 		t.head = append(t.head, c.head)
 	}
 	var last cell
 	for _, rec := range r.Records {
-		here := cell{rec.Instances, rec.Callers}
-		if last != (cell{}) && here != last {
-			t.gap()
+		if here := rec.cell(); here != last {
+			if last != (cell{}) {
+				t.gap()
+			}
+			last = here
 		}
-		last = here
-		row := []string{fmt.Sprint(rec.Instances), fmt.Sprint(rec.Callers), rec.Peer}
-		for _, c := range r.Columns {
+		row := []string{fmt.Sprint(rec.Instances), fmt.Sprint(rec.Callers)}
+		if under {
+			row = append(row, rec.Under)
+		}
+		row = append(row, rec.Peer)
+		for _, c := range r.columns {
 			row = append(row, rec.show(c))
 		}
 		t.rows = append(t.rows, row)

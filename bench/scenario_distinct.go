@@ -10,42 +10,42 @@ import (
 var distinct = scenario{
 	name:  "distinct",
 	title: "every caller has a resource of its own; acquire and release",
-	run:   runDistinct,
+	columns: []column{
+		{"rate", "cycles/s", count},
+		{"to redsync", "to redsync", ratio},
+		{"to rueidislock", "to rueidislock", ratio},
+		{"to floor", "to wire floor", ratio},
+		{"errors", "failed", count},
+	},
+	glance: rates,
+	run:    runDistinct,
 }
 
-func runDistinct(ctx context.Context, b *bench) (*report, error) {
-	r := &report{
-		Columns: []column{
-			{"rate", "cycles/s", count},
-			{"to redsync", "to redsync", ratio},
-			{"to floor", "to wire floor", ratio},
-			{"errors", "failed", count},
-		},
-		Notes: []string{
-			"\"N=3, 64\" is 3 instances and 64 callers. Medians of the rounds; a ratio is the median of the rounds' ratios. redislock",
-			"and rueidislock know one instance only. The wire floor does not lock: it sends the same messages, encoded beforehand, and",
-			"counts replies. It hands them to a goroutine a server: a lone caller who writes by itself saves those hops.",
-		},
-		glance: rates,
+func runDistinct(ctx context.Context, b *bench, r *report) error {
+	r.Notes = []string{
+		"\"N=3, 64\" is 3 instances and 64 callers. Medians of the rounds; a ratio is the median of the rounds' ratios. redislock",
+		"and rueidislock know one instance only. etcd is a cluster of one member that has every lock on disk before it grants it.",
+		"The wire floor does not lock: it sends the same messages, encoded beforehand, and counts replies. It hands them to a",
+		"goroutine a server: a lone caller who writes by itself saves those hops.",
 	}
 	for _, n := range b.instances {
 		for _, callers := range b.callers {
-			records, err := b.cell(ctx, cell{n, callers}, locks, func(ctx context.Context, _ *fleet, l locker) (values, error) {
+			records, err := b.cell(ctx, r, cell{n, callers, ""}, locks, here(func(ctx context.Context, _ *fleet, l locker) (values, error) {
 				w, err := b.steady(ctx, ownResources(l, callers), untimed, b.window)
 				if err != nil {
 					return nil, err
 				}
 				return values{"rate": w.rate(), "errors": float64(w.errors())}, nil
-			})
+			}))
 			if err != nil {
-				return r, err
+				return err
 			}
 			compare(records, "rate", redsyncDefault.name, "to redsync")
+			compare(records, "rate", rueidislockPeer.name, "to rueidislock")
 			compare(records, "rate", wireFloor.name, "to floor")
-			r.Records = append(r.Records, records...)
 		}
 	}
-	return r, nil
+	return nil
 }
 
 // rates is the same at a glance: a row a peer, a column a cell.
@@ -53,24 +53,22 @@ func rates(r *report) *table {
 	t := &table{head: []string{"cycles/s"}, left: 1}
 	var cells []cell
 	for _, rec := range r.Records {
-		if c := (cell{rec.Instances, rec.Callers}); !slices.Contains(cells, c) {
+		if c := rec.cell(); !slices.Contains(cells, c) {
 			cells = append(cells, c)
 			t.head = append(t.head, fmt.Sprintf("N=%d, %d", c.instances, c.callers))
 		}
 	}
 	for _, p := range locks {
 		row := []string{p.name}
+		measured := false
 		for _, c := range cells {
-			i := slices.IndexFunc(r.Records, func(rec *record) bool {
-				return rec.Peer == p.name && cell{rec.Instances, rec.Callers} == c
-			})
-			if i < 0 {
-				row = append(row, "")
-				continue
+			text := ""
+			if rec := r.find(p.name, c); rec != nil {
+				text, measured = rec.show(r.columns[0]), true
 			}
-			row = append(row, r.Records[i].show(r.Columns[0]))
+			row = append(row, text)
 		}
-		if slices.ContainsFunc(row[1:], func(text string) bool { return text != "" }) {
+		if measured {
 			t.rows = append(t.rows, row)
 		}
 	}

@@ -15,6 +15,15 @@ func percentile(sorted []time.Duration, p float64) float64 {
 	return sorted[max(rank, 1)-1].Seconds()
 }
 
+// mean returns NaN for no samples, and seconds else.
+func mean(samples []time.Duration) float64 {
+	var sum time.Duration
+	for _, d := range samples {
+		sum += d
+	}
+	return sum.Seconds() / float64(len(samples))
+}
+
 // median returns NaN for no values. Of an even number it takes the mean of the middle two.
 func median(list []float64) float64 {
 	if len(list) == 0 {

@@ -110,3 +110,9 @@ func duration(seconds float64) string {
 
 // decimal shows one digit after the point.
 func decimal(v float64) string { return fmt.Sprintf("%.1f", v) }
+
+// percent shows a share.
+func percent(v float64) string { return fmt.Sprintf("%.1f%%", 100*v) }
+
+// memory shows bytes.
+func memory(v float64) string { return fmt.Sprintf("%.0f MiB", v/(1<<20)) }
