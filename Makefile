@@ -18,7 +18,7 @@ export GOTRACEBACK  := all
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help test redis vet staticcheck fmt fmt-check race model nested fuzz chaos race-stress bench-quick bench
+.PHONY: help test redis etcd vet staticcheck fmt fmt-check race model nested fuzz chaos race-stress bench-quick bench bench-held bench-chart
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,7 +64,7 @@ fuzz: ## look for new inputs that break parsing
 	@go test -run '^$$' -fuzz '^FuzzCommands$$' -fuzztime $(FUZZ_COMMANDS) ./instance
 	@go test -run '^$$' -fuzz '^FuzzKeys$$' -fuzztime $(FUZZ_KEYS) ./engine
 
-nested: redis
+nested: redis etcd
 	@set -e; for dir in $(NESTED); do \
 		echo "== nested module $$dir"; \
 		( cd $$dir && go build -o /dev/null ./... && go vet ./... && go tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./... && go test -race -timeout $(TIMEOUT) ./... ); \
@@ -73,13 +73,18 @@ nested: redis
 redis: ## install redis-server if there is none (apt-get only)
 	@command -v redis-server >/dev/null || $(MAKE) install-redis
 
-# Debian's package starts a service on port 6379. The tests need only the program, so a policy-rc.d forbids the start,
-# for the time of the installation and unless the machine has a policy of its own. On a machine that boots with
-# systemd the service is still enabled for the next boot: `systemctl disable redis-server`.
-.PHONY: install-redis
-install-redis:
-	@echo "== installing redis-server"
-	@command -v apt-get >/dev/null || { echo "no apt-get here: install redis-server 7.0 or later by your own means" >&2; exit 1; }
+etcd: ## install etcd if there is none, for bench/ (apt-get only); it does without where that fails
+	@command -v etcd >/dev/null || $(MAKE) install-etcd || echo "no etcd: bench/ leaves it out" >&2
+
+# Debian's packages start services on their usual ports. The tests need only the programs, so a policy-rc.d forbids the
+# start, for the time of the installation and unless the machine has a policy of its own. On a machine that boots with
+# systemd the service is still enabled for the next boot: `systemctl disable redis-server etcd`.
+.PHONY: install-redis install-etcd
+install-redis: PACKAGE = redis-server
+install-etcd:  PACKAGE = etcd-server
+install-redis install-etcd:
+	@echo "== installing $(PACKAGE)"
+	@command -v apt-get >/dev/null || { echo "no apt-get here: install $(PACKAGE) by your own means (redis-server 7.0 or later)" >&2; exit 1; }
 	@set -e; sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	policy=/usr/sbin/policy-rc.d; \
 	if [ ! -e $$policy ]; then \
@@ -88,8 +93,7 @@ install-redis:
 		$$sudo chmod 755 $$policy; \
 	fi; \
 	$$sudo apt-get -qq update; \
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends redis-server >/dev/null; \
-	redis-server --version
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $(PACKAGE) >/dev/null
 
 vet: ## go vet
 	@echo "== go vet $(PKG)"
@@ -111,8 +115,14 @@ race-stress: redis ## every test 5 times on 1, 2 and 4 threads, under the race d
 	@echo "== go test -race -count=5 -cpu 1,2,4 $(PKG)"
 	@go test -race -count=5 -cpu 1,2,4 -timeout 60m $(PKG)
 
-bench-quick: redis ## the side-by-side benchmark, in a minute
+bench-quick: redis etcd ## the side-by-side benchmark, in a minute
 	@cd bench && go run . -quick
 
-bench: redis ## the side-by-side benchmark, in full
+bench: redis etcd ## the side-by-side benchmark, in full: less than ten minutes
 	@cd bench && go run .
+
+bench-held: redis ## 100,000 leases held for five minutes, and 1,000,000 for two
+	@cd bench && go run . -run held -held 5m -million 2m
+
+bench-chart: redis etcd ## measure again what docs/bench.svg shows, and draw it
+	@cd bench && go run . -run distinct -chart ../docs/bench.svg

@@ -131,17 +131,27 @@ func (c *chart) line(here cell, y float64, first bool) {
 	}
 	c.text(plotLeft-14, y+4, "end", plural(here.callers, "caller"))
 	c.add(`<line class="grid" x1="%f" x2="%f" y1="%[3]f" y2="%[3]f"/>`, plotLeft, plotRight, y)
-	ours, base := c.report.find(holdfast.name, here), c.report.find(redsyncDefault.name, here)
-	if ours != nil && base != nil && ours.Median["rate"] > 0 && base.Median["rate"] > 0 {
-		c.add(`<line class="span" x1="%f" x2="%f" y1="%[3]f" y2="%[3]f"/>`, c.x(base.Median["rate"]), c.x(ours.Median["rate"]), y)
+	if ours := c.report.find(holdfast.name, here); ours != nil {
 		c.text(plotRight+90, y+4, "end strong", count(ours.Median["rate"]))
-		c.text(plotRight+102, y+4, "small", ratio(ours.Median["to redsync"])+" redsync")
+		if times, ok := ours.Median["to redsync"]; ok {
+			c.text(plotRight+102, y+4, "small", ratio(times)+" redsync")
+		}
 	}
+	c.span(here, y)
 	for _, p := range slices.Backward(locks) { // Holdfast is the first, and on top
 		if rec := c.report.find(p.name, here); rec != nil && rec.Median["rate"] > 0 {
 			c.mark(p.name, c.x(rec.Median["rate"]), y)
 		}
 	}
+}
+
+// span joins Holdfast and redsync, so that the ratio can be seen.
+func (c *chart) span(here cell, y float64) {
+	ours, base := c.report.find(holdfast.name, here), c.report.find(redsyncDefault.name, here)
+	if ours == nil || base == nil || ours.Median["rate"] <= 0 || base.Median["rate"] <= 0 {
+		return
+	}
+	c.add(`<line class="span" x1="%f" x2="%f" y1="%[3]f" y2="%[3]f"/>`, c.x(base.Median["rate"]), c.x(ours.Median["rate"]), y)
 }
 
 func plural(n int, what string) string {
@@ -184,10 +194,16 @@ func (c *chart) conditions() []string {
 func (c *chart) words() string {
 	var parts []string
 	for _, here := range c.cells {
-		if rec := c.report.find(holdfast.name, here); rec != nil {
-			parts = append(parts, fmt.Sprintf("%s, %s: Holdfast %s a second, %s redsync", plural(here.instances, "instance"),
-				plural(here.callers, "caller"), count(rec.Median["rate"]), ratio(rec.Median["to redsync"])))
+		ours := c.report.find(holdfast.name, here)
+		if ours == nil {
+			continue
 		}
+		text := fmt.Sprintf("%s, %s: Holdfast %s a second", plural(here.instances, "instance"), plural(here.callers, "caller"),
+			count(ours.Median["rate"]))
+		if times, ok := ours.Median["to redsync"]; ok {
+			text += ", " + ratio(times) + " redsync"
+		}
+		parts = append(parts, text)
 	}
 	return strings.Join(parts, "; ")
 }

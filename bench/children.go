@@ -131,7 +131,8 @@ func (c *child) ask(ctx context.Context, o order) (answer, error) {
 	return c.hear(ctx, o.Session)
 }
 
-// stop ends the child and returns when it is gone.
+// stop ends the child and returns when it is gone. What a child says by its exit status, such as that the race detector
+// has found something, is an error.
 func (c *child) stop() (err error) {
 	_ = c.stdin.Close()
 	select {
@@ -141,6 +142,9 @@ func (c *child) stop() (err error) {
 		err = fmt.Errorf("%s did not end by itself in %v", c.name, patience)
 	}
 	c.reading.Wait()
+	if state := c.cmd.ProcessState; state.ExitCode() > 0 {
+		err = fmt.Errorf("%s: %v", c.name, state)
+	}
 	return err
 }
 

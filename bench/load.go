@@ -36,6 +36,8 @@ type load struct {
 type window struct {
 	start, end time.Time // end once it is closed
 	closed     atomic.Bool
+	begun      atomic.Bool   // that first is about to be closed
+	first      chan struct{} // closed by the caller who finishes the first cycle
 	former     *window
 	tallies    []tally // one a caller, who alone writes to it, until the load has stopped
 }
@@ -62,11 +64,17 @@ func startLoad(ctx context.Context, sessions []session, t timing) *load {
 	return l
 }
 
-// measure opens a window for d. The window may be read once the load has stopped.
+// measure opens a window for d, and for longer when nothing has been finished by then, until something is, or patience
+// ends: of nothing there is no rate. The window may be read once the load has stopped.
 func (l *load) measure(ctx context.Context, d time.Duration) *window {
-	w := &window{tallies: make([]tally, l.callers), former: l.latest.Load(), start: time.Now()}
+	w := &window{tallies: make([]tally, l.callers), first: make(chan struct{}), former: l.latest.Load(), start: time.Now()}
 	l.latest.Store(w)
 	sleep(ctx, d)
+	select {
+	case <-w.first:
+	case <-ctx.Done():
+	case <-time.After(patience):
+	}
 	w.end = time.Now()
 	w.closed.Store(true)
 	return w
@@ -123,6 +131,9 @@ func (l *load) note(caller int, start time.Time, took time.Duration, err error) 
 		switch {
 		case !w.closed.Load():
 			t.count(err)
+			if err == nil && !w.begun.Load() && w.begun.CompareAndSwap(false, true) {
+				close(w.first)
+			}
 			if l.timing != untimed {
 				t.sample(took)
 			}

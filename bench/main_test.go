@@ -16,15 +16,15 @@ func TestCommandPrintsTablesAndWritesJSONAndChart(t *testing.T) {
 	ownTemp(t)
 	out, svg := filepath.Join(t.TempDir(), "out.json"), filepath.Join(t.TempDir(), "out.svg")
 	args := []string{
-		"-quick", "-run", "distinct", "-peers", "^holdfast|^redsync$", "-instances", "3", "-callers", "512",
-		"-window", "300ms", "-markdown", "-json", out,
+		"-quick", "-run", "distinct", "-peers", "^holdfast|^wire", "-instances", "3", "-callers", "512", "-rounds", "2",
+		"-window", "50ms", "-markdown", "-json", out,
 	}
 	var measured, again bytes.Buffer
 	if err := run(t.Context(), args, &measured, t.Output()); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| holdfast |", "|:----", "again: cd bench && go run . -quick -run distinct -peers '^holdfast|^redsync$'", "| bar ",
+		"| holdfast ", "|:----", "again: cd bench && go run . -quick -run distinct -peers '^holdfast|^wire'", "| bar ",
 	} {
 		if !strings.Contains(measured.String(), want) {
 			t.Errorf("%q is missing from:\n%s", want, &measured)
@@ -34,7 +34,7 @@ func TestCommandPrintsTablesAndWritesJSONAndChart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rec := found.Scenarios[0].Records[0]; rec.Peer != "holdfast" || rec.Median["rate"] <= 0 {
+	if rec := found.Scenarios[0].Records[0]; rec.Peer != "holdfast" || rec.Median["rate"] <= 0 || len(rec.Rounds) != 2 {
 		t.Errorf("wrote %+v", rec)
 	}
 
@@ -44,7 +44,7 @@ func TestCommandPrintsTablesAndWritesJSONAndChart(t *testing.T) {
 	if measured.String() != again.String() {
 		t.Errorf("printed from the file:\n%s\nprinted when it was measured:\n%s", &again, &measured)
 	}
-	checkChart(t, svg, "holdfast", "redsync", "N=3", "512 callers")
+	checkChart(t, svg, "holdfast", "wire floor", "N=3", "512 callers")
 }
 
 // checkChart checks that a file is a drawing with these texts in it, as text.

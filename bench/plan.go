@@ -5,12 +5,13 @@ import "time"
 // plan is how much is measured, and for how long. Everything that takes time is bounded by it.
 type plan struct {
 	rounds    int
-	warmup    time.Duration // before every window, not measured
-	window    time.Duration // distinct
-	instances []int         // distinct and latency
-	callers   []int         // distinct
-	latency   time.Duration // latency and fencing
-	delayed   time.Duration // delay
+	warmup    time.Duration   // before every window, not measured
+	window    time.Duration   // distinct
+	instances []int           // distinct and latency
+	callers   []int           // distinct
+	latency   time.Duration   // latency and fencing
+	trips     []time.Duration // delay: what is added to a round trip
+	delayed   time.Duration
 	healthy   time.Duration // stopped: while all instances are up
 	stopped   time.Duration // stopped: while one is not
 	allocs    time.Duration
@@ -37,6 +38,7 @@ var full = plan{
 	instances: []int{1, 3, 5},
 	callers:   []int{1, 64, 512},
 	latency:   400 * time.Millisecond,
+	trips:     []time.Duration{2 * time.Millisecond, 20 * time.Millisecond},
 	delayed:   700 * time.Millisecond,
 	healthy:   time.Second,
 	stopped:   5 * time.Second,
@@ -56,6 +58,7 @@ var quickly = plan{
 	instances: []int{1, 3},
 	callers:   []int{1, 64},
 	latency:   150 * time.Millisecond,
+	trips:     []time.Duration{2 * time.Millisecond, 20 * time.Millisecond},
 	delayed:   300 * time.Millisecond,
 	healthy:   300 * time.Millisecond,
 	stopped:   time.Second,

@@ -1,9 +1,6 @@
 package main
 
-import (
-	"context"
-	"time"
-)
+import "context"
 
 // delay: what is a long way to the servers worth?
 var delay = scenario{
@@ -20,9 +17,6 @@ var delay = scenario{
 	run: runDelay,
 }
 
-// roundTrips are what the relays add to loopback.
-var roundTrips = []time.Duration{2 * time.Millisecond, 20 * time.Millisecond}
-
 func runDelay(ctx context.Context, b *bench, r *report) error {
 	r.Notes = []string{
 		"Between client and servers stand relays that hold back everything for half of the time, in order, without limiting the",
@@ -30,7 +24,7 @@ func runDelay(ctx context.Context, b *bench, r *report) error {
 		"and the machine take. The wire floor writes again when it has all replies, so it waits for up to two round trips.",
 	}
 	peers := []peer{holdfast, redsyncFar, redsyncFailFastFar, redsyncRueidis, wireFloor, setOne}
-	for _, trip := range roundTrips {
+	for _, trip := range b.trips {
 		place := cell{instances: 3, callers: 64, under: trip.String()}
 		_, err := b.cell(ctx, r, place, peers, func(ctx context.Context, f *fleet, p peer) (values, error) {
 			far, closeAll, err := delayed(f, trip)
