@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 var tiny = plan{
 	rounds:    1,
 	warmup:    10 * time.Millisecond,
+	patience:  2 * time.Second,
 	window:    30 * time.Millisecond,
 	instances: []int{1, 3},
 	callers:   []int{8},

@@ -198,7 +198,7 @@ func loadAll(ctx context.Context, sessions []session, o order) answer {
 		logs[i] = &tenured{session: s}
 		logged[i] = logs[i]
 	}
-	b := &bench{plan: plan{warmup: o.Warmup}}
+	b := &bench{plan: plan{warmup: o.Warmup, patience: full.patience}}
 	w, err := b.steady(ctx, logged, acquires, o.For)
 	a := answer{Session: nobody}
 	if err != nil {

@@ -137,9 +137,9 @@ func (c *child) stop() (err error) {
 	_ = c.stdin.Close()
 	select {
 	case <-c.dead:
-	case <-time.After(patience):
+	case <-time.After(full.patience):
 		c.kill()
-		err = fmt.Errorf("%s did not end by itself in %v", c.name, patience)
+		err = fmt.Errorf("%s did not end by itself in %v", c.name, full.patience)
 	}
 	c.reading.Wait()
 	if state := c.cmd.ProcessState; state.ExitCode() > 0 {

@@ -24,12 +24,13 @@ const (
 //
 //	startLoad ──warm-up──┤ window ├──pause a server──┤ window ├── stop
 type load struct {
-	timing  timing
-	callers int
-	cancel  context.CancelFunc     // ends what still waits
-	latest  atomic.Pointer[window] // the one opened last
-	over    atomic.Bool
-	done    chan struct{} // closed when every caller is gone
+	timing   timing
+	callers  int
+	patience time.Duration
+	cancel   context.CancelFunc     // ends what still waits
+	latest   atomic.Pointer[window] // the one opened last
+	over     atomic.Bool
+	done     chan struct{} // closed when every caller is gone
 }
 
 // window is a stretch of time and what the callers did in it.
@@ -50,9 +51,9 @@ type tally struct {
 }
 
 // startLoad starts a caller for every session.
-func startLoad(ctx context.Context, sessions []session, t timing) *load {
+func (b *bench) startLoad(ctx context.Context, sessions []session, t timing) *load {
 	ctx, cancel := context.WithCancel(ctx)
-	l := &load{timing: t, callers: len(sessions), cancel: cancel, done: make(chan struct{})}
+	l := &load{timing: t, callers: len(sessions), patience: b.patience, cancel: cancel, done: make(chan struct{})}
 	var callers sync.WaitGroup
 	for caller, s := range sessions {
 		callers.Go(func() { l.run(ctx, caller, s) })
@@ -73,25 +74,22 @@ func (l *load) measure(ctx context.Context, d time.Duration) *window {
 	select {
 	case <-w.first:
 	case <-ctx.Done():
-	case <-time.After(patience):
+	case <-time.After(l.patience):
 	}
 	w.end = time.Now()
 	w.closed.Store(true)
 	return w
 }
 
-// How long callers may take to come to their end: peers that do not heed a context wait for a stopped server for as
-// long as their timeouts and retries together.
-const (
-	patience = 10 * time.Second // then their contexts end
-	limit    = time.Minute      // then something hangs
-)
+// limit is how long callers whose contexts have ended may take to come to their own end: peers that do not heed a
+// context wait for a stopped server for as long as their timeouts and retries together. Then something hangs.
+const limit = time.Minute
 
 // stop returns when every caller has finished what it was doing, or with an error when some do not.
 func (l *load) stop() error {
 	defer l.cancel()
 	l.over.Store(true)
-	for _, wait := range []time.Duration{patience, limit} {
+	for _, wait := range []time.Duration{l.patience, limit} {
 		select {
 		case <-l.done:
 			return nil
@@ -192,7 +190,7 @@ func (w *window) samples() []time.Duration {
 
 // steady is the common measurement: warm up, measure, stop.
 func (b *bench) steady(ctx context.Context, sessions []session, t timing, d time.Duration) (*window, error) {
-	l := startLoad(ctx, sessions, t)
+	l := b.startLoad(ctx, sessions, t)
 	sleep(ctx, b.warmup)
 	w := l.measure(ctx, d)
 	return w, errors.Join(l.stop(), context.Cause(ctx))

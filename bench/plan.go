@@ -6,6 +6,7 @@ import "time"
 type plan struct {
 	rounds    int
 	warmup    time.Duration   // before every window, not measured
+	patience  time.Duration   // that callers have to come to their end; then their contexts end
 	window    time.Duration   // distinct
 	instances []int           // distinct and latency
 	callers   []int           // distinct
@@ -34,6 +35,7 @@ type holding struct {
 var full = plan{
 	rounds:    3,
 	warmup:    150 * time.Millisecond,
+	patience:  10 * time.Second,
 	window:    500 * time.Millisecond,
 	instances: []int{1, 3, 5},
 	callers:   []int{1, 64, 512},
@@ -54,6 +56,7 @@ var full = plan{
 var quickly = plan{
 	rounds:    1,
 	warmup:    50 * time.Millisecond,
+	patience:  5 * time.Second,
 	window:    200 * time.Millisecond,
 	instances: []int{1, 3},
 	callers:   []int{1, 64},

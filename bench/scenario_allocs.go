@@ -23,7 +23,7 @@ func runAllocs(ctx context.Context, b *bench, r *report) error {
 	for _, callers := range []int{1, 64} {
 		peers := []peer{holdfast, redsyncDefault, redsyncFailFast, redsyncRueidis}
 		_, err := b.cell(ctx, r, cell{3, callers, ""}, peers, here(func(ctx context.Context, _ *fleet, l locker) (values, error) {
-			load := startLoad(ctx, ownResources(l, callers), untimed)
+			load := b.startLoad(ctx, ownResources(l, callers), untimed)
 			sleep(ctx, b.warmup)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)

@@ -68,7 +68,7 @@ func (b *bench) whileUp(ctx context.Context, sessions []session) (values, error)
 
 // whileStopped measures with all up, and then with the victim stopped.
 func (b *bench) whileStopped(ctx context.Context, sessions []session, victim *server) (values, error) {
-	load := startLoad(ctx, sessions, cycles)
+	load := b.startLoad(ctx, sessions, cycles)
 	sleep(ctx, b.warmup)
 	up := load.measure(ctx, b.healthy)
 	before := runtime.NumGoroutine()
