@@ -55,7 +55,10 @@ func Dial(rawURL string, cfg Config) (*Instance, error) {
 	case len(cfg.Cluster) > 0:
 		i.cluster = newCluster(i, cfg.Cluster, r.options, r.nodeDialer)
 	}
-	r.warn(i.log)
+	i.risks = r.unsafe()
+	for _, risk := range i.risks {
+		i.log.Warn(risk)
+	}
 	return i, nil
 }
 

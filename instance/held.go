@@ -22,9 +22,16 @@ type held struct {
 // hold makes conn the only connection of a client with these options.
 func hold(conn net.Conn, opt *redis.Options, cfg Config) *held {
 	tune(opt, cfg)
-	unused := make(chan net.Conn, 1) // one connection, and none after it
+	opt.Dialer = only(conn)
+	client := redis.NewClient(opt)
+	return &held{client: client, conn: client.Conn(), wire: conn}
+}
+
+// only is a dialer that has one connection, and no second.
+func only(conn net.Conn) dialFunc {
+	unused := make(chan net.Conn, 1) // one slot: it is there from the beginning
 	unused <- conn
-	opt.Dialer = func(context.Context, string, string) (net.Conn, error) {
+	return func(context.Context, string, string) (net.Conn, error) {
 		select {
 		case conn := <-unused:
 			return conn, nil
@@ -32,8 +39,6 @@ func hold(conn net.Conn, opt *redis.Options, cfg Config) *held {
 			return unopened{}, nil
 		}
 	}
-	client := redis.NewClient(opt)
-	return &held{client: client, conn: client.Conn(), wire: conn}
 }
 
 // process runs one command, and ends when ctx does: then the connection has, too.

@@ -32,6 +32,7 @@ type Instance struct {
 	redial  func(ctx context.Context) (net.Conn, error) // dials where the actor last has; the lookout's
 	lookout *lookout
 	secrets *secrets // never to be shown
+	risks   []string // what is unsafe about the connection, as far as Dial knows
 	invalid error    // why this instance cannot work at all
 	mailbox *mailbox
 	cluster *cluster      // it is a whole cluster; nil: a single server

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"log/slog"
 	"net"
 	"sync/atomic"
 )
@@ -95,17 +94,18 @@ func secured(ctx context.Context, dial dialFunc, network, addr string, source *t
 	return secure, nil
 }
 
-// warn says what is unsafe about the connection, once.
-func (r *reach) warn(log *slog.Logger) {
+// unsafe says what is unsafe about the connection.
+func (r *reach) unsafe() (risks []string) {
 	for _, s := range []*tlsSource{r.tls, r.sentinelTLS} {
 		if s != nil && s.base.InsecureSkipVerify && s.base.VerifyConnection == nil && s.base.VerifyPeerCertificate == nil {
-			log.Warn("TLS certificates are not verified: whoever sits in between can read the password and grant any lock")
+			risks = append(risks, "TLS certificates are not verified: whoever sits in between can read the password and grant any lock")
 			break
 		}
 	}
 	if r.sendsPasswordsInTheClear() {
-		log.Warn("a password is sent without TLS to another machine: use rediss://")
+		risks = append(risks, "a password is sent without TLS to another machine: use rediss://")
 	}
+	return risks
 }
 
 func (r *reach) sendsPasswordsInTheClear() bool {

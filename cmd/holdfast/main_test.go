@@ -1,0 +1,239 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-go/holdfast/internal/redistest"
+)
+
+// tests are testing.M, with the checks for what they leave behind.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int { return redistest.Run(t.M) }
+
+func TestMain(m *testing.M) {
+	testscript.Main(tests{m}, map[string]func(){
+		"holdfast": main,
+		"exitcode": func() { os.Exit(exitcode()) },
+	})
+}
+
+// exitcode is a program for scripts: exitcode [-pid FILE] PROGRAM ARGS… runs the
+// program, writes its pid to the file, and prints "exit N" when it has ended.
+func exitcode() int {
+	pidFile := flag.String("pid", "", "")
+	flag.Parse()
+	cmd := exec.Command(flag.Arg(0), flag.Args()[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	err := cmd.Start()
+	if err == nil && *pidFile != "" {
+		err = os.WriteFile(*pidFile, fmt.Appendln(nil, cmd.Process.Pid), 0o600)
+	}
+	if err == nil {
+		go passInterrupts(cmd.Process) // ends with us
+		err = cmd.Wait()
+	}
+	var exit *exec.ExitError
+	switch {
+	case err != nil && !errors.As(err, &exit):
+		fmt.Fprintln(os.Stderr, "exitcode:", err)
+		return 1
+	case !cmd.ProcessState.Exited():
+		fmt.Println(cmd.ProcessState)
+		return 0
+	}
+	fmt.Println("exit", cmd.ProcessState.ExitCode())
+	return 0
+}
+
+// passInterrupts is for a script that fails: it ends what runs in the background
+// by an interrupt.
+func passInterrupts(p *os.Process) {
+	in := make(chan os.Signal, 1)
+	signal.Notify(in, os.Interrupt)
+	<-in
+	_ = p.Signal(os.Interrupt)
+}
+
+// Every script in testdata runs with three servers of its own, whose URLs are in
+// HOLDFAST_REDIS and, one by one, in $R1, $R2 and $R3; $S1, $S2 and $S3 are their sockets.
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scripts", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			script(t, file)
+		})
+	}
+}
+
+func script(t *testing.T, file string) {
+	servers := redistest.StartN(t, 3)
+	testscript.Run(t, testscript.Params{
+		Files:               []string{file},
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv(environment, strings.Join(redistest.URLs(servers), " "))
+			for n, s := range servers {
+				env.Setenv("R"+strconv.Itoa(n+1), s.URL())
+				env.Setenv("S"+strconv.Itoa(n+1), s.Addr())
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"signal":  sendSignal,
+			"waitfor": waitFor,
+			"gone":    gone,
+			"usage":   wrong,
+			"server":  func(ts *testscript.TestScript, _ bool, args []string) { startServer(t, ts, args) },
+			"redis":   func(ts *testscript.TestScript, neg bool, args []string) { redisDo(ts, servers, neg, args) },
+			"clients": func(ts *testscript.TestScript, _ bool, args []string) { clients(ts, servers, args) },
+			"free":    func(ts *testscript.TestScript, _ bool, args []string) { free(ts, servers, args) },
+		},
+	})
+}
+
+// patience bounds every wait for something that must happen.
+const patience = 20 * time.Second
+
+// eventually waits until something is so.
+func eventually(ts *testscript.TestScript, what string, so func() bool) {
+	for giveUp := time.Now().Add(patience); !so(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(giveUp) {
+			ts.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}
+
+// waitFor is: waitfor FILE [PATTERN]. It waits for a file that has a whole line
+// that the pattern matches, any by default.
+func waitFor(ts *testscript.TestScript, _ bool, args []string) {
+	pattern := regexp.MustCompile(`(?m)` + strings.Join(args[1:], " "))
+	eventually(ts, strings.Join(args, " "), func() bool {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			ts.Fatalf("%v", err)
+		}
+		whole := text[:strings.LastIndexByte(string(text), '\n')+1]
+		return len(whole) > 0 && pattern.Match(whole)
+	})
+}
+
+func pidIn(ts *testscript.TestScript, file string) int {
+	waitFor(ts, false, []string{file})
+	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(file)))
+	ts.Check(err)
+	return pid
+}
+
+// sendSignal is: signal NAME PIDFILE.
+func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
+	sig := unix.SignalNum("SIG" + args[0])
+	if sig == 0 {
+		ts.Fatalf("there is no signal %s", args[0])
+	}
+	ts.Check(syscall.Kill(pidIn(ts, args[1]), sig))
+}
+
+// gone is: gone PIDFILE. It waits until the process has ended.
+func gone(ts *testscript.TestScript, _ bool, args []string) {
+	pid := pidIn(ts, args[0])
+	eventually(ts, fmt.Sprintf("process %d is gone", pid), func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err == nil { // an orphan that nobody reaps is gone, too
+			return strings.Contains(string(stat), ") Z ")
+		}
+		return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+	})
+}
+
+// startServer is: server NAME ARGS…. It starts one more server, on a port, whose
+// address is in $NAME then.
+func startServer(t *testing.T, ts *testscript.TestScript, args []string) {
+	ts.Setenv(args[0], redistest.StartTCP(t, args[1:]...).Addr())
+}
+
+// redisDo is: redis N pause|resume|kill|restart|COMMAND…, to the server with this
+// number, or to "all". The reply is on standard output.
+func redisDo(ts *testscript.TestScript, servers []*redistest.Server, neg bool, args []string) {
+	if args[0] != "all" {
+		n, err := strconv.Atoi(args[0])
+		ts.Check(err)
+		servers = servers[n-1 : n]
+	}
+	for _, s := range servers {
+		switch args[1] {
+		case "pause":
+			s.Pause()
+		case "resume":
+			s.Resume()
+		case "kill":
+			s.Kill()
+		case "restart":
+			s.Restart()
+		default:
+			reply, err := s.Do(args[1:]...)
+			if (err != nil) != neg {
+				ts.Fatalf("redis: %v", err)
+			}
+			fmt.Fprintln(ts.Stdout(), reply)
+		}
+	}
+}
+
+// free is: free KEY. No server has the key, long before it would expire.
+func free(ts *testscript.TestScript, servers []*redistest.Server, args []string) {
+	for n, s := range servers {
+		for giveUp := time.Now().Add(3 * time.Second); s.Get(args[0]) != ""; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(giveUp) {
+				ts.Fatalf("server %d still has %s, for another %v", n+1, args[0], s.PTTL(args[0]))
+			}
+		}
+	}
+}
+
+// clients is: clients N. It waits until every server has that many connections.
+func clients(ts *testscript.TestScript, servers []*redistest.Server, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	for n, s := range servers {
+		eventually(ts, fmt.Sprintf("server %d has %d clients", n+1, want), func() bool { return s.Clients() == want })
+	}
+}
+
+// wrong is: usage PATTERN. The last program ended with exit code 64 and one line
+// on standard error, which the pattern matches, and which shows no secret.
+func wrong(ts *testscript.TestScript, _ bool, args []string) {
+	out, text := ts.ReadFile("stdout"), ts.ReadFile("stderr")
+	switch {
+	case out != "exit 64\n":
+		ts.Fatalf("want exit code 64, got %q", out)
+	case strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "holdfast"):
+		ts.Fatalf("want one line, got %q", text)
+	case !regexp.MustCompile(args[0]).MatchString(text):
+		ts.Fatalf("%q does not match %s", text, args[0])
+	case strings.Contains(text, "s3cr3t"):
+		ts.Fatalf("it shows a secret: %q", text)
+	}
+}

@@ -1,0 +1,222 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/user"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+func newRun() action { return new(runAction) }
+
+// runAction is `holdfast run`: a command under a lock.
+type runAction struct {
+	servers
+	now      bool
+	wait     span
+	heldCode int
+	ttl      span
+	grace    span
+	maxHold  span
+	owner    string
+	fencing  bool
+}
+
+func (r *runAction) flags(fs *flag.FlagSet) {
+	r.servers.flags(fs)
+	r.ttl = span(10 * time.Second)
+	fs.BoolVar(&r.now, "n", false, "do not wait: fail at once when somebody else has the lock")
+	fs.Var(&r.wait, "w", "wait at most for `TIME`. Default: for ever")
+	fs.IntVar(&r.heldCode, "E", exitHeld, "exit with `CODE` when the lock was not to be had")
+	fs.Var(&r.ttl, "ttl", "how long the lock outlives a holder that dies: a `TIME`, at most --max-ttl")
+	fs.Var(&r.grace, "grace", "how long before the lock may be gone the command gets TERM: a `TIME`. Default: a third of the TTL, at most 5s")
+	fs.Var(&r.maxHold, "max-hold", "end the command when it has had the lock for `TIME`. Default: never")
+	fs.StringVar(&r.owner, "owner", "", "the `NAME` that others see as the holder. Default: user@host:pid")
+	fs.BoolVar(&r.fencing, "fencing", true, "take a fencing token; --fencing=false does without")
+}
+
+// run acquires, runs the command, and releases.
+func (r *runAction) run(ctx context.Context, args arguments) error {
+	resource, argv, err := r.split(args)
+	if err != nil {
+		return err
+	}
+	path, err := lookUp(argv[0])
+	if err != nil {
+		return err
+	}
+	signals := catchSignals()
+	defer signals.stop()
+	waiting, done := signals.waiting(ctx)
+	defer done()
+
+	locks, err := r.open(waiting, r.config())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = shut(locks) }() // releases what is still held; the rest has been said
+	held, err := r.acquire(waiting, locks, resource)
+	if err != nil {
+		return err
+	}
+	done()
+	if waiting.Err() != nil { // granted and called off in the same moment
+		return fmt.Errorf("acquire %q: %w", resource, context.Cause(waiting))
+	}
+	code, err := r.supervise(held, signals, path, argv, environ(held))
+	if err != nil {
+		return err
+	}
+	return r.end(held, code)
+}
+
+// split tells the resource from the command, and completes the flags.
+func (r *runAction) split(args arguments) (resource string, argv []string, err error) {
+	front, argv := args.front, args.behind
+	if len(front) == 0 && len(argv) > 0 { // run -- RESOURCE -- COMMAND: a name that begins with a dash
+		front, argv = argv[:1], argv[1:]
+		if len(argv) > 0 && argv[0] == "--" {
+			argv = argv[1:]
+		}
+	}
+	if r.grace == 0 {
+		r.grace = min(span(5*time.Second), r.ttl/3)
+	}
+	switch {
+	case len(front) == 0:
+		return "", nil, usage("name the resource and the command: holdfast run RESOURCE -- COMMAND")
+	case len(front) > 1:
+		return "", nil, usage("one resource, and -- between it and the command: holdfast run RESOURCE -- COMMAND")
+	case len(argv) == 0:
+		return "", nil, usage("name the command, behind --: holdfast run RESOURCE -- COMMAND")
+	case r.now && r.wait > 0:
+		return "", nil, usage("-n does not wait and -w does: choose one")
+	case r.heldCode < 0 || r.heldCode > 255:
+		return "", nil, usage("-E is %d: an exit code is from 0 to 255", r.heldCode)
+	case r.grace > r.ttl/2:
+		return "", nil, usage("--grace is %v: at most half the TTL, which is %v, so that renewals have the rest", &r.grace, &r.ttl)
+	case r.maxHold > 0 && r.maxHold <= r.grace:
+		return "", nil, usage("--max-hold is %v: it must be longer than the grace, which is %v", &r.maxHold, &r.grace)
+	}
+	return front[0], argv, nil
+}
+
+// lookUp finds the command before anybody waits for a lock. Its exit codes are
+// the shell's.
+func lookUp(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil || errors.Is(err, exec.ErrDot):
+		return path, nil
+	case errors.Is(err, fs.ErrPermission):
+		return "", fail(exitNotRunable, "%s: it may not be executed", name)
+	}
+	return "", fail(exitNotFound, "%s: there is no such command", name)
+}
+
+func (r *runAction) config() engine.Config {
+	cfg := r.servers.config()
+	cfg.TTL = time.Duration(r.ttl)
+	if cfg.Owner = r.owner; cfg.Owner == "" {
+		cfg.Owner = self()
+	}
+	return cfg
+}
+
+// nowPatience is how long -n waits for servers that do not answer.
+const nowPatience = time.Second
+
+func (r *runAction) open(ctx context.Context, cfg engine.Config) (*engine.Engine, error) {
+	if r.now {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, nowPatience+2*time.Duration(r.timeout))
+		defer cancel()
+	}
+	return r.servers.open(ctx, cfg)
+}
+
+func (r *runAction) acquire(ctx context.Context, locks *engine.Engine, resource string) (held *lease.Lease, err error) {
+	var opts []engine.Option
+	if r.fencing {
+		opts = append(opts, engine.WithFencing())
+	}
+	switch {
+	case r.now:
+		held, err = locks.TryAcquire(ctx, resource, opts...)
+	case r.wait > 0:
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(r.wait))
+		defer cancel()
+		fallthrough
+	default:
+		held, err = locks.Acquire(ctx, resource, opts...)
+	}
+	if exitCode(err) == exitHeld {
+		return nil, &exitError{r.heldCode, err}
+	}
+	return held, err
+}
+
+// environ is our environment and what the command may know of its lock.
+func environ(l *lease.Lease) []string {
+	env := append(os.Environ(),
+		"HOLDFAST_RESOURCE="+l.Resource(),
+		"HOLDFAST_TOKEN="+l.Token(),
+		"HOLDFAST_FENCE=",
+		"HOLDFAST_DEADLINE="+l.Deadline().UTC().Format(deadlineFormat),
+	)
+	if l.Fence() != 0 {
+		env = append(env, "HOLDFAST_FENCE="+strconv.FormatUint(l.Fence(), 10))
+	}
+	return env
+}
+
+// deadlineFormat is RFC 3339 with milliseconds, which are cut and not rounded.
+const deadlineFormat = "2006-01-02T15:04:05.000Z07:00"
+
+// end gives the lock back, and decides what the exit code is in the end.
+func (r *runAction) end(held *lease.Lease, code int) error {
+	err := held.Release(context.Background())
+	switch {
+	case errors.Is(err, lease.ErrLost):
+		return fail(exitLost, "the lock was lost before the command had ended: %w", held.Err())
+	case err != nil: // the keys go by their TTL
+		return warn(code, err)
+	}
+	return &exitError{code: code}
+}
+
+// warn says what is wrong, but leaves the exit code as it is.
+func warn(code int, err error) error {
+	fmt.Fprintf(os.Stderr, "holdfast run: warning: %s\n", oneLine(err.Error()))
+	return &exitError{code: code}
+}
+
+// self is the default owner, of the characters that an owner may have.
+func self() string {
+	name := strconv.Itoa(os.Getuid())
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, _ := os.Hostname()
+	pid := strconv.Itoa(os.Getpid())
+	clean := strings.Map(func(c rune) rune {
+		if c <= ' ' || c >= '~' {
+			return '-'
+		}
+		return c
+	}, name+"@"+host)
+	return clean[:min(len(clean), 100)] + ":" + pid
+}

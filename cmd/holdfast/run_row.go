@@ -1,0 +1,38 @@
+package main
+
+var runRow = command{
+	name:  "run",
+	args:  "RESOURCE -- COMMAND [ARG...]",
+	short: "run a command while holding a lock",
+	rest:  "command",
+	make:  newRun,
+	long: `Waits for the lock, runs the command, renews the lock while it runs, and gives it
+back when it has ended. Standard input, output and error are the command's own.
+
+TERM, INT, HUP, QUIT, USR1 and USR2 are passed on to the command and all its
+children (its process group); while there is no command yet, they end the waiting
+and leave no lock behind. A job that is stopped with ^Z does not renew: when it
+continues, and the lock is gone, the command is killed.
+
+When the lock cannot be renewed, the command gets TERM as long before the lock
+may be gone as --grace says, and KILL a tenth of the grace before that moment:
+when somebody else can have the lock, it is dead, with its process group. It is
+told as early as that is known when servers answer that the lock is not ours.
+
+The command finds in its environment
+  HOLDFAST_RESOURCE  what is locked
+  HOLDFAST_TOKEN     proves who holds it: treat it as a password
+  HOLDFAST_FENCE     the fencing token, a number that is higher for each later
+                     holder; empty with --fencing=false
+  HOLDFAST_DEADLINE  when the lock would have been gone if it were never renewed,
+                     as 2006-01-02T15:04:05.678Z; it is renewed, so this is the
+                     least, not the end
+
+If holdfast itself is killed (KILL), the lock goes by its TTL, and on Linux the
+command gets TERM.
+
+Exit codes: the command's own, 128 and the signal's number if one has ended it;
+75 or what -E says when the lock was not to be had; 69 when too few servers
+answer; 70 when the lock was lost while the command ran; 64 for a wrong command
+line; 126 and 127 when the command cannot be executed or found.`,
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/instance"
+)
+
+var statusRow = command{
+	name:  "status",
+	args:  "RESOURCE...",
+	short: "show who holds a lock, and for how long",
+	make:  func() action { return new(statusAction) },
+	long: `Asks every server who has the lock and for how long, and shows what a majority of
+them says, and each vote. Tokens are abbreviated. A look, not a lock: it may be
+different a moment later.
+
+--json writes one object for each resource on a line of its own. --watch goes on
+until ^C: on a terminal it shows the present state, else it writes a line when
+something has changed.
+
+Exit codes: 0 when the question could be answered, whether or not somebody has the
+lock; 69 when too few servers answer; 64 for a wrong command line.`,
+}
+
+// statusAction is `holdfast status`.
+type statusAction struct {
+	servers
+	json  bool
+	watch bool
+	every span
+}
+
+func (s *statusAction) flags(fs *flag.FlagSet) {
+	s.servers.flags(fs)
+	s.every = span(time.Second)
+	fs.BoolVar(&s.json, "json", false, "write JSON")
+	fs.BoolVar(&s.watch, "watch", false, "go on until ^C")
+	fs.Var(&s.every, "every", "with --watch: look again after `TIME`")
+}
+
+func (s *statusAction) run(ctx context.Context, args arguments) error {
+	resources := args.all()
+	if len(resources) == 0 {
+		return usage("name a resource: holdfast status RESOURCE")
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	locks, err := s.look(ctx, s.config())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = shut(locks) }()
+	show := s.print
+	if s.watch {
+		show = s.watcher().show
+	}
+	for {
+		looks := inspect(ctx, locks, resources)
+		if ctx.Err() != nil { // ^C is how a watch ends
+			return nil
+		}
+		if err := show(looks); err != nil {
+			return err
+		}
+		if !s.watch {
+			return answered(looks)
+		}
+		select {
+		case <-time.After(time.Duration(s.every)):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// seen is what one look at a resource has shown.
+type seen struct {
+	engine.Status
+	err error
+}
+
+func inspect(ctx context.Context, locks *engine.Engine, resources []string) []seen {
+	looks := make([]seen, len(resources))
+	for n, resource := range resources {
+		looks[n].Status, looks[n].err = locks.Inspect(ctx, resource)
+	}
+	return looks
+}
+
+// answered is the exit code: that of the worst answer, whose text has been printed.
+func answered(looks []seen) error {
+	for _, look := range looks {
+		switch {
+		case errors.Is(look.err, engine.ErrNoQuorum):
+			return &exitError{code: exitNoQuorum}
+		case look.err != nil:
+			return look.err
+		}
+	}
+	return nil
+}
+
+// print shows all looks.
+func (s *statusAction) print(looks []seen) error {
+	var b bytes.Buffer
+	for n, look := range looks {
+		if s.json {
+			if err := json.NewEncoder(&b).Encode(look.plain()); err != nil {
+				return err
+			}
+			continue
+		}
+		if n > 0 {
+			b.WriteByte('\n')
+		}
+		look.write(&b)
+	}
+	_, err := os.Stdout.Write(b.Bytes())
+	return err
+}
+
+// write is the answer in one line, and each vote in another.
+func (s seen) write(w io.Writer) {
+	fmt.Fprintln(w, s.String())
+	for _, v := range s.Votes {
+		fmt.Fprintln(w, "  "+oneLine(v.String()))
+	}
+}
+
+// String is the answer in one line.
+func (s seen) String() string {
+	if s.Held && s.Remaining < 0 {
+		return fmt.Sprintf("%q is held by %s, and does not expire", s.Resource, instance.Abbreviate(s.Token))
+	}
+	if s.err != nil && len(s.Votes) == 0 {
+		return oneLine(s.err.Error())
+	}
+	return s.Status.String()
+}
+
+// plainStatus is a look as JSON has it. Times are in milliseconds; a negative one
+// is of a key that never expires.
+type plainStatus struct {
+	Resource  string          `json:"resource"`
+	State     string          `json:"state"` // held, free or unknown
+	Owner     string          `json:"owner,omitempty"`
+	Token     string          `json:"token,omitempty"` // abbreviated
+	Remaining int64           `json:"remaining_ms,omitempty"`
+	Votes     []instance.Vote `json:"votes"`
+	Err       string          `json:"error,omitempty"`
+}
+
+func (s seen) plain() plainStatus {
+	p := plainStatus{Resource: s.Resource, State: "free", Owner: s.Owner, Votes: s.Votes}
+	switch {
+	case s.err != nil:
+		p.State, p.Err = "unknown", oneLine(s.err.Error())
+	case s.Held:
+		p.State, p.Token, p.Remaining = "held", strings.Trim(instance.Abbreviate(s.Token), `"`), s.Remaining.Milliseconds()
+	}
+	return p
+}

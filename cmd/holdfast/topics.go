@@ -1,0 +1,53 @@
+package main
+
+import (
+	"maps"
+	"slices"
+)
+
+// topic is what help explains beside the commands.
+type topic struct{ short, text string }
+
+func topicNames() []string { return slices.Sorted(maps.Keys(topics)) }
+
+var topics = map[string]topic{
+	"servers": {"how to name the servers, and to keep passwords out of sight", `Every server is one vote, and a lock is held when more than half of them say so. Name
+each with --redis, or all of them in HOLDFAST_REDIS, with spaces or commas between:
+
+  redis://[user[:password]@]host[:port][/db]      a server
+  rediss://...                                    the same over TLS
+  unix:///path/to.sock                            a unix socket
+  redis-sentinel://host,host,host/db?master=NAME  the master that these sentinels name
+  host:port                                       as redis://host:port
+
+Parameters behind a question mark say the rest: ?ssl_ca_certs=FILE, &ssl_certfile=FILE,
+&ssl_keyfile=FILE and more, all in docs/operations.md. Percent-encode special characters
+in a password: @ is %40, / is %2F, ? is %3F, # is %23, % is %25.
+
+Everybody who is on a machine can read command lines, but not environments: put URLs with
+passwords into HOLDFAST_REDIS. Holdfast shows no password, in no error and no log.
+
+All who share locks, with this command or with the library, must use the same servers,
+the same --prefix, and the same --max-ttl.`},
+
+	"exit-codes": {"what each exit code means", `  0     done. status: the question could be answered; doctor: nothing endangers safety
+  1     release: that token does not hold the lock. doctor: something endangers safety
+  64    the command line is wrong, or what it names: an unknown flag, a bad URL, the
+        same server twice
+  69    too few servers answer, or confirm in time: nothing is known about the lock
+  70    run: the lock was lost while the command ran
+  75    run: the lock was not to be had (-n, -w). -E CODE makes it CODE
+  126   run: the command cannot be executed
+  127   run: the command does not exist
+  128+N a signal, the number N, has ended the waiting or the command: 130 for ^C
+
+  Else run returns what its command returned.`},
+
+	"environment": {"the variables that are read, and those that a command finds", `Read:
+  HOLDFAST_REDIS     the servers, when no --redis is given
+  HOLDFAST_TOKEN     the token for release, when no --token is given
+
+Set by run for its command:
+  HOLDFAST_RESOURCE, HOLDFAST_TOKEN, HOLDFAST_FENCE, HOLDFAST_DEADLINE
+  and whatever was set before. See ` + "`holdfast help run`" + `.`},
+}

@@ -1,0 +1,161 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/holdfast-go/holdfast/instance"
+)
+
+// Severity says how much a finding matters.
+type Severity uint8
+
+const (
+	Note    Severity = iota // good to know
+	Warning                 // costs availability, speed or secrecy
+	Danger                  // can let two holders have a lock at once
+)
+
+func (s Severity) String() string {
+	names := [...]string{"note", "warning", "danger"}
+	if int(s) < len(names) {
+		return names[s]
+	}
+	return fmt.Sprintf("severity %d", uint8(s))
+}
+
+// MarshalText writes the severity as a word.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Finding is one thing that is not as it should be.
+type Finding struct {
+	ID       string   `json:"id"` // one of IDs; docs/operations.md has a paragraph about each
+	Severity Severity `json:"severity"`
+	Instance string   `json:"instance,omitempty"` // its name; "": the set
+	What     string   `json:"what"`
+	Why      string   `json:"why"`
+	Mend     string   `json:"mend"`
+}
+
+// Patient is what was learnt of one instance.
+type Patient struct {
+	Name    string
+	Reached bool
+	Version string        // of Redis; "": not known
+	Role    string        // master or slave; "": not known
+	Uptime  time.Duration // 0: not known
+	Latency time.Duration // the median of a few round trips; 0: not known
+}
+
+// MarshalJSON writes durations in the unit that their name says.
+func (p Patient) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Name    string  `json:"name"`
+		Reached bool    `json:"reached"`
+		Version string  `json:"version,omitempty"`
+		Role    string  `json:"role,omitempty"`
+		Uptime  float64 `json:"uptime_seconds,omitempty"`
+		Latency float64 `json:"latency_ms,omitempty"`
+	}{p.Name, p.Reached, p.Version, p.Role, p.Uptime.Seconds(), float64(p.Latency.Microseconds()) / 1000})
+}
+
+// Report is the outcome of a Check.
+type Report struct {
+	Instances []Patient `json:"instances"`
+	Findings  []Finding `json:"findings"` // the worst first
+}
+
+// Safe reports whether no finding is a Danger.
+func (r Report) Safe() bool {
+	return !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == Danger })
+}
+
+// Quorum reports whether more than half of the instances were reached.
+func (r Report) Quorum() bool {
+	reached := 0
+	for _, p := range r.Instances {
+		if p.Reached {
+			reached++
+		}
+	}
+	return reached > len(r.Instances)/2
+}
+
+// Config says what the instances are used for. The zero value works.
+type Config struct {
+	KeyPrefix string         // engine.Config.KeyPrefix
+	MaxTTL    time.Duration  // engine.Config.MaxTTL; default 60s
+	Guard     instance.Guard // engine.Config.Guard
+	Drift     float64        // engine.Config.DriftFactor; default 0.01
+
+	// Sample is how long clocks are watched, to see whether they run at our
+	// rate. Default 1s. What the network takes, divided by it, is the error.
+	Sample time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxTTL == 0 {
+		c.MaxTTL = time.Minute
+	}
+	if c.Drift == 0 {
+		c.Drift = 0.01
+	}
+	if c.Sample == 0 {
+		c.Sample = time.Second
+	}
+	return c
+}
+
+// quarantine is the engine's, for instances with this timeout.
+func (c Config) quarantine(timeout time.Duration) time.Duration {
+	return c.MaxTTL + timeout + time.Duration(float64(c.MaxTTL)*c.Drift) + 2*time.Millisecond
+}
+
+// Check examines the instances, all at the same time, and returns what it found.
+// They must be made with instance.Dial or instance.New for this and not be run by
+// an engine. It takes Config.Sample and some round trips, each bounded by the
+// instance's timeout. The error is ctx's, or that there are no instances; an
+// instance that cannot be reached is a finding.
+func Check(ctx context.Context, instances []*instance.Instance, cfg Config) (Report, error) {
+	if len(instances) == 0 {
+		return Report{}, errors.New("doctor: no instances: name at least one Redis, such as redis://localhost:6379")
+	}
+	cfg = cfg.withDefaults()
+	all := make([]facts, len(instances))
+	var examinations errgroup.Group
+	for n, i := range instances {
+		examinations.Go(func() error {
+			all[n] = examine(ctx, i, cfg)
+			return nil
+		})
+	}
+	_ = examinations.Wait() // none returns an error
+	if ctx.Err() != nil {
+		return Report{}, fmt.Errorf("doctor: %w", context.Cause(ctx))
+	}
+	return judge(all, cfg), nil
+}
+
+// judge applies the rules.
+func judge(all []facts, cfg Config) Report {
+	var r Report
+	for _, f := range all {
+		r.Instances = append(r.Instances, f.patient())
+	}
+	for _, rule := range setRules {
+		r.Findings = append(r.Findings, rule(all, cfg)...)
+	}
+	for _, f := range all {
+		for _, rule := range rules {
+			r.Findings = append(r.Findings, rule(f, cfg)...)
+		}
+	}
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return int(b.Severity) - int(a.Severity) })
+	return r
+}

@@ -1,0 +1,224 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/redistest"
+)
+
+// quick are checks that need not watch clocks for long. Servers of tests are all
+// young and forgetful, so findings about that are not looked at.
+var quick = Config{Sample: 20 * time.Millisecond, MaxTTL: time.Millisecond}
+
+func check(t *testing.T, cfg Config, urls ...string) Report {
+	t.Helper()
+	var instances []*instance.Instance
+	for _, url := range urls {
+		i, err := instance.Dial(url, instance.Config{Timeout: 5 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		instances = append(instances, i)
+	}
+	return checkAll(t, cfg, instances)
+}
+
+func checkAll(t *testing.T, cfg Config, instances []*instance.Instance) Report {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	r, err := Check(ctx, instances, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// expect fails unless exactly these were found, as "id" or "id of instance N".
+func expect(t *testing.T, r Report, want ...string) {
+	t.Helper()
+	var got []string
+	for _, f := range r.Findings {
+		if f.ID == "young" || f.ID == "persistence" {
+			continue
+		}
+		id := f.ID
+		for n, p := range r.Instances {
+			if p.Name == f.Instance {
+				id = fmt.Sprintf("%s of %d", f.ID, n+1)
+			}
+		}
+		got = append(got, id)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q: %+v", got, want, r.Findings)
+	}
+}
+
+// Real servers in good health have nothing wrong but their youth, and nothing is
+// left on them.
+func TestRealServers(t *testing.T) {
+	servers := redistest.StartN(t, 3, "--appendonly", "yes", "--appendfsync", "always")
+	r := check(t, quick, redistest.URLs(servers)...)
+	expect(t, r)
+	if !r.Safe() || !r.Quorum() {
+		t.Errorf("%+v", r)
+	}
+	for n, p := range r.Instances {
+		if !p.Reached || p.Version == "" || p.Role != "master" || p.Latency <= 0 {
+			t.Errorf("instance %d: %+v", n+1, p)
+		}
+		if keys := servers[n].Keys(); len(keys) > 0 {
+			t.Errorf("server %d has %q", n+1, keys)
+		}
+	}
+	if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.ID == "persistence" }) {
+		t.Error("appendfsync always is not recognised")
+	}
+	young := check(t, Config{Sample: quick.Sample}, redistest.URLs(servers)...)
+	if !slices.ContainsFunc(young.Findings, func(f Finding) bool { return f.ID == "young" }) {
+		t.Errorf("%+v", young.Findings)
+	}
+}
+
+// Real servers in bad health.
+func TestRealIllnesses(t *testing.T) {
+	servers := redistest.StartN(t, 3)
+	url := redistest.URLs(servers)
+	t.Run("the same server, by another database", func(t *testing.T) {
+		r := check(t, quick, url[0], url[1], url[0]+"?db=3")
+		expect(t, r, "same-server of 3")
+		if r.Safe() {
+			t.Error("safe")
+		}
+	})
+	t.Run("eviction", func(t *testing.T) {
+		s := redistest.Start(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+		r := check(t, quick, url[0], s.URL(), url[1])
+		expect(t, r, "eviction of 2")
+	})
+	t.Run("no memory left", func(t *testing.T) {
+		s := redistest.Start(t, "--maxmemory", "1")
+		expect(t, check(t, quick, url[0], s.URL(), url[1]), "refuses-writes of 2")
+	})
+	t.Run("a replica of another", func(t *testing.T) {
+		master := redistest.StartTCP(t, "--repl-diskless-sync-delay", "0")
+		host, port, _ := strings.Cut(master.Addr(), ":")
+		replica := redistest.Start(t, "--replicaof", host+" "+port)
+		for giveUp := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			if info, _ := replica.MustDo("INFO", "replication").(string); strings.Contains(info, "master_link_status:up") {
+				break
+			}
+			if time.Now().After(giveUp) {
+				t.Fatal("the replica does not follow")
+			}
+		}
+		expect(t, check(t, quick, master.URL(), replica.URL(), url[0]), "replica-of-member of 2", "failover of 1")
+		expect(t, check(t, quick, url[1], replica.URL(), url[0]), "replica of 2")
+	})
+	t.Run("a node of a cluster", func(t *testing.T) {
+		s := redistest.Start(t, "--cluster-enabled", "yes")
+		expect(t, check(t, quick, url[0], s.URL(), url[1]), "mode of 2", "refuses-writes of 2")
+	})
+	t.Run("dead", func(t *testing.T) {
+		s := redistest.Start(t)
+		s.Kill()
+		r := check(t, quick, url[0], s.URL(), url[1])
+		expect(t, r, "unreachable of 2")
+		if !r.Quorum() {
+			t.Error("two of three answer")
+		}
+	})
+	t.Run("hung", func(t *testing.T) {
+		s := redistest.Start(t)
+		s.Pause()
+		i, err := instance.Dial(s.URL(), instance.Config{Timeout: 100 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, checkAll(t, quick, []*instance.Instance{i}), "unreachable of 1", "single")
+	})
+	t.Run("called off", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		i, err := instance.Dial(url[0], instance.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Check(ctx, []*instance.Instance{i}, quick); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+	t.Run("an engine's instance", func(t *testing.T) {
+		i, err := instance.Dial(url[0], instance.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := engine.New([]*instance.Instance{i}, engine.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close(t.Context())
+		r := checkAll(t, quick, []*instance.Instance{i})
+		expect(t, r, "unreachable of 1", "single")
+	})
+}
+
+// What a user is not permitted is found, command by command, and no password shown.
+func TestPermissions(t *testing.T) {
+	const password = "doctor-s3cr3t"
+	const enough = "~locks:* resetchannels -@all +script|load +evalsha +set +get +del +pttl +pexpire +time +client|id +client|kill +info"
+	s := redistest.Start(t)
+	as := func(rules string, prefix string) Report {
+		s.User("ann", password, rules)
+		cfg := quick
+		cfg.KeyPrefix = prefix
+		return check(t, cfg, strings.Replace(s.URL(), "unix://", "unix://ann:"+password+"@", 1))
+	}
+	expect(t, as(enough, "locks:"), "single")
+	for _, part := range []string{"script|load", "evalsha", "set", "get", "del", "pttl", "pexpire", "time", "client|id", "client|kill"} {
+		r := as(strings.Replace(enough, " +"+part, "", 1), "locks:")
+		expect(t, r, "single", "permissions of 1")
+		if f := r.Findings[0]; !strings.Contains(f.What, part) {
+			t.Errorf("without %s: %+v", part, f)
+		}
+	}
+	expect(t, as(strings.Replace(enough, " +info", "", 1), "locks:"), "single", "no-info of 1")
+	expect(t, as(enough, "other:"), "single", "permissions of 1")
+
+	s.User("ann", "another", enough)
+	r := check(t, quick, strings.Replace(s.URL(), "unix://", "unix://ann:"+password+"@", 1))
+	expect(t, r, "single", "unreachable of 1")
+	if text := fmt.Sprintf("%+v", r); strings.Contains(text, password) || !strings.Contains(text, "WRONGPASS") {
+		t.Error(text)
+	}
+}
+
+// A clock that stands still, and is far away.
+func TestClocks(t *testing.T) {
+	m := miniredis.RunT(t)
+	m.SetTime(time.Now().Add(-time.Hour))
+	r := check(t, quick, m.Addr())
+	expect(t, r, "single", "clock-rate of 1", "clock-offset of 1")
+}
+
+// What Dial knows to be unsafe.
+func TestInsecure(t *testing.T) {
+	i, err := instance.Dial("redis://:pw@192.0.2.1:6379", instance.Config{Timeout: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, checkAll(t, quick, []*instance.Instance{i}), "single", "insecure of 1", "unreachable of 1")
+}

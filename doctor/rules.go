@@ -1,0 +1,241 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/holdfast-go/holdfast/instance"
+)
+
+// rules are those that look at one instance. Where it could not be asked, a rule
+// finds nothing.
+var rules = []func(facts, Config) []Finding{
+	unreachable, mode, version, noInfo, permissions, refusesWrites, eviction, persistence, young, failover,
+	clockRate, clockOffset, slow, insecure,
+}
+
+// IDs are those of all findings that there are.
+var IDs = []string{
+	"clock-offset", "clock-rate", "even", "eviction", "failover", "insecure", "mode", "no-info", "permissions", "persistence",
+	"refuses-writes", "replica", "replica-of-member", "same-server", "single", "slow", "unreachable", "version", "young",
+}
+
+// find is what a rule returns that has found something.
+func (f facts) find(id string, s Severity, what, why, mend string) []Finding {
+	return []Finding{{ID: id, Severity: s, Instance: f.name, What: what, Why: why, Mend: mend}}
+}
+
+func unreachable(f facts, _ Config) []Finding {
+	if f.reached() {
+		return nil
+	}
+	return f.find("unreachable", Warning,
+		fmt.Sprintf("It cannot be asked: %v.", f.err),
+		"It is one vote missing; and nothing else is known of it.",
+		"See that it runs, that its address, user and password are right, and that nothing is in between.")
+}
+
+func mode(f facts, _ Config) []Finding {
+	switch f.info["redis_mode"] {
+	case "cluster":
+		return f.find("mode", Warning, "It is a node of a Redis Cluster.",
+			"It answers for some slots only, and for the others with MOVED, which is no vote.",
+			"Use independent servers.")
+	case "sentinel":
+		return f.find("mode", Warning, "It is a Sentinel.",
+			"Sentinels hold no keys.",
+			"To lock on the master that it watches, write redis-sentinel://HOST?master=NAME.")
+	}
+	return nil
+}
+
+// The version that all is tested with, and the one without which fencing fails:
+// older scripts may not write what they decide by the clock.
+const (
+	testedMajor = 7
+	fencedMajor = 5
+)
+
+func version(f facts, _ Config) []Finding {
+	text := f.info["redis_version"]
+	head, _, _ := strings.Cut(text, ".")
+	switch major, err := strconv.Atoi(head); {
+	case err != nil || major >= testedMajor:
+		return nil
+	case major < fencedMajor:
+		return f.find("version", Warning, fmt.Sprintf("It is Redis %s.", text),
+			"Acquires with fencing tokens fail there, and Holdfast is not tested with it.", "Use Redis 7 or later.")
+	default:
+		return f.find("version", Warning, fmt.Sprintf("It is Redis %s.", text),
+			"Acquires take a script there, about three times the work, and Holdfast is not tested with it.", "Use Redis 7 or later.")
+	}
+}
+
+func noInfo(f facts, cfg Config) []Finding {
+	if !slices.Contains(f.denied, "info") {
+		return nil
+	}
+	severity := Danger
+	if cfg.Guard == instance.GuardOff {
+		severity = Warning
+	}
+	return f.find("no-info", severity, "INFO is not permitted.",
+		"Without it nobody can tell that the server has restarted and forgotten its locks, or that it is there twice: there is no restart guard.",
+		"Give the user +info: ACL SETUSER NAME +info.")
+}
+
+func permissions(f facts, _ Config) []Finding {
+	denied := slices.DeleteFunc(slices.Clone(f.denied), func(c string) bool { return c == "info" })
+	if len(denied) == 0 {
+		return nil
+	}
+	why := "Every vote that needs them fails with NOPERM."
+	if onlyClient(denied) {
+		why = "What was sent on a connection that was lost may be executed later, when a frozen server thaws, and leave a lock that nobody holds until its TTL is over."
+	}
+	return f.find("permissions", Warning, fmt.Sprintf("Not permitted to this user: %s.", strings.Join(denied, ", ")), why,
+		"docs/operations.md has the rule that is enough. Keys must be permitted from the prefix on, fences as well.")
+}
+
+func onlyClient(denied []string) bool {
+	return !slices.ContainsFunc(denied, func(c string) bool { return !strings.HasPrefix(c, "client|") })
+}
+
+func refusesWrites(f facts, _ Config) []Finding {
+	if f.refused == "" || f.info["role"] == "slave" {
+		return nil
+	}
+	return f.find("refuses-writes", Warning, fmt.Sprintf("It takes no writes: %s.", strings.TrimSuffix(f.refused, ".")),
+		"To every acquire it is one vote missing.",
+		"For OOM give it memory, or let nothing else live there; for MISCONF see why it cannot save.")
+}
+
+func eviction(f facts, _ Config) []Finding {
+	policy := f.info["maxmemory_policy"]
+	if f.number("maxmemory") <= 0 || policy == "" || policy == "noeviction" {
+		return nil
+	}
+	return f.find("eviction", Danger, fmt.Sprintf("When its memory is full it throws keys away: maxmemory-policy is %s.", policy),
+		"Locks and fences are keys with a TTL, which every such policy may take. A lock that is thrown away is granted again while somebody holds it.",
+		"CONFIG SET maxmemory-policy noeviction, in the configuration file, too; better, a Redis for locks alone.")
+}
+
+// persistence: what it may forget, and whether the guard covers that.
+func persistence(f facts, cfg Config) []Finding {
+	aof := f.number("aof_enabled")
+	if aof < 0 {
+		return nil
+	}
+	save, saveKnown := f.config["save"]
+	fsync := f.config["appendfsync"]
+	has, forgets := "no persistence", "everything"
+	switch {
+	case aof > 0 && fsync == "always":
+		return nil
+	case aof > 0:
+		has, forgets = "an append-only file with appendfsync "+or(fsync, "unknown"), "the last second or more"
+	case save != "":
+		has, forgets = "snapshots only", "what came after the last one"
+	case !saveKnown:
+		has, forgets = "no append-only file", "what came after the last snapshot, or everything: CONFIG is not permitted, so that this is not known"
+	}
+	what := fmt.Sprintf("It has %s.", has)
+	why := fmt.Sprintf("A crash makes it forget %s.", forgets)
+	switch {
+	case cfg.Guard == instance.GuardOff:
+		return f.find("persistence", Danger, what, why+" The restart guard is off, so that it grants again at once what somebody holds.",
+			"Turn the guard on, or set appendonly yes and appendfsync always.")
+	case has == "no persistence":
+		return f.find("persistence", Warning, what, why+fmt.Sprintf(" The restart guard covers it: it must not vote on new acquires for %v then. When a majority restarts, every lock is lost, and nobody gets one for so long.", cfg.quarantine(f.timeout).Round(time.Second)),
+			"Set appendonly yes; with appendfsync always it forgets nothing.")
+	}
+	return f.find("persistence", Note, what, why+" The restart guard covers it: do not turn it off.",
+		"Nothing need be done. With appendfsync always it would forget nothing.")
+}
+
+func or(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
+}
+
+func young(f facts, cfg Config) []Finding {
+	q := cfg.quarantine(f.timeout)
+	up := f.uptime()
+	if cfg.Guard == instance.GuardOff || up < 0 || up >= q {
+		return nil
+	}
+	return f.find("young", Warning, fmt.Sprintf("It was started %v ago.", up),
+		fmt.Sprintf("Until it has been up for %v, engines do not let it vote on new acquires, for it may have forgotten locks. If all are as young, engines that begin now take it for a new deployment.", q.Round(time.Second)),
+		"Wait. Restart instances one at a time, so long apart.")
+}
+
+func failover(f facts, _ Config) []Finding {
+	if f.info["role"] != "master" || f.number("connected_slaves") <= 0 {
+		return nil
+	}
+	return f.find("failover", Warning, "It has replicas.",
+		"Replication is asynchronous: a replica that is promoted lacks what was granted last, and for some seconds some clients may ask the old master and some the new one.",
+		"Independent servers need no replicas. With Sentinel, use a max TTL of 15s or more, and min-replicas-to-write 1.")
+}
+
+// clockRate: the drift that every lease allows for is exceeded for sure.
+func clockRate(f facts, cfg Config) []Finding {
+	least, most, known := f.clock.rate()
+	var what string
+	switch {
+	case !known:
+		return nil
+	case least > 1+cfg.Drift:
+		what = fmt.Sprintf("Its clock runs faster than ours, by %.1f%% at least.", 100*(least-1))
+	case most < 1-cfg.Drift:
+		what = fmt.Sprintf("Its clock runs slower than ours, by %.1f%% at least.", 100*(1-most))
+	default:
+		return nil
+	}
+	return f.find("clock-rate", Danger, what,
+		fmt.Sprintf("Leases allow for %g%%. With a clock that is faster than that, keys expire before the lease's deadline; with a step in between, too.", 100*cfg.Drift),
+		"Synchronise clocks by slewing, not by steps (chrony, ntpd -x). See whether the virtual machine was paused, or this one is overloaded, and look again.")
+}
+
+// tolerableOffset is far more than synchronised clocks are apart.
+const tolerableOffset = time.Second
+
+func clockOffset(f facts, cfg Config) []Finding {
+	if f.clock.first.sent.IsZero() {
+		return nil
+	}
+	by, wrong := f.clock.first.ahead()
+	if by.Abs() <= tolerableOffset+wrong {
+		return nil
+	}
+	direction := "ahead of"
+	if by < 0 {
+		direction = "behind"
+	}
+	return f.find("clock-offset", Warning, fmt.Sprintf("Its clock is %v %s ours.", by.Abs().Round(10*time.Millisecond), direction),
+		fmt.Sprintf("Locks do not mind, but a step that corrects it can make keys expire early; and fencing tokens that are proposed by a clock %v ahead take a second round.", cfg.MaxTTL/2),
+		"Synchronise the clocks of servers and clients (chrony, ntpd).")
+}
+
+func slow(f facts, _ Config) []Finding {
+	if l := f.clock.latency(); l > f.timeout/4 {
+		return f.find("slow", Warning, fmt.Sprintf("A round trip takes %v, and its timeout is %v.", l.Round(10*time.Microsecond), f.timeout),
+			"A little more load, or the fork of a snapshot, and it counts as down.",
+			"Raise the timeout (well below the TTL), or find out what makes it slow: SLOWLOG GET, LATENCY DOCTOR.")
+	}
+	return nil
+}
+
+func insecure(f facts, _ Config) (found []Finding) {
+	for _, risk := range f.risks {
+		found = append(found, f.find("insecure", Warning, strings.ToUpper(risk[:1])+risk[1:]+".",
+			"Whoever has the password can release, take and forge locks.",
+			"Use rediss:// with a certificate that can be verified, see docs/operations.md; or a unix socket.")...)
+	}
+	return found
+}

@@ -1,0 +1,157 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/holdfast-go/holdfast/instance"
+)
+
+// healthy is an instance with nothing to find.
+func healthy(name string, change ...func(*facts)) facts {
+	now := time.Now()
+	f := facts{
+		name:    name,
+		timeout: 500 * time.Millisecond,
+		info: map[string]string{
+			"run_id": name, "redis_version": "7.2.4", "redis_mode": "standalone", "uptime_in_seconds": "3600",
+			"role": "master", "connected_slaves": "0", "master_replid": "history of " + name,
+			"maxmemory": "0", "maxmemory_policy": "noeviction", "aof_enabled": "1",
+		},
+		config: map[string]string{"save": "", "appendfsync": "always"},
+		clock: clock{
+			trips: []time.Duration{time.Millisecond},
+			first: reading{now.Round(0), now, now.Add(time.Millisecond)},
+			last:  reading{now.Round(0).Add(time.Second), now.Add(time.Second), now.Add(time.Second + time.Millisecond)},
+		},
+	}
+	for _, c := range change {
+		c(&f)
+	}
+	return f
+}
+
+func says(fields map[string]string) func(*facts) {
+	return func(f *facts) { maps.Copy(f.info, fields) }
+}
+
+// runs makes the second reading come out as by a clock of this rate.
+func runs(rate float64) func(*facts) {
+	return func(f *facts) {
+		f.clock.last.server = f.clock.first.server.Add(time.Duration(rate * float64(time.Second)))
+	}
+}
+
+func off(by time.Duration) func(*facts) {
+	return func(f *facts) {
+		f.clock.first.server = f.clock.first.server.Add(by)
+		f.clock.last.server = f.clock.last.server.Add(by)
+	}
+}
+
+func set(first facts) []facts { return []facts{first, healthy("b"), healthy("c")} }
+
+// Each illness is found, as grave as it is, and nothing else with it.
+func TestFindings(t *testing.T) {
+	gone := errors.New("connection refused")
+	cut := func(f *facts) { *f = facts{name: f.name, timeout: f.timeout, err: gone} }
+	config := func(name, value string) func(*facts) { return func(f *facts) { f.config[name] = value } }
+	denied := func(commands ...string) func(*facts) { return func(f *facts) { f.denied = commands } }
+	for name, c := range map[string]struct {
+		set  []facts
+		cfg  Config
+		want map[string]Severity
+	}{
+		"healthy":                      {set: set(healthy("a"))},
+		"one":                          {set: []facts{healthy("a")}, want: map[string]Severity{"single": Note}},
+		"two":                          {set: []facts{healthy("a"), healthy("b")}, want: map[string]Severity{"even": Warning}},
+		"the same twice":               {set: set(healthy("a", says(map[string]string{"run_id": "c"}))), want: map[string]Severity{"same-server": Danger}},
+		"no run_id is nobody's":        {set: []facts{healthy("a", says(map[string]string{"run_id": ""})), healthy("b", says(map[string]string{"run_id": ""})), healthy("c")}},
+		"a replica of another":         {set: set(healthy("a", says(map[string]string{"role": "slave", "master_replid": "history of c"}))), want: map[string]Severity{"replica-of-member": Danger}},
+		"a replica of a stranger":      {set: set(healthy("a", says(map[string]string{"role": "slave"}))), want: map[string]Severity{"replica": Warning}},
+		"replicas of its own":          {set: set(healthy("a", says(map[string]string{"connected_slaves": "1"}))), want: map[string]Severity{"failover": Warning}},
+		"evicts":                       {set: set(healthy("a", says(map[string]string{"maxmemory": "1000000", "maxmemory_policy": "volatile-ttl"}))), want: map[string]Severity{"eviction": Danger}},
+		"would evict if it were full":  {set: set(healthy("a", says(map[string]string{"maxmemory_policy": "allkeys-lru"})))},
+		"full, but keeps":              {set: set(healthy("a", says(map[string]string{"maxmemory": "1000000"})))},
+		"forgets everything":           {set: set(healthy("a", says(map[string]string{"aof_enabled": "0"}))), want: map[string]Severity{"persistence": Warning}},
+		"snapshots":                    {set: set(healthy("a", says(map[string]string{"aof_enabled": "0"}), config("save", "60 1"))), want: map[string]Severity{"persistence": Note}},
+		"everysec":                     {set: set(healthy("a", config("appendfsync", "everysec"))), want: map[string]Severity{"persistence": Note}},
+		"everysec without a guard":     {set: set(healthy("a", config("appendfsync", "everysec"))), cfg: Config{Guard: instance.GuardOff}, want: map[string]Severity{"persistence": Danger}},
+		"always without a guard":       {set: set(healthy("a")), cfg: Config{Guard: instance.GuardOff}},
+		"old":                          {set: set(healthy("a", says(map[string]string{"redis_version": "6.2.14"}))), want: map[string]Severity{"version": Warning}},
+		"very old":                     {set: set(healthy("a", says(map[string]string{"redis_version": "4.0.1"}))), want: map[string]Severity{"version": Warning}},
+		"a node of a cluster":          {set: set(healthy("a", says(map[string]string{"redis_mode": "cluster"}))), want: map[string]Severity{"mode": Warning}},
+		"a sentinel":                   {set: set(healthy("a", says(map[string]string{"redis_mode": "sentinel"}))), want: map[string]Severity{"mode": Warning}},
+		"young":                        {set: set(healthy("a", says(map[string]string{"uptime_in_seconds": "61"}))), want: map[string]Severity{"young": Warning}},
+		"old enough":                   {set: set(healthy("a", says(map[string]string{"uptime_in_seconds": "62"})))},
+		"young for a longer TTL":       {set: set(healthy("a", says(map[string]string{"uptime_in_seconds": "62"}))), cfg: Config{MaxTTL: time.Hour / 2}, want: map[string]Severity{"young": Warning}},
+		"young, and nobody guards":     {set: set(healthy("a", says(map[string]string{"uptime_in_seconds": "1"}))), cfg: Config{Guard: instance.GuardOff}},
+		"may not kill":                 {set: set(healthy("a", denied("client|id", "client|kill"))), want: map[string]Severity{"permissions": Warning}},
+		"no INFO":                      {set: set(healthy("a", denied("info"))), want: map[string]Severity{"no-info": Danger}},
+		"no INFO, and nobody guards":   {set: set(healthy("a", denied("info"))), cfg: Config{Guard: instance.GuardOff}, want: map[string]Severity{"no-info": Warning}},
+		"out of memory":                {set: set(healthy("a", func(f *facts) { f.refused = "OOM command not allowed" })), want: map[string]Severity{"refuses-writes": Warning}},
+		"fast":                         {set: set(healthy("a", runs(1.02))), want: map[string]Severity{"clock-rate": Danger}},
+		"slow":                         {set: set(healthy("a", runs(0.98))), want: map[string]Severity{"clock-rate": Danger}},
+		"stepped back":                 {set: set(healthy("a", runs(-10))), want: map[string]Severity{"clock-rate": Danger}},
+		"within the drift":             {set: set(healthy("a", runs(1.009)))},
+		"fast for a smaller drift":     {set: set(healthy("a", runs(1.009))), cfg: Config{Drift: 0.005}, want: map[string]Severity{"clock-rate": Danger}},
+		"ahead":                        {set: set(healthy("a", off(2*time.Second))), want: map[string]Severity{"clock-offset": Warning}},
+		"behind":                       {set: set(healthy("a", off(-2*time.Second))), want: map[string]Severity{"clock-offset": Warning}},
+		"a little ahead":               {set: set(healthy("a", off(900*time.Millisecond)))},
+		"answers late":                 {set: set(healthy("a", func(f *facts) { f.clock.trips = []time.Duration{200 * time.Millisecond} })), want: map[string]Severity{"slow": Warning}},
+		"in the clear":                 {set: set(healthy("a", func(f *facts) { f.risks = []string{"a password is sent"} })), want: map[string]Severity{"insecure": Warning}},
+		"does not answer":              {set: set(healthy("a", cut)), want: map[string]Severity{"unreachable": Warning}},
+		"nothing is known of anything": {set: set(facts{name: "a", timeout: time.Second, info: map[string]string{}, config: map[string]string{}})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := make(map[string]Severity)
+			r := judge(c.set, c.cfg.withDefaults())
+			for _, f := range r.Findings {
+				got[f.ID] = f.Severity
+				if f.What == "" || f.Why == "" || f.Mend == "" || !slices.Contains(IDs, f.ID) {
+					t.Errorf("incomplete: %+v", f)
+				}
+			}
+			if !maps.Equal(got, c.want) {
+				t.Errorf("found %v, want %v", got, c.want)
+			}
+			for _, s := range c.want {
+				if r.Safe() == (s == Danger) {
+					t.Errorf("safe: %v", r.Safe())
+				}
+			}
+		})
+	}
+}
+
+// The rate is known only as well as the network lets it be known.
+func TestRateIsBoundedByTheNetwork(t *testing.T) {
+	f := healthy("a", runs(1.05), func(f *facts) { f.clock.last.got = f.clock.last.got.Add(60 * time.Millisecond) })
+	if found := clockRate(f, Config{Drift: 0.01}); found != nil {
+		t.Errorf("5%% faster may have been the network's 60ms: %v", found)
+	}
+	least, most, known := f.clock.rate()
+	if !known || least > 1 || most < 1.05 {
+		t.Errorf("from %v to %v, %v", least, most, known)
+	}
+}
+
+func TestQuorum(t *testing.T) {
+	gone := facts{name: "x", err: errors.New("gone")}
+	if r := judge([]facts{healthy("a"), healthy("b"), gone}, Config{}.withDefaults()); !r.Quorum() {
+		t.Error("two of three are one")
+	}
+	if r := judge([]facts{healthy("a"), healthy("b"), gone, gone}, Config{}.withDefaults()); r.Quorum() {
+		t.Error("two of four are none")
+	}
+}
+
+func TestNothingToCheck(t *testing.T) {
+	if _, err := Check(context.Background(), nil, Config{}); err == nil {
+		t.Error("no instances are no error")
+	}
+}

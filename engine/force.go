@@ -1,0 +1,72 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/holdfast-go/holdfast/instance"
+)
+
+// ForceRelease takes a resource from whoever was seen to hold it: seen is what
+// Inspect returned, and on each instance the very token is deleted that was found
+// there, nothing else. So a holder that has come since is not hit, and what a
+// person was asked to confirm is what happens. What a minority has, as a holder
+// that died in the middle of an acquire leaves it, goes as well.
+//
+// The holder is not asked: it learns of it with its next renewal, and works on
+// unprotected until then. Its fencing token stays the highest.
+//
+// It returns nil when a quorum confirmed that what was seen is gone, whoever
+// holds the resource now; else an error with ErrNoQuorum, or ctx's own if it ended
+// first. A Status that holds nothing is nothing to do.
+func (e *Engine) ForceRelease(ctx context.Context, seen Status) error {
+	err := checkResource(seen.Resource)
+	if err == nil && len(seen.Votes) != len(e.instances) {
+		err = errors.New("the Status is not from this engine's Inspect")
+	}
+	if err != nil {
+		return fmt.Errorf("engine: force release: %w", err)
+	}
+	if err := e.enter(); err != nil {
+		return fmt.Errorf("force release %q: %w", seen.Resource, err)
+	}
+	defer e.exit()
+
+	p := e.newPoll(notTheirs)
+	defer p.free()
+	for place, i := range e.instances {
+		s := &p.slots[place]
+		token := seen.Votes[place].Holder
+		switch {
+		case token != "":
+		case seen.Token != "" && seen.Votes[place].Kind != instance.Free:
+			token = seen.Token // it has not said, and may have what the others have
+		default:
+			s.Cast(seen.Votes[place])
+			continue
+		}
+		s.release = instance.Release{Key: e.key(seen.Resource), Token: token, TTL: e.cfg.MaxTTL, To: s}
+		i.Post(&s.release)
+	}
+	var stop error
+	decided := true
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		stop, decided = ended(ctx), p.leave()
+	}
+	if decided && p.won() {
+		return nil
+	}
+	return &QuorumError{Op: "force release", Resource: seen.Resource, Need: e.need, Votes: p.result(), reason: ErrNoQuorum, stop: stop}
+}
+
+// notTheirs: the token that was seen is not there any more.
+func notTheirs(k instance.Kind) bool {
+	switch k {
+	case instance.Granted, instance.Expired, instance.Stolen, instance.Free:
+		return true
+	}
+	return false
+}
