@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +46,9 @@ func (f facts) number(field string) int64 {
 	return n
 }
 
-func (f facts) uptime() time.Duration { return time.Duration(f.number("uptime_in_seconds")) * time.Second }
+func (f facts) uptime() time.Duration {
+	return time.Duration(f.number("uptime_in_seconds")) * time.Second
+}
 
 // examination is the asking of one instance.
 type examination struct {
@@ -134,21 +137,23 @@ func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
 		return nil
 	}
 	key := cfg.KeyPrefix + "holdfast-doctor:" + rand.Text()
-	id, allowed, err := e.do(ctx, "client", "id")
-	if err != nil && !isRefusal(err) {
-		return err
-	}
-	if !allowed {
-		id = int64(1)
+	var id any = int64(math.MaxInt64) // nobody's
+	switch reply, allowed, err := e.do(ctx, "client", "id"); {
+	case err == nil && allowed:
+		id = reply
+	case err == nil:
 		e.denied = append(e.denied, "client|id")
-	}
-	sha, allowed, err := e.do(ctx, "script", "load", "return 1")
-	if err != nil && !isRefusal(err) {
+	case !isRefusal(err):
 		return err
 	}
-	if !allowed {
-		sha = strings.Repeat("0", 40)
+	sha := strings.Repeat("0", 40) // no script's
+	switch reply, allowed, err := e.do(ctx, "script", "load", "return 1"); {
+	case err == nil && allowed:
+		sha, _ = reply.(string)
+	case err == nil:
 		e.denied = append(e.denied, "script|load")
+	case !isRefusal(err):
+		return err
 	}
 	for _, try := range []struct {
 		command string
@@ -162,7 +167,7 @@ func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
 		{"pexpire", []any{"pexpire", key, 1000}},
 		{"del", []any{"del", key}},
 		{"time", []any{"time"}},
-		{"client|kill", []any{"client", "kill", "id", id, "skipme", "yes"}}, // nobody but us has the number
+		{"client|kill", []any{"client", "kill", "id", id, "skipme", "yes"}}, // ours or nobody's, and we are skipped
 	} {
 		_, allowed, err := e.do(ctx, try.args...)
 		switch {

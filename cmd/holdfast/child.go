@@ -15,14 +15,14 @@ import (
 //
 // One goroutine belongs to it, which starts it and waits for it, both on one OS
 // thread that nothing else uses: the kernel ties the parent death signal to the
-// thread that forked. It ends with the process; its owner reads events until then.
+// thread that forked. It ends with the process; its owner reads changes until then.
 type child struct {
-	pid    int        // of the process and of its group
-	events chan event // sent by the goroutine: each stop, and then the end
+	pid     int         // of the process and of its group
+	changes chan change // sent by the goroutine: each stop, and then the end
 }
 
-// event is a change that the kernel reports of the process.
-type event struct{ status syscall.WaitStatus }
+// change is one that the kernel reports of the process.
+type change struct{ status syscall.WaitStatus }
 
 func startChild(path string, argv, env []string) (*child, error) {
 	cmd := &exec.Cmd{
@@ -30,7 +30,7 @@ func startChild(path string, argv, env []string) (*child, error) {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		SysProcAttr: ownGroup(),
 	}
-	c := &child{events: make(chan event)}
+	c := &child{changes: make(chan change)}
 	started := make(chan error)
 	go c.live(cmd, started)
 	return c, <-started
@@ -56,7 +56,7 @@ func (c *child) live(cmd *exec.Cmd, started chan<- error) {
 		if err != nil { // cannot happen: it is our child, and nobody else waits for it
 			status = unknownEnd
 		}
-		c.events <- event{status}
+		c.changes <- change{status}
 		if !status.Stopped() {
 			return
 		}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/redis/go-redis/v9/logging"
 )
 
 // command is a row of the table that dispatch, help and completion are made from.
@@ -34,7 +36,7 @@ func (a arguments) all() []string { return append(a.front, a.behind...) }
 
 // commands is the table. A func, since help is a command that shows it.
 func commands() []command {
-	return []command{runRow, statusRow, releaseRow, doctorRow, benchRow, completionRow, helpRow}
+	return []command{runRow, statusRow, releaseRow, doctorRow, benchRow, demoRow, completionRow, helpRow}
 }
 
 func find(name string) (command, bool) {
@@ -48,6 +50,7 @@ func find(name string) (command, bool) {
 
 // execute does what the command line says and returns the exit code.
 func execute(args []string) int {
+	logging.Disable() // go-redis's own words on standard error; ours say it in one line
 	name, err := dispatch(context.Background(), args)
 	return report(os.Stderr, name, err)
 }

@@ -37,7 +37,7 @@ func (h *histogram) add(other *histogram) {
 func (h *histogram) quantile(q float64) time.Duration {
 	rest := int(math.Ceil(q * float64(h.count)))
 	for n, count := range h.buckets {
-		if rest -= count; rest <= 0 {
+		if rest -= count; rest <= 0 && n < len(h.buckets)-1 { // the last one has no upper edge
 			edge := time.Duration(math.Pow(bucketWidth, float64(n+1)) * 1000)
 			return min(edge, h.longest)
 		}

@@ -65,7 +65,7 @@ func (s *supervisor) loop() syscall.WaitStatus {
 		select {
 		case sig := <-s.signals.in:
 			s.child.signal(sig.(syscall.Signal))
-		case e := <-s.child.events:
+		case e := <-s.child.changes:
 			if !e.status.Stopped() {
 				return e.status
 			}
@@ -154,7 +154,7 @@ func (s *supervisor) stopped(sig syscall.Signal) {
 		return
 	}
 	lent := s.tty.takeBack()
-	s.tty.suspend(s.signals)
+	s.tty.suspend()
 	if !s.proven() {
 		s.doom()
 		return

@@ -92,16 +92,15 @@ func (t *terminal) takeBack() bool {
 const orphanPatience = 100 * time.Millisecond
 
 // suspend stops our process group, as ^Z would have, and returns when it is
-// continued.
-func (t *terminal) suspend(s *signals) {
+// continued. SIGTTIN and not SIGTSTP, which we catch: once caught, package signal
+// cannot make it stop us again. A shell takes either for a job that is put aside.
+func (t *terminal) suspend() {
 	continued := make(chan os.Signal, 1)
 	signal.Notify(continued, syscall.SIGCONT)
 	defer signal.Stop(continued)
-	signal.Reset(syscall.SIGTSTP)
-	_ = syscall.Kill(0, syscall.SIGTSTP)
+	_ = syscall.Kill(0, syscall.SIGTTIN)
 	select {
 	case <-continued:
 	case <-time.After(orphanPatience):
 	}
-	signal.Notify(s.in, syscall.SIGTSTP)
 }

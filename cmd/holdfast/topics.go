@@ -35,7 +35,7 @@ the same --prefix, and the same --max-ttl.`},
   64    the command line is wrong, or what it names: an unknown flag, a bad URL, the
         same server twice
   69    too few servers answer, or confirm in time: nothing is known about the lock
-  70    run: the lock was lost while the command ran
+  70    run: the lock was lost while the command ran, or --max-hold is over
   75    run: the lock was not to be had (-n, -w). -E CODE makes it CODE
   126   run: the command cannot be executed
   127   run: the command does not exist

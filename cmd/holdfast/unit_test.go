@@ -1,0 +1,94 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSplitURLs(t *testing.T) {
+	for text, want := range map[string][]string{
+		"":                                      nil,
+		" , ":                                   nil,
+		"redis://a:1":                           {"redis://a:1"},
+		"redis://a:1 redis://b:2\nredis://c":    {"redis://a:1", "redis://b:2", "redis://c"},
+		"redis://a:1,redis://b:2, redis://c":    {"redis://a:1", "redis://b:2", "redis://c"},
+		"a:1,b:2,c":                             {"a:1", "b:2", "c"},
+		"/run/a.sock,/run/b.sock":               {"/run/a.sock", "/run/b.sock"},
+		"redis-sentinel://a,b,c/0?master=m":     {"redis-sentinel://a,b,c/0?master=m"},
+		"redis-sentinel://a,b/0#m,redis://c:1":  {"redis-sentinel://a,b/0#m", "redis://c:1"},
+		"unix://u:p,w@/run/a.sock,redis://:q@b": {"unix://u:p,w@/run/a.sock", "redis://:q@b"},
+	} {
+		if got := splitURLs(text); !slices.Equal(got, want) {
+			t.Errorf("%q is %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestSpan(t *testing.T) {
+	for text, want := range map[string]string{"30": "30s", "1m": "1m", "90s": "1m30s", "1h": "1h", "250ms": "250ms", "1h0m1s": "1h0m1s"} {
+		var s span
+		if err := s.Set(text); err != nil || s.String() != want {
+			t.Errorf("%s is %v, %v", text, &s, err)
+		}
+	}
+	for _, text := range []string{"", "0", "-1s", "soon", "1e99s", "99999999999"} {
+		if err := new(span).Set(text); err == nil {
+			t.Errorf("%q was taken", text)
+		}
+	}
+}
+
+func TestOneLine(t *testing.T) {
+	if got := oneLine("a\nb\r\nc\x1b[31md\x00"); got != "a; b; c; [31md" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestHistogram(t *testing.T) {
+	var h, other histogram
+	for n := range 1000 {
+		h.record(time.Duration(n+1) * time.Millisecond)
+	}
+	other.record(0)
+	other.record(1 << 62)
+	h.add(&other)
+	for q, want := range map[float64]time.Duration{0: 0, 0.5: 500 * time.Millisecond, 0.9: 900 * time.Millisecond, 0.99: 990 * time.Millisecond, 1: 1 << 62} {
+		if got := h.quantile(q); got < want || q < 1 && got > want+want/10+2*time.Microsecond {
+			t.Errorf("quantile %v is %v, want %v", q, got, want)
+		}
+	}
+	if new(histogram).quantile(0.5) != 0 {
+		t.Error("of nothing")
+	}
+}
+
+func TestCut(t *testing.T) {
+	for line, want := range map[string]string{
+		"":                      "",
+		"12345":                 "12345",
+		"123456":                "12345",
+		"…äöü56":                "…äöü5",
+		bold + "123456" + plain: bold + "12345" + plain,
+		"12" + red + "3456":     "12" + red + "345",
+	} {
+		if got := cut(line, 5); got != want {
+			t.Errorf("%q is cut to %q, want %q", line, got, want)
+		}
+	}
+}
+
+func TestThousands(t *testing.T) {
+	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
+		if got := thousands(n); got != want {
+			t.Errorf("%d is %s", n, got)
+		}
+	}
+	if got := bar(3*time.Second, 2*time.Second, 4); got != "[####]" {
+		t.Error(got)
+	}
+	if got := strings.Count(bar(time.Second, 2*time.Second, 4), "#"); got != 2 {
+		t.Error(got)
+	}
+}
