@@ -67,7 +67,8 @@ func (w *world) play(ctx context.Context) error {
 		w.working.Wait()
 	}
 	defer end()
-	w.say("three servers, four workers: each wants to lead. A lock is held when two servers say so, for %v, and renewed", w.ttl)
+	w.say("three servers, four workers: each of them wants to lead")
+	w.say("a leader is who has the lock on two servers, for %v, renewed", w.ttl)
 	for _, worker := range w.workers {
 		w.working.Go(func() { worker.work(ctx) })
 	}
@@ -85,7 +86,7 @@ func (w *world) play(ctx context.Context) error {
 func (w *world) calm(ctx context.Context) error { return w.pause(ctx) }
 
 func (w *world) loseOne(ctx context.Context) error {
-	w.say("server 3 is killed. Two of three are a majority: nobody needs to notice")
+	w.say("server 3 is killed: nobody needs to notice, two are a majority")
 	w.kill(2)
 	if err := w.pause(ctx); err != nil {
 		return err
@@ -99,7 +100,7 @@ func (w *world) loseLeader(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.say("%s leads, and is cut off from all servers: no renewal gets through any more", leader.name)
+	w.say("%s leads, and is cut off from all servers: it cannot renew", leader.name)
 	leader.cutOff()
 	if err := w.pause(ctx); err != nil {
 		return err
@@ -110,7 +111,7 @@ func (w *world) loseLeader(ctx context.Context) error {
 }
 
 func (w *world) loseMajority(ctx context.Context) error {
-	w.say("servers 1 and 2 are killed. One of three is no majority: whoever leads must stop, and nobody can follow")
+	w.say("servers 1 and 2 are killed: nobody can renew, nobody can follow")
 	w.kill(0)
 	w.kill(1)
 	if err := w.pause(ctx); err != nil {
