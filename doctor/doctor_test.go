@@ -179,7 +179,7 @@ func TestRealIllnesses(t *testing.T) {
 // What a user is not permitted is found, command by command, and no password shown.
 func TestPermissions(t *testing.T) {
 	const password = "doctor-s3cr3t"
-	const enough = "~locks:* resetchannels -@all +script|load +evalsha +set +get +del +pttl +pexpire +time +client|id +client|kill +info"
+	const enough = "~locks:* resetchannels -@all +script|load +evalsha +set +get +del +pttl +pexpire +time +client|id +client|kill +info +hello +client|tracking"
 	s := redistest.Start(t)
 	as := func(rules string, prefix string) Report {
 		s.User("ann", password, rules)
@@ -188,7 +188,7 @@ func TestPermissions(t *testing.T) {
 		return check(t, cfg, strings.Replace(s.URL(), "unix://", "unix://ann:"+password+"@", 1))
 	}
 	expect(t, as(enough, "locks:"), "single")
-	for _, part := range []string{"script|load", "evalsha", "set", "get", "del", "pttl", "pexpire", "time", "client|id", "client|kill"} {
+	for _, part := range []string{"script|load", "evalsha", "set", "get", "del", "pttl", "pexpire", "time", "client|id", "client|kill", "client|tracking"} {
 		r := as(strings.Replace(enough, " +"+part, "", 1), "locks:")
 		expect(t, r, "single", "permissions of 1")
 		if f := r.Findings[0]; !strings.Contains(f.What, part) {

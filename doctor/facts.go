@@ -168,6 +168,7 @@ func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
 		{"del", []any{"del", key}},
 		{"time", []any{"time"}},
 		{"client|kill", []any{"client", "kill", "id", id, "skipme", "yes"}}, // ours or nobody's, and we are skipped
+		{"client|tracking", []any{"client", "tracking", "off"}},
 	} {
 		_, allowed, err := e.do(ctx, try.args...)
 		switch {

@@ -92,16 +92,30 @@ func permissions(f facts, _ Config) []Finding {
 	if len(denied) == 0 {
 		return nil
 	}
-	why := "Every vote that needs them fails with NOPERM."
-	if onlyClient(denied) {
-		why = "What was sent on a connection that was lost may be executed later, when a frozen server thaws, and leave a lock that nobody holds until its TTL is over."
+	var why []string
+	costs := slices.Clone(denied)
+	for _, d := range denials {
+		has := func(c string) bool { return slices.Contains(d.commands, c) }
+		if slices.ContainsFunc(denied, has) {
+			why = append(why, d.why)
+		}
+		costs = slices.DeleteFunc(costs, has)
 	}
-	return f.find("permissions", Warning, fmt.Sprintf("Not permitted to this user: %s.", strings.Join(denied, ", ")), why,
+	if len(costs) > 0 {
+		why = append(why, "Every vote that needs "+strings.Join(costs, ", ")+" fails with NOPERM.")
+	}
+	return f.find("permissions", Warning, fmt.Sprintf("Not permitted to this user: %s.", strings.Join(denied, ", ")), strings.Join(why, " "),
 		"docs/operations.md has the rule that is enough. Keys must be permitted from the prefix on, fences as well.")
 }
 
-func onlyClient(denied []string) bool {
-	return !slices.ContainsFunc(denied, func(c string) bool { return !strings.HasPrefix(c, "client|") })
+// denials are what it costs to go without a permission. Those that are not here
+// cost votes.
+var denials = []struct {
+	commands []string
+	why      string
+}{
+	{[]string{"client|id", "client|kill"}, "What was sent on a connection that was lost may be executed later, when a frozen server thaws, and leave a lock that nobody holds until its TTL is over."},
+	{[]string{"client|tracking"}, "Who waits for a lock is not woken by the server, but has to ask again and again."},
 }
 
 func refusesWrites(f facts, _ Config) []Finding {

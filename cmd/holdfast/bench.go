@@ -7,10 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
@@ -62,7 +60,7 @@ func (b *benchAction) run(ctx context.Context, args arguments) error {
 	case b.callers < 1 || b.callers > maxCallers:
 		return usage("-c is %d: from 1 to %d", b.callers, maxCallers)
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible(ctx)
 	defer stop()
 	locks, err := b.open(ctx, b.config())
 	if err != nil {
@@ -72,10 +70,7 @@ func (b *benchAction) run(ctx context.Context, args arguments) error {
 	if err := b.print(b.measure(ctx, locks), len(locks.Instances())); err != nil {
 		return err
 	}
-	if ctx.Err() != nil {
-		return &exitError{code: exitSignal + int(syscall.SIGINT)}
-	}
-	return nil
+	return interrupted(ctx)
 }
 
 // measured is what all callers have seen.

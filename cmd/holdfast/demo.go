@@ -5,8 +5,6 @@ import (
 	"errors"
 	"flag"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 )
 
@@ -39,7 +37,7 @@ func (d *demoAction) run(ctx context.Context, args arguments) error {
 	if pace := time.Duration(d.pace); pace < 100*time.Millisecond || pace > time.Minute {
 		return usage("--pace is %v: from 100ms to 1m", &d.pace)
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible(ctx)
 	defer stop()
 	w, err := newWorld(time.Duration(d.pace))
 	if err != nil {
@@ -51,8 +49,8 @@ func (d *demoAction) run(ctx context.Context, args arguments) error {
 	err = w.play(ctx)
 	v.stop()
 	switch {
-	case errors.Is(err, context.Canceled):
-		return &exitError{code: exitSignal + int(syscall.SIGINT)}
+	case ctx.Err() != nil:
+		return interrupted(ctx)
 	case err != nil:
 		return &exitError{exitNo, err}
 	}

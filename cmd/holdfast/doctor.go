@@ -7,9 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/holdfast-go/holdfast/doctor"
@@ -48,7 +46,7 @@ func (d *doctorAction) run(ctx context.Context, args arguments) error {
 	if len(args.all()) > 0 {
 		return usage("it takes no arguments: name the servers with --redis or in %s", environment)
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible(ctx)
 	defer stop()
 	instances, err := d.dial(nil)
 	if err != nil {
@@ -60,7 +58,7 @@ func (d *doctorAction) run(ctx context.Context, args arguments) error {
 		Guard:     instance.Guard(d.guard),
 	})
 	if err != nil {
-		return fail(exitSignal+int(syscall.SIGINT), "%w", err)
+		return err
 	}
 	if err := d.print(report); err != nil {
 		return err

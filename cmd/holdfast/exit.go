@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"syscall"
 	"unicode"
 
 	"github.com/holdfast-go/holdfast/engine"
@@ -49,11 +48,6 @@ func fail(code int, format string, args ...any) error {
 
 func usage(format string, args ...any) error { return fail(exitUsage, format, args...) }
 
-// caught is the cause of a context that a signal has ended.
-type caught struct{ sig syscall.Signal }
-
-func (c caught) Error() string { return "signal: " + c.sig.String() }
-
 // report writes the error, in one line, and returns its exit code.
 func report(w io.Writer, name string, err error) int {
 	if err == nil {
@@ -82,10 +76,10 @@ func exitCode(err error) int {
 	var e *exitError
 	var c caught
 	switch {
-	case errors.As(err, &e):
-		return e.code
 	case errors.As(err, &c):
 		return exitSignal + int(c.sig)
+	case errors.As(err, &e):
+		return e.code
 	case instance.IsSameServer(err):
 		return exitUsage
 	case errors.Is(err, engine.ErrNoQuorum):

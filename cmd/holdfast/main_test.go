@@ -74,26 +74,16 @@ func passInterrupts(p *os.Process) {
 }
 
 // Every script in testdata runs with three servers of its own, whose URLs are in
-// HOLDFAST_REDIS and, one by one, in $R1, $R2 and $R3; $S1, $S2 and $S3 are their sockets.
+// HOLDFAST_REDIS and, one by one, in $R1, $R2 and $R3; $S1, $S2 and $S3 are their
+// sockets.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scripts", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			t.Parallel()
-			script(t, file)
-		})
-	}
-}
-
-func script(t *testing.T, file string) {
-	servers := redistest.StartN(t, 3)
 	testscript.Run(t, testscript.Params{
-		Files:               []string{file},
+		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
+			servers := redistest.StartN(t, 3)
+			env.Values[serversKey{}] = servers
+			env.Setenv("GORACE", quickExit)
 			env.Setenv(environment, strings.Join(redistest.URLs(servers), " "))
 			for n, s := range servers {
 				env.Setenv("R"+strconv.Itoa(n+1), s.URL())
@@ -102,16 +92,29 @@ func script(t *testing.T, file string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"signal":  sendSignal,
-			"waitfor": waitFor,
-			"gone":    gone,
-			"usage":   wrong,
-			"server":  func(ts *testscript.TestScript, _ bool, args []string) { startServer(t, ts, args) },
-			"redis":   func(ts *testscript.TestScript, neg bool, args []string) { redisDo(ts, servers, neg, args) },
-			"clients": func(ts *testscript.TestScript, _ bool, args []string) { clients(ts, servers, args) },
-			"free":    func(ts *testscript.TestScript, _ bool, args []string) { free(ts, servers, args) },
+			"connected": connected,
+			"free":      free,
+			"gone":      gone,
+			"ran":       ran,
+			"redis":     redisDo,
+			"server":    func(ts *testscript.TestScript, _ bool, args []string) { startServer(t, ts, args) },
+			"signal":    sendSignal,
+			"usage":     wrong,
+			"waitfor":   waitFor,
 		},
 	})
+}
+
+// quickExit takes away the second for which programs with a race detector sleep
+// before they exit, in case that another goroutine has something to report.
+const quickExit = "atexit_sleep_ms=0"
+
+// serversKey is where a script's servers are kept.
+type serversKey struct{}
+
+// serversOf are those of this script.
+func serversOf(ts *testscript.TestScript) []*redistest.Server {
+	return ts.Value(serversKey{}).([]*redistest.Server)
 }
 
 // patience bounds every wait for something that must happen.
@@ -176,7 +179,8 @@ func startServer(t *testing.T, ts *testscript.TestScript, args []string) {
 
 // redisDo is: redis N pause|resume|kill|restart|COMMAND…, to the server with this
 // number, or to "all". The reply is on standard output.
-func redisDo(ts *testscript.TestScript, servers []*redistest.Server, neg bool, args []string) {
+func redisDo(ts *testscript.TestScript, neg bool, args []string) {
+	servers := serversOf(ts)
 	if args[0] != "all" {
 		n, err := strconv.Atoi(args[0])
 		ts.Check(err)
@@ -203,8 +207,8 @@ func redisDo(ts *testscript.TestScript, servers []*redistest.Server, neg bool, a
 }
 
 // free is: free KEY. No server has the key, long before it would expire.
-func free(ts *testscript.TestScript, servers []*redistest.Server, args []string) {
-	for n, s := range servers {
+func free(ts *testscript.TestScript, _ bool, args []string) {
+	for n, s := range serversOf(ts) {
 		for giveUp := time.Now().Add(3 * time.Second); s.Get(args[0]) != ""; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(giveUp) {
 				ts.Fatalf("server %d still has %s, for another %v", n+1, args[0], s.PTTL(args[0]))
@@ -213,12 +217,33 @@ func free(ts *testscript.TestScript, servers []*redistest.Server, args []string)
 	}
 }
 
-// clients is: clients N. It waits until every server has that many connections.
-func clients(ts *testscript.TestScript, servers []*redistest.Server, args []string) {
-	want, err := strconv.Atoi(args[0])
+// ran is: ran N COMMAND. It waits until the server has executed that command
+// since its statistics were reset.
+func ran(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	for n, s := range servers {
-		eventually(ts, fmt.Sprintf("server %d has %d clients", n+1, want), func() bool { return s.Clients() == want })
+	s := serversOf(ts)[n-1]
+	eventually(ts, "server "+strings.Join(args, " has run "), func() bool {
+		info, _ := s.MustDo("INFO", "commandstats").(string)
+		return strings.Contains(info, "cmdstat_"+args[1]+":")
+	})
+}
+
+// connected is: connected PIDFILE…. It waits until each process has a connection
+// to each server, after which it takes signals in its own way.
+func connected(ts *testscript.TestScript, _ bool, args []string) {
+	for _, file := range args {
+		pid := pidIn(ts, file)
+		eventually(ts, fmt.Sprintf("process %d is connected", pid), func() bool {
+			sockets := 0
+			fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+			for _, fd := range fds {
+				if to, err := os.Readlink(fd); err == nil && strings.HasPrefix(to, "socket:") {
+					sockets++
+				}
+			}
+			return sockets >= 3
+		})
 	}
 }
 

@@ -7,9 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/lease"
@@ -68,7 +66,7 @@ func (r *releaseAction) run(ctx context.Context, args arguments) error {
 	case token == "" && !r.force:
 		return usage("say which token holds the lock, with --token or in HOLDFAST_TOKEN, or --force")
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible(ctx)
 	defer stop()
 	locks, err := r.look(ctx, r.config())
 	if err != nil {

@@ -59,7 +59,7 @@ func (r *runAction) run(ctx context.Context, args arguments) error {
 	}
 	signals := catchSignals()
 	defer signals.stop()
-	waiting, done := signals.waiting(ctx)
+	waiting, done := untilSignal(ctx, signals.in)
 	defer done()
 
 	locks, err := r.open(waiting, r.config())

@@ -3,10 +3,8 @@
 package main
 
 import (
-	"context"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 )
 
@@ -37,24 +35,4 @@ func catchSignals() *signals {
 func (s *signals) stop() {
 	signal.Stop(s.in)
 	signal.Stop(s.pipe)
-}
-
-// waiting returns a context that a signal ends, with the signal as its cause.
-// What it returns beside it ends that, and may be called twice: the signals that
-// come later are there to be read.
-func (s *signals) waiting(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	over := make(chan struct{})
-	var listener sync.WaitGroup
-	listener.Go(func() {
-		select {
-		case sig := <-s.in:
-			cancel(caught{sig.(syscall.Signal)})
-		case <-over:
-		}
-	})
-	return ctx, sync.OnceFunc(func() {
-		close(over)
-		listener.Wait()
-	})
 }

@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
@@ -56,7 +54,7 @@ func (s *statusAction) run(ctx context.Context, args arguments) error {
 	if len(resources) == 0 {
 		return usage("name a resource: holdfast status RESOURCE")
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible(ctx)
 	defer stop()
 	locks, err := s.look(ctx, s.config())
 	if err != nil {
