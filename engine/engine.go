@@ -29,6 +29,7 @@ type Engine struct {
 	attempts  sync.Pool // of *attempt
 	polls     sync.Pool // of *poll
 	requests  sync.Pool // of *request
+	renewals  sync.Pool // of *renewal
 
 	// The actors and the keeper run for the life of the engine. closing ends
 	// what waits; stopActors and stopKeeper are the last resort and the last step.

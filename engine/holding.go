@@ -13,37 +13,50 @@ import (
 	"github.com/holdfast-go/holdfast/lease"
 )
 
-// holding is the engine's record of one lease: what the lease calls, and what
-// the keeper keeps.
+// holding is the engine's record of one lease: what the lease calls, what the
+// keeper keeps, and the lease itself, all in one piece, since there may be a
+// million of them.
 type holding struct {
-	engine  *Engine
 	entry   keeper.Entry
-	fencing instance.Fencing
+	engine  *Engine
+	key     string            // the resource is the end of it
+	fencing *instance.Fencing // nil: none
 	since   time.Time
-	shared  bool // the token is the user's own
 
 	// mu is held over posting whatever puts or deletes the key, so that nothing
 	// that puts it back can be posted behind the release.
 	mu       sync.Mutex
 	released bool // a release has been posted
 
+	shared  bool                          // the token is the user's own
 	settled atomic.Bool                   // a release has been confirmed by a quorum
 	trouble atomic.Pointer[instance.Vote] // why the last renewal failed; nil when it did not
 }
 
 var _ lease.Backend = (*holding)(nil)
 
+// holdingOf returns the record that an entry of our keeper is part of.
+func holdingOf(entry *keeper.Entry) *holding { return entry.Control.Backend().(*holding) }
+
 func (h *holding) lease() *lease.Lease { return h.entry.Control.Lease() }
-func (h *holding) key() string         { return h.engine.key(h.lease().Resource()) }
+
+func (h *holding) fence() instance.Fencing {
+	if h.fencing == nil {
+		return instance.Fencing{}
+	}
+	return *h.fencing
+}
 
 // hold makes the lease of a grant and takes it into care.
 func (e *Engine) hold(g lease.Grant, r *request, start time.Time) (*lease.Lease, error) {
-	h := &holding{engine: e, since: start, shared: r.token != ""}
+	h := &holding{engine: e, key: r.key, since: start, shared: r.token != ""}
 	if g.Fence != 0 {
-		h.fencing = instance.Fencing{FenceKey: fenceKey(e.cfg.KeyPrefix, r.key), Fence: g.Fence, FenceTTL: fenceTTL, MaxAhead: r.maxTTL / 2}
+		h.fencing = &instance.Fencing{FenceKey: fenceKey(e.cfg.KeyPrefix, r.key), Fence: g.Fence, FenceTTL: fenceTTL, MaxAhead: r.maxTTL / 2}
 	}
+	g.Resource = r.key[len(e.cfg.KeyPrefix):] // the same bytes
 	g.Backend = h
-	h.entry = keeper.Entry{Control: lease.New(g), TTL: r.ttl, Owner: h}
+	h.entry.Control.Begin(g)
+	h.entry.TTL = r.ttl
 	if r.renew {
 		h.entry.RenewEvery = e.renewEvery(r.ttl)
 	}
@@ -97,7 +110,7 @@ func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 		return fmt.Errorf("extend %q: %w", l.Resource(), err)
 	}
 	start := time.Now()
-	votes, won, stop := e.prove(ctx, instance.Renewal{Key: h.key(), Token: l.Token(), TTL: ttl, Fencing: h.fencing})
+	votes, won, stop := e.prove(ctx, instance.Renewal{Key: h.key, Token: l.Token(), TTL: ttl, Fencing: h.fence()})
 	if won {
 		if !h.entry.Control.Prolong(start.Add(e.cfg.validity(ttl))) {
 			return fmt.Errorf("extend %q: %w", l.Resource(), l.Err())
@@ -120,7 +133,7 @@ func (h *holding) Release(context.Context) error {
 		return h.verdict(cause)
 	}
 	p := h.post()
-	h.engine.courtesy.had(h.key(), h.since, time.Now())
+	h.engine.courtesy.had(h.key, h.since, time.Now())
 	h.engine.lines.released(h.lease().Resource()) // its acquires are posted behind our release
 	votes, won := p.wait()
 	if won {
@@ -156,7 +169,7 @@ func (h *holding) Ended(cause error) {
 	e, l := h.engine, h.lease()
 	e.keeper.Remove(&h.entry)
 	if h.shared {
-		e.share(h.key(), l.Token(), -1)
+		e.share(h.key, l.Token(), -1)
 	}
 	if errors.Is(cause, lease.ErrLost) {
 		e.log.Warn("lease lost", "resource", l.Resource(), "cause", cause, "held", time.Since(h.since).Round(time.Millisecond), "renewal", h.lastRenewal())

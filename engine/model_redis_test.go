@@ -19,8 +19,8 @@ import (
 // answer is a Caster for one vote.
 type answer chan instance.Vote
 
-func (a answer) Cast(v instance.Vote)               { a <- v }
-func (a answer) CastRenewal(_ int, v instance.Vote) { a <- v }
+func (a answer) Cast(v instance.Vote)                                     { a <- v }
+func (a answer) CastRenewals(_ []instance.Renewal, votes []instance.Vote) { a <- votes[0] }
 
 // realServer asks a real Redis, through the instance, what the model's server is
 // asked.

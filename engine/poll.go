@@ -32,7 +32,7 @@ func (s *pollSlot) Cast(v instance.Vote) {
 	s.poll.free()
 }
 
-func (s *pollSlot) CastRenewal(_ int, v instance.Vote) { s.Cast(v) }
+func (s *pollSlot) CastRenewals(_ []instance.Renewal, votes []instance.Vote) { s.Cast(votes[0]) }
 
 func (e *Engine) newPoll(yes func(instance.Kind) bool) *poll {
 	p, ok := e.polls.Get().(*poll)
@@ -66,7 +66,7 @@ func (e *Engine) giveBack(h *holding) *poll {
 	p := e.newPoll(gone)
 	for place, i := range e.instances {
 		s := &p.slots[place]
-		s.release.Key, s.release.Token, s.release.Fencing = h.key(), h.lease().Token(), h.fencing
+		s.release.Key, s.release.Token, s.release.Fencing = h.key, h.lease().Token(), h.fence()
 		s.release.TTL, s.release.Since = e.cfg.MaxTTL, h.since
 		if h.shared { // another may have put the key there before us
 			s.release.Since = time.Time{}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
@@ -9,33 +10,16 @@ import (
 	"github.com/holdfast-go/holdfast/lease"
 )
 
-// renew posts the renewal of all leases that are due together: one message an
-// instance for every instance.MaxRenewals of them. It is called by the keeper
-// and does not block.
-func (e *Engine) renew(due []*keeper.Entry) {
-	var plain, fenced []*keeper.Entry
-	for _, entry := range due {
-		if entry.Owner.(*holding).fencing.FenceKey != "" {
-			fenced = append(fenced, entry)
-		} else {
-			plain = append(plain, entry)
-		}
-	}
-	for _, entries := range [][]*keeper.Entry{plain, fenced} {
-		for len(entries) > 0 {
-			n := min(len(entries), instance.MaxRenewals)
-			e.renewTogether(entries[:n:n])
-			entries = entries[n:]
-		}
-	}
-}
-
-// renewal is one round of votes on many leases at once.
+// renewal is one round of votes on many leases at once. It is used again when
+// every instance has voted on every lease.
 type renewal struct {
 	engine  *Engine
 	start   time.Time
 	entries []*keeper.Entry
 	items   []instance.Renewal // as entries; read by all actors
+	text    []byte             // the items, encoded once for all instances
+	slots   []renewSlot        // one an instance
+	open    atomic.Int64       // votes not yet cast
 
 	mu      sync.Mutex
 	tallies []renewTally // as entries
@@ -46,10 +30,21 @@ type renewTally struct {
 	ours    tally // yes: it is ours
 	gone    tally // no: it is certainly not ours there
 	stolen  bool
-	trouble instance.Vote // the last that says neither
-	missing uint64        // the places, below 64, that had nothing there: they are healed
-	settled bool
+	verdict verdict
+	trouble *instance.Vote // the last before the verdict that does not confirm
+	missing uint64         // the places, below 64, that had nothing there: they are healed
 }
+
+// verdict is what the votes on one lease come to. It is written once.
+type verdict uint8
+
+const (
+	undecided verdict = iota
+	confirmed
+	expired // lost: a quorum has nothing there
+	stolen  // lost: a quorum says that it is not ours
+	failed  // neither confirmed nor lost
+)
 
 // renewSlot is a renewal's part at one instance.
 type renewSlot struct {
@@ -58,36 +53,111 @@ type renewSlot struct {
 	renew   instance.Renew
 }
 
-func (e *Engine) renewTogether(entries []*keeper.Entry) {
+// renew posts the renewal of all leases that are due together: one message an
+// instance for every instance.MaxRenewals of them. It is called by the keeper
+// and does not block.
+func (e *Engine) renew(due []*keeper.Entry) {
+	var plain, fenced *renewal
+	for _, entry := range due {
+		round := &plain
+		if holdingOf(entry).fencing != nil {
+			round = &fenced
+		}
+		if *round == nil {
+			*round = e.newRenewal()
+		}
+		if (*round).add(entry); len((*round).items) == instance.MaxRenewals {
+			(*round).post()
+			*round = nil
+		}
+	}
+	for _, round := range []*renewal{plain, fenced} {
+		if round != nil {
+			round.post()
+		}
+	}
+}
+
+func (e *Engine) newRenewal() *renewal {
+	if r, ok := e.renewals.Get().(*renewal); ok {
+		return r
+	}
 	r := &renewal{
 		engine:  e,
-		start:   time.Now(),
-		entries: entries,
-		items:   make([]instance.Renewal, len(entries)),
-		tallies: make([]renewTally, len(entries)),
+		entries: make([]*keeper.Entry, 0, instance.MaxRenewals),
+		items:   make([]instance.Renewal, 0, instance.MaxRenewals),
+		slots:   make([]renewSlot, len(e.instances)),
+		tallies: make([]renewTally, 0, instance.MaxRenewals),
 	}
-	blank := tally{voters: len(e.instances), need: e.need}
-	for k, entry := range entries {
-		h := entry.Owner.(*holding)
-		l := h.lease()
-		r.items[k] = instance.Renewal{Key: h.key(), Token: l.Token(), TTL: entry.TTL, Fencing: h.fencing}
-		r.tallies[k].ours, r.tallies[k].gone = blank, blank
+	for place := range r.slots {
+		s := &r.slots[place]
+		s.renewal, s.place, s.renew.To = r, place, s
 	}
-	slots := make([]renewSlot, len(e.instances))
-	for place, i := range e.instances {
-		s := &slots[place]
-		s.renewal, s.place = r, place
-		s.renew = instance.Renew{Items: r.items, To: s}
+	return r
+}
+
+func (r *renewal) add(entry *keeper.Entry) {
+	h := holdingOf(entry)
+	blank := tally{voters: len(r.slots), need: r.engine.need}
+	r.items = append(r.items, instance.Renewal{
+		Number: len(r.items), Key: h.key, Token: h.lease().Token(), TTL: entry.TTL, Fencing: h.fence(),
+	})
+	r.entries = append(r.entries, entry)
+	r.tallies = append(r.tallies, renewTally{ours: blank, gone: blank})
+}
+
+func (r *renewal) post() {
+	r.text = instance.EncodeRenewals(r.text[:0], r.items)
+	r.open.Store(int64(len(r.items) * len(r.slots)))
+	r.start = time.Now()
+	for place, i := range r.engine.instances {
+		s := &r.slots[place]
+		s.renew.Items, s.renew.Text = r.items, r.text
 		i.Post(&s.renew)
 	}
 }
 
-// CastRenewal takes one instance's vote on one lease, and settles the lease as
-// soon as it is decided.
-func (s *renewSlot) CastRenewal(item int, v instance.Vote) {
+// close gives up so many votes; with the last, the renewal is free.
+func (r *renewal) close(votes int) {
+	if r.open.Add(-int64(votes)) > 0 {
+		return
+	}
+	clear(r.entries) // what has ended is not to be kept alive
+	clear(r.items)
+	clear(r.tallies)
+	r.entries, r.items, r.tallies = r.entries[:0], r.items[:0], r.tallies[:0]
+	r.engine.renewals.Put(r)
+}
+
+// CastRenewals takes an instance's votes on some of the leases, and settles those
+// that are decided by them.
+func (s *renewSlot) CastRenewals(items []instance.Renewal, votes []instance.Vote) {
 	r := s.renewal
+	var room [instance.MaxRenewals]int
+	decided := room[:0]
+	var missed []int
 	r.mu.Lock()
-	t := &r.tallies[item]
+	for k := range items {
+		n := items[k].Number
+		t := &r.tallies[n]
+		if t.count(s.place, &votes[min(k, len(votes)-1)]) {
+			decided = append(decided, n)
+		}
+		if t.missing != 0 && t.ours.all() && t.ours.won() {
+			missed = append(missed, n)
+		}
+	}
+	r.mu.Unlock()
+
+	r.settle(decided)
+	for _, n := range missed {
+		r.heal(r.entries[n], r.tallies[n].missing)
+	}
+	r.close(len(items))
+}
+
+// count counts one vote, and reports whether it was the one that decided.
+func (t *renewTally) count(place int, v *instance.Vote) bool {
 	t.ours.count(v.Kind == instance.Granted)
 	switch v.Kind {
 	case instance.Stolen:
@@ -95,66 +165,80 @@ func (s *renewSlot) CastRenewal(item int, v instance.Vote) {
 		t.gone.count(false)
 	case instance.Expired:
 		t.gone.count(false)
-		if s.place < 64 {
-			t.missing |= 1 << s.place
+		if place < 64 {
+			t.missing |= 1 << place
 		}
-	case instance.Granted:
-	default:
-		t.trouble = v
 	}
-	outcome, decided := t.outcome(r)
-	if decided = decided && !t.settled; decided {
-		t.settled = true
+	if t.verdict != undecided {
+		return false
 	}
-	var heal uint64
-	if t.ours.all() && t.ours.won() {
-		heal = t.missing
+	if v.Kind != instance.Granted {
+		trouble := *v
+		t.trouble = &trouble
 	}
-	trouble := t.trouble
-	r.mu.Unlock()
-
-	entry := r.entries[item]
-	if decided {
-		r.settle(entry, outcome, trouble)
-	}
-	if heal != 0 {
-		r.heal(entry, heal)
-	}
+	t.verdict = t.decide()
+	return t.verdict != undecided
 }
 
-// outcome returns what has been decided, if anything has. Failed is decided only
+// decide returns what has been decided, if anything has. Failed is decided only
 // by the last vote: until then it may yet be confirmed or lost.
-func (t *renewTally) outcome(r *renewal) (o keeper.Outcome, decided bool) {
-	o.Start = r.start
+func (t *renewTally) decide() verdict {
 	switch {
 	case t.ours.won():
-		o.Confirmed = true
-		return o, true
+		return confirmed
+	case t.gone.against() && t.stolen:
+		return stolen
 	case t.gone.against():
-		o.Lost = lease.ErrExpired
-		if t.stolen {
-			o.Lost = lease.ErrStolen
-		}
-		return o, true
+		return expired
+	case t.ours.all():
+		return failed
 	}
-	return o, t.ours.all()
+	return undecided
 }
 
-// settle tells the keeper, and notes why a renewal failed: if the lease is lost
-// in the end, that is what its owner will want to know.
-func (r *renewal) settle(entry *keeper.Entry, o keeper.Outcome, trouble instance.Vote) {
-	e, l, h := r.engine, entry.Control.Lease(), entry.Owner.(*holding)
-	margin := l.Remaining()
-	switch {
-	case o.Confirmed:
-		o.Deadline = r.start.Add(e.cfg.validity(entry.TTL))
-		h.trouble.Store(nil)
-	case o.Lost == nil && h.trouble.Swap(&trouble) == nil:
-		e.log.Warn("renewal failed, and is tried again until the deadline", "resource", l.Resource(), "left", margin.Round(time.Millisecond), "vote", trouble.String())
+// settle tells the keeper what has been decided on these leases.
+func (r *renewal) settle(decided []int) {
+	e := r.engine
+	var room [instance.MaxRenewals]keeper.Outcome
+	outcomes := room[:0]
+	for _, n := range decided {
+		o := keeper.Outcome{Entry: r.entries[n]}
+		switch r.tallies[n].verdict {
+		case confirmed:
+			o.Deadline = r.start.Add(e.cfg.validity(o.Entry.TTL))
+		case stolen:
+			o.Lost = lease.ErrStolen
+		case expired:
+			o.Lost = lease.ErrExpired
+		}
+		r.note(o, r.tallies[n].trouble)
+		outcomes = append(outcomes, o)
 	}
-	e.keeper.Settle(entry, o)
+	var margins []time.Duration
 	if e.cfg.Trace.Renewed != nil {
-		e.cfg.Trace.Renewed(l, margin, o.Confirmed)
+		for _, o := range outcomes {
+			margins = append(margins, o.Entry.Control.Lease().Remaining())
+		}
+	}
+	if len(outcomes) > 0 {
+		e.keeper.Settle(r.start, outcomes)
+	}
+	for k, margin := range margins {
+		e.cfg.Trace.Renewed(r.entries[decided[k]].Control.Lease(), margin, r.tallies[decided[k]].verdict == confirmed)
+	}
+}
+
+// note keeps why a renewal failed: if the lease is lost in the end, that is what
+// its owner will want to know.
+func (r *renewal) note(o keeper.Outcome, trouble *instance.Vote) {
+	l, h := o.Entry.Control.Lease(), holdingOf(o.Entry)
+	switch {
+	case !o.Deadline.IsZero():
+		if h.trouble.Load() != nil {
+			h.trouble.Store(nil)
+		}
+	case o.Lost == nil && h.trouble.Swap(trouble) == nil:
+		r.engine.log.Warn("renewal failed, and is tried again until the deadline", "resource", l.Resource(), "left", l.Remaining().Round(time.Millisecond), "vote", trouble.String())
 	}
 }
 
@@ -162,7 +246,7 @@ func (r *renewal) settle(entry *keeper.Entry, o keeper.Outcome, trouble instance
 // restarted empty has. Only there, and only after a majority has just proved
 // that the lease is ours.
 func (r *renewal) heal(entry *keeper.Entry, missing uint64) {
-	h := entry.Owner.(*holding)
+	h := holdingOf(entry)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	l := h.lease()
@@ -172,8 +256,8 @@ func (r *renewal) heal(entry *keeper.Entry, missing uint64) {
 	for place, i := range r.engine.instances {
 		if place < 64 && missing&(1<<place) != 0 {
 			i.Post(&instance.Acquire{
-				Key: h.key(), Token: l.Token(), TTL: entry.TTL, GiveUp: l.Deadline(),
-				Proof: r.start, Fencing: h.fencing, To: healed{},
+				Key: h.key, Token: l.Token(), TTL: entry.TTL, GiveUp: l.Deadline(),
+				Proof: r.start, Fencing: h.fence(), To: healed{},
 			})
 		}
 	}

@@ -26,7 +26,11 @@ func (c *votes) Cast(v instance.Vote) {
 	c.all = append(c.all, v)
 }
 
-func (c *votes) CastRenewal(_ int, v instance.Vote) { c.Cast(v) }
+func (c *votes) CastRenewals(_ []instance.Renewal, votes []instance.Vote) {
+	for _, v := range votes {
+		c.Cast(v)
+	}
+}
 
 // kinds returns the votes' kinds when everybody has come to rest.
 func (c *votes) kinds() []instance.Kind {

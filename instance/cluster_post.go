@@ -37,7 +37,8 @@ func (c *cluster) post(m Command) {
 	}
 }
 
-// postRenew posts a Renew slot by slot, in the order of its items.
+// postRenew posts a Renew slot by slot, in the order of its items. The parts have
+// copies of the items, which carry their numbers, and the caster of the whole.
 func (c *cluster) postRenew(m *Renew) {
 	var parts []*renewPart
 	of := make(map[uint16]*renewPart)
@@ -45,18 +46,16 @@ func (c *cluster) postRenew(m *Renew) {
 		item := &m.Items[k]
 		slot, err := slotFor(item.Key, item.FenceKey)
 		if err != nil {
-			m.To.CastRenewal(k, c.refusal(err))
+			m.To.CastRenewals(m.Items[k:k+1], []Vote{c.refusal(err)})
 			continue
 		}
 		part := of[slot]
 		if part == nil {
-			part = &renewPart{slot: slot, to: m.To}
-			part.To = part
+			part = &renewPart{Renew: Renew{To: m.To}, slot: slot}
 			of[slot] = part
 			parts = append(parts, part)
 		}
 		part.Items = append(part.Items, *item)
-		part.places = append(part.places, k)
 	}
 	for _, part := range parts {
 		c.route(&part.Renew, part.slot)
@@ -66,13 +65,8 @@ func (c *cluster) postRenew(m *Renew) {
 // renewPart is the part of a Renew that is about one slot.
 type renewPart struct {
 	Renew
-	slot   uint16
-	to     RenewCaster // the whole's
-	places []int       // of the items in the whole
+	slot uint16
 }
-
-// CastRenewal casts the vote on the item where it is in the whole.
-func (p *renewPart) CastRenewal(item int, v Vote) { p.to.CastRenewal(p.places[item], v) }
 
 // watch is Instance.Watch: the node of the key's slot tells. When the slot moves
 // away its keys are deleted there, which the node tells, too; and Watch is called

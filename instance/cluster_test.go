@@ -124,16 +124,20 @@ func thirds(slot int) string { return string(rune('a'+slot*3/slotCount)) + ":1" 
 // renewVotes takes the votes of a Renew.
 type renewVotes map[int]Kind
 
-func (r renewVotes) CastRenewal(item int, v Vote) { r[item] = v.Kind }
+func (r renewVotes) CastRenewals(items []Renewal, votes []Vote) {
+	for k, item := range items {
+		r[item.Number] = votes[min(k, len(votes)-1)].Kind
+	}
+}
 
 func TestRenewalsAreSplitBySlot(t *testing.T) {
 	c := newTestCluster(t)
 	got := make(renewVotes)
 	var items []Renewal
 	for _, key := range []string{"{foo}1", "{bar}1", "{foo}2", "hello", "{bar}2"} {
-		items = append(items, Renewal{Key: key, Token: "t", TTL: time.Second})
+		items = append(items, Renewal{Number: len(items), Key: key, Token: "t", TTL: time.Second})
 	}
-	items = append(items, Renewal{Key: "a}b", Token: "t", TTL: time.Second, Fencing: Fencing{FenceKey: "fence:{a}b}"}})
+	items = append(items, Renewal{Number: len(items), Key: "a}b", Token: "t", TTL: time.Second, Fencing: Fencing{FenceKey: "fence:{a}b}"}})
 	c.whole.Post(&Renew{Items: items, To: got})
 	if c.whole.mailbox.depth() != 3 || len(got) != 1 || got[5] != Misconfigured {
 		t.Fatalf("without a map %d parts wait, and there are votes %v", c.whole.mailbox.depth(), got)
@@ -144,10 +148,10 @@ func TestRenewalsAreSplitBySlot(t *testing.T) {
 		for _, m := range n.mailbox.drain() {
 			r := m.(*Renew)
 			var of []string
-			for k, item := range r.Items {
+			for _, item := range r.Items {
 				of = append(of, item.Key)
-				r.To.CastRenewal(k, Vote{Kind: Granted})
 			}
+			r.To.CastRenewals(r.Items, []Vote{{Kind: Granted}})
 			keys = append(keys, of)
 		}
 	}

@@ -52,6 +52,7 @@ type Instance struct {
 	sent     []Command // of the batch: what went over the wire
 	out      []byte    // what it went as
 	reply    reply     // to each of them in turn
+	votes    []Vote    // that are cast together
 	set      *Set
 	lastPaid time.Time // when debts were last tried in passing
 

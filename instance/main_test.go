@@ -21,7 +21,11 @@ func (c *votes) Cast(v Vote) {
 	c.all = append(c.all, v)
 }
 
-func (c *votes) CastRenewal(_ int, v Vote) { c.Cast(v) }
+func (c *votes) CastRenewals(_ []Renewal, votes []Vote) {
+	for _, v := range votes {
+		c.Cast(v)
+	}
+}
 
 func (c *votes) cast() []Vote {
 	c.mu.Lock()

@@ -9,46 +9,61 @@ const MaxRenewals = 128
 // Renew lets locks that are ours live on, many in one script call. For each of
 // them it casts one vote: Granted, Expired, Stolen, or what went wrong. All
 // items have a fence, or none has.
+//
+// The items may as well be spread over several Renews with the same caster: each
+// carries its own number.
 type Renew struct {
-	Items []Renewal // at most MaxRenewals
+	Items []Renewal // 1 to MaxRenewals; read until they have been answered
+	Text  []byte    // what EncodeRenewals makes of Items, for who asks several instances the same; nil is fine
 	To    RenewCaster
 }
 
 // Renewal is one lock of a Renew.
 type Renewal struct {
-	Key   string
-	Token string
-	TTL   time.Duration // whole milliseconds
+	Number int // the caster's own
+	Key    string
+	Token  string
+	TTL    time.Duration // whole milliseconds
 	Fencing
 }
 
-// RenewCaster takes the votes of a Renew, under the rules of Caster.
+// RenewCaster takes the votes of a Renew, under the rules of Caster, some or all
+// of them at a time: one vote for each of the items, or a single one that is the
+// answer to all of them. It must not keep either slice.
 type RenewCaster interface {
-	CastRenewal(item int, v Vote)
+	CastRenewals(items []Renewal, votes []Vote)
 }
 
-func (r *Renew) queue(_ *sending, out []byte) ([]byte, bool) {
-	n := len(r.Items)
-	fenced := r.Items[0].FenceKey != ""
+// EncodeRenewals appends the script call for these items to out.
+func EncodeRenewals(out []byte, items []Renewal) []byte {
+	n := len(items)
+	fenced := items[0].FenceKey != ""
 	if fenced {
 		out = appendScript(out, renewFencedScript, 2*n, 3*n)
 	} else {
 		out = appendScript(out, renewScript, n, 2*n)
 	}
-	for k := range r.Items {
-		out = appendArg(out, r.Items[k].Key)
+	for k := range items {
+		out = appendArg(out, items[k].Key)
 		if fenced {
-			out = appendArg(out, r.Items[k].FenceKey)
+			out = appendArg(out, items[k].FenceKey)
 		}
 	}
-	for k := range r.Items {
-		out = appendArg(out, r.Items[k].Token)
-		out = appendNumber(out, r.Items[k].TTL.Milliseconds())
+	for k := range items {
+		out = appendArg(out, items[k].Token)
+		out = appendNumber(out, items[k].TTL.Milliseconds())
 		if fenced {
-			out = appendNumber(out, r.Items[k].FenceTTL.Milliseconds())
+			out = appendNumber(out, items[k].FenceTTL.Milliseconds())
 		}
 	}
-	return out, true
+	return out
+}
+
+func (r *Renew) queue(_ *sending, out []byte) ([]byte, bool) {
+	if r.Text != nil {
+		return append(out, r.Text...), true
+	}
+	return EncodeRenewals(out, r.Items), true
 }
 
 func (r *Renew) settle(s *sending, votes *reply) {
@@ -56,9 +71,12 @@ func (r *Renew) settle(s *sending, votes *reply) {
 		r.refuse(garbled(s))
 		return
 	}
+	i := s.instance
+	i.votes = i.votes[:0]
 	for k := range votes.list {
-		r.To.CastRenewal(k, r.read(s, &votes.list[k]))
+		i.votes = append(i.votes, r.read(s, &votes.list[k]))
 	}
+	r.To.CastRenewals(r.Items, i.votes)
 }
 
 func (r *Renew) read(s *sending, vote *reply) Vote {
@@ -79,11 +97,7 @@ func (r *Renew) read(s *sending, vote *reply) Vote {
 
 func (r *Renew) reset() {}
 
-func (r *Renew) refuse(v Vote) {
-	for k := range r.Items {
-		r.To.CastRenewal(k, v)
-	}
-}
+func (r *Renew) refuse(v Vote) { r.To.CastRenewals(r.Items, []Vote{v}) }
 
 func (r *Renew) debt() (debt, bool) { return debt{}, false }
 func (r *Renew) urgent() bool       { return true }

@@ -7,17 +7,17 @@ import "container/heap"
 type dueHeap []*Entry
 
 func (h dueHeap) Len() int           { return len(h) }
-func (h dueHeap) Less(a, b int) bool { return h[a].due.Before(h[b].due) }
+func (h dueHeap) Less(a, b int) bool { return h[a].due < h[b].due }
 
 func (h dueHeap) Swap(a, b int) {
 	h[a], h[b] = h[b], h[a]
-	h[a].place, h[b].place = a+1, b+1
+	h[a].place, h[b].place = int32(a+1), int32(b+1)
 }
 
 func (h *dueHeap) Push(x any) {
 	e := x.(*Entry)
 	*h = append(*h, e)
-	e.place = len(*h)
+	e.place = int32(len(*h))
 }
 
 func (h *dueHeap) Pop() any {
@@ -30,10 +30,9 @@ func (h *dueHeap) Pop() any {
 }
 
 func (h *dueHeap) add(e *Entry) { heap.Push(h, e) }
-func (h *dueHeap) fix(e *Entry) { heap.Fix(h, e.place-1) }
 
 func (h *dueHeap) remove(e *Entry) {
 	if e.place > 0 {
-		heap.Remove(h, e.place-1)
+		heap.Remove(h, int(e.place-1))
 	}
 }

@@ -2,7 +2,6 @@ package keeper
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -15,19 +14,28 @@ type Keeper struct {
 	renew  func([]*Entry)
 	losses *losses
 	wake   chan struct{} // one slot: "something is due earlier than you think"
+	epoch  time.Time     // due times count from here
+	over   []*Entry      // the loop's own: found past their deadlines
+	due    []*Entry      // the loop's own: handed to renew
 
-	mu    sync.Mutex
-	heap  dueHeap
-	armed time.Time // what the loop sleeps until; zero: it is awake, or has nothing to wait for
+	mu       sync.Mutex
+	queue    queue
+	waiting  line
+	underWay int           // renewals handed to renew and not yet settled
+	armed    time.Duration // what the loop sleeps until; 0: it is awake
 }
 
-// slack is how much earlier than due a renewal may go out to share a batch.
-const slack = 5 * time.Millisecond
+// MaxUnderWay is how many renewals are under way at once at most. It bounds what
+// an acquire finds in front of it at an instance, however many leases are due:
+// about 20ms of the server's time. What exceeds it waits here, first come, first
+// served, and goes out as soon as others are settled.
+const MaxUnderWay = 8192
 
-// New makes a keeper. renew is handed all entries that are due together; it must
-// not block, and must see to it that Settle is called once for each.
+// New makes a keeper. renew is handed all entries that are due together, in a
+// slice that is good until it returns; it must not block, and must see to it that
+// each is settled once.
 func New(renew func([]*Entry)) *Keeper {
-	return &Keeper{renew: renew, losses: newLosses(), wake: make(chan struct{}, 1)}
+	return &Keeper{renew: renew, losses: newLosses(), wake: make(chan struct{}, 1), epoch: time.Now()}
 }
 
 // Lost returns the channel of leases that ended unreleased. It is closed when
@@ -42,9 +50,10 @@ func (k *Keeper) Emit(l *lease.Lease) { k.losses.emit(l) }
 
 // Add takes a lease into care. start is when the attempt that granted it began.
 func (k *Keeper) Add(e *Entry, start time.Time) {
+	now := time.Now()
 	k.mu.Lock()
-	e.schedule(start)
-	k.heap.add(e)
+	e.due = k.schedule(e, start, now)
+	k.queue.add(e)
 	sooner := k.sooner(e)
 	k.mu.Unlock()
 	k.nudge(sooner)
@@ -54,57 +63,80 @@ func (k *Keeper) Add(e *Entry, start time.Time) {
 func (k *Keeper) Remove(e *Entry) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.heap.remove(e)
+	k.queue.remove(e)
 }
 
 // Entries returns the leases in care.
 func (k *Keeper) Entries() []*Entry {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return append([]*Entry(nil), k.heap...)
+	entries := make([]*Entry, 0, k.queue.size)
+	k.queue.all(func(e *Entry) { entries = append(entries, e) })
+	return entries
 }
 
-// Outcome is what came of a renewal.
+// Outcome is what came of a renewal. One that is neither confirmed nor lost has
+// failed, and is tried again until the deadline.
 type Outcome struct {
-	Start     time.Time // when the attempt began
-	Confirmed bool
-	Deadline  time.Time // if confirmed: the new deadline
-	Lost      error     // if a quorum said "not yours": the cause; nil otherwise
+	Entry    *Entry
+	Deadline time.Time // confirmed: the new deadline; zero: it is not
+	Lost     error     // if a quorum said "not yours": the cause; nil otherwise
 }
 
-// Settle takes the outcome of a renewal. One that is neither confirmed nor lost
-// has failed, and is tried again until the deadline.
-func (k *Keeper) Settle(e *Entry, o Outcome) {
-	confirmed := false
-	switch {
-	case o.Lost != nil:
-		e.Control.End(o.Lost)
-	case o.Confirmed:
-		confirmed = e.Control.Prolong(o.Deadline)
+// Settle takes the outcomes of renewals that began at start. It may change them.
+func (k *Keeper) Settle(start time.Time, outcomes []Outcome) {
+	for n := range outcomes {
+		switch o := &outcomes[n]; {
+		case o.Lost != nil:
+			o.Entry.Control.End(o.Lost)
+		case !o.Deadline.IsZero() && !o.Entry.Control.Prolong(o.Deadline):
+			o.Deadline = time.Time{}
+		}
 	}
-
+	now := time.Now()
 	k.mu.Lock()
-	e.renewing = false
-	if e.place == 0 { // ended meanwhile
-		k.mu.Unlock()
-		return
+	k.underWay -= len(outcomes)
+	needed := !k.waiting.empty()
+	for n := range outcomes {
+		e := outcomes[n].Entry
+		e.stage = resting
+		if !e.queued() { // ended meanwhile
+			continue
+		}
+		if outcomes[n].Deadline.IsZero() {
+			k.queue.move(e, k.retry(e, now))
+		} else {
+			e.failures = 0
+			k.queue.move(e, k.schedule(e, start, now))
+		}
+		needed = needed || k.sooner(e)
 	}
-	if confirmed {
-		e.failures = 0
-		e.schedule(o.Start)
-	} else {
-		e.retry(time.Now())
-	}
-	k.heap.fix(e)
-	sooner := k.sooner(e)
 	k.mu.Unlock()
-	k.nudge(sooner)
+	k.nudge(needed)
 }
+
+// schedule returns when to look at an entry next, given the start of its last
+// confirmed renewal.
+func (k *Keeper) schedule(e *Entry, start, now time.Time) time.Duration {
+	left, more := e.Control.Left(now)
+	due := k.at(now) + left
+	if e.RenewEvery > 0 && more {
+		due = min(due, e.share(k.at(start)+jitter(e.RenewEvery)))
+	}
+	return due
+}
+
+// retry returns when to try again after a failed renewal.
+func (k *Keeper) retry(e *Entry, now time.Time) time.Duration {
+	left, _ := e.Control.Left(now)
+	return min(k.at(now)+left, e.share(k.at(now)+e.pause()))
+}
+
+// at returns a time as due times have it.
+func (k *Keeper) at(t time.Time) time.Duration { return t.Sub(k.epoch) }
 
 // sooner reports whether the loop sleeps too long for e. Called with mu held.
-func (k *Keeper) sooner(e *Entry) bool {
-	return k.armed.IsZero() || e.due.Before(k.armed)
-}
+func (k *Keeper) sooner(e *Entry) bool { return e.due < k.armed }
 
 func (k *Keeper) nudge(needed bool) {
 	if !needed {
@@ -123,12 +155,12 @@ func (k *Keeper) Run(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		over, due := k.take(time.Now())
-		for _, e := range over {
-			_ = e.Control.Lease().Err() // reads the clock, and ends the lease
+		k.take(time.Now())
+		for _, e := range k.over {
+			e.Control.End(lease.ErrExpired)
 		}
-		if len(due) > 0 {
-			k.renew(due)
+		if len(k.due) > 0 {
+			k.renew(k.due)
 		}
 		timer.Reset(k.arm(time.Now()))
 		select {
@@ -144,53 +176,40 @@ func (k *Keeper) Run(ctx context.Context) error {
 func (k *Keeper) arm(now time.Time) time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.armed = now.Add(time.Hour)
-	if len(k.heap) > 0 {
-		k.armed = earlier(k.armed, k.heap[0].due)
-	}
-	return max(0, k.armed.Sub(now))
+	k.armed = k.queue.next(k.at(now) + time.Hour)
+	return max(0, k.armed-k.at(now))
 }
 
-// take returns what is due: the leases whose deadline has passed, and those to
-// be renewed, which it marks.
-func (k *Keeper) take(now time.Time) (over, due []*Entry) {
+// take finds what is to be done now: the leases whose deadline has passed, which
+// leave care, and those to be renewed, which it marks.
+func (k *Keeper) take(now time.Time) {
+	clear(k.over)
+	clear(k.due)
+	k.over, k.due = k.over[:0], k.due[:0]
+
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.armed = time.Time{}
-	for len(k.heap) > 0 {
-		e := k.heap[0]
-		renewable := e.RenewEvery > 0 && !e.renewing && !e.Control.AtLimit()
-		limit := now
-		if renewable {
-			limit = now.Add(min(slack, e.RenewEvery/10))
+	k.armed = 0
+	k.queue.take(k.at(now), func(e *Entry) {
+		left, more := e.Control.Left(now)
+		if left <= 0 {
+			k.over = append(k.over, e)
+			return
 		}
-		if e.due.After(limit) {
+		if e.stage == resting && e.RenewEvery > 0 && more {
+			e.stage = waiting
+			k.waiting.join(e)
+		} // else it has been extended since, and its deadline has moved
+		e.due = k.at(now) + left
+		k.queue.add(e)
+	})
+	for k.underWay < MaxUnderWay {
+		e := k.waiting.pop()
+		if e == nil {
 			break
 		}
-		deadline := e.Control.Lease().Deadline()
-		switch {
-		case !now.Before(deadline):
-			k.heap.remove(e)
-			over = append(over, e)
-		case renewable:
-			e.renewing = true
-			e.due = deadline
-			k.heap.fix(e)
-			due = append(due, e)
-		default: // extended since: its deadline has moved
-			e.due = deadline
-			k.heap.fix(e)
-		}
+		e.stage = renewing
+		k.underWay++
+		k.due = append(k.due, e)
 	}
-	return over, due
-}
-
-// jitter returns a random time from nine tenths of d to d, so that leases that
-// were acquired together do not stay together.
-func jitter(d time.Duration) time.Duration {
-	tenth := int64(d / 10)
-	if tenth <= 0 {
-		return d
-	}
-	return d - time.Duration(rand.Int64N(tenth))
 }

@@ -68,26 +68,41 @@ func (k *kept) renew(due []*Entry) {
 	if answer == nil {
 		return
 	}
-	for _, e := range due {
+	for _, e := range slices.Clone(due) {
 		go answer(e) // as the instances do
 	}
 }
 
 func (k *kept) confirm(e *Entry) {
 	now := time.Now()
-	k.Settle(e, Outcome{Start: now, Confirmed: true, Deadline: now.Add(validity)})
+	k.Settle(now, []Outcome{{Entry: e, Deadline: now.Add(validity)}})
 }
 
-func (k *kept) fail(e *Entry) { k.Settle(e, Outcome{Start: time.Now()}) }
+func (k *kept) fail(e *Entry) { k.Settle(time.Now(), []Outcome{{Entry: e}}) }
 
 func (k *kept) lose(cause error) func(*Entry) {
-	return func(e *Entry) { k.Settle(e, Outcome{Start: time.Now(), Lost: cause}) }
+	return func(e *Entry) { k.Settle(time.Now(), []Outcome{{Entry: e, Lost: cause}}) }
 }
 
 func (k *kept) answerWith(answer func(*Entry)) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.answer = answer
+}
+
+// underWayNow returns how many renewals have been handed out and not settled.
+func (k *kept) underWayNow() int {
+	synctest.Wait()
+	k.Keeper.mu.Lock()
+	defer k.Keeper.mu.Unlock()
+	return k.underWay
+}
+
+// endAll releases what is in care.
+func (k *kept) endAll() {
+	for _, e := range k.Entries() {
+		e.Control.End(lease.ErrReleased)
+	}
 }
 
 // renewed returns the calls of renew so far.
@@ -116,12 +131,8 @@ func (b *backend) Ended(cause error) {
 
 // entry is a new lease that is valid for d, not yet in care.
 func (k *kept) entry(name string, d, renewEvery time.Duration) *Entry {
-	e := new(Entry)
-	*e = Entry{
-		Control:    lease.New(lease.Grant{Resource: name, Deadline: time.Now().Add(d), Backend: &backend{k.Keeper, e}}),
-		TTL:        d,
-		RenewEvery: renewEvery,
-	}
+	e := &Entry{TTL: d, RenewEvery: renewEvery}
+	e.Control.Begin(lease.Grant{Resource: name, Deadline: time.Now().Add(d), Backend: &backend{k.Keeper, e}})
 	return e
 }
 
@@ -140,50 +151,6 @@ func closed(ch <-chan struct{}) bool {
 	}
 }
 
-func TestHeapHandsOutEntriesInTheOrderOfTheirDueTimes(t *testing.T) {
-	var h dueHeap
-	base := time.Now()
-	var in []*Entry
-	for range 1000 {
-		e := &Entry{due: base.Add(rand.N(time.Hour))}
-		in = append(in, e)
-		h.add(e)
-	}
-	check := func() {
-		t.Helper()
-		for n, e := range h {
-			if e.place != n+1 {
-				t.Fatalf("the entry at place %d thinks it is at %d", n+1, e.place)
-			}
-		}
-	}
-	check()
-	for n, e := range in {
-		switch n % 3 {
-		case 0:
-			h.remove(e)
-			if e.place != 0 {
-				t.Fatal("a removed entry has a place")
-			}
-			h.remove(e) // twice is fine
-		case 1:
-			e.due = base.Add(rand.N(time.Hour))
-			h.fix(e)
-		}
-	}
-	check()
-	var last time.Time
-	for len(h) > 0 {
-		e := h[0]
-		if e.due.Before(last) {
-			t.Fatalf("%v after %v", e.due, last)
-		}
-		last = e.due
-		h.remove(e)
-		check()
-	}
-}
-
 func TestLeaseIsRenewedWhenDueAndCountedFromTheStartOfTheConfirmedRenewal(t *testing.T) {
 	keep(t, func(t *testing.T, k *kept) {
 		begun := time.Now()
@@ -191,7 +158,7 @@ func TestLeaseIsRenewedWhenDueAndCountedFromTheStartOfTheConfirmedRenewal(t *tes
 		time.Sleep(100 * every)
 		before := begun
 		for _, b := range k.renewed() {
-			if gap := b.at.Sub(before); gap < every*9/10-slack || gap > every {
+			if gap := b.at.Sub(before); gap < every*9/10 || gap > every {
 				t.Errorf("renewed after %v", gap)
 			}
 			before = b.at
@@ -219,30 +186,80 @@ func TestStartBeforeAddCountsFromTheStart(t *testing.T) {
 	})
 }
 
-func TestRenewalsThatAreDueTogetherGoInOneBatch(t *testing.T) {
+func TestRenewalsThatAreDueAboutTheSameTimeShareABatch(t *testing.T) {
 	keep(t, func(t *testing.T, k *kept) {
 		k.answerWith(nil)
-		const leases = 100
+		const leases = 1000
 		for n := range leases {
-			// A RenewEvery below 10 ns has no jitter, but a slack of none: so a
-			// common due time is made by the start.
-			e := k.entry(fmt.Sprint(n), validity, every)
-			k.mu.Lock()
-			k.Keeper.mu.Lock()
-			e.due = time.Now().Add(time.Second + time.Duration(n)*slack/leases)
-			k.heap.add(e)
-			k.Keeper.mu.Unlock()
-			k.mu.Unlock()
+			k.add(fmt.Sprint(n), validity, every)
 		}
-		k.nudge(true)
-		time.Sleep(2 * time.Second)
-		batches := k.renewed()
-		if len(batches) != 1 || len(batches[0].entries) != leases {
-			t.Errorf("%d batches", len(batches))
+		time.Sleep(every)
+		batches, entries := k.renewed(), 0
+		for _, b := range batches {
+			entries += len(b.entries)
 		}
-		for _, e := range k.Entries() {
-			e.Control.End(lease.ErrReleased)
+		if most := int(every/16/grain) + 2; entries != leases || len(batches) > most {
+			t.Errorf("%d batches for %d leases, want at most %d for all", len(batches), entries, most)
 		}
+		k.endAll()
+	})
+}
+
+func TestNoMoreThanSoManyRenewalsAreUnderWayAndTheRestFollow(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		k.answerWith(nil)
+		const leases = 2*MaxUnderWay + 100
+		for n := range leases {
+			k.add(fmt.Sprint(n), validity, every)
+		}
+		time.Sleep(every)
+		seen, renewed := 0, make(map[*Entry]bool)
+		for len(renewed) < leases { // whatever is answered makes room for as many
+			batches := k.renewed()
+			if len(batches) == seen {
+				t.Fatalf("%d of %d were renewed, and there it stops", len(renewed), leases)
+			}
+			var outcomes []Outcome
+			for _, b := range batches[seen:] {
+				for _, e := range b.entries {
+					outcomes = append(outcomes, Outcome{Entry: e, Deadline: time.Now().Add(validity)})
+					renewed[e] = true
+				}
+			}
+			if seen = len(batches); len(outcomes) > MaxUnderWay {
+				t.Fatalf("%d at once", len(outcomes))
+			}
+			k.Settle(time.Now(), outcomes)
+		}
+		k.endAll()
+	})
+}
+
+func TestLeaseThatWaitsForItsRenewalEndsAtItsDeadline(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		k.answerWith(nil)
+		for n := range MaxUnderWay {
+			k.add(fmt.Sprint(n), 100*validity, every)
+		}
+		time.Sleep(every)
+		if n := k.underWayNow(); n != MaxUnderWay {
+			t.Fatalf("%d are under way", n)
+		}
+		e := k.add("late", validity, every)
+		deadline := e.Control.Lease().Deadline()
+		released := k.add("released", validity, every)
+		time.Sleep(every)
+		released.Control.End(lease.ErrReleased) // and nobody minds that it stands in line
+		<-e.Control.Lease().Done()
+		if !time.Now().Equal(deadline) {
+			t.Errorf("ended %v after the deadline", time.Since(deadline))
+		}
+		for _, b := range k.renewed() {
+			if slices.Contains(b.entries, e) || slices.Contains(b.entries, released) {
+				t.Error("it was renewed beyond the bound")
+			}
+		}
+		k.endAll()
 	})
 }
 
@@ -277,7 +294,7 @@ func TestFailedRenewalIsRetriedSoonThenLessOften(t *testing.T) {
 				break
 			}
 			gap := batches[n+1].at.Sub(batches[n].at)
-			if gap < want*9/10-slack || gap > want {
+			if gap < want*9/10-grain || gap > want {
 				t.Errorf("retry %d after %v, want %v or a little less", n+1, gap, want)
 			}
 		}
@@ -306,7 +323,7 @@ func TestConfirmedRenewalForgetsTheFailuresBefore(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		b := k.renewed()
-		if gap := b[5].at.Sub(b[4].at); gap < every*9/10-slack {
+		if gap := b[5].at.Sub(b[4].at); gap < every*9/10 {
 			t.Errorf("after a confirmation renewed after %v", gap)
 		}
 		if gap := b[6].at.Sub(b[5].at); gap > every/16 {
@@ -353,7 +370,7 @@ func TestConfirmationThatIsLateRevivesNothing(t *testing.T) {
 		k.answerWith(func(e *Entry) {
 			start := time.Now()
 			time.Sleep(validity)
-			k.Settle(e, Outcome{Start: start, Confirmed: true, Deadline: start.Add(time.Hour)})
+			k.Settle(start, []Outcome{{Entry: e, Deadline: start.Add(time.Hour)}})
 		})
 		e := k.add("r", validity, every)
 		deadline := e.Control.Lease().Deadline()
@@ -369,14 +386,16 @@ func TestConfirmationThatIsLateRevivesNothing(t *testing.T) {
 
 func TestRemoveWhileARenewalIsUnderWayIsFinal(t *testing.T) {
 	for _, outcome := range []Outcome{
-		{Confirmed: true, Deadline: time.Now().Add(1000 * time.Hour)},
+		{Deadline: time.Now().Add(1000 * time.Hour)},
 		{},
 		{Lost: lease.ErrStolen},
 	} {
 		keep(t, func(t *testing.T, k *kept) {
 			k.answerWith(func(e *Entry) {
 				time.Sleep(time.Second)
-				k.Settle(e, outcome)
+				outcome := outcome
+				outcome.Entry = e
+				k.Settle(time.Now(), []Outcome{outcome})
 			})
 			e := k.add("r", validity, every)
 			for len(k.renewed()) == 0 {
@@ -421,14 +440,11 @@ func TestLeaseThatWasExtendedEndsAtItsNewDeadline(t *testing.T) {
 
 func TestLeaseAtItsLimitIsNotRenewedAnyMore(t *testing.T) {
 	keep(t, func(t *testing.T, k *kept) {
-		e := new(Entry)
 		now := time.Now()
-		*e = Entry{
-			Control: lease.New(lease.Grant{
-				Resource: "r", Deadline: now.Add(validity), Limit: now.Add(validity + every/2), Backend: &backend{k.Keeper, e},
-			}),
-			TTL: validity, RenewEvery: every,
-		}
+		e := &Entry{TTL: validity, RenewEvery: every}
+		e.Control.Begin(lease.Grant{
+			Resource: "r", Deadline: now.Add(validity), Limit: now.Add(validity + every/2), Backend: &backend{k.Keeper, e},
+		})
 		k.Add(e, now)
 		<-e.Control.Lease().Done()
 		if n := len(k.renewed()); n != 1 {
@@ -529,11 +545,17 @@ func TestEveryLossIsReceivedOrCountedUnderConcurrency(t *testing.T) {
 	}
 }
 
-func TestJitterIsFromNineTenthsToTheWhole(t *testing.T) {
-	for _, d := range []time.Duration{0, 1, 9, 10, 100, time.Millisecond, time.Hour} {
+func TestJitterAndSharingMoveARenewalByNoMoreThanATenth(t *testing.T) {
+	for _, d := range []time.Duration{1, 9, 10, 100, time.Microsecond, time.Millisecond, 30 * time.Millisecond, time.Second, time.Hour} {
+		e := &Entry{RenewEvery: d}
 		for range 1000 {
-			if j := jitter(d); j > d || j < d-d/10 {
+			j := jitter(d)
+			if j > d || j < d-d/16 {
 				t.Fatalf("jitter(%v) = %v", d, j)
+			}
+			start := rand.N(time.Hour)
+			if due := e.share(start + j); due > start+d || due < start+d-d/10 {
+				t.Fatalf("with RenewEvery %v it is due after %v", d, due-start)
 			}
 		}
 	}

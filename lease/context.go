@@ -2,13 +2,13 @@ package lease
 
 import (
 	"context"
-	"slices"
 	"time"
 )
 
 // watcher is one context that ends with the lease.
 type watcher struct {
 	cancel context.CancelCauseFunc
+	next   *watcher
 }
 
 // Context returns a child of parent that is cancelled when the lease ends, with
@@ -25,7 +25,7 @@ func (l *Lease) Context(parent context.Context) (context.Context, context.Cancel
 	l.mu.Lock()
 	first, err := l.errAt(time.Now())
 	if err == nil {
-		l.watchers = append(l.watchers, w)
+		w.next, l.watchers = l.watchers, w
 	}
 	l.mu.Unlock()
 
@@ -46,7 +46,10 @@ func (l *Lease) Context(parent context.Context) (context.Context, context.Cancel
 func (l *Lease) forget(w *watcher) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if i := slices.Index(l.watchers, w); i >= 0 {
-		l.watchers = slices.Delete(l.watchers, i, i+1)
+	for at := &l.watchers; *at != nil; at = &(*at).next {
+		if *at == w {
+			*at = w.next
+			return
+		}
 	}
 }

@@ -22,16 +22,24 @@ type Grant struct {
 
 // New makes a lease that is held from now on.
 func New(g Grant) *Control {
-	c := &Control{lease: Lease{
-		resource: g.Resource,
-		token:    g.Token,
-		fence:    g.Fence,
-		limit:    g.Limit,
-		backend:  g.Backend,
-	}}
-	c.lease.deadline = c.lease.capped(g.Deadline)
+	c := new(Control)
+	c.Begin(g)
 	return c
 }
+
+// Begin makes c, which is new, the Control of a lease that is held from now on:
+// New, for who keeps the Control in something of his own.
+func (c *Control) Begin(g Grant) {
+	l := &c.lease
+	l.resource, l.token, l.backend = g.Resource, g.Token, g.Backend
+	if g.Fence != 0 || !g.Limit.IsZero() {
+		l.special = &special{fence: g.Fence, limit: g.Limit}
+	}
+	l.deadline = l.capped(g.Deadline)
+}
+
+// Backend returns what the lease was begun with.
+func (c *Control) Backend() Backend { return c.lease.backend }
 
 // Lease returns the user's end.
 func (c *Control) Lease() *Lease { return &c.lease }
@@ -76,18 +84,19 @@ func (c *Control) Prolong(deadline time.Time) bool {
 	return err == nil
 }
 
-// AtLimit reports whether the deadline has reached the limit, so that renewing
-// cannot move it any more.
-func (c *Control) AtLimit() bool {
+// Left returns how long after now the deadline is, by the clock on which it
+// comes first, and whether renewing can still move it: not when it has reached
+// the limit.
+func (c *Control) Left(now time.Time) (left time.Duration, more bool) {
 	l := &c.lease
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.limit.IsZero() && !l.deadline.Before(l.limit)
+	return until(l.deadline, now), !l.atLimit()
 }
 
 func (l *Lease) capped(deadline time.Time) time.Time {
-	if !l.limit.IsZero() && deadline.After(l.limit) {
-		return l.limit
+	if s := l.special; s != nil && !s.limit.IsZero() && deadline.After(s.limit) {
+		return s.limit
 	}
 	return deadline
 }

@@ -135,11 +135,12 @@ func TestLimitCapsTheDeadlineAndIsTheCause(t *testing.T) {
 		now := time.Now()
 		limit := now.Add(10 * time.Second)
 		c := New(Grant{Resource: "r", Token: token, Deadline: now.Add(5 * time.Second), Limit: limit, Backend: b})
-		if c.AtLimit() {
+		if _, more := c.Left(now); !more {
 			t.Error("at the limit from the beginning")
 		}
-		if !c.Prolong(now.Add(time.Hour)) || !c.Lease().Deadline().Equal(limit) || !c.AtLimit() {
-			t.Errorf("the deadline is %v", c.Lease().Deadline())
+		prolonged := c.Prolong(now.Add(time.Hour))
+		if left, more := c.Left(now); !prolonged || more || left != 10*time.Second || !c.Lease().Deadline().Equal(limit) {
+			t.Errorf("the deadline is %v, %v left", c.Lease().Deadline(), left)
 		}
 		time.Sleep(10 * time.Second)
 		if err := c.Lease().Err(); !errors.Is(err, ErrMaxHold) || !errors.Is(err, ErrLost) || errors.Is(err, ErrExpired) {
@@ -149,7 +150,7 @@ func TestLimitCapsTheDeadlineAndIsTheCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
 		c := New(Grant{Resource: "r", Deadline: now.Add(time.Hour), Limit: now.Add(time.Second), Backend: new(backend)})
-		if !c.AtLimit() || !c.Lease().Deadline().Equal(now.Add(time.Second)) {
+		if _, more := c.Left(now); more || !c.Lease().Deadline().Equal(now.Add(time.Second)) {
 			t.Error("a grant longer than the limit is not cut")
 		}
 	})
@@ -199,7 +200,7 @@ func TestEndedIsToldOnceByWhoeverNoticesFirst(t *testing.T) {
 	}
 }
 
-func TestPassedReadsBothClocks(t *testing.T) {
+func TestDeadlineIsReadOnBothClocks(t *testing.T) {
 	now := time.Now()
 	for _, c := range []struct {
 		name     string
@@ -212,7 +213,7 @@ func TestPassedReadsBothClocks(t *testing.T) {
 		{"a deadline without a monotonic reading, before", now.Add(time.Second).Round(0), false},
 		{"a deadline without a monotonic reading, behind", now.Add(-time.Second).Round(0), true},
 	} {
-		if got := passed(c.deadline, now); got != c.want {
+		if got := until(c.deadline, now) <= 0; got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}

@@ -12,15 +12,20 @@ import (
 type Lease struct {
 	resource string
 	token    string
-	fence    uint64
-	limit    time.Time // the deadline never passes it; zero: no limit
 	backend  Backend
+	special  *special // nil: nothing
 
 	mu       sync.Mutex
 	deadline time.Time     // monotonic and wall reading; moves only forward
 	err      error         // nil while held; written once
 	done     chan struct{} // made by the first Done; closed by end
-	watchers []*watcher    // the contexts that end with the lease
+	watchers *watcher      // the contexts that end with the lease, a list
+}
+
+// special is what few leases have: a million others need not carry it.
+type special struct {
+	fence uint64    // 0: none
+	limit time.Time // the deadline never passes it; zero: no limit
 }
 
 // Backend is how a lease reaches the instances. Whoever makes the lease
@@ -44,7 +49,12 @@ func (l *Lease) Token() string { return l.token }
 
 // Fence returns the fencing token: later acquires of the resource get higher
 // ones. It is 0 unless the lease was acquired with fencing.
-func (l *Lease) Fence() uint64 { return l.fence }
+func (l *Lease) Fence() uint64 {
+	if l.special == nil {
+		return 0
+	}
+	return l.special.fence
+}
 
 // Done returns a channel that is closed when the lease ends, at the deadline
 // at the latest, even if no instance can be reached.
@@ -138,7 +148,7 @@ func (l *Lease) Format(s fmt.State, _ rune) { fmt.Fprint(s, l.String()) }
 // errAt returns the cause of the end, ending the lease first when its deadline
 // has passed at now; first says that this call was the one that ended it.
 func (l *Lease) errAt(now time.Time) (first bool, err error) {
-	if l.err == nil && passed(l.deadline, now) {
+	if l.err == nil && until(l.deadline, now) <= 0 {
 		l.end(l.expiry())
 		return true, l.err
 	}
@@ -147,10 +157,15 @@ func (l *Lease) errAt(now time.Time) (first bool, err error) {
 
 // expiry is the cause that the deadline stands for.
 func (l *Lease) expiry() error {
-	if !l.limit.IsZero() && !l.deadline.Before(l.limit) {
+	if l.atLimit() {
 		return ErrMaxHold
 	}
 	return ErrExpired
+}
+
+// atLimit reports whether the deadline cannot move any further.
+func (l *Lease) atLimit() bool {
+	return l.special != nil && !l.special.limit.IsZero() && !l.deadline.Before(l.special.limit)
 }
 
 // end records the cause and tells everyone who waits. Called with mu held, once.
@@ -159,15 +174,15 @@ func (l *Lease) end(cause error) {
 	if l.done != nil {
 		close(l.done)
 	}
-	for _, w := range l.watchers {
+	for w := l.watchers; w != nil; w = w.next {
 		w.cancel(cause)
 	}
 	l.watchers = nil
 }
 
-// passed reports whether now has reached deadline on either clock. The
-// monotonic clock cannot be stepped but stands still while a machine sleeps;
-// the wall clock goes on then.
-func passed(deadline, now time.Time) bool {
-	return !now.Before(deadline) || now.UnixNano() >= deadline.UnixNano()
+// until returns how long after now the deadline is, by the clock on which it
+// comes first. The monotonic clock cannot be stepped but stands still while a
+// machine sleeps; the wall clock goes on then.
+func until(deadline, now time.Time) time.Duration {
+	return min(deadline.Sub(now), deadline.Round(0).Sub(now.Round(0)))
 }

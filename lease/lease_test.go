@@ -102,8 +102,12 @@ func TestCancelledContextIsForgottenAndTheLeaseGoesOn(t *testing.T) {
 	for _, n := range []int{50, 0, 99, 50, 0} { // twice is fine
 		cancels[n]()
 	}
-	if n := len(l.watchers); n != 97 {
-		t.Errorf("%d contexts are remembered", n)
+	remembered := 0
+	for w := l.watchers; w != nil; w = w.next {
+		remembered++
+	}
+	if remembered != 97 {
+		t.Errorf("%d contexts are remembered", remembered)
 	}
 	if l.Err() != nil || ctxs[1].Err() != nil || ctxs[50].Err() == nil {
 		t.Error("not this one context, and no other, has ended")
@@ -193,7 +197,7 @@ func TestLeaseIsSafeForConcurrentUse(t *testing.T) {
 					case 5:
 						_ = l.String()
 					case 6:
-						_ = c.AtLimit()
+						_, _ = c.Left(time.Now())
 					case 7:
 						c.End(ErrReleased)
 					}
