@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/clock"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -134,10 +135,10 @@ const everybody = -1
 // held.
 func (e *Engine) round(ctx context.Context, r *request, first int, look bool) (*lease.Lease, error) {
 	for proposal := 1; ; proposal++ {
-		start := time.Now()
+		start := clock.Glance()
 		l, votes, err := e.vote(ctx, r, first, start, look)
 		if e.cfg.Trace.Round != nil {
-			e.cfg.Trace.Round(r.resource, votes, time.Since(start), err)
+			e.cfg.Trace.Round(r.resource, votes, time.Since(start.Time), err)
 		}
 		if err == nil || !r.fencing || proposal == maxProposals || !r.learn(votes) || ctx.Err() != nil {
 			return l, err
@@ -147,7 +148,7 @@ func (e *Engine) round(ctx context.Context, r *request, first int, look bool) (*
 
 // vote is the Redlock algorithm: ask all, count until decided, check that the
 // lease is still valid, else undo everywhere.
-func (e *Engine) vote(ctx context.Context, r *request, first int, start time.Time, look bool) (*lease.Lease, []instance.Vote, error) {
+func (e *Engine) vote(ctx context.Context, r *request, first int, start clock.Moment, look bool) (*lease.Lease, []instance.Vote, error) {
 	if ctx.Err() != nil {
 		return nil, nil, fmt.Errorf("acquire %q: %w", r.resource, ended(ctx))
 	}
@@ -158,11 +159,11 @@ func (e *Engine) vote(ctx context.Context, r *request, first int, start time.Tim
 	if token == "" {
 		token = newToken(e.cfg.Owner)
 	}
-	fencing := r.propose(e.cfg.KeyPrefix, start)
+	fencing := r.propose(e.cfg.KeyPrefix, start.Time)
 
 	a := e.newAttempt()
 	defer a.release()
-	a.prepare(r, token, fencing, start, look)
+	a.prepare(r, token, fencing, start.Time, look)
 
 	decided, stop := a.pose(ctx, first)
 	if decided && a.won() { // at the last moment, perhaps: then the caller has it all the same
@@ -184,9 +185,9 @@ func (e *Engine) vote(ctx context.Context, r *request, first int, start time.Tim
 var errLate = errors.New("the answers came after the lease's validity was over")
 
 // grant makes the lease of a won vote, if it is still valid.
-func (e *Engine) grant(r *request, token string, fence uint64, start time.Time) (*lease.Lease, error) {
+func (e *Engine) grant(r *request, token string, fence uint64, start clock.Moment) (*lease.Lease, error) {
 	deadline := start.Add(e.cfg.validity(r.ttl))
-	if !time.Now().Before(deadline) {
+	if deadline.Until(clock.Glance()) <= 0 {
 		return nil, errLate
 	}
 	g := lease.Grant{Resource: r.resource, Token: token, Fence: fence, Deadline: deadline}

@@ -3,9 +3,9 @@ package engine
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/clock"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -30,7 +30,7 @@ func (e *Engine) Adopt(ctx context.Context, resource, token string, opts ...Opti
 	}
 	defer e.exit()
 
-	start := time.Now()
+	start := clock.Glance()
 	votes, won, stop := e.prove(ctx, instance.Renewal{Key: r.key, Token: token, TTL: r.ttl})
 	if !won {
 		return nil, e.unproven("adopt", resource, votes, stop)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/clock"
 	"github.com/holdfast-go/holdfast/keeper"
 	"github.com/holdfast-go/holdfast/lease"
 )
@@ -48,8 +49,8 @@ func (h *holding) fence() instance.Fencing {
 }
 
 // hold makes the lease of a grant and takes it into care.
-func (e *Engine) hold(g lease.Grant, r *request, start time.Time) (*lease.Lease, error) {
-	h := &holding{engine: e, key: r.key, since: start, shared: r.token != ""}
+func (e *Engine) hold(g lease.Grant, r *request, start clock.Moment) (*lease.Lease, error) {
+	h := &holding{engine: e, key: r.key, since: start.Time, shared: r.token != ""}
 	if g.Fence != 0 {
 		h.fencing = &instance.Fencing{FenceKey: fenceKey(e.cfg.KeyPrefix, r.key), Fence: g.Fence, FenceTTL: fenceTTL, MaxAhead: r.maxTTL / 2}
 	}
@@ -109,10 +110,10 @@ func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 	if err := l.Err(); err != nil {
 		return fmt.Errorf("extend %q: %w", l.Resource(), err)
 	}
-	start := time.Now()
+	start := clock.Glance()
 	votes, won, stop := e.prove(ctx, instance.Renewal{Key: h.key, Token: l.Token(), TTL: ttl, Fencing: h.fence()})
 	if won {
-		if !h.entry.Control.Prolong(start.Add(e.cfg.validity(ttl))) {
+		if !h.entry.Control.Prolong(start.Add(e.cfg.validity(ttl)), clock.Now()) {
 			return fmt.Errorf("extend %q: %w", l.Resource(), l.Err())
 		}
 		return nil

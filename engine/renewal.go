@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/clock"
 	"github.com/holdfast-go/holdfast/keeper"
 	"github.com/holdfast-go/holdfast/lease"
 )
@@ -14,7 +15,7 @@ import (
 // every instance has voted on every lease.
 type renewal struct {
 	engine  *Engine
-	start   time.Time
+	start   clock.Moment
 	entries []*keeper.Entry
 	items   []instance.Renewal // as entries; read by all actors
 	text    []byte             // the items, encoded once for all instances
@@ -109,7 +110,7 @@ func (r *renewal) add(entry *keeper.Entry) {
 func (r *renewal) post() {
 	r.text = instance.EncodeRenewals(r.text[:0], r.items)
 	r.open.Store(int64(len(r.items) * len(r.slots)))
-	r.start = time.Now()
+	r.start = clock.Glance()
 	for place, i := range r.engine.instances {
 		s := &r.slots[place]
 		s.renew.Items, s.renew.Text = r.items, r.text
@@ -257,7 +258,7 @@ func (r *renewal) heal(entry *keeper.Entry, missing uint64) {
 		if place < 64 && missing&(1<<place) != 0 {
 			i.Post(&instance.Acquire{
 				Key: h.key, Token: l.Token(), TTL: entry.TTL, GiveUp: l.Deadline(),
-				Proof: r.start, Fencing: h.fence(), To: healed{},
+				Proof: r.start.Time, Fencing: h.fence(), To: healed{},
 			})
 		}
 	}

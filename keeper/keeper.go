@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-go/holdfast/internal/clock"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -14,7 +15,7 @@ type Keeper struct {
 	renew  func([]*Entry)
 	losses *losses
 	wake   chan struct{} // one slot: "something is due earlier than you think"
-	epoch  time.Time     // due times count from here
+	epoch  clock.Moment  // due times count from here
 	over   []*Entry      // the loop's own: found past their deadlines
 	due    []*Entry      // the loop's own: handed to renew
 
@@ -35,7 +36,7 @@ const MaxUnderWay = 8192
 // slice that is good until it returns; it must not block, and must see to it that
 // each is settled once.
 func New(renew func([]*Entry)) *Keeper {
-	return &Keeper{renew: renew, losses: newLosses(), wake: make(chan struct{}, 1), epoch: time.Now()}
+	return &Keeper{renew: renew, losses: newLosses(), wake: make(chan struct{}, 1), epoch: clock.Now()}
 }
 
 // Lost returns the channel of leases that ended unreleased. It is closed when
@@ -49,14 +50,14 @@ func (k *Keeper) Dropped() uint64 { return k.losses.count() }
 func (k *Keeper) Emit(l *lease.Lease) { k.losses.emit(l) }
 
 // Add takes a lease into care. start is when the attempt that granted it began.
-func (k *Keeper) Add(e *Entry, start time.Time) {
-	now := time.Now()
+func (k *Keeper) Add(e *Entry, start clock.Moment) {
+	now := clock.Glance()
 	k.mu.Lock()
 	e.due = k.schedule(e, start, now)
 	k.queue.add(e)
-	sooner := k.sooner(e)
+	needed := k.sooner(e) || k.armed > k.at(now)+lookEvery // it has slept in an empty house
 	k.mu.Unlock()
-	k.nudge(sooner)
+	k.nudge(needed)
 }
 
 // Remove takes a lease out of care. Its own renewals under way come to nothing.
@@ -79,21 +80,21 @@ func (k *Keeper) Entries() []*Entry {
 // failed, and is tried again until the deadline.
 type Outcome struct {
 	Entry    *Entry
-	Deadline time.Time // confirmed: the new deadline; zero: it is not
-	Lost     error     // if a quorum said "not yours": the cause; nil otherwise
+	Deadline clock.Moment // confirmed: the new deadline; zero: it is not
+	Lost     error        // if a quorum said "not yours": the cause; nil otherwise
 }
 
 // Settle takes the outcomes of renewals that began at start. It may change them.
-func (k *Keeper) Settle(start time.Time, outcomes []Outcome) {
+func (k *Keeper) Settle(start clock.Moment, outcomes []Outcome) {
+	now := clock.Now() // once for all: what is confirmed was ours when it was confirmed
 	for n := range outcomes {
 		switch o := &outcomes[n]; {
 		case o.Lost != nil:
 			o.Entry.Control.End(o.Lost)
-		case !o.Deadline.IsZero() && !o.Entry.Control.Prolong(o.Deadline):
-			o.Deadline = time.Time{}
+		case !o.Deadline.IsZero() && !o.Entry.Control.Prolong(o.Deadline, now):
+			o.Deadline = clock.Moment{}
 		}
 	}
-	now := time.Now()
 	k.mu.Lock()
 	k.underWay -= len(outcomes)
 	needed := !k.waiting.empty()
@@ -117,23 +118,24 @@ func (k *Keeper) Settle(start time.Time, outcomes []Outcome) {
 
 // schedule returns when to look at an entry next, given the start of its last
 // confirmed renewal.
-func (k *Keeper) schedule(e *Entry, start, now time.Time) time.Duration {
+func (k *Keeper) schedule(e *Entry, start, now clock.Moment) time.Duration {
 	left, more := e.Control.Left(now)
 	due := k.at(now) + left
 	if e.RenewEvery > 0 && more {
-		due = min(due, e.share(k.at(start)+jitter(e.RenewEvery)))
+		slept := now.Slept - start.Slept
+		due = min(due, e.share(k.at(start)-slept+jitter(e.RenewEvery)))
 	}
 	return due
 }
 
 // retry returns when to try again after a failed renewal.
-func (k *Keeper) retry(e *Entry, now time.Time) time.Duration {
+func (k *Keeper) retry(e *Entry, now clock.Moment) time.Duration {
 	left, _ := e.Control.Left(now)
 	return min(k.at(now)+left, e.share(k.at(now)+e.pause()))
 }
 
-// at returns a time as due times have it.
-func (k *Keeper) at(t time.Time) time.Duration { return t.Sub(k.epoch) }
+// at returns a moment as due times have it: on the monotonic clock, as timers run.
+func (k *Keeper) at(m clock.Moment) time.Duration { return m.Sub(k.epoch.Time) }
 
 // sooner reports whether the loop sleeps too long for e. Called with mu held.
 func (k *Keeper) sooner(e *Entry) bool { return e.due < k.armed }
@@ -148,14 +150,24 @@ func (k *Keeper) nudge(needed bool) {
 	}
 }
 
+// lookEvery is how long the loop sleeps at most while it has anything in care,
+// since no timer wakes it after the machine has slept, or the wall clock was set.
+const lookEvery = time.Second
+
 // Run is the loop. The engine starts it once and waits for it; it ends with ctx,
 // and closes Lost.
 func (k *Keeper) Run(ctx context.Context) error {
 	defer k.losses.close()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	last := k.epoch
 	for {
-		k.take(time.Now())
+		now := clock.Now()
+		if jumped(last, now) {
+			k.review(now, now.Slept-last.Slept)
+		}
+		last = now
+		k.take(now)
 		for _, e := range k.over {
 			e.Control.End(lease.ErrExpired)
 		}
@@ -172,17 +184,43 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
+// jumped reports whether time has gone by between two moments that the monotonic
+// clock does not know of.
+func jumped(from, to clock.Moment) bool {
+	const noise = 10 * time.Millisecond // of a wall clock that is being slewed
+	wall := time.Duration(to.UnixNano() - from.UnixNano())
+	return to.Slept > from.Slept || wall-to.Sub(from.Time) > noise
+}
+
+// review looks at every lease anew after the clocks have jumped: due times are on
+// the monotonic clock, and so all of them come too late by what the machine has
+// slept, and deadlines may have passed by the wall clock.
+func (k *Keeper) review(now clock.Moment, slept time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var entries []*Entry
+	k.queue.all(func(e *Entry) { entries = append(entries, e) })
+	for _, e := range entries {
+		left, _ := e.Control.Left(now)
+		k.queue.move(e, min(e.due-slept, k.at(now)+left))
+	}
+}
+
 // arm notes and returns how long the loop may sleep.
 func (k *Keeper) arm(now time.Time) time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.armed = k.queue.next(k.at(now) + time.Hour)
-	return max(0, k.armed-k.at(now))
+	at, longest := now.Sub(k.epoch.Time), time.Hour
+	if k.queue.size > 0 {
+		longest = lookEvery
+	}
+	k.armed = k.queue.next(at + longest)
+	return max(0, k.armed-at)
 }
 
 // take finds what is to be done now: the leases whose deadline has passed, which
 // leave care, and those to be renewed, which it marks.
-func (k *Keeper) take(now time.Time) {
+func (k *Keeper) take(now clock.Moment) {
 	clear(k.over)
 	clear(k.due)
 	k.over, k.due = k.over[:0], k.due[:0]

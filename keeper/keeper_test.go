@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/holdfast-go/holdfast/internal/clock"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -74,14 +75,14 @@ func (k *kept) renew(due []*Entry) {
 }
 
 func (k *kept) confirm(e *Entry) {
-	now := time.Now()
+	now := clock.Now()
 	k.Settle(now, []Outcome{{Entry: e, Deadline: now.Add(validity)}})
 }
 
-func (k *kept) fail(e *Entry) { k.Settle(time.Now(), []Outcome{{Entry: e}}) }
+func (k *kept) fail(e *Entry) { k.Settle(clock.Now(), []Outcome{{Entry: e}}) }
 
 func (k *kept) lose(cause error) func(*Entry) {
-	return func(e *Entry) { k.Settle(time.Now(), []Outcome{{Entry: e, Lost: cause}}) }
+	return func(e *Entry) { k.Settle(clock.Now(), []Outcome{{Entry: e, Lost: cause}}) }
 }
 
 func (k *kept) answerWith(answer func(*Entry)) {
@@ -132,13 +133,13 @@ func (b *backend) Ended(cause error) {
 // entry is a new lease that is valid for d, not yet in care.
 func (k *kept) entry(name string, d, renewEvery time.Duration) *Entry {
 	e := &Entry{TTL: d, RenewEvery: renewEvery}
-	e.Control.Begin(lease.Grant{Resource: name, Deadline: time.Now().Add(d), Backend: &backend{k.Keeper, e}})
+	e.Control.Begin(lease.Grant{Resource: name, Deadline: clock.Now().Add(d), Backend: &backend{k.Keeper, e}})
 	return e
 }
 
 func (k *kept) add(name string, d, renewEvery time.Duration) *Entry {
 	e := k.entry(name, d, renewEvery)
-	k.Add(e, time.Now())
+	k.Add(e, clock.Now())
 	return e
 }
 
@@ -177,7 +178,7 @@ func TestStartBeforeAddCountsFromTheStart(t *testing.T) {
 	keep(t, func(t *testing.T, k *kept) {
 		e := k.entry("r", validity, every)
 		time.Sleep(time.Second)
-		k.Add(e, time.Now().Add(-time.Second))
+		k.Add(e, clock.Now().Add(-time.Second))
 		time.Sleep(every - time.Second)
 		if n := len(k.renewed()); n != 1 {
 			t.Errorf("%d renewals at the time of the first", n)
@@ -222,14 +223,14 @@ func TestNoMoreThanSoManyRenewalsAreUnderWayAndTheRestFollow(t *testing.T) {
 			var outcomes []Outcome
 			for _, b := range batches[seen:] {
 				for _, e := range b.entries {
-					outcomes = append(outcomes, Outcome{Entry: e, Deadline: time.Now().Add(validity)})
+					outcomes = append(outcomes, Outcome{Entry: e, Deadline: clock.Now().Add(validity)})
 					renewed[e] = true
 				}
 			}
 			if seen = len(batches); len(outcomes) > MaxUnderWay {
 				t.Fatalf("%d at once", len(outcomes))
 			}
-			k.Settle(time.Now(), outcomes)
+			k.Settle(clock.Now(), outcomes)
 		}
 		k.endAll()
 	})
@@ -368,7 +369,7 @@ func TestLostRenewalEndsTheLeaseAtOnce(t *testing.T) {
 func TestConfirmationThatIsLateRevivesNothing(t *testing.T) {
 	keep(t, func(t *testing.T, k *kept) {
 		k.answerWith(func(e *Entry) {
-			start := time.Now()
+			start := clock.Now()
 			time.Sleep(validity)
 			k.Settle(start, []Outcome{{Entry: e, Deadline: start.Add(time.Hour)}})
 		})
@@ -386,7 +387,7 @@ func TestConfirmationThatIsLateRevivesNothing(t *testing.T) {
 
 func TestRemoveWhileARenewalIsUnderWayIsFinal(t *testing.T) {
 	for _, outcome := range []Outcome{
-		{Deadline: time.Now().Add(1000 * time.Hour)},
+		{Deadline: clock.Now().Add(1000 * time.Hour)},
 		{},
 		{Lost: lease.ErrStolen},
 	} {
@@ -395,7 +396,7 @@ func TestRemoveWhileARenewalIsUnderWayIsFinal(t *testing.T) {
 				time.Sleep(time.Second)
 				outcome := outcome
 				outcome.Entry = e
-				k.Settle(time.Now(), []Outcome{outcome})
+				k.Settle(clock.Now(), []Outcome{outcome})
 			})
 			e := k.add("r", validity, every)
 			for len(k.renewed()) == 0 {
@@ -429,18 +430,18 @@ func TestLeaseThatWasExtendedEndsAtItsNewDeadline(t *testing.T) {
 	keep(t, func(t *testing.T, k *kept) {
 		e := k.add("r", validity, 0)
 		time.Sleep(validity / 2)
-		later := time.Now().Add(5 * validity)
-		e.Control.Prolong(later)
+		later := clock.Now().Add(5 * validity)
+		e.Control.Prolong(later, clock.Now())
 		<-e.Control.Lease().Done()
-		if !time.Now().Equal(later) {
-			t.Errorf("ended %v after the new deadline", time.Since(later))
+		if !time.Now().Equal(later.Time) {
+			t.Errorf("ended %v after the new deadline", time.Since(later.Time))
 		}
 	})
 }
 
 func TestLeaseAtItsLimitIsNotRenewedAnyMore(t *testing.T) {
 	keep(t, func(t *testing.T, k *kept) {
-		now := time.Now()
+		now := clock.Now()
 		e := &Entry{TTL: validity, RenewEvery: every}
 		e.Control.Begin(lease.Grant{
 			Resource: "r", Deadline: now.Add(validity), Limit: now.Add(validity + every/2), Backend: &backend{k.Keeper, e},
@@ -450,8 +451,8 @@ func TestLeaseAtItsLimitIsNotRenewedAnyMore(t *testing.T) {
 		if n := len(k.renewed()); n != 1 {
 			t.Errorf("%d renewals", n)
 		}
-		if !errors.Is(e.Control.Lease().Err(), lease.ErrMaxHold) || time.Since(now) != validity+every/2 {
-			t.Errorf("%v after %v", e.Control.Lease().Err(), time.Since(now))
+		if !errors.Is(e.Control.Lease().Err(), lease.ErrMaxHold) || time.Since(now.Time) != validity+every/2 {
+			t.Errorf("%v after %v", e.Control.Lease().Err(), time.Since(now.Time))
 		}
 	})
 }
@@ -478,7 +479,7 @@ func TestOneStuckRenewalDoesNotHoldUpTheOthers(t *testing.T) {
 				k.confirm(e)
 			}
 		})
-		k.Add(stuck, time.Now())
+		k.Add(stuck, clock.Now())
 		others := []*Entry{k.add("a", validity, every), k.add("b", validity, every)}
 		time.Sleep(10 * validity)
 		synctest.Wait()

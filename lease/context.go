@@ -2,7 +2,8 @@ package lease
 
 import (
 	"context"
-	"time"
+
+	"github.com/holdfast-go/holdfast/internal/clock"
 )
 
 // watcher is one context that ends with the lease.
@@ -23,7 +24,7 @@ func (l *Lease) Context(parent context.Context) (context.Context, context.Cancel
 	w := &watcher{cancel: cancel}
 
 	l.mu.Lock()
-	first, err := l.errAt(time.Now())
+	first, err := l.errAt(clock.Now())
 	if err == nil {
 		w.next, l.watchers = l.watchers, w
 	}

@@ -3,6 +3,8 @@ package lease
 import (
 	"fmt"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/clock"
 )
 
 // Control is the other end of a Lease, as a cancel func is of a context: who
@@ -14,9 +16,9 @@ type Control struct{ lease Lease }
 type Grant struct {
 	Resource string
 	Token    string
-	Fence    uint64    // 0: none
-	Deadline time.Time // with the monotonic reading that time.Now gives
-	Limit    time.Time // no renewal or extension moves the deadline past it; zero: no limit
+	Fence    uint64       // 0: none
+	Deadline clock.Moment // counted from a moment before the first message left
+	Limit    clock.Moment // no renewal or extension moves the deadline past it; zero: no limit
 	Backend  Backend
 }
 
@@ -50,7 +52,7 @@ func (c *Control) Lease() *Lease { return &c.lease }
 func (c *Control) End(cause error) bool {
 	l := &c.lease
 	l.mu.Lock()
-	expired, err := l.errAt(time.Now())
+	expired, err := l.errAt(clock.Glance()) // enough for something that ends it in any case
 	if err == nil {
 		l.end(cause)
 	}
@@ -67,14 +69,14 @@ func (c *Control) End(cause error) bool {
 	return true
 }
 
-// Prolong moves the deadline to the given time, if that is later, and reports
-// whether the lease is still held: a confirmation that arrives after the
+// Prolong moves the deadline to the given moment, if that is later, and reports
+// whether the lease is still held now: a confirmation that arrives after the
 // deadline never revives it.
-func (c *Control) Prolong(deadline time.Time) bool {
+func (c *Control) Prolong(deadline, now clock.Moment) bool {
 	l := &c.lease
 	l.mu.Lock()
-	first, err := l.errAt(time.Now())
-	if deadline = l.capped(deadline); err == nil && deadline.After(l.deadline) {
+	first, err := l.errAt(now)
+	if deadline = l.capped(deadline); err == nil && deadline.Later(l.deadline) {
 		l.deadline = deadline
 	}
 	l.mu.Unlock()
@@ -87,15 +89,15 @@ func (c *Control) Prolong(deadline time.Time) bool {
 // Left returns how long after now the deadline is, by the clock on which it
 // comes first, and whether renewing can still move it: not when it has reached
 // the limit.
-func (c *Control) Left(now time.Time) (left time.Duration, more bool) {
+func (c *Control) Left(now clock.Moment) (left time.Duration, more bool) {
 	l := &c.lease
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return until(l.deadline, now), !l.atLimit()
+	return l.deadline.Until(now), !l.atLimit()
 }
 
-func (l *Lease) capped(deadline time.Time) time.Time {
-	if s := l.special; s != nil && !s.limit.IsZero() && deadline.After(s.limit) {
+func (l *Lease) capped(deadline clock.Moment) clock.Moment {
+	if s := l.special; s != nil && !s.limit.IsZero() && s.limit.Until(deadline) < 0 {
 		return s.limit
 	}
 	return deadline

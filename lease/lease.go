@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/clock"
 )
 
 // Lease is the right to a resource until Deadline. All methods are safe for
@@ -16,7 +18,7 @@ type Lease struct {
 	special  *special // nil: nothing
 
 	mu       sync.Mutex
-	deadline time.Time     // monotonic and wall reading; moves only forward
+	deadline clock.Moment  // moves only forward
 	err      error         // nil while held; written once
 	done     chan struct{} // made by the first Done; closed by end
 	watchers *watcher      // the contexts that end with the lease, a list
@@ -24,8 +26,8 @@ type Lease struct {
 
 // special is what few leases have: a million others need not carry it.
 type special struct {
-	fence uint64    // 0: none
-	limit time.Time // the deadline never passes it; zero: no limit
+	fence uint64       // 0: none
+	limit clock.Moment // the deadline never passes it; zero: no limit
 }
 
 // Backend is how a lease reaches the instances. Whoever makes the lease
@@ -71,11 +73,15 @@ func (l *Lease) Done() <-chan struct{} {
 }
 
 // Err returns nil while the lease is held and then why it ended, always the
-// first cause. It reads the clock: past the deadline it is never nil, whether
-// or not a timer has fired.
-func (l *Lease) Err() error {
+// first cause. It reads the clocks, in about half a microsecond: past the deadline
+// it is never nil, whether or not a timer has fired, and also when the machine has
+// slept meanwhile.
+func (l *Lease) Err() error { return l.check(clock.Now()) }
+
+// check is Err at the given moment.
+func (l *Lease) check(now clock.Moment) error {
 	l.mu.Lock()
-	first, err := l.errAt(time.Now())
+	first, err := l.errAt(now)
 	l.mu.Unlock()
 	if first {
 		l.backend.Ended(err)
@@ -91,16 +97,19 @@ func (l *Lease) Valid() bool { return l.Err() == nil }
 func (l *Lease) Deadline() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.deadline
+	return l.deadline.Time
 }
 
 // Remaining returns how long the lease is still valid without being renewed:
 // 0 when it has ended, never less.
 func (l *Lease) Remaining() time.Duration {
-	if l.Err() != nil {
+	now := clock.Now()
+	if l.check(now) != nil {
 		return 0
 	}
-	return max(0, time.Until(l.Deadline()))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(0, l.deadline.Until(now))
 }
 
 // Extend asks a quorum to let the lease live for at least ttl from now, and
@@ -147,8 +156,8 @@ func (l *Lease) Format(s fmt.State, _ rune) { fmt.Fprint(s, l.String()) }
 
 // errAt returns the cause of the end, ending the lease first when its deadline
 // has passed at now; first says that this call was the one that ended it.
-func (l *Lease) errAt(now time.Time) (first bool, err error) {
-	if l.err == nil && until(l.deadline, now) <= 0 {
+func (l *Lease) errAt(now clock.Moment) (first bool, err error) {
+	if l.err == nil && l.deadline.Until(now) <= 0 {
 		l.end(l.expiry())
 		return true, l.err
 	}
@@ -165,7 +174,7 @@ func (l *Lease) expiry() error {
 
 // atLimit reports whether the deadline cannot move any further.
 func (l *Lease) atLimit() bool {
-	return l.special != nil && !l.special.limit.IsZero() && !l.deadline.Before(l.special.limit)
+	return l.special != nil && !l.special.limit.IsZero() && l.special.limit.Until(l.deadline) <= 0
 }
 
 // end records the cause and tells everyone who waits. Called with mu held, once.
@@ -178,11 +187,4 @@ func (l *Lease) end(cause error) {
 		w.cancel(cause)
 	}
 	l.watchers = nil
-}
-
-// until returns how long after now the deadline is, by the clock on which it
-// comes first. The monotonic clock cannot be stepped but stands still while a
-// machine sleeps; the wall clock goes on then.
-func until(deadline, now time.Time) time.Duration {
-	return min(deadline.Sub(now), deadline.Round(0).Sub(now.Round(0)))
 }

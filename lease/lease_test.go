@@ -9,13 +9,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/clock"
 )
 
 func TestLeaseIsWhatItWasGranted(t *testing.T) {
-	deadline := time.Now().Add(time.Hour)
+	deadline := clock.Now().Add(time.Hour)
 	b := new(backend)
 	l := New(Grant{Resource: "r", Token: token, Fence: 7, Deadline: deadline, Backend: b}).Lease()
-	if l.Resource() != "r" || l.Token() != token || l.Fence() != 7 || !l.Deadline().Equal(deadline) {
+	if l.Resource() != "r" || l.Token() != token || l.Fence() != 7 || !l.Deadline().Equal(deadline.Time) {
 		t.Errorf("%q, %q, %d, %v", l.Resource(), l.Token(), l.Fence(), l.Deadline())
 	}
 	if l.Err() != nil || !l.Valid() || closed(l.Done()) {
@@ -193,11 +195,11 @@ func TestLeaseIsSafeForConcurrentUse(t *testing.T) {
 					case 3:
 						_, _ = l.Deadline(), l.Remaining()
 					case 4:
-						c.Prolong(time.Now().Add(2 * time.Hour))
+						c.Prolong(clock.Now().Add(2*time.Hour), clock.Now())
 					case 5:
 						_ = l.String()
 					case 6:
-						_, _ = c.Left(time.Now())
+						_, _ = c.Left(clock.Now())
 					case 7:
 						c.End(ErrReleased)
 					}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/holdfast-go/holdfast/internal/clock"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,7 +34,7 @@ const token = "a token that nobody may see"
 // held is a lease that is valid for d.
 func held(d time.Duration) (*Control, *backend) {
 	b := new(backend)
-	return New(Grant{Resource: "r", Token: token, Fence: 7, Deadline: time.Now().Add(d), Backend: b}), b
+	return New(Grant{Resource: "r", Token: token, Fence: 7, Deadline: clock.Now().Add(d), Backend: b}), b
 }
 
 func closed(ch <-chan struct{}) bool {

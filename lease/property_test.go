@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/holdfast-go/holdfast/internal/clock"
 )
 
 // ledger is what a lease should be, as simply as it can be said: a deadline, and
@@ -45,13 +47,13 @@ func seconds(t *rapid.T, label string, low, high int) time.Duration {
 
 func (m *ledger) grant(t *rapid.T) {
 	m.backend = new(backend)
-	now := time.Now()
+	now := clock.Now()
 	if rapid.Bool().Draw(t, "limited") {
-		m.limit = now.Add(seconds(t, "limit", 1, 30))
+		m.limit = now.Time.Add(seconds(t, "limit", 1, 30))
 	}
 	deadline := now.Add(seconds(t, "validity", 0, 10))
-	m.deadline = m.capped(deadline)
-	m.control = New(Grant{Resource: "r", Token: token, Deadline: deadline, Limit: m.limit, Backend: m.backend})
+	m.deadline = m.capped(deadline.Time)
+	m.control = New(Grant{Resource: "r", Token: token, Deadline: deadline, Limit: clock.Moment{Time: m.limit, Slept: now.Slept}, Backend: m.backend})
 }
 
 func (m *ledger) actions() map[string]func(*rapid.T) {
@@ -69,13 +71,14 @@ func (m *ledger) actions() map[string]func(*rapid.T) {
 			}
 		},
 		"prolong": func(t *rapid.T) {
-			to := time.Now().Add(seconds(t, "to", -5, 15))
+			now := clock.Now()
+			to := now.Add(seconds(t, "to", -5, 15))
 			held := m.now() == nil
-			if m.control.Prolong(to) != held {
+			if m.control.Prolong(to, now) != held {
 				t.Errorf("Prolong says that it is held: %v", !held)
 			}
-			if to = m.capped(to); held && to.After(m.deadline) {
-				m.deadline = to
+			if at := m.capped(to.Time); held && at.After(m.deadline) {
+				m.deadline = at
 			}
 		},
 		"look": func(t *rapid.T) {
