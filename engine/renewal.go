@@ -99,9 +99,11 @@ func (e *Engine) newRenewal() *renewal {
 
 func (r *renewal) add(entry *keeper.Entry) {
 	h := holdingOf(entry)
+	until := h.lease().Deadline()
 	blank := tally{voters: len(r.slots), need: r.engine.need}
 	r.items = append(r.items, instance.Renewal{
 		Number: len(r.items), Key: h.key, Token: h.lease().Token(), TTL: entry.TTL, Fencing: h.fence(),
+		Until: until, Since: until.Add(-r.engine.cfg.validity(entry.TTL)), // too late for an extended one: it is not doubted then
 	})
 	r.entries = append(r.entries, entry)
 	r.tallies = append(r.tallies, renewTally{ours: blank, gone: blank})
@@ -141,7 +143,7 @@ func (s *renewSlot) CastRenewals(items []instance.Renewal, votes []instance.Vote
 	for k := range items {
 		n := items[k].Number
 		t := &r.tallies[n]
-		if t.count(s.place, &votes[min(k, len(votes)-1)]) {
+		if t.count(s.place, &votes[min(k, len(votes)-1)], holdingOf(r.entries[n])) {
 			decided = append(decided, n)
 		}
 		if t.missing != 0 && t.ours.all() && t.ours.won() {
@@ -158,8 +160,15 @@ func (s *renewSlot) CastRenewals(items []instance.Renewal, votes []instance.Vote
 }
 
 // count counts one vote, and reports whether it was the one that decided.
-func (t *renewTally) count(place int, v *instance.Vote) bool {
-	t.ours.count(v.Kind == instance.Granted)
+//
+// A doubt about the server's clock is a vote that does not count, once: when the
+// renewal has failed for it, the lock's life has been counted anew, by the clock as
+// it is now, and the next renewal need not doubt it.
+func (t *renewTally) count(place int, v *instance.Vote, h *holding) bool {
+	doubted := h.trouble.Load()
+	ours := v.Kind == instance.Granted ||
+		v.Kind == instance.Stepped && doubted != nil && doubted.Kind == instance.Stepped && doubted.Instance == v.Instance
+	t.ours.count(ours)
 	switch v.Kind {
 	case instance.Stolen:
 		t.stolen = true
@@ -173,7 +182,7 @@ func (t *renewTally) count(place int, v *instance.Vote) bool {
 	if t.verdict != undecided {
 		return false
 	}
-	if v.Kind != instance.Granted {
+	if !ours {
 		trouble := *v
 		t.trouble = &trouble
 	}

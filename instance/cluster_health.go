@@ -53,6 +53,9 @@ func (h *Health) merge(n *Instance, node Health) {
 	h.Latency = max(h.Latency, node.Latency)
 	h.Recovering = max(h.Recovering, node.Recovering)
 	h.Waiting += node.Waiting
+	if node.SteppedAt.After(h.SteppedAt) {
+		h.Stepped, h.SteppedAt = node.Stepped, node.SteppedAt
+	}
 	switch worse, as := badness[node.State], badness[h.State]; {
 	case worse > as:
 		h.State, h.Since, h.Err = node.State, node.Since, nil

@@ -34,6 +34,8 @@ type Health struct {
 	Recovering time.Duration // how long the restart guard still forbids votes on new acquires
 	Waiting    int           // messages in the mailbox
 	RunID      string        // of the server process; "" when INFO is not permitted, and for a cluster
+	Stepped    time.Duration // by how much the server's clock was last seen to be stepped; 0: never. Renewals see it
+	SteppedAt  time.Time     // when that was noticed
 }
 
 // Health returns a snapshot of the instance. A cluster is as its worst master is,

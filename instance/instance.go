@@ -55,6 +55,8 @@ type Instance struct {
 	votes    []Vote    // that are cast together
 	set      *Set
 	lastPaid time.Time // when debts were last tried in passing
+	glimpsed glimpse   // of the server's clock, the last
+	stepped  step      // of the server's clock, the last
 
 	mu     sync.Mutex
 	health Health

@@ -7,8 +7,8 @@ import "time"
 const MaxRenewals = 128
 
 // Renew lets locks that are ours live on, many in one script call. For each of
-// them it casts one vote: Granted, Expired, Stolen, or what went wrong. All
-// items have a fence, or none has.
+// them it casts one vote: Granted, Expired, Stolen, Stepped, or what went wrong.
+// All items have a fence, or none has.
 //
 // The items may as well be spread over several Renews with the same caster: each
 // carries its own number.
@@ -24,6 +24,8 @@ type Renewal struct {
 	Key    string
 	Token  string
 	TTL    time.Duration // whole milliseconds
+	Since  time.Time     // when the attempt began that Until counts from
+	Until  time.Time     // the lease's deadline, to hold against what the lock has left; zero: do not
 	Fencing
 }
 
@@ -67,19 +69,22 @@ func (r *Renew) queue(_ *sending, out []byte) ([]byte, bool) {
 }
 
 func (r *Renew) settle(s *sending, votes *reply) {
-	if votes.kind != listReply || len(votes.list) != len(r.Items) {
+	if votes.kind != listReply || len(votes.list) != 1+len(r.Items) || votes.list[0].kind != numberReply {
 		r.refuse(garbled(s))
 		return
 	}
 	i := s.instance
+	if micros := votes.list[0].n; micros > 0 {
+		i.glimpse(s, micros)
+	}
 	i.votes = i.votes[:0]
-	for k := range votes.list {
-		i.votes = append(i.votes, r.read(s, &votes.list[k]))
+	for k := range r.Items {
+		i.votes = append(i.votes, r.read(s, &r.Items[k], &votes.list[1+k]))
 	}
 	r.To.CastRenewals(r.Items, i.votes)
 }
 
-func (r *Renew) read(s *sending, vote *reply) Vote {
+func (r *Renew) read(s *sending, item *Renewal, vote *reply) Vote {
 	switch {
 	case vote.kind == textReply:
 		v := s.refusal(vote.err())
@@ -87,12 +92,20 @@ func (r *Renew) read(s *sending, vote *reply) Vote {
 		return v
 	case vote.kind != numberReply:
 		return garbled(s)
-	case vote.n == 1:
-		return s.vote(Granted)
-	case vote.n == 0:
-		return s.vote(Expired)
 	}
-	return s.vote(Stolen)
+	switch i := s.instance; vote.n {
+	case -1:
+		return s.vote(Expired)
+	case -2:
+		return s.vote(Stolen)
+	case -3:
+		return s.vote(Granted)
+	default:
+		if i.stepped.concerns(item, vote.left(), i.glimpsed.got.Time) {
+			return i.stepped.doubt(i.name)
+		}
+		return s.vote(Granted)
+	}
 }
 
 func (r *Renew) reset() {}

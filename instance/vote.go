@@ -23,11 +23,12 @@ const (
 	Busy                      // the mailbox is full; nothing was sent
 	Recovering                // restarted a short while ago; may not vote on new acquires yet
 	Misconfigured             // the server refuses: out of memory, read-only, no permission, …
+	Stepped                   // the lock is ours, but the server's clock was stepped since it was told for how long (renewal)
 )
 
 var kindNames = [...]string{
 	"no answer yet", "granted", "held", "free", "expired", "stolen", "stale", "ahead",
-	"unreachable", "timed out", "busy", "recovering", "misconfigured",
+	"unreachable", "timed out", "busy", "recovering", "misconfigured", "of doubtful time",
 }
 
 func (k Kind) String() string {

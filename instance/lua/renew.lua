@@ -1,21 +1,25 @@
 -- renew: let each lock that is ours live for at least its TTL from now.
 -- KEYS locks    ARGV for each lock: token, TTL in ms
--- Replies for each lock: 1 ours, 0 nothing there, -1 somebody else's, or the
--- error's text, so that one bad key does not cost the others their renewal.
+-- Replies this server's clock in µs, -1 if TIME is not permitted, and then for
+-- each lock: how many ms it had left if it is ours, -1 nothing there, -2 somebody
+-- else's, -3 ours and without an end until now, or the error's text, so that one
+-- bad key does not cost the others their renewal.
 -- A life is never shortened: a longer extension may have come before.
-local votes = {}
+local clock = redis.pcall('TIME')
+local votes = {clock.err and -1 or tonumber(clock[1]) * 1000000 + tonumber(clock[2])}
 for i, key in ipairs(KEYS) do
   local token, ttl = ARGV[2 * i - 1], ARGV[2 * i]
   local holder = redis.pcall('GET', key)
   if type(holder) == 'table' then
-    votes[i] = holder.err
+    votes[i + 1] = holder.err
   elseif holder == token then
-    if redis.call('PTTL', key) < tonumber(ttl) then
+    local left = redis.call('PTTL', key)
+    if left < tonumber(ttl) then
       redis.call('PEXPIRE', key, ttl)
     end
-    votes[i] = 1
+    votes[i + 1] = left >= 0 and left or -3
   else
-    votes[i] = holder and -1 or 0
+    votes[i + 1] = holder and -2 or -1
   end
 end
 return votes

@@ -2,23 +2,25 @@
 -- lock's, so that no lock outlives the fence that guards it.
 -- KEYS for each lock: lock, fence    ARGV for each lock: token, TTL in ms, the fence's TTL in ms
 -- Replies as renew does.
-local votes = {}
+local clock = redis.pcall('TIME')
+local votes = {clock.err and -1 or tonumber(clock[1]) * 1000000 + tonumber(clock[2])}
 for i = 1, #KEYS / 2 do
   local key, fence = KEYS[2 * i - 1], KEYS[2 * i]
   local token, ttl, fencettl = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
   local holder = redis.pcall('GET', key)
   if type(holder) == 'table' then
-    votes[i] = holder.err
+    votes[i + 1] = holder.err
   elseif holder == token then
-    if redis.call('PTTL', key) < tonumber(ttl) then
+    local left = redis.call('PTTL', key)
+    if left < tonumber(ttl) then
       redis.call('PEXPIRE', key, ttl)
     end
     if redis.call('PTTL', fence) < tonumber(fencettl) then
       redis.call('PEXPIRE', fence, fencettl)
     end
-    votes[i] = 1
+    votes[i + 1] = left >= 0 and left or -3
   else
-    votes[i] = holder and -1 or 0
+    votes[i + 1] = holder and -2 or -1
   end
 end
 return votes

@@ -33,6 +33,8 @@ type Server struct {
 	addr    string
 	dir     string // working directory, log, and unix socket
 	args    []string
+	env     []string // beside our own
+	steps   string   // the file that moves its clock; "" unless it can be stepped
 
 	mu     sync.Mutex
 	proc   *process // the newest one, alive or not; nil before the first
@@ -51,11 +53,20 @@ func Start(t testing.TB, args ...string) *Server {
 // StartN is n times Start, all at the same time.
 func StartN(t testing.TB, n int, args ...string) []*Server {
 	t.Helper()
+	return startN(t, n, args, func(*Server) error { return nil })
+}
+
+// startN prepares each server before it starts them all.
+func startN(t testing.TB, n int, args []string, prepare func(*Server) error) []*Server {
+	t.Helper()
 	requireRedis(t)
 	servers := make([]*Server, n)
 	for i := range servers {
 		servers[i] = newServer(t, args)
 		if err := servers[i].listenUnix(); err != nil {
+			t.Fatal(err)
+		}
+		if err := prepare(servers[i]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -176,6 +187,7 @@ func (s *Server) startLocked() error {
 	defer log.Close()
 	cmd := exec.Command("redis-server", slices.Concat(s.args, s.listenArgs())...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
+	cmd.Env = append(os.Environ(), s.env...)
 	proc, err := spawn(cmd)
 	if err != nil {
 		return fmt.Errorf("redistest: %w", err)
