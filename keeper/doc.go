@@ -7,7 +7,9 @@
 //     long as it is held. A renewal that fails is tried again, with backoff,
 //     until the deadline; one lost renewal releases nothing.
 //   - A lease whose deadline passes ends then, whatever the instances do: the
-//     loop never waits for one.
+//     loop never waits for one. When the machine has slept beyond it, or the wall
+//     clock was set, the lease ends within a second.
+//   - At most MaxUnderWay renewals are under way at once, whatever is due.
 //   - A quorum that answers "not yours" ends the lease at once.
 //   - Every lease that ended unreleased is sent on Lost. The keeper never blocks
 //     on it: when nobody reads, the oldest are dropped and counted. A lease's own
@@ -15,13 +17,14 @@
 //
 // # Picture
 //
-//	           ┌──────────────── one goroutine ────────────────┐
-//	Add ──────▶│ heap of due times ─▶ all that are due ─▶ renew│──▶ the engine's ballot
-//	           │        ▲                    │                 │         │
-//	           │        └── next due time ◀──┼─────────────────┼── Settle┘
-//	           │                             ▼                 │
-//	           │                   past the deadline: end      │──▶ Lost
-//	           └───────────────────────────────────────────────┘
+//	           ┌────────────────── one goroutine ──────────────────┐
+//	Add ──────▶│ queue of due times ─▶ all that are due ─▶ renew    │──▶ the engine's ballot
+//	           │        ▲                    │  (in line, if there  │         │
+//	           │        │                    │   are too many)      │         │
+//	           │        └── next due time ◀──┼──────────────────────┼── Settle┘
+//	           │                             ▼                      │
+//	           │                   past the deadline: end           │──▶ Lost
+//	           └────────────────────────────────────────────────────┘
 //
 // # Formula
 //

@@ -31,8 +31,8 @@
 //
 // The keeper closes Done by a timer. A timer can be late, in a process that was
 // stopped or on a machine that slept, so every question about a Lease reads the
-// clock first, and ends the lease then and there when its deadline has passed
-// on the monotonic or on the wall clock.
+// clocks first, and ends the lease then and there when its deadline has passed on
+// the monotonic clock, on the wall clock, or on CLOCK_BOOTTIME, where there is one.
 //
 // The package has no goroutine and knows nothing of Redis: whoever makes a
 // Lease keeps its Control and gives it the functions that reach the instances.

@@ -60,8 +60,8 @@ func bootedAtStart() time.Duration {
 	return best
 }
 
-// Now returns this moment. It reads the kernel's clock, which takes six times as
-// long as time.Now: about half a microsecond.
+// Now returns this moment. It reads the kernel's clock, which takes some seven
+// times as long as time.Now: about half a microsecond.
 func Now() Moment {
 	boot := boottime()
 	now := time.Now() // behind it, so that an interruption in between is not taken for sleep

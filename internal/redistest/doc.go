@@ -8,6 +8,7 @@
 //	srv.Resume()                        // and is served what it had sent
 //	srv.Kill()                          // every client is now refused
 //	srv.Restart()                       // same address, empty memory, new run_id
+//	srv.StepClock(time.Minute)          // its keys end a minute earlier (StartSteppableN)
 //
 // Its promises:
 //
