@@ -143,7 +143,7 @@ func (s *renewSlot) CastRenewals(items []instance.Renewal, votes []instance.Vote
 	for k := range items {
 		n := items[k].Number
 		t := &r.tallies[n]
-		if t.count(s.place, &votes[min(k, len(votes)-1)], holdingOf(r.entries[n])) {
+		if t.count(s.place, &votes[min(k, len(votes)-1)], r.entries[n]) {
 			decided = append(decided, n)
 		}
 		if t.missing != 0 && t.ours.all() && t.ours.won() {
@@ -164,10 +164,8 @@ func (s *renewSlot) CastRenewals(items []instance.Renewal, votes []instance.Vote
 // A doubt about the server's clock is a vote that does not count, once: when the
 // renewal has failed for it, the lock's life has been counted anew, by the clock as
 // it is now, and the next renewal need not doubt it.
-func (t *renewTally) count(place int, v *instance.Vote, h *holding) bool {
-	doubted := h.trouble.Load()
-	ours := v.Kind == instance.Granted ||
-		v.Kind == instance.Stepped && doubted != nil && doubted.Kind == instance.Stepped && doubted.Instance == v.Instance
+func (t *renewTally) count(place int, v *instance.Vote, entry *keeper.Entry) bool {
+	ours := v.Kind == instance.Granted || v.Kind == instance.Stepped && holdingOf(entry).doubted(v.Instance)
 	t.ours.count(ours)
 	switch v.Kind {
 	case instance.Stolen:
@@ -188,6 +186,13 @@ func (t *renewTally) count(place int, v *instance.Vote, h *holding) bool {
 	}
 	t.verdict = t.decide()
 	return t.verdict != undecided
+}
+
+// doubted reports whether the last renewal failed for a doubt about the clock of
+// this instance.
+func (h *holding) doubted(instanceName string) bool {
+	v := h.trouble.Load()
+	return v != nil && v.Kind == instance.Stepped && v.Instance == instanceName
 }
 
 // decide returns what has been decided, if anything has. Failed is decided only
