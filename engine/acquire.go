@@ -98,11 +98,10 @@ func because(stop, refused error) error {
 	return &stopped
 }
 
-// wait waits for any of these, or returns why it cannot wait any longer.
-func (e *Engine) wait(ctx context.Context, turn, wake <-chan struct{}, timer <-chan time.Time) error {
+// wait waits for either of these, or returns why it cannot wait any longer.
+func (e *Engine) wait(ctx context.Context, turn <-chan struct{}, timer <-chan time.Time) error {
 	select {
 	case <-turn:
-	case <-wake:
 	case <-timer:
 	case <-ctx.Done():
 		return ended(ctx)

@@ -72,7 +72,11 @@ func (e *Engine) releaseAll() error {
 
 // close gives the lease back on the instances.
 func (h *holding) close() error {
-	votes, won := h.post().wait()
+	p := h.giveUp(false)
+	if p == nil {
+		return nil
+	}
+	votes, won := p.wait()
 	if won {
 		return nil
 	}

@@ -69,6 +69,13 @@ type Config struct {
 	// dials. Default 500ms.
 	InstanceTimeout time.Duration
 
+	// LocalHandoff is how many times in a row a released lock may pass to the
+	// next in this engine's line without a round trip, while other engines wait.
+	// Each holder gets a Lease of its own, with a higher fencing token if it asked
+	// for one. The Token of a lease of such an engine is not what Redis has: it
+	// cannot be adopted, and Inspect shows another. Default 0: never; at most 65536.
+	LocalHandoff int
+
 	// MaxWaiters is how many Acquires may wait in this engine at once; more are
 	// refused with ErrHeld. Default 65536.
 	MaxWaiters int
@@ -77,6 +84,9 @@ type Config struct {
 // fixedDrift is what the Redlock text adds to the proportional part for the
 // granularity of expiry in Redis.
 const fixedDrift = 2 * time.Millisecond
+
+// maxHandoff bounds Config.LocalHandoff: an acquire with fencing reserves as many numbers.
+const maxHandoff = 1 << 16
 
 // The bounds of names and tokens, in bytes.
 const (
@@ -136,6 +146,7 @@ func (c Config) validate() error {
 	}
 	refuse(c.Tries < 0, "Tries is %d: it must be 0 (until the context ends) or more", c.Tries)
 	refuse(c.InstanceTimeout < time.Millisecond, "InstanceTimeout is %v: it must be at least 1ms", c.InstanceTimeout)
+	refuse(c.LocalHandoff < 0 || c.LocalHandoff > maxHandoff, "LocalHandoff is %d: it must be from 0 (never) to %d", c.LocalHandoff, maxHandoff)
 	refuse(c.MaxWaiters < 0, "MaxWaiters is %d: it must not be negative", c.MaxWaiters)
 	refuse(len(c.KeyPrefix) > maxResource, "KeyPrefix has %d bytes: at most %d", len(c.KeyPrefix), maxResource)
 	refuse(!validPrefix(c.KeyPrefix), "KeyPrefix is %q: a brace in it must belong to a hash tag, as in \"{locks}:\"", c.KeyPrefix)

@@ -39,8 +39,8 @@ func impatience() time.Duration { return patience - rand.N(patience/4) } // all 
 // run waits for its turn and takes part in rounds until one is won.
 func (c *contest) run(ctx context.Context) (*lease.Lease, error) {
 	defer func() { c.watch.end() }()
-	if err := c.turn(ctx); err != nil {
-		return nil, err
+	if l, err := c.turn(ctx); l != nil || err != nil {
+		return l, err
 	}
 	first, err := c.yield(ctx)
 	if err != nil {
@@ -61,23 +61,60 @@ func (c *contest) run(ctx context.Context) (*lease.Lease, error) {
 }
 
 // turn waits until everyone who came before is served. What the one right before
-// holds now, nobody else need be asked for: its release is waited for, too.
-func (c *contest) turn(ctx context.Context) error {
+// holds now, nobody else need be asked for: its release is waited for, too, and
+// may leave the lock to c.
+func (c *contest) turn(ctx context.Context) (l *lease.Lease, err error) {
 	w, e := c.waiter, c.engine
 	if w.turn == nil {
-		return nil
+		return nil, nil
 	}
-	err := e.wait(ctx, w.turn, nil, nil)
+	err = e.wait(ctx, w.turn, nil)
 	if err == nil && w.behind && c.request.tries == 0 {
 		e.lines.listen(w)
 		timer := time.NewTimer(impatience())
 		defer timer.Stop()
-		err = e.wait(ctx, nil, w.wake, timer.C)
+		l, _, err = c.event(ctx, watch{}, timer)
 	}
 	if err != nil {
-		return fmt.Errorf("acquire %q: %w, waiting in line: %w", c.request.resource, err, ErrHeld)
+		return nil, fmt.Errorf("acquire %q: %w, waiting in line: %w", c.request.resource, err, ErrHeld)
 	}
-	return nil
+	return l, nil
+}
+
+// event is what a contest waits for.
+type event uint8
+
+const (
+	released event = iota // in this engine
+	changed               // in Redis
+	due                   // the timer
+)
+
+// event waits for one, or for a lease that is handed over in its place, or returns
+// why it cannot wait any longer.
+func (c *contest) event(ctx context.Context, v watch, timer *time.Timer) (l *lease.Lease, what event, err error) {
+	w, e := c.waiter, c.engine
+	if e.cfg.LocalHandoff > 0 {
+		e.lines.accept(w, c.request)
+	}
+	select {
+	case l = <-w.handed:
+		return l, released, nil
+	case <-w.wake:
+		what = released
+	case <-v.changed():
+		what = changed
+	case <-timer.C:
+		what = due
+	case <-ctx.Done():
+		err = ended(ctx)
+	case <-e.closing.Done():
+		err = ErrClosed
+	}
+	if l = e.lines.decline(w); l != nil {
+		return l, released, nil
+	}
+	return nil, what, err
 }
 
 // yield lets others have a chance where this engine has had the resource for a
@@ -90,7 +127,7 @@ func (c *contest) yield(ctx context.Context) (first int, err error) {
 	first = e.arbiter(c.request.key, nil)
 	timer := time.NewTimer(e.courtesyPause(first))
 	defer timer.Stop()
-	if err := e.wait(ctx, nil, nil, timer.C); err != nil {
+	if err := e.wait(ctx, nil, timer.C); err != nil {
 		return first, fmt.Errorf("acquire %q: %w", c.request.resource, err)
 	}
 	return first, nil
@@ -130,25 +167,25 @@ func (c *contest) between(ctx context.Context) (l *lease.Lease, again bool, err 
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	for {
-		select {
-		case <-c.waiter.wake: // released in this engine
+		l, what, err := c.event(ctx, v, timer)
+		switch {
+		case l != nil:
+			return l, false, nil
+		case err != nil:
+			return nil, false, because(err, c.refused)
+		case what == released:
 			return nil, false, nil
-		case <-v.changed():
-		case <-timer.C:
-			switch rest, expired := c.rely(v, until); {
-			case rest > 0:
+		case what == due:
+			rest, expired := c.rely(v, until)
+			if rest > 0 {
 				timer.Reset(rest)
 				continue
-			case !expired:
+			}
+			if !expired {
 				return nil, false, nil
 			}
-		case <-ctx.Done():
-			return nil, false, because(ended(ctx), c.refused)
-		case <-c.engine.closing.Done():
-			return nil, false, because(ErrClosed, c.refused)
 		}
-
-		l, err := c.engine.round(ctx, c.request, v.place, true)
+		l, err = c.engine.round(ctx, c.request, v.place, true)
 		switch stop := c.engine.stopped(ctx); {
 		case err == nil:
 			return l, false, nil

@@ -27,9 +27,11 @@ func (r *request) propose(prefix string, start time.Time) instance.Fencing {
 	if r.clock != 0 {
 		clock = r.clock
 	}
+	fence := proposal(clock, r.seen)
 	return instance.Fencing{
 		FenceKey: fenceKey(prefix, r.key),
-		Fence:    proposal(clock, r.seen),
+		Fence:    fence,
+		Reserved: min(r.reserve, instance.MaxFence-fence),
 		FenceTTL: fenceTTL,
 		// A proposal from the future would be everybody's lower bound until the
 		// future comes, and forgotten before: half a quarantine bounds it.

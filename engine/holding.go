@@ -23,6 +23,7 @@ type holding struct {
 	key     string            // the resource is the end of it
 	fencing *instance.Fencing // nil: none
 	since   time.Time
+	estate  *estate // what it may hand over; nil: nothing
 
 	// mu is held over posting whatever puts or deletes the key, so that nothing
 	// that puts it back can be posted behind the release.
@@ -48,13 +49,23 @@ func (h *holding) fence() instance.Fencing {
 	return *h.fencing
 }
 
-// hold makes the lease of a grant and takes it into care.
+// hold makes the lease of a grant, whose token and fence are those of the lock in
+// Redis, and takes it into care.
 func (e *Engine) hold(g lease.Grant, r *request, start clock.Moment) (*lease.Lease, error) {
 	h := &holding{engine: e, key: r.key, since: start.Time, shared: r.token != ""}
 	if g.Fence != 0 {
-		h.fencing = &instance.Fencing{FenceKey: fenceKey(e.cfg.KeyPrefix, r.key), Fence: g.Fence, FenceTTL: fenceTTL, MaxAhead: r.maxTTL / 2}
+		h.fencing = &instance.Fencing{FenceKey: fenceKey(e.cfg.KeyPrefix, r.key), Fence: g.Fence, Reserved: r.reserve, FenceTTL: fenceTTL, MaxAhead: r.maxTTL / 2}
 	}
-	g.Resource = r.key[len(e.cfg.KeyPrefix):] // the same bytes
+	if e.cfg.LocalHandoff > 0 && !h.shared {
+		h.estate = &estate{token: g.Token, since: start.Time}
+		g.Token = newToken(e.cfg.Owner)
+	}
+	return e.keep(h, g, r, start)
+}
+
+// keep makes the lease of a holding, and takes it into care.
+func (e *Engine) keep(h *holding, g lease.Grant, r *request, start clock.Moment) (*lease.Lease, error) {
+	g.Resource = h.key[len(e.cfg.KeyPrefix):] // the same bytes
 	g.Backend = h
 	h.entry.Control.Begin(g)
 	h.entry.TTL = r.ttl
@@ -111,7 +122,7 @@ func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 		return fmt.Errorf("extend %q: %w", l.Resource(), err)
 	}
 	start := clock.Glance()
-	votes, won, stop := e.prove(ctx, instance.Renewal{Key: h.key, Token: l.Token(), TTL: ttl, Fencing: h.fence()})
+	votes, won, stop := e.prove(ctx, instance.Renewal{Key: h.key, Token: h.token(), TTL: ttl, Fencing: h.fence()})
 	if won {
 		if !h.entry.Control.Prolong(start.Add(e.cfg.validity(ttl)), clock.Now()) {
 			return fmt.Errorf("extend %q: %w", l.Resource(), l.Err())
@@ -125,16 +136,16 @@ func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 	return q
 }
 
-// Release ends the lease, then gives it back on the instances.
+// Release ends the lease, then hands it to the next in line, or gives it back on
+// the instances.
 func (h *holding) Release(context.Context) error {
-	h.entry.Control.End(lease.ErrReleased)
+	first := h.entry.Control.End(lease.ErrReleased)
 	cause := h.lease().Err()
-
-	if h.settled.Load() {
+	p := h.giveUp(first)
+	if p == nil {
 		return h.verdict(cause)
 	}
-	p := h.post()
-	h.engine.courtesy.had(h.key, h.since, time.Now())
+	h.engine.courtesy.had(h.key, h.acquired(), time.Now())
 	h.engine.lines.released(h.lease().Resource()) // its acquires are posted behind our release
 	votes, won := p.wait()
 	if won {
@@ -148,10 +159,21 @@ func (h *holding) Release(context.Context) error {
 	return q
 }
 
-// post posts the release. The caller waits for what it returns.
-func (h *holding) post() *poll {
+// giveUp posts the release of a lease that has ended, unless there is none to
+// post: it has been confirmed already, or the lock has been handed on. The caller
+// waits for what it returns. first says that the caller has ended the lease, and
+// in good time.
+func (h *holding) giveUp(first bool) *poll {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	switch {
+	case h.settled.Load():
+		return nil
+	case first && !h.released && h.handOver():
+		h.released = true // nothing of the lock is ours to put back or to delete
+		h.settled.Store(true)
+		return nil
+	}
 	h.released = true
 	return h.engine.giveBack(h)
 }

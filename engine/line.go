@@ -1,6 +1,10 @@
 package engine
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/holdfast-go/holdfast/lease"
+)
 
 // lines are the waiters of this engine, one FIFO a resource. Only the head of a
 // line contends in Redis, so that an engine is one contender however many of its
@@ -17,11 +21,13 @@ type lines struct {
 // waiter is one Acquire in line.
 type waiter struct {
 	resource string
-	turn     chan struct{} // one slot: "you are the head now"; nil for who came first
-	wake     chan struct{} // one slot: "the lock has just been released here"; made by listen
-	woken    bool          // the same, from before there was a channel
-	served   bool          // w has got the resource; set by its owner before it leaves
-	behind   bool          // who stood before w has got the resource, and holds it now
+	turn     chan struct{}     // one slot: "you are the head now"; nil for who came first
+	wake     chan struct{}     // one slot: "the lock has just been released here"; made by listen
+	woken    bool              // the same, from before there was a channel
+	served   bool              // w has got the resource; set by its owner before it leaves
+	takes    *request          // what w would take over from a holder in this engine; nil: nothing, now
+	handed   chan *lease.Lease // one slot: sent to once by who found takes; nil is sent if it came to nothing
+	behind   bool              // who stood before w has got the resource, and holds it now
 
 	prev, next *waiter
 	last       *waiter // of the line; kept by the head only
@@ -124,4 +130,42 @@ func (l *lines) listen(w *waiter) {
 	if w.woken {
 		w.wake <- struct{}{}
 	}
+}
+
+// accept says that w, the head, waits for the lock and would take it over.
+func (l *lines) accept(w *waiter, r *request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if w.handed == nil {
+		w.handed = make(chan *lease.Lease, 1)
+	}
+	w.takes = r
+}
+
+// decline ends that. When somebody is just handing it over, it is taken.
+func (l *lines) decline(w *waiter) *lease.Lease {
+	if w.handed == nil {
+		return nil
+	}
+	l.mu.Lock()
+	promised := w.takes == nil
+	w.takes = nil
+	l.mu.Unlock()
+	if promised {
+		return <-w.handed // sent, or about to be
+	}
+	return nil
+}
+
+// heir returns the head of the resource's line, if it waits and suits, and
+// promises that it will be sent to.
+func (l *lines) heir(resource string, suits func(*request) bool) (takes *request, handed chan<- *lease.Lease) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := l.heads[resource]
+	if w == nil || w.takes == nil || !suits(w.takes) {
+		return nil, nil
+	}
+	takes, w.takes = w.takes, nil
+	return takes, w.handed
 }

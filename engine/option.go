@@ -75,6 +75,7 @@ type request struct {
 	token    string // the user's own; "" is a fresh one for every attempt
 	maxHold  time.Duration
 	maxTTL   time.Duration
+	reserve  uint64 // fences that a grant brings besides its own: see estate
 	seen     uint64 // the highest fence that a refusal has shown
 	clock    uint64 // in µs, a server's, when ours is too far ahead; else 0
 	errs     []error
@@ -101,6 +102,7 @@ func (e *Engine) request(op, resource string, opts []Option) (*request, error) {
 		tries:    e.cfg.Tries,
 		renew:    true,
 		maxTTL:   e.cfg.MaxTTL,
+		reserve:  uint64(e.cfg.LocalHandoff),
 	}
 	r.check(checkResource(resource))
 	for _, opt := range opts {

@@ -66,8 +66,8 @@ func (e *Engine) giveBack(h *holding) *poll {
 	p := e.newPoll(gone)
 	for place, i := range e.instances {
 		s := &p.slots[place]
-		s.release.Key, s.release.Token, s.release.Fencing = h.key, h.lease().Token(), h.fence()
-		s.release.TTL, s.release.Since = e.cfg.MaxTTL, h.since
+		s.release.Key, s.release.Token, s.release.Fencing = h.key, h.token(), h.fence()
+		s.release.TTL, s.release.Since = e.cfg.MaxTTL, h.acquired()
 		if h.shared { // another may have put the key there before us
 			s.release.Since = time.Time{}
 		}

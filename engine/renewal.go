@@ -102,7 +102,7 @@ func (r *renewal) add(entry *keeper.Entry) {
 	until := h.lease().Deadline()
 	blank := tally{voters: len(r.slots), need: r.engine.need}
 	r.items = append(r.items, instance.Renewal{
-		Number: len(r.items), Key: h.key, Token: h.lease().Token(), TTL: entry.TTL, Fencing: h.fence(),
+		Number: len(r.items), Key: h.key, Token: h.token(), TTL: entry.TTL, Fencing: h.fence(),
 		Until: until, Since: until.Add(-r.engine.cfg.validity(entry.TTL)), // too late for an extended one: it is not doubted then
 	})
 	r.entries = append(r.entries, entry)
@@ -271,7 +271,7 @@ func (r *renewal) heal(entry *keeper.Entry, missing uint64) {
 	for place, i := range r.engine.instances {
 		if place < 64 && missing&(1<<place) != 0 {
 			i.Post(&instance.Acquire{
-				Key: h.key, Token: l.Token(), TTL: entry.TTL, GiveUp: l.Deadline(),
+				Key: h.key, Token: h.token(), TTL: entry.TTL, GiveUp: l.Deadline(),
 				Proof: r.start.Time, Fencing: h.fence(), To: healed{},
 			})
 		}

@@ -28,9 +28,13 @@ type Acquire struct {
 type Fencing struct {
 	FenceKey string        // "" is none
 	Fence    uint64        // the proposal, at most MaxFence
+	Reserved uint64        // how many more come with the lock, to be given to those it is handed on to
 	FenceTTL time.Duration // how long the fence is remembered when nobody uses it
 	MaxAhead time.Duration // how far a proposal may be ahead of the server's clock
 }
+
+// highest is what every later proposal must exceed.
+func (f Fencing) highest() uint64 { return f.Fence + f.Reserved }
 
 // MaxFence is the highest fence: Lua numbers are exact up to there.
 const MaxFence = 1<<53 - 1
@@ -108,14 +112,15 @@ func (a *Acquire) scripted(out []byte) []byte {
 }
 
 func (a *Acquire) fenced(out []byte) []byte {
-	out = appendScript(out, acquireFencedScript, 2, 5)
+	out = appendScript(out, acquireFencedScript, 2, 6)
 	out = appendArg(out, a.Key)
 	out = appendArg(out, a.FenceKey)
 	out = appendArg(out, a.Token)
 	out = appendNumber(out, a.TTL.Milliseconds())
 	out = appendNumber(out, int64(a.Fence))
 	out = appendNumber(out, a.FenceTTL.Milliseconds())
-	return appendNumber(out, a.MaxAhead.Microseconds())
+	out = appendNumber(out, a.MaxAhead.Microseconds())
+	return appendNumber(out, int64(a.highest()))
 }
 
 func (a *Acquire) settle(s *sending, r *reply) {

@@ -30,7 +30,7 @@ func (r *Release) queue(s *sending, out []byte) ([]byte, bool) {
 		out = appendArg(out, r.Key)
 		out = appendArg(out, r.FenceKey)
 		out = appendArg(out, r.Token)
-		out = appendNumber(out, int64(r.Fence))
+		out = appendNumber(out, int64(r.highest()))
 		return appendNumber(out, r.FenceTTL.Milliseconds()), true
 	}
 	out = appendScript(out, releaseScript, 1, 1)

@@ -86,6 +86,14 @@ func (c *Control) Prolong(deadline, now clock.Moment) bool {
 	return err == nil
 }
 
+// Deadline returns when the validity ends, on all clocks.
+func (c *Control) Deadline() clock.Moment {
+	l := &c.lease
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.deadline
+}
+
 // Left returns how long after now the deadline is, by the clock on which it
 // comes first, and whether renewing can still move it: not when it has reached
 // the limit.

@@ -2,7 +2,8 @@
 -- with a fence that is higher than every one seen here before.
 -- KEYS 1 lock, 2 fence
 -- ARGV 1 token, 2 TTL in ms, 3 proposed fence, 4 the fence's TTL in ms,
---      5 how far in µs a proposal may be ahead of this server's clock
+--      5 how far in µs a proposal may be ahead of this server's clock,
+--      6 the highest fence that comes with the lock: the proposal, or what is reserved behind it
 -- Replies {1} when taken, {0, holder, time left in ms, fence} when held,
 -- {2, fence} when the proposal is not higher, {3, clock in µs} when it is too far ahead.
 -- A fence is stored as the string that came in: a Lua number would lose digits.
@@ -10,7 +11,7 @@ local holder = redis.call('GET', KEYS[1])
 local fence = redis.call('GET', KEYS[2])
 -- The one lock in place that does not refuse us is our own, from this very
 -- proposal, sent a second time. A token alone could be an earlier lease's.
-local repeated = holder == ARGV[1] and fence == ARGV[3]
+local repeated = holder == ARGV[1] and fence == ARGV[6]
 if holder and not repeated then
   return {0, holder, redis.call('PTTL', KEYS[1]), fence or '0'}
 end
@@ -23,5 +24,5 @@ if fence and tonumber(fence) >= tonumber(ARGV[3]) and not repeated then
   return {2, fence}
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
+redis.call('SET', KEYS[2], ARGV[6], 'PX', ARGV[4])
 return {1}

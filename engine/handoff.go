@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/clock"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// Config.LocalHandoff: a lock that is released while others of this engine stand
+// in line for it may be handed to the next of them as it is, without telling the
+// instances: in Redis it stays the same lock, with the same token. What a holder
+// gets is a lease of its own all the same:
+//
+//   - It ends on its own, and when the one before has ended that one can neither
+//     extend nor release anything: it is the lock's token that does so in Redis, and
+//     no lease of such an engine shows that one.
+//   - Its deadline is the one that the lock has earned so far, and moves with the
+//     renewals, which are its own from then on.
+//   - Its fencing token is its own and higher. An instance that grants a proposal
+//     notes as its fence one that is as many higher as there may be handoffs, and
+//     those in between are theirs: every later acquire must exceed them all.
+//
+// An acquire with a token of the user's own, without renewal, of another TTL, or
+// with fencing where the holder has none (or the other way round) goes over the
+// wire, and so does any that would get less than half of a fresh lease's validity.
+
+// estate is what the leases have in common that are handed from one to the next:
+// the lock in Redis. The holder's own, one after the other.
+type estate struct {
+	token  string    // of the lock in Redis; no lease shows it
+	since  time.Time // when the attempt began that acquired it
+	handed int       // how often it has been handed on
+}
+
+// token is what proves to the instances that the lock is ours.
+func (h *holding) token() string {
+	if h.estate != nil {
+		return h.estate.token
+	}
+	return h.lease().Token()
+}
+
+// acquired is when the attempt began that acquired the lock in Redis.
+func (h *holding) acquired() time.Time {
+	if h.estate != nil {
+		return h.estate.since
+	}
+	return h.since
+}
+
+// handOver hands the lock of a lease that has just been released to the next in
+// line, and reports whether it did. Called with h.mu held, once.
+func (h *holding) handOver() bool {
+	e := h.engine
+	if h.estate == nil || h.estate.handed >= e.cfg.LocalHandoff {
+		return false
+	}
+	deadline := h.entry.Control.Deadline()
+	if deadline.Until(clock.Now()) < e.cfg.validity(h.entry.TTL)/2 {
+		return false
+	}
+	r, heir := e.lines.heir(h.lease().Resource(), h.suits)
+	if r == nil {
+		return false
+	}
+	l := h.bequeath(r, deadline)
+	heir <- l // never blocks: one slot, sent to once
+	return l != nil
+}
+
+// suits reports whether an acquire may be served with this lock.
+func (h *holding) suits(r *request) bool {
+	return r.token == "" && r.renew && r.ttl == h.entry.TTL && r.fencing == (h.fencing != nil)
+}
+
+// bequeath makes the next lease of the lock: nil, when the engine is closed.
+func (h *holding) bequeath(r *request, deadline clock.Moment) *lease.Lease {
+	e, now := h.engine, clock.Glance()
+	h.estate.handed++
+	g := lease.Grant{Token: newToken(e.cfg.Owner), Deadline: deadline}
+	if h.fencing != nil {
+		g.Fence = h.lease().Fence() + 1
+	}
+	if r.maxHold > 0 {
+		g.Limit = now.Add(r.maxHold)
+	}
+	next := &holding{engine: e, key: h.key, since: now.Time, estate: h.estate, fencing: h.fencing}
+	l, err := e.keep(next, g, r, deadline.Add(-e.cfg.validity(r.ttl)))
+	if err != nil {
+		h.estate.handed--
+		return nil
+	}
+	return l
+}

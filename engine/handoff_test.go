@@ -1,0 +1,230 @@
+package engine_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+func handingOn(times int) engine.Config {
+	cfg := config()
+	cfg.LocalHandoff = times
+	return cfg
+}
+
+// asked returns how many commands the servers have been sent since the last time.
+func asked(fleet *sim.Fleet) (n int) {
+	for _, s := range fleet.Servers {
+		n += len(s.Calls())
+		s.ForgetCalls()
+	}
+	return n
+}
+
+func TestLockIsHandedOnWithoutARoundTrip(t *testing.T) {
+	simulate(t, 3, handingOn(3), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		held := acquire(t, e, "r")
+		var waiters []<-chan result
+		for range 5 {
+			waiters = append(waiters, acquiring(t.Context(), e, "r"))
+			synctest.Wait()
+		}
+		asked(fleet)
+		for n, w := range waiters {
+			begun := time.Now()
+			release(t, held)
+			time.Sleep(aBreak)
+			next := got(t, w)
+			if next.err != nil {
+				t.Fatal(next.err)
+			}
+			switch commands := asked(fleet); {
+			case n < 3 && (commands > 0 || !next.at.Equal(begun)):
+				t.Errorf("handoff %d took %d commands and %v", n, commands, next.at.Sub(begun))
+			case n == 3 && commands == 0:
+				t.Errorf("it was handed on more often than 3 times in a row")
+			}
+			if next.lease.Token() == held.Token() || !next.lease.Valid() || held.Valid() {
+				t.Errorf("handoff %d: %v after %v", n, next.lease, held)
+			}
+			held = next.lease
+		}
+		release(t, held)
+		synctest.Wait()
+		for _, holder := range fleet.Holders("r") {
+			if holder != "" {
+				t.Errorf("left behind: %v", fleet.Holders("r"))
+			}
+		}
+	})
+}
+
+func TestFormerHolderHasNoPowerOverTheNext(t *testing.T) {
+	simulate(t, 3, handingOn(64), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		former := acquire(t, e, "r")
+		w := acquiring(t.Context(), e, "r")
+		synctest.Wait()
+		var again [4]error
+		var all atomic.Int32
+		for n := range again { // all at once: one of them hands on
+			go func() {
+				again[n] = former.Release(t.Context())
+				all.Add(1)
+			}()
+		}
+		next := got(t, w)
+		if next.err != nil || all.Load() != int32(len(again)) {
+			t.Fatal(next.err, all.Load())
+		}
+		for _, err := range again {
+			if err != nil {
+				t.Errorf("released again: %v", err)
+			}
+		}
+		if err := former.Extend(t.Context(), 0); err == nil {
+			t.Error("the former holder can extend")
+		}
+		for _, token := range []string{former.Token(), next.lease.Token()} {
+			if n := fleet.Count("r", token); n != 0 {
+				t.Errorf("the lock has a token that a lease shows, on %d servers", n)
+			}
+			if _, err := start(t, fleet, config()).Adopt(t.Context(), "r", token); err == nil {
+				t.Error("a lease's token can take the lock over")
+			}
+		}
+		time.Sleep(3 * ttl) // it is renewed as the next one's
+		if !next.lease.Valid() {
+			t.Error(next.lease.Err())
+		}
+		isAll(t, former.Err(), lease.ErrReleased)
+		release(t, next.lease)
+	})
+}
+
+func TestHandedOnFencesRise(t *testing.T) {
+	simulate(t, 3, handingOn(4), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		other := start(t, fleet, config())
+		last := uint64(0)
+		rise := func(l *lease.Lease) {
+			t.Helper()
+			if l.Fence() <= last {
+				t.Errorf("fence %d after %d", l.Fence(), last)
+			}
+			last = l.Fence()
+		}
+		for range 3 {
+			held := acquire(t, e, "r", engine.WithFencing())
+			rise(held)
+			for range 9 {
+				w := acquiring(t.Context(), e, "r", engine.WithFencing())
+				synctest.Wait()
+				release(t, held)
+				time.Sleep(aBreak)
+				held = got(t, w).lease
+				rise(held)
+			}
+			release(t, held)
+			l := acquire(t, other, "r", engine.WithFencing())
+			rise(l)
+			release(t, l)
+		}
+	})
+}
+
+func TestWhatDoesNotSuitGoesOverTheWire(t *testing.T) {
+	for name, opts := range map[string][]engine.Option{
+		"a token of its own": {engine.WithToken("mine")},
+		"another TTL":        {engine.WithTTL(ttl / 2)},
+		"no renewal":         {engine.WithoutRenewal()},
+		"fencing":            {engine.WithFencing()},
+		"counted tries":      {engine.WithTries(1000)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, 3, handingOn(64), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+				held := acquire(t, e, "r")
+				w := acquiring(t.Context(), e, "r", opts...)
+				synctest.Wait()
+				before := fleet.Servers[0].Get("r")
+				release(t, held)
+				next := <-w
+				if next.err != nil {
+					t.Fatal(next.err)
+				}
+				if name != "counted tries" && fleet.Servers[0].Get("r") == before {
+					t.Error("it has been handed the same lock")
+				}
+				release(t, next.lease)
+			})
+		})
+	}
+}
+
+func TestStaleLockIsNotHandedOn(t *testing.T) {
+	cfg := handingOn(64)
+	simulate(t, 3, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		held := acquire(t, e, "r")
+		w := acquiring(t.Context(), e, "r")
+		synctest.Wait()
+		before := fleet.Servers[0].Get("r")
+		fleet.Each((*sim.Server).Hang) // no renewal gets through
+		time.Sleep(ttl * 3 / 4)
+		fleet.Each((*sim.Server).Thaw)
+		if !held.Valid() {
+			t.Fatal(held.Err())
+		}
+		_ = held.Release(t.Context())
+		next := <-w
+		if next.err != nil {
+			t.Fatal(next.err)
+		}
+		if fleet.Count("r", before) > 1 {
+			t.Error("what was left of an old lock has been handed on")
+		}
+		if left := next.lease.Remaining(); left < validity(ttl)-time.Second {
+			t.Errorf("the next holder gets %v", left)
+		}
+	})
+}
+
+func TestNobodyIsLostInHandoffs(t *testing.T) {
+	simulate(t, 1, handingOn(8), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		var holders, served atomic.Int32
+		done := make(chan struct{})
+		const waiters = 100
+		for n := range waiters {
+			go func() {
+				defer func() { done <- struct{}{} }()
+				for range 10 {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+n%20)*time.Millisecond)
+					l, err := e.Acquire(ctx, "r")
+					if err == nil {
+						if holders.Add(1) != 1 {
+							t.Error("two holders")
+						}
+						time.Sleep(time.Duration(n%3) * 100 * time.Microsecond)
+						holders.Add(-1)
+						served.Add(1)
+						if err := l.Release(context.Background()); err != nil {
+							t.Error(err)
+						}
+					}
+					cancel()
+				}
+			}()
+		}
+		for range waiters {
+			<-done
+		}
+		synctest.Wait()
+		if served.Load() < waiters || fleet.Servers[0].Get("r") != "" || len(e.Leases()) != 0 {
+			t.Errorf("%d served; left %q, %d leases", served.Load(), fleet.Servers[0].Get("r"), len(e.Leases()))
+		}
+		release(t, acquire(t, e, "r"))
+	})
+}
