@@ -98,10 +98,9 @@ func because(stop, refused error) error {
 	return &stopped
 }
 
-// wait waits for either of these, or returns why it cannot wait any longer.
-func (e *Engine) wait(ctx context.Context, turn <-chan struct{}, timer <-chan time.Time) error {
+// wait waits for a timer, or returns why it cannot wait any longer.
+func (e *Engine) wait(ctx context.Context, timer <-chan time.Time) error {
 	select {
-	case <-turn:
 	case <-timer:
 	case <-ctx.Done():
 		return ended(ctx)

@@ -64,16 +64,19 @@ func (c *contest) run(ctx context.Context) (*lease.Lease, error) {
 // holds now, nobody else need be asked for: its release is waited for, too, and
 // may leave the lock to c.
 func (c *contest) turn(ctx context.Context) (l *lease.Lease, err error) {
-	w, e := c.waiter, c.engine
+	w := c.waiter
 	if w.turn == nil {
 		return nil, nil
 	}
-	err = e.wait(ctx, w.turn, nil)
-	if err == nil && w.behind && c.request.tries == 0 {
-		e.lines.listen(w)
+	l, what, err := c.event(ctx, watch{}, nil)
+	if what == turned && w.behind && c.request.tries == 0 {
+		c.engine.lines.listen(w)
 		timer := time.NewTimer(impatience())
 		defer timer.Stop()
-		l, _, err = c.event(ctx, watch{}, timer)
+		l, what, err = c.event(ctx, watch{}, timer.C)
+	}
+	if what == turned {
+		l = c.engine.lines.decline(w)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("acquire %q: %w, waiting in line: %w", c.request.resource, err, ErrHeld)
@@ -85,26 +88,32 @@ func (c *contest) turn(ctx context.Context) (l *lease.Lease, err error) {
 type event uint8
 
 const (
-	released event = iota // in this engine
-	changed               // in Redis
-	due                   // the timer
+	none     event = iota
+	turned         // it is the head of the line now
+	released       // the lock, in this engine
+	changed        // the lock, in Redis
+	due            // the timer
 )
 
 // event waits for one, or for a lease that is handed over in its place, or returns
-// why it cannot wait any longer.
-func (c *contest) event(ctx context.Context, v watch, timer *time.Timer) (l *lease.Lease, what event, err error) {
+// why it cannot wait any longer. After its turn it still takes what is handed over.
+func (c *contest) event(ctx context.Context, v watch, timer <-chan time.Time) (l *lease.Lease, what event, err error) {
 	w, e := c.waiter, c.engine
 	if e.cfg.LocalHandoff > 0 {
 		e.lines.accept(w, c.request)
 	}
 	select {
 	case l = <-w.handed:
-		return l, released, nil
+		e.lines.took(w)
+		return l, none, nil
+	case <-w.turn:
+		w.turn = nil
+		return nil, turned, nil
 	case <-w.wake:
 		what = released
 	case <-v.changed():
 		what = changed
-	case <-timer.C:
+	case <-timer:
 		what = due
 	case <-ctx.Done():
 		err = ended(ctx)
@@ -112,7 +121,7 @@ func (c *contest) event(ctx context.Context, v watch, timer *time.Timer) (l *lea
 		err = ErrClosed
 	}
 	if l = e.lines.decline(w); l != nil {
-		return l, released, nil
+		return l, none, nil
 	}
 	return nil, what, err
 }
@@ -127,7 +136,7 @@ func (c *contest) yield(ctx context.Context) (first int, err error) {
 	first = e.arbiter(c.request.key, nil)
 	timer := time.NewTimer(e.courtesyPause(first))
 	defer timer.Stop()
-	if err := e.wait(ctx, nil, timer.C); err != nil {
+	if err := e.wait(ctx, timer.C); err != nil {
 		return first, fmt.Errorf("acquire %q: %w", c.request.resource, err)
 	}
 	return first, nil
@@ -167,13 +176,13 @@ func (c *contest) between(ctx context.Context) (l *lease.Lease, again bool, err 
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	for {
-		l, what, err := c.event(ctx, v, timer)
+		l, what, err := c.event(ctx, v, timer.C)
 		switch {
 		case l != nil:
 			return l, false, nil
 		case err != nil:
 			return nil, false, because(err, c.refused)
-		case what == released:
+		case what == released, what == none:
 			return nil, false, nil
 		case what == due:
 			rest, expired := c.rely(v, until)

@@ -25,6 +25,7 @@ type waiter struct {
 	wake     chan struct{}     // one slot: "the lock has just been released here"; made by listen
 	woken    bool              // the same, from before there was a channel
 	served   bool              // w has got the resource; set by its owner before it leaves
+	accepts  bool              // it has said so
 	takes    *request          // what w would take over from a holder in this engine; nil: nothing, now
 	handed   chan *lease.Lease // one slot: sent to once by who found takes; nil is sent if it came to nothing
 	behind   bool              // who stood before w has got the resource, and holds it now
@@ -132,24 +133,35 @@ func (l *lines) listen(w *waiter) {
 	}
 }
 
-// accept says that w, the head, waits for the lock and would take it over.
+// accept says that w waits for the lock and would take it over when it is the
+// head, until decline or took. Accepting again changes nothing.
 func (l *lines) accept(w *waiter, r *request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if w.handed == nil {
 		w.handed = make(chan *lease.Lease, 1)
 	}
-	w.takes = r
+	if !w.accepts {
+		w.accepts, w.takes = true, r
+	}
 }
 
-// decline ends that. When somebody is just handing it over, it is taken.
+// took says that w has received what it was handed.
+func (l *lines) took(w *waiter) {
+	l.mu.Lock()
+	w.accepts = false
+	l.mu.Unlock()
+}
+
+// decline ends what accept began. When somebody is just handing the lock over, it
+// is taken.
 func (l *lines) decline(w *waiter) *lease.Lease {
-	if w.handed == nil {
+	if w.handed == nil { // it never has
 		return nil
 	}
 	l.mu.Lock()
-	promised := w.takes == nil
-	w.takes = nil
+	promised := w.accepts && w.takes == nil
+	w.accepts, w.takes = false, nil
 	l.mu.Unlock()
 	if promised {
 		return <-w.handed // sent, or about to be
