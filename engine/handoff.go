@@ -53,7 +53,8 @@ func (h *holding) acquired() time.Time {
 // line, and reports whether it did. Called with h.mu held, once.
 func (h *holding) handOver() bool {
 	e := h.engine
-	if h.estate == nil || h.estate.handed >= e.cfg.LocalHandoff {
+	if h.estate == nil || h.estate.handed >= e.cfg.LocalHandoff ||
+		h.fencing != nil && uint64(h.estate.handed) >= h.fencing.Reserved {
 		return false
 	}
 	deadline := h.entry.Control.Deadline()
