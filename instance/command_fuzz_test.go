@@ -52,7 +52,7 @@ func FuzzCommands(f *testing.F) {
 		}{
 			{ask(false, plain), []string{"set", key, token, "nx", "get", "px", "1000"}},
 			{ask(true, plain), []string{"evalsha", acquireScript.sha, "1", key, token, "1000"}},
-			{ask(false, fencing), []string{"evalsha", acquireFencedScript.sha, "2", key, fenceKey, token, "1000", number, "3600000", "1000000"}},
+			{ask(false, fencing), []string{"evalsha", acquireFencedScript.sha, "2", key, fenceKey, token, "1000", number, "3600000", "1000000", number}},
 			{&Release{Key: key, Token: token}, []string{"evalsha", releaseScript.sha, "1", key, token}},
 			{&Release{Key: key, Token: token, Fencing: fencing}, []string{"evalsha", releaseFencedScript.sha, "2", key, fenceKey, token, number, "3600000"}},
 			{&bundle{releases: []*Release{{Key: key, Token: token}, {Key: token, Token: key}}}, []string{"evalsha", releaseManyScript.sha, "2", key, token, token, key}},
