@@ -167,7 +167,6 @@ func (c *cluster) create(addr string) *Instance {
 	n := assemble(c.options(addr), cfg, c.whole.secrets)
 	n.dialer = c.dialer()
 	n.home, n.gone = c, make(chan struct{})
-	n.bundles.bySlot = true
 	c.nodes[addr] = n
 	return n
 }

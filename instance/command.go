@@ -9,8 +9,8 @@ import (
 // Each knows how to put its question and how to read the answer; the actor's
 // loop knows neither.
 //
-// queue and settle run on the actor's goroutine; refuse runs there or on the
-// poster's. Exactly one of settle and refuse ends a message that queue did not
+// queue runs on the goroutine of whoever sends, the actor or the poster, settle on
+// the reader's; refuse runs on any of them. Exactly one of settle and refuse ends a message that queue did not
 // end by itself, and a message casts exactly one vote to each of its questions.
 type Command interface {
 	// queue appends the question to out and reports that it did, or that there is

@@ -42,17 +42,20 @@ func (i *Instance) drop() {
 }
 
 // connect dials until it succeeds, pays what is owed, and opens the mailbox. It
-// reports false when the instance is closed.
-func (i *Instance) connect(ctx context.Context, probes backoff.BackOff) bool {
+// reports false when the instance is closed. err is why it need not even try at
+// first, or nil.
+func (i *Instance) connect(ctx context.Context, probes backoff.BackOff, err error) bool {
 	for {
-		err := i.dial(ctx, time.Now().Add(i.cfg.Timeout))
+		if err == nil {
+			err = i.dial(ctx, time.Now().Add(i.cfg.Timeout))
+		}
 		if err == nil {
 			err = i.payDebts()
 		}
 		if err == nil {
-			probes.Reset()
 			i.become(Up, nil)
 			i.opened()
+			i.fly(nil)
 			return true
 		}
 		i.drop()
@@ -61,7 +64,24 @@ func (i *Instance) connect(ctx context.Context, probes backoff.BackOff) bool {
 		if !i.pause(ctx, probes.NextBackOff()) {
 			return false
 		}
+		err = nil
 	}
+}
+
+// lost gives up a link that came to its end with nothing under way. It is replaced
+// at once, unless that happened as soon as it was open, twice in a row: it returns
+// why, and the instance is down.
+func (i *Instance) lost(why error) error {
+	l := i.link
+	i.drop()
+	if why == errHalted || l.used || time.Since(l.seen.At) > lastProbe { //nolint:errorlint // the bare value
+		i.stillborn = 0
+		return nil
+	}
+	if i.stillborn++; i.stillborn == 1 {
+		return nil
+	}
+	return why
 }
 
 // dial opens a link and judges who is at its other end.

@@ -5,6 +5,100 @@ import (
 	"time"
 )
 
+// maxDebts bounds what an instance that is down, or refuses, can be owed.
+const maxDebts = 1 << 16
+
+// payEvery is how often an instance that is up tries to make good what it owes.
+const payEvery = 500 * time.Millisecond
+
+// debt is a release that could not be confirmed. The key would live on for the
+// rest of its TTL, so it is deleted when the instance is back.
+type debt struct {
+	key, token string
+	fencing    Fencing
+	since      time.Time // when its acquire began; zero: unknown
+	until      time.Time // by then the key has expired on its own
+}
+
+// owe notes a release that cannot be sent now. Called with mu held.
+//
+// A lease whose acquire began while the instance was down already has never been
+// heard of there: so what is owed is bounded by the leases that were held when it
+// went down, and does not grow while it stays down.
+func (m *mailbox) owe(c Command) {
+	d, ok := c.debt()
+	if !ok || m.refusal != nil && d.since.After(m.down) {
+		return
+	}
+	if now := time.Now(); len(m.owed) >= maxDebts && now.Sub(m.pruned) >= time.Second {
+		m.pruned = now
+		m.owed = slices.DeleteFunc(m.owed, func(d debt) bool { return !now.Before(d.until) })
+	}
+	if len(m.owed) < maxDebts { // else that key goes by its TTL
+		m.owed = append(m.owed, d)
+	}
+}
+
+// oweAgain takes back debts that could not be paid.
+func (m *mailbox) oweAgain(owed []debt) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.owed = append(owed, m.owed...)
+}
+
+// addDebt notes a release that was sent and not confirmed.
+func (m *mailbox) addDebt(c Command) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.owe(c)
+}
+
+// settleDebts hands over what is owed; when nothing is, it opens the mailbox
+// again, in the same step: no release can slip in between.
+func (m *mailbox) settleDebts() []debt {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	owed := m.owed
+	m.owed = nil
+	if len(owed) == 0 {
+		m.refusal = nil
+	}
+	return owed
+}
+
+// disown hands over those debts that are somebody else's to pay.
+func (m *mailbox) disown(elsewhere func(key string) bool) (gone []debt) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.owed = slices.DeleteFunc(m.owed, func(d debt) bool {
+		if elsewhere(d.key) {
+			gone = append(gone, d)
+			return true
+		}
+		return false
+	})
+	return gone
+}
+
+// repay puts what is owed into the queue again, every payEvery: releases that
+// found the mailbox full, or that the server refused, while the instance was up
+// all the time.
+func (m *mailbox) repay() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.owed) == 0 || m.refusal != nil || time.Since(m.repaid) < payEvery {
+		return
+	}
+	m.repaid = time.Now()
+	n := min(len(m.owed), max(0, 2*m.limit-len(m.queue)))
+	for _, d := range m.owed[:n] {
+		if r := d.release(); r.TTL > 0 {
+			m.queue = append(m.queue, r)
+		}
+	}
+	m.owed = slices.Delete(m.owed, 0, n)
+}
+
 // payDebts makes good the releases that could not be confirmed, before anything
 // else is sent, and then opens the mailbox. What the server refuses even now
 // stays owed for later.
@@ -22,18 +116,6 @@ func (i *Instance) payDebts() error {
 			i.mailbox.oweAgain(refused)
 			return err
 		}
-	}
-}
-
-// payInPassing makes good what an instance owes that has been up all the time:
-// releases that found the mailbox full, or that the server refused.
-func (i *Instance) payInPassing() {
-	if i.link == nil || time.Since(i.lastPaid) < payEvery {
-		return
-	}
-	i.lastPaid = time.Now()
-	if err := i.payDebts(); err != nil {
-		i.fail(nil, err)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package instance is one independent Redis: one goroutine, one connection, one
-// vote. (A cluster is many of the former, and still one vote on each key.)
+// Package instance is one independent Redis: one actor, one connection, one vote.
+// (A cluster is many of the former, and still one vote on each key.)
 //
 // # Contract
 //
@@ -18,12 +18,14 @@
 //
 // # Picture
 //
-//	Post ──▶ mailbox ──▶ actor: take everything ─▶ one pipeline ─▶ settle each ─▶ again
-//	            │                                       │
-//	            └── full, down: answered at the door    └── timeout, cut off: down, probed with backoff
+//	Post ──▶ mailbox ──▶ actor: take everything ─▶ one pipeline ──▶ under way ─▶ reader: settle each
+//	            │          │                                                          │
+//	            │          └◀── late, cut off, scripts forgotten: mend, or be down ◀──┘
+//	            └── full, down: answered at the door
 //
-// What waits while a pipeline is in flight is the next batch: load makes batches,
-// not queues.
+// What waits goes out when nothing is under way: so load makes batches, not
+// queues. Only far away it goes out earlier, behind the pipelines under way (see
+// flow). The reader reads all the time, so a dead connection is noticed at once.
 //
 // A Redis Cluster is one instance, too: it hands each message to the master of its
 // key's slot, and keeps the order of messages about a key while slots move.

@@ -47,7 +47,7 @@ func (i *Instance) Health() Health {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	h := i.health
-	h.Waiting = i.mailbox.depth()
+	h.Waiting, h.Latency = i.mailbox.depth(), i.mailbox.latency()
 	if h.State == Up {
 		if rest := time.Until(i.until); rest > 0 {
 			h.State, h.Recovering = Quarantined, rest

@@ -43,20 +43,22 @@ type Instance struct {
 	ready   chan struct{} // closed by the actor when the first attempt to connect is over
 
 	// The actor's own; nobody else touches them.
-	link     *link
-	former   *link             // the last link, to be killed by the next
-	before   *restart.Sighting // the last server seen
-	batch    []Command         // room for the mailbox's next queue
-	sending  sending
-	bundles  bundles
-	sent     []Command // of the batch: what went over the wire
-	out      []byte    // what it went as
-	reply    reply     // to each of them in turn
-	votes    []Vote    // that are cast together
-	set      *Set
-	lastPaid time.Time // when debts were last tried in passing
-	glimpsed glimpse   // of the server's clock, the last
-	stepped  step      // of the server's clock, the last
+	former    *link             // the last link, to be killed by the next
+	stillborn int               // links in a row that ended as soon as they were open
+	before    *restart.Sighting // the last server seen
+	batch     []Command         // room for the mailbox's next queue
+	set       *Set
+
+	// Of whoever has the turn.
+	link *link
+	one  [1]Command // a batch of one
+	out  []byte     // what is to be written
+
+	// Of who reads: the link's reader, or the actor when there is none.
+	reply    reply   // the one that is being read
+	votes    []Vote  // that are cast together
+	glimpsed glimpse // of the server's clock, the last
+	stepped  step    // of the server's clock, the last
 
 	mu     sync.Mutex
 	health Health
@@ -78,7 +80,12 @@ func (i *Instance) Post(c Command) {
 		i.cluster.post(c)
 		return
 	}
-	i.mailbox.put(c, i.name)
+	if i.mailbox.put(c, i.name) {
+		i.one[0] = c
+		i.send(i.one[:])
+		i.one[0] = nil
+		i.mailbox.passOn(posters)
+	}
 }
 
 // Ready returns a channel that is closed when the first attempt to connect is

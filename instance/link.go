@@ -17,7 +17,8 @@ import (
 )
 
 // link is the one connection that an instance's messages travel on. Keeping to
-// one keeps their order. It belongs to the actor.
+// one keeps their order. It belongs to the actor; what is written on it is written
+// by whoever has the turn, and once it is open for messages, its reader reads.
 type link struct {
 	conn   *redis.Conn // go-redis's view of the connection: opens it, loads scripts, closes it
 	net    net.Conn    // the connection itself, for the commands
@@ -25,6 +26,12 @@ type link struct {
 	id     int64            // CLIENT ID; 0: not known
 	native bool             // SET … NX GET (Redis 7.0)
 	seen   restart.Sighting // who is at the other end
+
+	// The reader's own, until done is closed by it.
+	forgotten bool  // the server has forgotten our scripts
+	used      bool  // something has been answered
+	err       error // why the reader ended
+	done      chan struct{}
 }
 
 // open introduces itself on a new connection and learns who is there, before ctx
@@ -136,6 +143,22 @@ func (l *link) send(batch []byte, deadline time.Time) error {
 
 // next reads the next reply.
 func (l *link) next(r *reply) error { return r.read(l.in) }
+
+// await waits for the next reply to begin.
+func (l *link) await() error {
+	_, err := l.in.Peek(1)
+	return err
+}
+
+// isDirect reports whether a small write does not block, when everything before
+// it has been answered: then the kernel's buffer is empty.
+func (l *link) isDirect() bool {
+	switch l.net.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
+}
 
 // close ends the connection for good. go-redis would keep one whose troubles it
 // has not seen, hence an ephemeral one that it discards.

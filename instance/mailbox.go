@@ -3,7 +3,6 @@ package instance
 import (
 	"context"
 	"math"
-	"slices"
 	"sync"
 	"time"
 )
@@ -17,7 +16,7 @@ import (
 // posted it. There is no moment in between in which it could be lost.
 type mailbox struct {
 	limit int
-	wake  chan struct{} // one slot: "look again"; sent by put and close, received by take
+	wake  chan struct{} // one slot: "look again"; received by the actor
 
 	mu      sync.Mutex
 	queue   []Command
@@ -25,22 +24,9 @@ type mailbox struct {
 	down    time.Time // since when there is a refusal
 	owed    []debt    // releases to be made good when the instance is back
 	pruned  time.Time // when the debts that have become void were last looked for
+	repaid  time.Time // when debts were last queued again
 	closed  bool
-}
-
-// maxDebts bounds what an instance that is down, or refuses, can be owed.
-const maxDebts = 1 << 16
-
-// payEvery is how often an instance that is up tries to make good what it owes.
-const payEvery = 500 * time.Millisecond
-
-// debt is a release that could not be confirmed. The key would live on for the
-// rest of its TTL, so it is deleted when the instance is back.
-type debt struct {
-	key, token string
-	fencing    Fencing
-	since      time.Time // when its acquire began; zero: unknown
-	until      time.Time // by then the key has expired on its own
+	flow    flow
 }
 
 func newMailbox(limit int) *mailbox {
@@ -48,17 +34,32 @@ func newMailbox(limit int) *mailbox {
 }
 
 // put adds a message, or answers it on the spot: Busy when the mailbox is full,
-// the refusal when the instance is down.
-func (m *mailbox) put(c Command, name string) {
-	if vote, taken := m.offer(c, name); !taken {
+// the refusal when the instance is down. It reports true when the poster has got
+// the turn instead, and is to send the message itself.
+func (m *mailbox) put(c Command, name string) (send bool) {
+	m.mu.Lock()
+	if len(m.queue) == 0 && m.refusal == nil && !m.closed && m.flow.free() && small(c) {
+		m.flow.turn = posters
+		m.mu.Unlock()
+		return true
+	}
+	vote, taken := m.accept(c, name)
+	m.mu.Unlock()
+	if !taken {
 		c.refuse(vote)
 	}
+	return false
 }
 
 // offer is put, but leaves it to the caller to answer a message that is refused.
 func (m *mailbox) offer(c Command, name string) (vote Vote, taken bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.accept(c, name)
+}
+
+// accept is offer with mu held.
+func (m *mailbox) accept(c Command, name string) (vote Vote, taken bool) {
 	switch {
 	case m.closed:
 		return Vote{Instance: name, Kind: Unreachable, Err: errClosed}, false
@@ -70,7 +71,9 @@ func (m *mailbox) offer(c Command, name string) (vote Vote, taken bool) {
 		return Vote{Instance: name, Kind: Busy}, false
 	}
 	m.queue = append(m.queue, c)
-	m.ring()
+	if m.flow.due(len(m.queue)) {
+		m.ring()
+	}
 	return Vote{}, true
 }
 
@@ -94,23 +97,30 @@ func (m *mailbox) ring() {
 	}
 }
 
-// take waits for messages and returns all of them, with into as the next queue's
-// room. It returns none when something is owed and nothing else came for a while.
-// It reports false when the mailbox is closed and empty, or ctx has ended.
+// take waits until messages may go out and returns all that wait, with into as
+// the next queue's room; with them the actor has the turn, until it calls take
+// again. It returns none when the link has come to an end, or when something is
+// owed and nothing else came for a while. It reports false when the mailbox is
+// closed and everything is answered, or ctx has ended.
 func (m *mailbox) take(ctx context.Context, into []Command) ([]Command, bool) {
+	m.passOn(actors)
 	for {
 		m.mu.Lock()
-		if len(m.queue) > 0 {
+		owes := len(m.owed) > 0
+		switch {
+		case m.closed && len(m.queue) == 0 && m.flow.quiet():
+			m.mu.Unlock()
+			return nil, false
+		case m.flow.over:
+			m.mu.Unlock()
+			return nil, true
+		case m.flow.due(len(m.queue)):
 			batch := m.queue
-			m.queue = into[:0]
+			m.queue, m.flow.turn = into[:0], actors
 			m.mu.Unlock()
 			return batch, true
 		}
-		closed, owes := m.closed, len(m.owed) > 0
 		m.mu.Unlock()
-		if closed {
-			return nil, false
-		}
 		var reminder <-chan time.Time
 		if owes {
 			reminder = time.After(payEvery)
@@ -118,7 +128,7 @@ func (m *mailbox) take(ctx context.Context, into []Command) ([]Command, bool) {
 		select {
 		case <-m.wake:
 		case <-reminder:
-			return into[:0], true
+			return nil, true
 		case <-ctx.Done():
 			return nil, false
 		}
@@ -142,52 +152,6 @@ func (m *mailbox) refuse(v Vote) []Command {
 	return waiting
 }
 
-// owe notes a release that cannot be sent now. Called with mu held.
-//
-// A lease whose acquire began while the instance was down already has never been
-// heard of there: so what is owed is bounded by the leases that were held when it
-// went down, and does not grow while it stays down.
-func (m *mailbox) owe(c Command) {
-	d, ok := c.debt()
-	if !ok || m.refusal != nil && d.since.After(m.down) {
-		return
-	}
-	if now := time.Now(); len(m.owed) >= maxDebts && now.Sub(m.pruned) >= time.Second {
-		m.pruned = now
-		m.owed = slices.DeleteFunc(m.owed, func(d debt) bool { return !now.Before(d.until) })
-	}
-	if len(m.owed) < maxDebts { // else that key goes by its TTL
-		m.owed = append(m.owed, d)
-	}
-}
-
-// oweAgain takes back debts that could not be paid.
-func (m *mailbox) oweAgain(owed []debt) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.owed = append(owed, m.owed...)
-}
-
-// addDebt notes a release that was sent and not confirmed.
-func (m *mailbox) addDebt(c Command) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.owe(c)
-}
-
-// settleDebts hands over what is owed; when nothing is, it opens the mailbox
-// again, in the same step: no release can slip in between.
-func (m *mailbox) settleDebts() []debt {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	owed := m.owed
-	m.owed = nil
-	if len(owed) == 0 {
-		m.refusal = nil
-	}
-	return owed
-}
-
 // drain refuses nothing any more, and hands over what was waiting. It is for a
 // mailbox that no actor takes from.
 func (m *mailbox) drain() []Command {
@@ -196,20 +160,6 @@ func (m *mailbox) drain() []Command {
 	waiting := m.queue
 	m.queue, m.refusal = nil, nil
 	return waiting
-}
-
-// disown hands over those debts that are somebody else's to pay.
-func (m *mailbox) disown(elsewhere func(key string) bool) (gone []debt) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.owed = slices.DeleteFunc(m.owed, func(d debt) bool {
-		if elsewhere(d.key) {
-			gone = append(gone, d)
-			return true
-		}
-		return false
-	})
-	return gone
 }
 
 // close lets nothing more in. What is in the queue will still be taken.
@@ -230,4 +180,11 @@ func (m *mailbox) depth() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.queue)
+}
+
+// latency is how long the last round trip took.
+func (m *mailbox) latency() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.flow.trip
 }

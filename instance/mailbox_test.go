@@ -339,3 +339,30 @@ func TestWithdrawnAcquireThatHasNotBeenSentIsNotSentAndNeitherIsItsUndo(t *testi
 		t.Errorf("the undo is answered %v", got)
 	}
 }
+
+func TestPosterSendsBySelfOnlyWhatCannotBlock(t *testing.T) {
+	small, large := acquireTo(new(votes)), acquireTo(new(votes))
+	large.Key = string(make([]byte, smallText+1))
+	for _, c := range []struct {
+		name    string
+		prepare func(*mailbox)
+		message Command
+		want    bool
+	}{
+		{"nothing is under way", func(*mailbox) {}, small, true},
+		{"the message is large", func(*mailbox) {}, large, false},
+		{"a renewal may be large", func(*mailbox) {}, &Renew{Items: []Renewal{{Key: "k"}}, To: new(votes)}, false},
+		{"writing may block", func(m *mailbox) { m.flow.direct = false }, small, false},
+		{"something is under way", func(m *mailbox) { m.flow.pipelines = []*pipeline{{sent: []Command{small}}} }, small, false},
+		{"somebody else sends", func(m *mailbox) { m.flow.turn = actors }, small, false},
+		{"something waits", func(m *mailbox) { m.queue = []Command{small} }, small, false},
+		{"the link is halted", func(m *mailbox) { m.flow.halted = true }, small, false},
+	} {
+		m := newMailbox(10)
+		m.flow.direct = true
+		c.prepare(m)
+		if got := m.put(c.message, "i"); got != c.want {
+			t.Errorf("%s: the poster has the turn: %v", c.name, got)
+		}
+	}
+}

@@ -102,3 +102,6 @@ func (s *Set) pardon(i *Instance, first restart.Sighting, young bool) []*Instanc
 	}
 	return s.members
 }
+
+// lone reports whether the engine has one instance only.
+func (s *Set) lone() bool { return len(s.members) == 1 }

@@ -81,9 +81,9 @@ func (v Vote) String() string {
 // GoString keeps whole tokens out of %#v.
 func (v Vote) GoString() string { return v.String() }
 
-// Caster takes votes. Cast is called once for each message, on the actor's
-// goroutine, or on the poster's when the message is refused at the door, and
-// must neither block nor call back into the instance.
+// Caster takes votes. Cast is called once for each message, on a
+// goroutine of the instance's, or on the poster's before Post returns, and must
+// neither block nor call back into the instance.
 type Caster interface {
 	Cast(Vote)
 }

@@ -1,0 +1,242 @@
+package instance
+
+import (
+	"os"
+	"slices"
+	"time"
+)
+
+// flow says when what waits in the mailbox goes out, and knows what is under
+// way. The mailbox's mutex guards it.
+//
+// What waits goes out as soon as nothing is under way: then it makes one
+// pipeline, and load makes batches, not queues. Near by that is all. Far away,
+// where waiting for the round trip of others would be felt, it goes out earlier,
+// as soon as it is a part of what is under way.
+type flow struct {
+	halted    bool          // nothing may be sent: the link is being closed or mended, or there is none
+	over      bool          // the reader is gone, or about to go: the actor is to look after the link
+	direct    bool          // on this link a small write never blocks, when nothing is under way
+	turn      turn          // who sends now
+	messages  int           // in pipelines
+	trip      time.Duration // of the last pipeline, there and back
+	quickest  time.Duration // of all on this link; 0: not known yet
+	pipelines []*pipeline   // sent and not yet answered, in order; behind them those that are to be sent again or could not be
+	spare     []*pipeline   // to be used again
+	landed    *pipeline     // the last one that was answered, or is just being
+	heard     int           // of the pipelines: replies read, and to be sent again all the same
+	alarm     bool          // the connection has a read deadline, no later than the next pipeline's
+}
+
+// turn says who may send. Whoever has it has taken messages out of the mailbox
+// and not yet written them; keeping to one at a time keeps their order.
+type turn uint8
+
+const (
+	nobodys turn = iota
+	actors
+	posters
+)
+
+const (
+	// near is the round trip that is short enough to be waited for twice.
+	near = 500 * time.Microsecond
+	// stride: far away a pipeline goes out while others are under way if it has at
+	// least one message for so many of theirs.
+	stride = 8
+	// maxUnderWay is how many messages may be under way before more are taken.
+	maxUnderWay = 4096
+	// smallText is the length of names and tokens with which a message is small.
+	smallText = 1024
+)
+
+// due reports whether so many messages that wait may be sent.
+func (f *flow) due(waiting int) bool {
+	if waiting == 0 || f.halted || f.turn != nobodys {
+		return false
+	}
+	return f.messages == 0 || f.quickest > near && waiting*stride >= f.messages && f.messages < maxUnderWay
+}
+
+// free reports whether who posts may send by himself.
+func (f *flow) free() bool { return f.direct && f.quiet() && !f.halted }
+
+// small reports whether c fits into an empty socket buffer, however small that is.
+func small(c Command) bool {
+	switch c := c.(type) {
+	case *Acquire:
+		return len(c.Key)+len(c.FenceKey)+len(c.Token) <= smallText
+	case *Release:
+		return len(c.Key)+len(c.FenceKey)+len(c.Token) <= smallText
+	}
+	return false
+}
+
+// quiet reports whether nothing is under way, and nobody is about to send.
+func (f *flow) quiet() bool { return len(f.pipelines) == 0 && f.turn == nobodys }
+
+// passOn gives up the turn, if it is theirs.
+func (m *mailbox) passOn(who turn) {
+	m.mu.Lock()
+	if m.flow.turn != who {
+		m.mu.Unlock()
+		return
+	}
+	m.flow.turn = nobodys
+	ring := who != actors && (m.flow.halted || m.closed || m.flow.due(len(m.queue)))
+	m.mu.Unlock()
+	if ring {
+		m.ring()
+	}
+}
+
+// open lets messages onto a new or mended link. The actor has the turn, for what
+// is to be sent again before all others.
+func (m *mailbox) open(direct bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.flow = flow{direct: direct, turn: actors, pipelines: m.flow.pipelines[:0], spare: m.flow.spare, trip: m.flow.trip}
+}
+
+// pipeline returns an empty pipeline.
+func (m *mailbox) pipeline() *pipeline {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := len(m.flow.spare)
+	if n == 0 {
+		return new(pipeline)
+	}
+	p := m.flow.spare[n-1]
+	m.flow.spare = m.flow.spare[:n-1]
+	return p
+}
+
+// discard takes back a pipeline that has not been launched.
+func (m *mailbox) discard(p *pipeline) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.flow.spare = append(m.flow.spare, p)
+}
+
+// launch puts a pipeline under way, and reports whether it is to be written: not
+// when the link has been halted since the turn was taken. Then it is kept, behind
+// what is to be sent again.
+func (m *mailbox) launch(p *pipeline, l *link) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := &m.flow
+	f.pipelines = append(f.pipelines, p)
+	f.messages += len(p.sent)
+	p.written = !f.halted
+	if p.written && !f.alarm {
+		f.alarm = true
+		_ = l.net.SetReadDeadline(p.deadline)
+	}
+	return p.written
+}
+
+// next is the pipeline whose replies come next, or nil: nothing is under way.
+func (m *mailbox) next() *pipeline {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.flow.next()
+}
+
+func (f *flow) next() *pipeline {
+	if f.heard == len(f.pipelines) || !f.pipelines[f.heard].written {
+		return nil
+	}
+	return f.pipelines[f.heard]
+}
+
+// land takes note that the next pipeline's replies have been read, after that
+// time: it is answered, or else to be sent again. It reports whether the link has
+// thereby come to its end.
+func (m *mailbox) land(again bool, trip time.Duration) (over bool) {
+	m.mu.Lock()
+	f := &m.flow
+	f.trip = trip
+	if f.quickest == 0 || trip < f.quickest {
+		f.quickest = trip
+	}
+	if f.landed != nil {
+		f.spare = append(f.spare, f.landed)
+		f.landed = nil
+	}
+	if again {
+		f.heard++
+	} else {
+		f.landed = f.pipelines[0]
+		f.messages -= len(f.landed.sent)
+		f.pipelines = slices.Delete(f.pipelines, 0, 1)
+	}
+	over = f.halted && f.next() == nil
+	ring := m.closed || f.due(len(m.queue))
+	m.mu.Unlock()
+	if ring {
+		m.ring()
+	}
+	return over
+}
+
+// halt lets nothing more onto the link. The reader ends when it has read what is
+// under way.
+func (m *mailbox) halt(l *link) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.flow.halted = true
+	if m.flow.next() == nil {
+		_ = l.net.SetReadDeadline(longAgo)
+	}
+}
+
+var longAgo = time.Unix(1, 0)
+
+// expired is called when the read deadline has passed. It returns an error if
+// that is the end of the link, and sets the next deadline otherwise.
+func (m *mailbox) expired(l *link) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next := m.flow.next()
+	switch {
+	case next == nil && m.flow.halted:
+		return errHalted
+	case next == nil:
+		m.flow.alarm = false
+		return l.net.SetReadDeadline(time.Time{})
+	case time.Now().Before(next.deadline):
+		return l.net.SetReadDeadline(next.deadline)
+	}
+	return os.ErrDeadlineExceeded
+}
+
+// end tells the actor that the reader is about to go.
+func (m *mailbox) end() {
+	m.mu.Lock()
+	m.flow.halted, m.flow.over = true, true
+	m.mu.Unlock()
+	m.ring()
+}
+
+// ended reports whether the reader is gone, or about to go.
+func (m *mailbox) ended() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.flow.over
+}
+
+// seize gives the actor the turn, when the reader is gone, and returns what has
+// not been answered.
+func (m *mailbox) seize() []*pipeline {
+	for {
+		m.mu.Lock()
+		if m.flow.turn != posters {
+			m.flow.turn = actors
+			unanswered := slices.Clone(m.flow.pipelines)
+			m.mu.Unlock()
+			return unanswered
+		}
+		m.mu.Unlock()
+		<-m.wake
+	}
+}
