@@ -111,6 +111,7 @@ func TestOrderIsKeptWhenAConnectionBreaksUnderSeveralPipelines(t *testing.T) {
 			inTurn(i, acquire(&last, "last"))
 			time.Sleep(time.Duration(broken) * time.Millisecond)
 			s.Break()
+			synctest.Wait() // what was being executed is noted as well
 			s.ForgetCalls()
 			time.Sleep(100 * time.Millisecond)
 
