@@ -28,13 +28,26 @@ type contest struct {
 	pauses  backoff.BackOff
 	refused error // what stood in the way in the last round of all
 	watch   watch
+	asked   time.Time // when the watch was last asked to tell
 }
 
-// patience is how long a contest relies on being told: then all are asked again,
-// since a message may be lost.
-const patience = time.Second
+// How long a contest relies on being told, since a message may be lost: now and
+// then the arbiter's word is asked for again, which costs next to nothing, and
+// less and less often all instances are asked.
+const (
+	reassurance  = time.Second
+	patience     = time.Second // until the second round; twice as long until the next, and so on
+	mostPatience = 8 * patience
+	// anAnswer is how long to wait for the arbiter's word before looking again whether it is there.
+	anAnswer = 250 * time.Millisecond
+)
 
-func impatience() time.Duration { return patience - rand.N(patience/4) } // all at once would be a herd
+// patient is how long to rely on being told after so many rounds: all at once
+// would be a herd.
+func patient(rounds int) time.Duration {
+	d := min(patience<<min(max(rounds, 1)-1, 8), mostPatience)
+	return d - rand.N(d/4)
+}
 
 // run waits for its turn and takes part in rounds until one is won.
 func (c *contest) run(ctx context.Context) (*lease.Lease, error) {
@@ -71,7 +84,7 @@ func (c *contest) turn(ctx context.Context) (l *lease.Lease, err error) {
 	l, what, err := c.event(ctx, watch{}, nil)
 	if what == turned && w.behind && c.request.tries == 0 {
 		c.engine.lines.listen(w)
-		timer := time.NewTimer(impatience())
+		timer := time.NewTimer(patient(0))
 		defer timer.Stop()
 		l, what, err = c.event(ctx, watch{}, timer.C)
 	}
@@ -171,7 +184,7 @@ func (c *contest) between(ctx context.Context) (l *lease.Lease, again bool, err 
 	if err != nil {
 		return nil, false, err
 	}
-	until := time.Now().Add(impatience())
+	until := time.Now().Add(patient(c.rounds))
 	v := c.watchArbiter()
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -204,7 +217,7 @@ func (c *contest) between(ctx context.Context) (l *lease.Lease, again bool, err 
 			c.refused = err
 			return nil, true, nil
 		}
-		v.start()
+		c.ask(v)
 		timer.Reset(pause)
 	}
 }
@@ -226,20 +239,30 @@ func (c *contest) pause() (time.Duration, error) {
 
 // rely returns how much longer a contest may wait to be told, rather than go on to
 // the next round: not at all where rounds are counted or paced by the user's own
-// Backoff, or where nobody has promised to tell. expired says that the lock must
-// have expired by now, so that it is worth a try.
+// Backoff, or where nobody tells. expired says that the lock must have expired by
+// now, so that it is worth a try.
 func (c *contest) rely(v watch, until time.Time) (rest time.Duration, expired bool) {
-	expires, armed := v.armed()
-	if !armed || c.engine.paced || c.request.tries > 0 {
-		return 0, false
-	}
 	now := time.Now()
 	rest = until.Sub(now)
-	if rest <= 0 || expires.IsZero() {
-		return rest, false
+	outlook, expires := v.outlook()
+	switch {
+	case outlook == instance.Silent || c.engine.paced || c.request.tries > 0 || rest <= 0:
+		return 0, false
+	case outlook == instance.Asked:
+		return min(rest, anAnswer), false
 	}
-	left := expires.Sub(now) + time.Millisecond // Redis counts in those
-	return min(rest, left), left <= 0
+	if !expires.IsZero() {
+		left := expires.Sub(now) + time.Millisecond // Redis counts in those
+		if left <= 0 {
+			return 0, true
+		}
+		rest = min(rest, left)
+	}
+	if now.Sub(c.asked) >= reassurance {
+		c.ask(v)
+		return min(rest, anAnswer), false
+	}
+	return min(rest, reassurance-now.Sub(c.asked)), false
 }
 
 // refusedBy reports whether it was this one alone that refused, without the

@@ -31,12 +31,15 @@ func (c *contest) watchArbiter() watch {
 		}
 		c.watch = watch{place: place, at: c.engine.instances[place], vigil: instance.NewVigil(c.request.key)}
 	}
-	c.watch.start()
+	c.ask(c.watch)
 	return c.watch
 }
 
-// start asks to be told, once.
-func (w watch) start() { w.at.Watch(w.vigil) }
+// ask asks to be told, once.
+func (c *contest) ask(w watch) {
+	c.asked = time.Now()
+	w.at.Watch(w.vigil)
+}
 
 func (w watch) end() {
 	if w.vigil != nil {
@@ -51,9 +54,9 @@ func (w watch) changed() <-chan struct{} {
 	return w.vigil.C
 }
 
-func (w watch) armed() (expires time.Time, armed bool) {
+func (w watch) outlook() (o instance.Outlook, expires time.Time) {
 	if w.vigil == nil {
-		return time.Time{}, false
+		return instance.Silent, time.Time{}
 	}
-	return w.vigil.Armed()
+	return w.vigil.Outlook()
 }

@@ -97,7 +97,7 @@ func (o *lookout) run(ctx context.Context) {
 			err = o.serve(ctx, l)
 			l.close()
 		}
-		if err != nil && !o.rest(ctx, err, pauses) {
+		if err != nil && !o.pause(ctx, err, pauses) {
 			return
 		}
 	}
@@ -117,8 +117,8 @@ func (o *lookout) wanted(ctx context.Context) bool {
 	return ctx.Err() == nil
 }
 
-// rest waits after a failure. It reports false when ctx ends.
-func (o *lookout) rest(ctx context.Context, err error, pauses backoff.BackOff) bool {
+// pause waits after a failure. It reports false when ctx ends.
+func (o *lookout) pause(ctx context.Context, err error, pauses backoff.BackOff) bool {
 	pause := pauses.NextBackOff()
 	if isServerError(err) || errors.Is(err, errNoTracking) {
 		pause = notThere
@@ -127,6 +127,8 @@ func (o *lookout) rest(ctx context.Context, err error, pauses backoff.BackOff) b
 			o.instance.log.Warn("who waits for a lock is not woken by the server, and polls", "reason", o.instance.redact(err))
 		}
 	}
+	o.rest(true)
+	defer o.rest(false)
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {

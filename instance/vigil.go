@@ -25,17 +25,31 @@ type Vigil struct {
 // NewVigil makes a vigil for a key.
 func NewVigil(key string) *Vigil { return &Vigil{Key: key, C: make(chan struct{}, 1)} }
 
-// Armed reports whether the server has promised to tell when the lock changes,
-// and when the lock expires if nobody renews it; zero is never or unknown. An
-// expiry itself is no change that the server tells in time. While a vigil is not
-// armed, its owner had better look for itself from time to time.
-func (v *Vigil) Armed() (expires time.Time, armed bool) {
+// Outlook is what the owner of a Vigil may expect.
+type Outlook uint8
+
+const (
+	Silent   Outlook = iota // nothing: the owner had better look for itself from time to time
+	Asked                   // the server is being asked; that takes no longer than a few of the instance's timeouts
+	Promised                // the server will tell when the lock changes
+)
+
+// Outlook returns what may be expected, and when the lock expires if nobody renews
+// it; zero is never or unknown. An expiry itself is no change that the server
+// tells in time.
+func (v *Vigil) Outlook() (o Outlook, expires time.Time) {
 	if v.at == nil {
-		return time.Time{}, false
+		return Silent, time.Time{}
 	}
 	v.at.mu.Lock()
 	defer v.at.mu.Unlock()
-	return v.until, v.armed
+	switch {
+	case v.armed:
+		return Promised, v.until
+	case v.at.kept[v.Key] != v || v.at.resting:
+		return Silent, time.Time{}
+	}
+	return Asked, time.Time{}
 }
 
 // fire tells the owner to look. Called with vigils.mu held.
@@ -56,11 +70,12 @@ func (v *Vigil) fire() {
 type vigils struct {
 	wake chan struct{} // one slot: "there is something to ask"
 
-	mu    sync.Mutex
-	conn  net.Conn          // to ask on; nil: there is none
-	kept  map[string]*Vigil // by key
-	fresh []*Vigil          // not yet asked about
-	asked []*Vigil          // asked about and not answered yet, in the order of the questions
+	mu      sync.Mutex
+	conn    net.Conn          // to ask on; nil: there is none
+	resting bool              // nor will there be for a while
+	kept    map[string]*Vigil // by key
+	fresh   []*Vigil          // not yet asked about
+	asked   []*Vigil          // asked about and not answered yet, in the order of the questions
 }
 
 func newVigils() *vigils {
@@ -114,6 +129,13 @@ func (s *vigils) disconnected() {
 			v.fire()
 		}
 	}
+}
+
+// rest says that there is no connection for a while, or that it is over.
+func (s *vigils) rest(resting bool) {
+	s.mu.Lock()
+	s.resting = resting
+	s.mu.Unlock()
 }
 
 // maxQuestions is how many questions go out in one write.
