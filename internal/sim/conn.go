@@ -5,55 +5,75 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/alicebob/miniredis/v2/server"
 )
 
 // conn is one connection: the client's end is the net.Conn, the server's end is
 // the goroutine that runs serve.
 type conn struct {
-	server *Server
-	id     int64
-
-	// The goroutine's own.
-	peer   *server.Peer
-	buffer bytes.Buffer // what peer writes to
+	server  *Server
+	host    *Host // nil: of no host
+	id      int64
+	session session // the goroutine's own
 
 	// Guarded by server.mu.
+	changed       chan struct{} // closed, and made anew, whenever anything below changes, or what is the server's
+	random        *rand.Rand
 	in, out       []packet // on their way to the server, to the client
 	left          bool     // the client has closed it
 	dead          bool     // broken; nothing more is read or written
+	deaf          bool     // a request was lost, and all that would follow it are
 	mute          bool     // a reply was lost, and all that would follow it are
+	frozen        bool     // the client does not read or write
+	lucky         bool     // the client was frozen, and reads what has come though its deadline has passed
+	apart         bool     // what is sent is held up
 	tracking      bool
 	resume        time.Time
 	readDeadline  time.Time
 	writeDeadline time.Time
 }
 
+func newConn(s *Server, h *Host, id int64) *conn {
+	return &conn{
+		server:  s,
+		host:    h,
+		id:      id,
+		session: s.store.session(),
+		changed: make(chan struct{}),
+		random:  rand.New(rand.NewPCG(s.seed, uint64(id))),
+	}
+}
+
 // packet is what one Write sent, and when it arrives.
 type packet struct {
 	at   time.Time
+	held bool // not before what is between the ends lets it through
 	data []byte
 }
 
 // send appends a packet that arrives after d, but not before the one ahead of it.
-func send(line []packet, data []byte, d time.Duration) []packet {
+func (c *conn) send(line []packet, data []byte, d time.Duration) []packet {
 	at := time.Now().Add(d)
-	if n := len(line); n > 0 && line[n-1].at.After(at) {
-		at = line[n-1].at
+	if n := len(line); n > 0 {
+		at = latest(at, line[n-1].at)
 	}
-	return append(line, packet{at, bytes.Clone(data)})
+	return append(line, packet{at: at, held: c.apart, data: bytes.Clone(data)})
+}
+
+// arrived reports whether there is anything to be received.
+func arrived(line []packet) bool {
+	return len(line) > 0 && !line[0].held && !time.Now().Before(line[0].at)
 }
 
 // receive moves what has arrived to p.
 func receive(line []packet, p []byte) (rest []packet, n int) {
-	if len(line) == 0 || time.Now().Before(line[0].at) {
+	if !arrived(line) {
 		return line, 0
 	}
 	n = copy(p, line[0].data)
@@ -64,22 +84,42 @@ func receive(line []packet, p []byte) (rest []packet, n int) {
 	return line, n
 }
 
-// Write sends p on its way. It never blocks.
-func (c *conn) Write(p []byte) (int, error) {
-	s := c.server
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case c.left:
-		return 0, net.ErrClosed
-	case c.dead:
-		return 0, c.reset("write")
-	case passed(c.writeDeadline):
-		return 0, os.ErrDeadlineExceeded
+// due returns the earlier of until, which may be zero for never, and when the
+// next packet arrives.
+func due(line []packet, until time.Time) time.Time {
+	if len(line) == 0 || line[0].held {
+		return until
 	}
-	c.in = send(c.in, p, s.requests)
-	s.tell()
-	return len(p), nil
+	return earlier(until, line[0].at)
+}
+
+// Write sends p on its way. It blocks only while the client is frozen.
+func (c *conn) Write(p []byte) (n int, err error) {
+	s := c.server
+	for {
+		s.mu.Lock()
+		switch {
+		case c.left:
+			err = net.ErrClosed
+		case c.frozen:
+		case c.dead:
+			err = c.reset("write")
+		case passed(c.writeDeadline):
+			err = os.ErrDeadlineExceeded
+		default:
+			n = len(p)
+			if c.deaf = c.deaf || s.deaf; !c.deaf {
+				c.in = c.send(c.in, p, s.requests.draw(c.random))
+				c.tell()
+			}
+		}
+		changed := c.changed
+		s.mu.Unlock()
+		if n > 0 || err != nil {
+			return n, err
+		}
+		wait(changed, time.Time{})
+	}
 }
 
 // Read waits for what the server sent, until the deadline.
@@ -87,20 +127,20 @@ func (c *conn) Read(p []byte) (n int, err error) {
 	s := c.server
 	for {
 		s.mu.Lock()
+		until := due(c.out, c.readDeadline)
 		switch {
 		case c.left:
 			err = net.ErrClosed
+		case c.frozen:
+			until = time.Time{}
 		case c.dead:
 			err = c.reset("read")
-		case passed(c.readDeadline):
+		case passed(c.readDeadline) && !(c.lucky && arrived(c.out)):
 			err = os.ErrDeadlineExceeded
 		default:
 			c.out, n = receive(c.out, p)
 		}
-		changed, until := s.changed, c.readDeadline
-		if len(c.out) > 0 {
-			until = earlier(until, c.out[0].at)
-		}
+		changed := c.changed
 		s.mu.Unlock()
 		if n > 0 || err != nil {
 			return n, err
@@ -112,23 +152,48 @@ func (c *conn) Read(p []byte) (n int, err error) {
 // Close leaves the connection. What has been written is still on its way, and
 // the server will read it.
 func (c *conn) Close() error {
-	c.server.change(func() { c.left = true })
+	if c.host != nil {
+		c.host.left(c)
+	}
+	c.change(func() { c.left = true })
 	return nil
 }
 
 func (c *conn) SetDeadline(t time.Time) error {
-	c.server.change(func() { c.readDeadline, c.writeDeadline = t, t })
+	c.change(func() { c.readDeadline, c.writeDeadline, c.lucky = t, t, false })
 	return nil
 }
 
 func (c *conn) SetReadDeadline(t time.Time) error {
-	c.server.change(func() { c.readDeadline = t })
+	c.change(func() { c.readDeadline, c.lucky = t, false })
 	return nil
 }
 
 func (c *conn) SetWriteDeadline(t time.Time) error {
-	c.server.change(func() { c.writeDeadline = t })
+	c.change(func() { c.writeDeadline = t })
 	return nil
+}
+
+// change does something with the server's mu held and tells everyone who waits
+// for this connection.
+func (c *conn) change(do func()) {
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	do()
+	c.tell()
+}
+
+// tell wakes everyone who waits. Called with the server's mu held.
+func (c *conn) tell() {
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// die breaks the connection. Called with the server's mu held.
+func (c *conn) die() {
+	c.dead = true
+	delete(c.server.conn, c)
+	c.tell()
 }
 
 func (c *conn) LocalAddr() net.Addr  { return addr("client") }
@@ -148,8 +213,7 @@ func (a addr) String() string { return string(a) }
 // the server's close waits for it.
 func (c *conn) serve() {
 	s := c.server
-	defer s.change(func() { delete(s.conn, c) })
-	c.peer = server.NewPeer(bufio.NewWriter(&c.buffer))
+	defer c.change(func() { delete(s.conn, c) })
 	requests := bufio.NewReader(arrivals{c})
 	for {
 		args, err := command(requests)
@@ -166,10 +230,9 @@ func (c *conn) serve() {
 
 func (c *conn) reply(data []byte) {
 	s := c.server
-	s.change(func() {
-		c.mute = c.mute || s.losing
-		if !c.mute {
-			c.out = send(c.out, data, s.replies)
+	c.change(func() {
+		if c.mute = c.mute || s.losing; !c.mute {
+			c.out = c.send(c.out, data, s.replies.draw(c.random))
 		}
 	})
 }
@@ -179,7 +242,7 @@ func (c *conn) await() bool {
 	s := c.server
 	for {
 		s.mu.Lock()
-		dead, hung, changed, resume := c.dead, s.hung, s.changed, c.resume
+		dead, hung, changed, resume := c.dead, s.hung, c.changed, c.resume
 		s.mu.Unlock()
 		switch {
 		case dead:
@@ -207,11 +270,8 @@ func (c arrivals) Read(p []byte) (int, error) {
 		if !c.dead {
 			c.in, n = receive(c.in, p)
 		}
-		dead, over, changed := c.dead, c.left && len(c.in) == 0, s.changed
-		var until time.Time
-		if len(c.in) > 0 {
-			until = c.in[0].at
-		}
+		dead, over, changed := c.dead, c.left && len(c.in) == 0, c.changed
+		until := due(c.in, time.Time{})
 		s.mu.Unlock()
 		switch {
 		case dead:
@@ -278,6 +338,13 @@ func passed(deadline time.Time) bool {
 // earlier returns the earlier of two times, of which a may be zero for never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
 		return b
 	}
 	return a

@@ -9,15 +9,21 @@
 //		fleet.Servers[0].Hang()
 //	})
 //
-// What answers is miniredis, whose keys expire by the bubble's clock. Between it
-// and the client is a connection of our own:
+// Between a store, which has the keys and answers, and the client is a connection
+// of our own:
 //
-//	client ─Write─▶ packets on their way ─▶ one goroutine a connection ─▶ miniredis
-//	       ◀─Read── packets on their way ◀──────────┘
+//	host: client ─Write─▶ packets on their way ─▶ one goroutine a connection ─▶ store
+//	             ◀─Read── packets on their way ◀──────────┘
 //
-// A Write never blocks, whatever the server does; a Read ends with its data, its
-// deadline or the connection. A connection that lost a reply stays mute, as a TCP
-// stream with a hole in it does.
+// A Write blocks only while its host is frozen, whatever the server does; a Read
+// ends with its data, its deadline or the connection. A connection that lost a
+// reply stays mute, as a TCP stream with a hole in it does.
+//
+// There are two stores. With [New] it is miniredis, which runs our scripts as they
+// are written. With [NewNative] it is our own: fast enough for hours of simulated
+// time, it knows our commands and scripts only, and each server has a clock, which
+// may be ahead, run fast and be stepped. That both answer as a real server does is
+// tested with random sequences of our own commands.
 //
 // It is not Redis: there is no eviction, no memory limit, no replication and no
 // permission. Those are tested on real servers, with package redistest.

@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
-
 	"github.com/holdfast-go/holdfast/instance"
 )
 
@@ -18,37 +15,49 @@ type Fleet struct {
 }
 
 // New starts n servers, named sim-1, sim-2, …, that are closed with the test. It
-// is called inside a bubble.
+// is called inside a bubble. What answers is miniredis.
 func New(t testing.TB, n int) *Fleet {
 	t.Helper()
 	f := &Fleet{t: t}
-	for k := range n {
-		s, err := newServer(fmt.Sprintf("sim-%d", k+1))
+	for range n {
+		m, err := newMini()
 		if err != nil {
 			t.Fatalf("sim: %v", err)
 		}
-		t.Cleanup(s.close)
-		f.Servers = append(f.Servers, s)
+		f.add(m, newClock())
 	}
 	return f
 }
 
-// Instances makes one instance a server, for one engine: call it again for the
-// next engine. Each is called after its server.
-func (f *Fleet) Instances(cfg instance.Config) []*instance.Instance {
-	instances := make([]*instance.Instance, 0, len(f.Servers))
-	for _, s := range f.Servers {
-		client := redis.NewClient(&redis.Options{
-			Addr:                     s.name,
-			Dialer:                   s.Dial,
-			DisableIdentity:          true,
-			MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-		})
-		f.t.Cleanup(func() { _ = client.Close() })
-		cfg.Name = s.name
-		instances = append(instances, instance.New(client, cfg))
+// NewNative is New with servers of our own, which are faster, know our commands
+// only, and have clocks.
+func NewNative(t testing.TB, n int) *Fleet {
+	t.Helper()
+	f := &Fleet{t: t}
+	for range n {
+		c := newClock()
+		f.add(newNative(c), c)
 	}
-	return instances
+	return f
+}
+
+func (f *Fleet) add(store store, c *clock) {
+	s := newServer(fmt.Sprintf("sim-%d", len(f.Servers)+1), store, c)
+	f.t.Cleanup(s.close)
+	f.Servers = append(f.Servers, s)
+}
+
+// Seed decides what is random about the connections that are made from now on.
+func (f *Fleet) Seed(seed uint64) {
+	for k, s := range f.Servers {
+		s.change(func() { s.seed = seed + uint64(k) })
+	}
+}
+
+// Instances makes one instance a server, for one engine on a host of its own:
+// call it again for the next engine. Each is called after its server.
+func (f *Fleet) Instances(cfg instance.Config) []*instance.Instance {
+	return f.Host().Instances(cfg)
 }
 
 // Each does something to every server.

@@ -10,16 +10,15 @@ import (
 // such change until somebody comes upon it; here nobody ever does.
 
 // NoTracking makes the server refuse CLIENT TRACKING from now on, or not any more.
-func (s *Server) NoTracking(refuse bool) { s.change(func() { s.deaf = refuse }) }
+func (s *Server) NoTracking(refuse bool) { s.change(func() { s.blind = refuse }) }
 
+// startTracking is called with mu held.
 func (s *Server) startTracking(c *conn) (reply []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.deaf {
-		return []byte("-NOPERM this user has no permissions to run the 'client|tracking' command\r\n")
+	if s.blind {
+		return text("-NOPERM this user has no permissions to run the 'client|tracking' command")
 	}
 	c.tracking = true
-	return []byte("+OK\r\n")
+	return text("+OK")
 }
 
 // glimpse is what a tracked key was before a command.
@@ -69,9 +68,8 @@ func (s *Server) alter(do func()) {
 	}
 }
 
-// flush deletes all keys and tells everyone. Called with turn held.
-func (s *Server) flush() {
-	s.redis.FlushAll()
+// flushed tells everyone that all keys are gone. Called with turn held.
+func (s *Server) flushed() {
 	for _, key := range s.tracked() {
 		s.invalidate(key, "_\r\n")
 	}
@@ -81,8 +79,8 @@ func (s *Server) flush() {
 func (s *Server) invalidate(key, names string) {
 	s.change(func() {
 		for c := range s.interest[key] {
-			if !c.dead && !c.left && !s.losing {
-				c.out = send(c.out, []byte(">2\r\n$10\r\ninvalidate\r\n"+names), s.replies)
+			if !c.dead && !c.left && !c.mute && !s.losing {
+				c.out = c.send(c.out, []byte(">2\r\n$10\r\ninvalidate\r\n"+names), s.replies.draw(c.random))
 			}
 		}
 		delete(s.interest, key)

@@ -1,0 +1,299 @@
+package sim_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/sim"
+)
+
+// respondent is one of those that must answer alike.
+type respondent struct {
+	name string
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+// ask sends a command and returns the reply, written out: 1, "text", nil, [1 2].
+func (r *respondent) ask(t *testing.T, args []string) any {
+	t.Helper()
+	out := fmt.Appendf(nil, "*%d\r\n", len(args))
+	for _, arg := range args {
+		out = fmt.Appendf(out, "$%d\r\n%s\r\n", len(arg), arg)
+	}
+	if _, err := r.conn.Write(out); err != nil {
+		t.Fatalf("%s: %v", r.name, err)
+	}
+	reply, err := read(r.in)
+	if err != nil {
+		t.Fatalf("%s: %q: %v", r.name, args, err)
+	}
+	return reply
+}
+
+func read(in *bufio.Reader) (any, error) {
+	line, err := in.ReadString('\n')
+	if err != nil {
+		return nil, err
+	}
+	line = strings.TrimSpace(line)
+	n, _ := strconv.ParseInt(line[1:], 10, 64)
+	switch {
+	case line[0] == ':':
+		return n, nil
+	case line[0] == '$' && n >= 0:
+		value := make([]byte, n+2)
+		_, err := io.ReadFull(in, value)
+		return string(value[:n]), err
+	case line[0] == '*' && n >= 0:
+		items := make([]any, n)
+		for k := range items {
+			if items[k], err = read(in); err != nil {
+				return nil, err
+			}
+		}
+		return items, nil
+	case line[0] == '$', line[0] == '*':
+		return nil, nil
+	case line[0] == '-':
+		code, _, _ := strings.Cut(line, " ") // the rest is for people
+		return code, nil
+	}
+	return line, nil
+}
+
+// alike compares two replies. Times left in ms and clocks in µs may be apart by
+// what passes between two questions: all others are small, or tokens.
+func alike(a, b any) bool {
+	listA, okA := a.([]any)
+	listB, okB := b.([]any)
+	if okA && okB && len(listA) == len(listB) {
+		for k := range listA {
+			if !alike(listA[k], listB[k]) {
+				return false
+			}
+		}
+		return true
+	}
+	if okA || okB {
+		return false
+	}
+	numberA, errA := strconv.ParseInt(fmt.Sprint(a), 10, 64)
+	numberB, errB := strconv.ParseInt(fmt.Sprint(b), 10, 64)
+	if errA != nil || errB != nil || numberA < 1000 || numberB < 1000 {
+		return fmt.Sprintf("%T %v", a, a) == fmt.Sprintf("%T %v", b, b)
+	}
+	apart := numberA - numberB
+	if numberA > 1e12 { // µs
+		apart /= 1000
+	}
+	return -slack < apart && apart < slack
+}
+
+const (
+	slack = 30_000  // ms, for a machine that stands still
+	long  = 600_000 // ms; longer than any test, and further from zero than slack
+)
+
+// ours makes up commands as instances send them.
+type ours struct {
+	*rand.Rand
+	sha map[string]string // of each script, by the name of its file
+}
+
+func (r *ours) key() string    { return fmt.Sprintf("k%d", r.IntN(3)) }
+func (r *ours) token() string  { return fmt.Sprintf("token-%d", r.IntN(3)) }
+func (r *ours) ttl() string    { return strconv.Itoa(long * (1 + r.IntN(3))) }
+func fence(key string) string  { return "fence:{" + key + "}" }
+func (r *ours) number() string { return strconv.FormatUint(r.proposal(), 10) }
+
+// proposal is a fence: low, now, or far ahead of any clock.
+func (r *ours) proposal() uint64 {
+	switch r.IntN(4) {
+	case 0:
+		return uint64(1 + r.IntN(5))
+	case 1:
+		return 1<<53 - 1
+	}
+	return 1_700_000_000_000_000 + uint64(r.IntN(3))
+}
+
+func (r *ours) call(script string, keys []string, argv ...string) []string {
+	args := append([]string{"EVALSHA", r.sha[script], strconv.Itoa(len(keys))}, keys...)
+	return append(args, argv...)
+}
+
+func (r *ours) command() []string {
+	key := r.key()
+	switch r.IntN(13) {
+	case 0, 1:
+		return []string{"set", key, r.token(), "nx", "get", "px", r.ttl()}
+	case 2:
+		return r.call("acquire", []string{key}, r.token(), r.ttl())
+	case 3, 4, 5:
+		return r.call("acquire_fenced", []string{key, fence(key)}, r.token(), r.ttl(), r.number(), r.ttl(), "30000000")
+	case 6:
+		return r.call("release", []string{key}, r.token())
+	case 7:
+		return r.call("release_many", []string{key, r.key(), key}, r.token(), r.token(), r.token())
+	case 8:
+		return r.call("release_fenced", []string{key, fence(key)}, r.token(), r.number(), r.ttl())
+	case 9:
+		return r.call("renew", []string{key, r.key()}, r.token(), r.ttl(), r.token(), r.ttl())
+	case 10:
+		return r.call("renew_fenced", []string{key, fence(key)}, r.token(), r.ttl(), r.ttl())
+	case 11:
+		return r.call("inspect", []string{key})
+	}
+	return r.rare(key)
+}
+
+// rare is what tests and greetings send.
+func (r *ours) rare(key string) []string {
+	rare := [][]string{
+		{"GET", key},
+		{"GET", fence(key)},
+		{"PTTL", key},
+		{"PTTL", fence(key)},
+		{"DEL", key},
+		{"SET", key, r.token()},
+		{"SET", key, r.token(), "PX", r.ttl()},
+		{"SET", key, r.token(), "NX"},
+		{"SET", key, r.token(), "PX", "0"},
+		{"FLUSHALL"},
+		{"SCRIPT", "FLUSH"},
+		{"PING"},
+	}
+	return rare[r.IntN(len(rare))]
+}
+
+// sources are the scripts of instance/lua, by the name of the file.
+func sources(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob("../../instance/lua/*.lua")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d scripts, %v", len(files), err)
+	}
+	all := make(map[string]string)
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[strings.TrimSuffix(filepath.Base(file), ".lua")] = string(source)
+	}
+	return all
+}
+
+func respondents(t *testing.T) []*respondent {
+	t.Helper()
+	server := redistest.Start(t)
+	all := []*respondent{{name: "redis-server"}, {name: "miniredis"}, {name: "native"}}
+	for k, dial := range []func() (net.Conn, error){
+		func() (net.Conn, error) { return net.Dial(server.Network(), server.Addr()) },
+		func() (net.Conn, error) { return sim.New(t, 1).Servers[0].Dial(t.Context(), "", "") },
+		func() (net.Conn, error) { return sim.NewNative(t, 1).Servers[0].Dial(t.Context(), "", "") },
+	} {
+		conn, err := dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		all[k].conn, all[k].in = conn, bufio.NewReader(conn)
+	}
+	return all
+}
+
+// TestAllThatAnswerAnswerAlike sends random sequences of our own commands to a
+// real server, to miniredis and to the native one.
+func TestAllThatAnswerAnswerAlike(t *testing.T) {
+	const commands = 2000
+	scripts := sources(t)
+	all := respondents(t)
+	r := &ours{rand.New(rand.NewPCG(1, 2)), make(map[string]string)}
+	load := func() {
+		for name, source := range scripts {
+			r.sha[name] = same(t, all, []string{"SCRIPT", "LOAD", source}).(string)
+		}
+	}
+	load()
+	kinds := make(map[string]int) // of replies, so that it shows when a kind does not come up any more
+	for range commands {
+		command := r.command()
+		reply := same(t, all, command)
+		if text, ok := reply.(string); ok && strings.HasPrefix(text, "-NOSCRIPT") && r.IntN(3) == 0 {
+			load()
+		}
+		kinds[fmt.Sprintf("%.8v", reply)]++
+	}
+	if len(kinds) < 15 {
+		t.Errorf("only %d kinds of replies: %v", len(kinds), kinds)
+	}
+}
+
+// same asks all, and fails the test unless they answer alike.
+func same(t *testing.T, all []*respondent, command []string) any {
+	t.Helper()
+	first := all[0].ask(t, command)
+	for _, r := range all[1:] {
+		if reply := r.ask(t, command); !alike(first, reply) {
+			t.Fatalf("%.60q: %s says %v, %s says %v", command, all[0].name, first, r.name, reply)
+		}
+	}
+	return first
+}
+
+// TestKeysExpireWithAllThatAnswer waits for keys to go, with each respondent: the
+// lock, while its fence stays.
+func TestKeysExpireWithAllThatAnswer(t *testing.T) {
+	source := sources(t)["acquire_fenced"]
+	for _, r := range respondents(t) {
+		sha := r.ask(t, []string{"SCRIPT", "LOAD", source}).(string)
+		acquire := func(token, fence string) any {
+			return r.ask(t, []string{"EVALSHA", sha, "2", "k", "f", token, "20", fence, "600000", "1000"})
+		}
+		if got := acquire("a", "5"); fmt.Sprint(got) != "[1]" {
+			t.Errorf("%s: %v", r.name, got)
+		}
+		for end := time.Now().Add(10 * time.Second); r.ask(t, []string{"GET", "k"}) != nil; {
+			if time.Now().After(end) {
+				t.Fatalf("%s: a key of 20ms has not expired", r.name)
+			}
+		}
+		if got := acquire("b", "5"); fmt.Sprint(got) != "[2 5]" {
+			t.Errorf("%s: the fence: %v", r.name, got)
+		}
+		if got := acquire("b", "6"); fmt.Sprint(got) != "[1]" {
+			t.Errorf("%s: %v", r.name, got)
+		}
+	}
+}
+
+func TestNativeServerKnowsEveryScript(t *testing.T) {
+	conn, err := sim.NewNative(t, 1).Servers[0].Dial(t.Context(), "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	native := &respondent{"native", conn, bufio.NewReader(conn)}
+	for name, source := range sources(t) {
+		if got := native.ask(t, []string{"SCRIPT", "LOAD", source}); got != redis.NewScript(source).Hash() {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if got := native.ask(t, []string{"SCRIPT", "LOAD", "-- other: do something\nreturn 1"}); got != "-ERR" {
+		t.Errorf("it takes a script that it does not know: %v", got)
+	}
+}

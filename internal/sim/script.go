@@ -1,0 +1,185 @@
+package sim
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// script is what one of our scripts does, in Go. It is called with native's mu
+// held.
+type script func(n *native, keys, argv []string) (reply []byte)
+
+// scripts are those of instance/lua, by the name that each begins with. One that
+// changes there is to be changed here; the comparison with real servers tells.
+var scripts = map[string]script{
+	"acquire":                      acquire,
+	"acquire with a fencing token": acquireFenced,
+	"release":                      release,
+	"release many":                 releaseMany,
+	"release with a fencing token": releaseFenced,
+	"renew":                        renew,
+	"renew with fencing tokens":    renewFenced,
+	"inspect":                      inspect,
+}
+
+func scriptOf(source string) (script, bool) {
+	s, ok := scripts[nameOf(source)]
+	return s, ok
+}
+
+// nameOf returns what a script says that it is: "acquire" if it begins with
+// "-- acquire: take the lock".
+func nameOf(source string) string {
+	line, _, _ := strings.Cut(source, "\n")
+	name, _, _ := strings.Cut(strings.TrimPrefix(line, "-- "), ":")
+	return name
+}
+
+func shaOf(source string) string {
+	sum := sha1.Sum([]byte(source))
+	return hex.EncodeToString(sum[:])
+}
+
+func acquire(n *native, keys, argv []string) []byte {
+	if holder, held := n.look(keys[0]); held {
+		return list(number(0), bulk(holder), number(n.pttl(keys[0])))
+	}
+	n.put(keys[0], argv[0], integer(argv[1]))
+	return list(number(1))
+}
+
+func acquireFenced(n *native, keys, argv []string) []byte {
+	token, ttl, proposal, fenceTTL, maxAhead := argv[0], argv[1], argv[2], argv[3], argv[4]
+	holder, held := n.look(keys[0])
+	fence, fenced := n.look(keys[1])
+	repeated := held && holder == token && fenced && fence == proposal
+	if held && !repeated {
+		if !fenced {
+			fence = "0"
+		}
+		return list(number(0), bulk(holder), number(n.pttl(keys[0])), bulk(fence))
+	}
+	now := n.clock.now().UnixMicro()
+	if integer(proposal) > now+integer(maxAhead) {
+		return list(number(3), bulk(strconv.FormatInt(now, 10)))
+	}
+	if fenced && integer(fence) >= integer(proposal) && !repeated {
+		return list(number(2), bulk(fence))
+	}
+	n.put(keys[0], token, integer(ttl))
+	n.put(keys[1], proposal, integer(fenceTTL))
+	return list(number(1))
+}
+
+// give deletes the lock if it is the token's.
+func give(n *native, key, token string) int64 {
+	holder, held := n.look(key)
+	switch {
+	case held && holder == token:
+		return n.remove(key)
+	case held:
+		return -1
+	}
+	return 0
+}
+
+func release(n *native, keys, argv []string) []byte { return number(give(n, keys[0], argv[0])) }
+
+func releaseMany(n *native, keys, argv []string) []byte {
+	votes := make([][]byte, len(keys))
+	for k, key := range keys {
+		votes[k] = number(give(n, key, argv[k]))
+	}
+	return list(votes...)
+}
+
+func releaseFenced(n *native, keys, argv []string) []byte {
+	answer := give(n, keys[0], argv[0])
+	if fence, fenced := n.look(keys[1]); !fenced || integer(fence) < integer(argv[1]) {
+		n.put(keys[1], argv[1], integer(argv[2]))
+	}
+	return number(answer)
+}
+
+// prolong lets the key live for at least ttl ms from now.
+func prolong(n *native, key, ttl string) {
+	if n.pttl(key) < integer(ttl) {
+		n.expire(key, integer(ttl))
+	}
+}
+
+// renewal is the vote on one lock, which lives on if it is the token's: how long
+// it would have lived without.
+func renewal(n *native, key, token, ttl string) int64 {
+	holder, held := n.look(key)
+	switch {
+	case !held:
+		return -1
+	case holder != token:
+		return -2
+	}
+	left := n.pttl(key)
+	prolong(n, key, ttl)
+	if left < 0 {
+		return -3
+	}
+	return left
+}
+
+// renewals is the reply: the clock, and the votes.
+func renewals(n *native, votes []int64) []byte {
+	items := [][]byte{number(n.clock.now().UnixMicro())}
+	for _, vote := range votes {
+		items = append(items, number(vote))
+	}
+	return list(items...)
+}
+
+func renew(n *native, keys, argv []string) []byte {
+	votes := make([]int64, len(keys))
+	for k, key := range keys {
+		votes[k] = renewal(n, key, argv[2*k], argv[2*k+1])
+	}
+	return renewals(n, votes)
+}
+
+func renewFenced(n *native, keys, argv []string) []byte {
+	votes := make([]int64, len(keys)/2)
+	for k := range votes {
+		votes[k] = renewal(n, keys[2*k], argv[3*k], argv[3*k+1])
+		if votes[k] != -1 && votes[k] != -2 {
+			prolong(n, keys[2*k+1], argv[3*k+2])
+		}
+	}
+	return renewals(n, votes)
+}
+
+func inspect(n *native, keys, _ []string) []byte {
+	if holder, held := n.look(keys[0]); held {
+		return list(bulk(holder), number(n.pttl(keys[0])))
+	}
+	return list()
+}
+
+// integer reads a number as the scripts' tonumber does, of those that we send.
+func integer(digits string) int64 {
+	n, _ := strconv.ParseInt(digits, 10, 64)
+	return n
+}
+
+// The parts of a reply.
+
+func text(line string) []byte  { return []byte(line + "\r\n") }
+func number(n int64) []byte    { return fmt.Appendf(nil, ":%d\r\n", n) }
+func bulk(value string) []byte { return fmt.Appendf(nil, "$%d\r\n%s\r\n", len(value), value) }
+
+func list(items ...[]byte) []byte {
+	reply := fmt.Appendf(nil, "*%d\r\n", len(items))
+	for _, item := range items {
+		reply = append(reply, item...)
+	}
+	return reply
+}
