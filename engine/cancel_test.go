@@ -232,3 +232,24 @@ func TestReleaseThatAnInstanceMissedIsMadeGoodWhenItIsBack(t *testing.T) {
 		})
 	}
 }
+
+// The server finds the acquire in its socket when it thaws, before anything that
+// came later, and the release that is owed for it must not count as out of date.
+func TestAcquireThatAFrozenServerExecutesAfterItsTTLIsTakenBack(t *testing.T) {
+	simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		frozen := fleet.Servers[0]
+		frozen.Hang()
+		release(t, acquire(t, e, "r"))
+		time.Sleep(2 * time.Minute) // longer than any TTL
+		frozen.ForgetCalls()
+		frozen.Thaw()
+		time.Sleep(time.Second) // until it has been probed
+		empty(t, fleet, "r")
+		for _, call := range frozen.Calls() {
+			if call.Args[0] == "set" && call.Args[1] == "r" {
+				return
+			}
+		}
+		t.Errorf("the acquire was not executed, so that this tests nothing: %v", frozen.Calls())
+	})
+}

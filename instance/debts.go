@@ -17,7 +17,7 @@ type debt struct {
 	key, token string
 	fencing    Fencing
 	since      time.Time // when its acquire began; zero: unknown
-	until      time.Time // by then the key has expired on its own
+	until      time.Time // by then the key has expired on its own, if it was there when the debt arose
 }
 
 // owe notes a release that cannot be sent now. Called with mu held.
@@ -102,6 +102,10 @@ func (m *mailbox) repay() {
 // payDebts makes good the releases that could not be confirmed, before anything
 // else is sent, and then opens the mailbox. What the server refuses even now
 // stays owed for later.
+//
+// On a new link that is all of them, however old: the acquire may have lain in the
+// socket of a server that was frozen, and been executed just now, so that the key
+// has its whole TTL before it.
 func (i *Instance) payDebts() error {
 	var refused []debt
 	for {
@@ -119,12 +123,10 @@ func (i *Instance) payDebts() error {
 	}
 }
 
-// pay sends the releases that are still worth sending, and returns those that
-// were not carried out: refused by the server, or cut off with the connection.
+// pay sends the releases, and returns those that were not carried out: refused by
+// the server, or cut off with the connection.
 func (i *Instance) pay(owed []debt) (unpaid []debt, err error) {
-	now := time.Now()
-	s := sending{instance: i, now: now}
-	owed = slices.DeleteFunc(owed, func(d debt) bool { return !now.Before(d.until) })
+	s := sending{instance: i, now: time.Now()}
 	for len(owed) > 0 {
 		n := min(len(owed), i.cfg.Batch)
 		i.out = i.out[:0]
