@@ -1,0 +1,127 @@
+package trial
+
+import (
+	"fmt"
+	"time"
+)
+
+// fault is one thing that goes wrong, for a time.
+type fault struct {
+	kind         *kind
+	at, length   time.Duration
+	server, host int           // whom it strikes
+	extent       time.Duration // how slow, how late
+	step         time.Duration // how far a clock is stepped
+}
+
+// kind is a kind of fault. end is nil if it is over at once.
+type kind struct {
+	name       string
+	weight     int
+	ofHost     bool
+	ofServer   bool
+	steps      bool
+	possible   func(*plan) bool // nil: always
+	begin, end func(*trial, fault)
+}
+
+func stepping(p *plan) bool       { return p.steps }
+func forgetful(p *plan) bool      { return p.forgets }
+func losesMemory(p *plan) bool    { return !p.steps }
+func (t *trial) calmDown(f fault) { t.fleet.Servers[f.server].Jitter(t.plan.low, t.plan.high) }
+
+var kinds = []kind{
+	{
+		name: "slow", weight: 4, ofServer: true,
+		begin: func(t *trial, f fault) { t.fleet.Servers[f.server].Jitter(f.extent/4, f.extent) },
+		end:   (*trial).calmDown,
+	},
+	{
+		name: "hang", weight: 4, ofServer: true,
+		begin: func(t *trial, f fault) { t.fleet.Servers[f.server].Hang() },
+		end:   func(t *trial, f fault) { t.fleet.Servers[f.server].Thaw() },
+	},
+	{
+		name: "hang, old sockets last", weight: 4, ofServer: true,
+		begin: func(t *trial, f fault) { t.fleet.Servers[f.server].Hang() },
+		end:   func(t *trial, f fault) { t.fleet.Servers[f.server].ThawReordered(f.extent) },
+	},
+	{
+		name: "cut", weight: 2, ofServer: true,
+		begin: func(t *trial, f fault) { t.fleet.Servers[f.server].Cut() },
+		end:   func(t *trial, f fault) { t.fleet.Servers[f.server].Mend() },
+	},
+	{
+		name: "break", weight: 2, ofServer: true,
+		begin: func(t *trial, f fault) { t.fleet.Servers[f.server].Break() },
+	},
+	{
+		name: "lose replies", weight: 3, ofServer: true,
+		begin: func(t *trial, f fault) { t.fleet.Servers[f.server].LoseReplies(true) },
+		end:   func(t *trial, f fault) { t.fleet.Servers[f.server].LoseReplies(false) },
+	},
+	{
+		name: "lose requests", weight: 1, ofServer: true,
+		begin: func(t *trial, f fault) { t.fleet.Servers[f.server].LoseRequests(true) },
+		end:   func(t *trial, f fault) { t.fleet.Servers[f.server].LoseRequests(false) },
+	},
+	{
+		name: "execute twice", weight: 1, ofServer: true,
+		begin: func(t *trial, f fault) { t.fleet.Servers[f.server].Twice(true) },
+		end:   func(t *trial, f fault) { t.fleet.Servers[f.server].Twice(false) },
+	},
+	{
+		name: "out of memory", weight: 1, ofServer: true,
+		begin: func(t *trial, f fault) {
+			t.fleet.Servers[f.server].Refuse("OOM command not allowed when used memory > 'maxmemory'.")
+		},
+		end: func(t *trial, f fault) { t.fleet.Servers[f.server].Refuse("") },
+	},
+	{
+		name: "forget scripts", weight: 1, ofServer: true,
+		begin: func(t *trial, f fault) { t.fleet.Servers[f.server].ForgetScripts() },
+	},
+	{
+		name: "restart with memory", weight: 1, ofServer: true,
+		begin: func(t *trial, f fault) { t.fleet.Servers[f.server].RestartWithMemory() },
+	},
+	{
+		name: "restart empty", weight: 2, ofServer: true, possible: losesMemory,
+		begin: func(t *trial, f fault) { t.fleet.Servers[f.server].Restart() },
+	},
+	{
+		name: "freeze", weight: 2, ofHost: true,
+		begin: func(t *trial, f fault) { t.hosts[f.host].Freeze() },
+		end:   func(t *trial, f fault) { t.hosts[f.host].Resume() },
+	},
+	{
+		name: "part", weight: 4, ofHost: true, ofServer: true,
+		begin: func(t *trial, f fault) { t.hosts[f.host].Part(t.fleet.Servers[f.server]) },
+		end:   func(t *trial, f fault) { t.hosts[f.host].Join(t.fleet.Servers[f.server], f.extent) },
+	},
+	{
+		name: "step", weight: 6, ofServer: true, steps: true, possible: stepping,
+		begin: func(t *trial, f fault) { t.fleet.Servers[f.server].StepClock(f.step) },
+	},
+	{
+		name: "flush", weight: 4, ofServer: true, possible: forgetful,
+		begin: func(t *trial, f fault) { t.fleet.Servers[f.server].Forget() },
+	},
+}
+
+func (f fault) String() string {
+	s := f.kind.name
+	if f.kind.ofHost {
+		s += fmt.Sprintf(", engine %d", f.host+1)
+	}
+	if f.kind.ofServer {
+		s += fmt.Sprintf(", sim-%d", f.server+1)
+	}
+	if f.kind.end != nil {
+		s += fmt.Sprintf(", for %v", f.length)
+	}
+	if f.kind.steps {
+		s += fmt.Sprintf(", by %v", f.step)
+	}
+	return s
+}

@@ -1,0 +1,229 @@
+package trial
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// ledger has every lease that was granted, and checks what leases promise.
+type ledger struct {
+	trial *trial
+
+	mu      sync.Mutex
+	tokens  map[string]*record
+	held    map[string][]*record          // by resource: those that have not ended
+	fences  map[string]map[uint64]*record // by resource
+	highest map[string]uint64             // fence, by resource
+	early   map[string]ending             // of leases that ended before they were entered
+}
+
+// record is one lease.
+type record struct {
+	lease       *lease.Lease
+	host        int
+	asked, from time.Time
+	ending           // guarded by ledger.mu
+	released    bool // by its holder; guarded by ledger.mu
+}
+
+// holding is a lease as its holder sees it.
+type holding struct {
+	*record
+	over bool // it has been seen to be invalid
+}
+
+type ending struct {
+	until time.Time // zero: it has not ended
+	cause error
+}
+
+func (r *record) lost() bool { return errors.Is(r.cause, lease.ErrLost) }
+
+// expired: it ended at its deadline, and so did its keys, soon after.
+func (r *record) expired() bool {
+	return r.lost() && !r.until.Before(r.lease.Deadline())
+}
+
+func newLedger(t *trial) *ledger {
+	return &ledger{
+		trial:   t,
+		tokens:  make(map[string]*record),
+		held:    make(map[string][]*record),
+		fences:  make(map[string]map[uint64]*record),
+		highest: make(map[string]uint64),
+		early:   make(map[string]ending),
+	}
+}
+
+// before returns the highest fence of a lease that has been granted already: one
+// that is asked for from now on must be higher.
+func (l *ledger) before(resource string) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.highest[resource]
+}
+
+// granted enters a lease, and checks that no other is valid.
+func (l *ledger) granted(granted *lease.Lease, host int, asked time.Time, before uint64) *holding {
+	r := &record{lease: granted, host: host, asked: asked, from: time.Now()}
+	resource := granted.Resource()
+	l.mu.Lock()
+	others := append([]*record(nil), l.held[resource]...)
+	if r.ending = l.early[granted.Token()]; r.until.IsZero() {
+		l.held[resource] = append(l.held[resource], r)
+	}
+	l.tokens[granted.Token()] = r
+	l.enterFence(r, before)
+	l.mu.Unlock()
+
+	l.trial.log("engine %d: granted %s", host+1, l.describe(r))
+	for _, other := range others {
+		if !other.lease.Valid() || !granted.Valid() {
+			continue
+		}
+		if l.trial.plan.tame() {
+			l.trial.complain("mutual exclusion: %s while %s", l.describe(r), l.describe(other))
+		} else {
+			l.trial.counts.count(&l.trial.counts.overlaps)
+		}
+	}
+	return &holding{record: r}
+}
+
+// enterFence checks that a fence is higher than every one before the lease was
+// asked for, and that no other lease has it. Called with mu held.
+func (l *ledger) enterFence(r *record, before uint64) {
+	fence, resource := r.lease.Fence(), r.lease.Resource()
+	if fence == 0 || l.trial.plan.forgets {
+		return
+	}
+	if l.fences[resource] == nil {
+		l.fences[resource] = make(map[uint64]*record)
+	}
+	if other := l.fences[resource][fence]; other != nil {
+		l.trial.complain("fence order: %d belongs to two leases: %s and %s", fence, l.describeLocked(r), l.describeLocked(other))
+	}
+	if fence <= before {
+		l.trial.complain("fence order: %s, though one with %d had been granted before it was asked for", l.describeLocked(r), before)
+	}
+	l.fences[resource][fence] = r
+	l.highest[resource] = max(l.highest[resource], fence)
+}
+
+// ended is told of the end of every lease, by whoever noticed.
+func (l *ledger) ended(ended *lease.Lease, cause error) {
+	end := ending{until: time.Now(), cause: cause}
+	if deadline := ended.Deadline(); deadline.Before(end.until) {
+		end.until = deadline
+	}
+	if errors.Is(cause, lease.ErrLost) {
+		l.trial.counts.count(&l.trial.counts.losses)
+	}
+	l.mu.Lock()
+	r := l.tokens[ended.Token()]
+	if r == nil {
+		l.early[ended.Token()] = end
+		l.mu.Unlock()
+		return
+	}
+	r.ending = end
+	held := l.held[ended.Resource()]
+	for k, other := range held {
+		if other == r {
+			l.held[ended.Resource()] = append(held[:k:k], held[k+1:]...)
+			break
+		}
+	}
+	l.mu.Unlock()
+	l.trial.log("engine %d: ended %s", r.host+1, l.describe(r))
+}
+
+// releasing notes that the holder gives the lease back.
+func (l *ledger) releasing(r *record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.released = true
+}
+
+// look is a holder's look at its lease, at any time: it checks what the lease says.
+func (l *ledger) look(r *holding) {
+	t := l.trial
+	t.counts.count(&t.counts.looks)
+	deadline := r.lease.Deadline()
+	select {
+	case <-r.lease.Done():
+	default:
+		if time.Now().After(deadline) {
+			t.complain("Done: it is not closed, though the deadline has passed: %s", l.describe(r.record))
+		}
+	}
+	if !r.lease.Valid() {
+		r.over = true
+		return
+	}
+	if r.over {
+		t.complain("revival: it was seen to be over: %s", l.describe(r.record))
+	}
+	if !t.plan.tame() {
+		return
+	}
+	behind, keys := t.behind(r.lease, deadline)
+	if need := t.plan.servers/2 + 1; behind < need && r.lease.Valid() && !r.lease.Deadline().After(deadline) {
+		t.complain("honesty: the lease says that it is valid until %v, and only %d instances are behind it until then: %s; %s",
+			deadline.Sub(t.begun), behind, l.describe(r.record), keys)
+	}
+}
+
+// behind counts the instances that have the lease's key until its deadline, or
+// have lost it with their memory, and may not grant another before then.
+func (t *trial) behind(l *lease.Lease, deadline time.Time) (n int, keys string) {
+	for _, s := range t.fleet.Servers {
+		holder, until := s.Get(l.Resource()), time.Now().Add(s.TTL(l.Resource()))
+		if holder != l.Token() {
+			until = time.Time{}
+		}
+		if forgotten := t.locks.forgotten(s, l.Token()); forgotten.After(until) { // and, perhaps, been healed since
+			until = forgotten
+		}
+		if !until.Before(deadline) {
+			n++
+		}
+		keys += fmt.Sprintf("%s has %s until %v; ", s.Name(), instance.Abbreviate(holder), until.Sub(t.begun))
+	}
+	return n, keys
+}
+
+func (l *ledger) describe(r *record) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.describeLocked(r)
+}
+
+func (l *ledger) describeLocked(r *record) string {
+	since := func(at time.Time) time.Duration { return at.Sub(l.trial.begun) }
+	s := fmt.Sprintf("%s of %s by engine %d, asked for at %v, from %v", instance.Abbreviate(r.lease.Token()), r.lease.Resource(), r.host+1, since(r.asked), since(r.from))
+	if r.until.IsZero() {
+		s += fmt.Sprintf(" on, deadline %v", since(r.lease.Deadline()))
+	} else {
+		s += fmt.Sprintf(" to %v (%v)", since(r.until), r.cause)
+	}
+	if r.lease.Fence() != 0 {
+		s += fmt.Sprintf(", fence %d", r.lease.Fence())
+	}
+	return s
+}
+
+// find returns what is known of a token.
+func (l *ledger) find(token string) (r record, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if found := l.tokens[token]; found != nil {
+		return *found, true
+	}
+	return record{}, false
+}

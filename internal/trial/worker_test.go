@@ -1,0 +1,186 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// worker acquires, holds and releases, over and over, until the faults have
+// ended; and then once more.
+type worker struct {
+	*rand.Rand
+	trial  *trial
+	host   int
+	place  int
+	engine *engine.Engine
+}
+
+func newWorker(t *trial, host, place int) *worker {
+	r := rand.New(rand.NewPCG(t.plan.seed, uint64(1+host*100+place)))
+	return &worker{r, t, host, place, t.engines[host]}
+}
+
+func (w *worker) run() {
+	for w.trial.now() < w.trial.plan.length && !w.trial.over() {
+		w.think()
+		w.work()
+	}
+	if !w.trial.over() {
+		w.last()
+	}
+}
+
+// grid: workers begin at the same moments, so that they contend, and propose the
+// same fences.
+const grid = 20 * time.Millisecond
+
+func (w *worker) think() {
+	now := w.trial.now()
+	next := now.Truncate(grid) + grid*time.Duration(1+w.IntN(15))
+	time.Sleep(next - now)
+}
+
+// work is one try to get a lock, and what is done with it.
+func (w *worker) work() {
+	which := w.IntN(len(w.trial.plan.fenced))
+	r, err := w.acquire(which)
+	switch {
+	case err == nil:
+		w.hold(r)
+	case errors.Is(err, engine.ErrHeld), errors.Is(err, engine.ErrNoQuorum),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		w.trial.counts.count(&w.trial.counts.refused)
+	default:
+		w.trial.complain("errors: an acquire must not fail so: %v", err)
+	}
+}
+
+func resource(which int) string { return fmt.Sprintf("r%d", which) }
+
+func (w *worker) acquire(which int) (*holding, error) {
+	p := w.trial.plan
+	ttl := pick(w.Rand, p.ttl, p.ttl, p.maxTTL, p.ttl/2)
+	opts := []engine.Option{engine.WithTTL(ttl)}
+	if p.fenced[which] {
+		opts = append(opts, engine.WithFencing())
+	}
+	if w.IntN(3) == 0 {
+		opts = append(opts, engine.WithoutRenewal())
+	}
+	patience := pick(w.Rand, between(w.Rand, 0, 50*time.Millisecond), between(w.Rand, 0, 2*p.ttl), between(w.Rand, 0, 2*p.ttl))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	acquire := w.engine.Acquire
+	if w.IntN(5) == 0 {
+		ctx, acquire = context.Background(), w.engine.TryAcquire
+	}
+	return w.get(ctx, acquire, resource(which), opts)
+}
+
+type acquireFunc = func(context.Context, string, ...engine.Option) (*lease.Lease, error)
+
+func (w *worker) get(ctx context.Context, acquire acquireFunc, resource string, opts []engine.Option) (*holding, error) {
+	t := w.trial
+	before, asked := t.ledger.before(resource), time.Now()
+	l, err := acquire(ctx, resource, opts...)
+	if err != nil {
+		return nil, err
+	}
+	t.counts.count(&t.counts.acquires)
+	return t.ledger.granted(l, w.host, asked, before), nil
+}
+
+// hold looks at the lease again and again, for a moment or for longer than it
+// lasts, and gives it back, or does not.
+func (w *worker) hold(r *holding) {
+	p := w.trial.plan
+	for end := time.Now().Add(w.duration()); ; {
+		w.trial.ledger.look(r)
+		if w.trial.over() || r.over && w.IntN(4) == 0 {
+			break
+		}
+		left := time.Until(end)
+		if left <= 0 {
+			break
+		}
+		time.Sleep(min(left, between(w.Rand, time.Millisecond, p.ttl/4)))
+		if w.IntN(20) == 0 {
+			w.extend(r)
+		}
+	}
+	if r.over && w.IntN(2) == 0 {
+		return // whoever lost it need not give it back
+	}
+	w.release(r)
+}
+
+func (w *worker) duration() time.Duration {
+	p := w.trial.plan
+	switch w.IntN(10) {
+	case 0, 1, 2:
+		return 0
+	case 3, 4, 5, 6:
+		return between(w.Rand, 0, 100*time.Millisecond)
+	}
+	return between(w.Rand, 0, 3*p.ttl)
+}
+
+func (w *worker) extend(r *holding) {
+	p := w.trial.plan
+	err := r.lease.Extend(context.Background(), pick(w.Rand, 0, p.ttl, p.maxTTL))
+	switch {
+	case err == nil:
+		w.trial.counts.count(&w.trial.counts.extended)
+	case !errors.Is(err, lease.ErrLost) && !errors.Is(err, engine.ErrNoQuorum):
+		w.trial.complain("errors: an extension must not fail so: %v", err)
+	}
+}
+
+func (w *worker) release(r *holding) {
+	w.trial.ledger.releasing(r.record)
+	err := r.lease.Release(context.Background())
+	if err != nil && !errors.Is(err, lease.ErrLost) && !errors.Is(err, engine.ErrNoQuorum) {
+		w.trial.complain("errors: a release must not fail so: %v", err)
+	}
+	if err == nil && r.over {
+		w.trial.complain("errors: a release says nothing of the loss: %s", w.trial.ledger.describe(r.record))
+	}
+	w.trial.ledger.look(r)
+	if !r.over {
+		w.trial.complain("errors: a lease that was released says that it is valid: %s", w.trial.ledger.describe(r.record))
+	}
+}
+
+// last is an acquire when the faults have ended: it must succeed.
+func (w *worker) last() {
+	t := w.trial
+	time.Sleep(t.plan.length - t.now())
+	which := w.place % len(t.plan.fenced)
+	var opts []engine.Option
+	if t.plan.fenced[which] {
+		opts = append(opts, engine.WithFencing())
+	}
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), t.plan.patience())
+	defer cancel()
+	r, err := w.get(ctx, w.engine.Acquire, resource(which), opts)
+	if err != nil {
+		t.complain("waiting: the faults have ended, and a waiter did not get %s in %v: %v", resource(which), time.Since(begun), err)
+		return
+	}
+	t.counts.mu.Lock()
+	t.counts.wait = max(t.counts.wait, time.Since(begun))
+	t.counts.mu.Unlock()
+	time.Sleep(between(w.Rand, 0, 20*time.Millisecond))
+	t.ledger.look(r)
+	t.ledger.releasing(r.record)
+	if err := r.lease.Release(context.Background()); err != nil && !r.over {
+		t.complain("waiting: the faults have ended, and a release was not confirmed: %v", err)
+	}
+}
