@@ -18,7 +18,7 @@ export GOTRACEBACK  := all
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help test redis etcd vet staticcheck fmt fmt-check race model nested fuzz chaos race-stress bench-quick bench bench-held bench-chart
+.PHONY: help test redis etcd vet staticcheck fmt fmt-check race model nested fuzz chaos mutants nightly race-stress bench-quick bench bench-held bench-chart
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,7 @@ test: ## all that must pass: the checks below, then every test under the race de
 	@$(MAKE) fmt-check
 	@$(MAKE) race
 	@$(MAKE) model
+	@$(MAKE) mutants
 	@$(MAKE) nested
 	@$(MAKE) fuzz
 
@@ -50,6 +51,16 @@ CHAOS ?= 10m
 chaos: redis ## real faults to real servers and processes, for CHAOS=10m
 	@echo "== chaos for $(CHAOS)"
 	@go test -race -count=1 -v -timeout 0 -run '^TestChaos$$' ./internal/chaos -chaos $(CHAOS) $(if $(SEED),-chaos.seed $(SEED))
+
+# Not under the race detector: it is the checkers that are to find these. Two run at a time.
+mutants: ## plant known bugs in the code, one at a time: the checkers must catch every one
+	@echo "== mutants"
+	@go test -run Caught -catch -v -count=1 -timeout $(TIMEOUT) ./internal/mutants
+
+NIGHT ?= 8h
+nightly: ## simulated faults by fresh seeds, for hours: NIGHT=8h
+	@echo "== fresh seeds for $(NIGHT)"
+	@go test -race -run 'TestSeeds$$' -for $(NIGHT) -timeout 0 ./internal/trial
 
 # The saved corpus is run by the tests; this looks for new inputs, about a minute in all. A number of inputs rather
 # than a time: until Go 1.27 the end of the time may be taken for a failure (golang/go#75804).

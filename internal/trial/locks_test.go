@@ -84,7 +84,7 @@ func (l *locks) seeFence(e sim.Event, k sim.Change) {
 	before, _ := strconv.ParseUint(k.Before, 10, 64)
 	after, _ := strconv.ParseUint(k.After, 10, 64)
 	if e.Verb != "forget" && after < before {
-		l.trial.complain("fence order: on %s a %s took the fence from %d down to %d", e.Server.Name(), e.Verb, before, after)
+		l.trial.complain("fence order: on %s %s took the fence from %d down to %d", e.Server.Name(), e.Verb, before, after)
 	}
 }
 
@@ -99,17 +99,17 @@ func (l *locks) seeLock(w *watched, e sim.Event, k sim.Change) {
 	case k.Before == k.After:
 		return
 	case k.Before != "" && k.After != "":
-		t.complain("locks: on %s a %s put %s in the place of %s", server, e.Verb, after, before)
+		t.complain("locks: on %s %s put %s in the place of %s", server, e.Verb, after, before)
 	case k.After == "":
 		if e.Verb != "release" || !slices.Contains(e.Args, k.Before) {
-			t.complain("locks: on %s a %s took away %s, which is not its own", server, e.Verb, before)
+			t.complain("locks: on %s %s took away %s, which is not its own", server, e.Verb, before)
 		}
 		delete(w.returned, k.Key)
-		t.log("%s: a %s takes %s of %s away", server, e.Verb, before, k.Key)
+		t.log("%s: %s takes %s of %s away", server, e.Verb, before, k.Key)
 	default:
-		t.log("%s: an %s puts %s of %s there", server, e.Verb, after, k.Key)
+		t.log("%s: %s puts %s of %s there", server, e.Verb, after, k.Key)
 		if e.Verb != "acquire" || !slices.Contains(e.Args, k.After) {
-			t.complain("locks: on %s a %s put %s there", server, e.Verb, after)
+			t.complain("locks: on %s %s put %s there", server, e.Verb, after)
 		}
 		w.since[k.Key] = e.At
 		if w.given[k.After] { // as happens when a whole batch is sent again: its release is in it
@@ -136,7 +136,7 @@ func (l *locks) checkHealing(e sim.Event, k sim.Change) {
 		}
 	}
 	if n < t.plan.servers/2+1 {
-		t.complain("locks: on %s a %s put the key back of a lease that only %d instances have: %s", e.Server.Name(), e.Verb, n, t.ledger.describe(&r))
+		t.complain("locks: on %s %s put the key back of a lease that only %d instances have: %s", e.Server.Name(), e.Verb, n, t.ledger.describe(&r))
 	}
 }
 

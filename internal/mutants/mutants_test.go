@@ -1,0 +1,130 @@
+package mutants
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+var catch = flag.Bool("catch", false, "run the checkers on every mutant: some minutes")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestEveryMutantFitsTheCode: the text to be found is there, once.
+func TestEveryMutantFitsTheCode(t *testing.T) {
+	for _, m := range table {
+		for file, text := range m.plant(t) {
+			if text == read(t, file) {
+				t.Errorf("%s: %s is as before", m.name, file)
+			}
+		}
+	}
+}
+
+// TestEveryMutantIsCaught runs two at a time.
+func TestEveryMutantIsCaught(t *testing.T) {
+	if !*catch {
+		t.Skip("takes minutes: make mutants")
+	}
+	slots := make(chan struct{}, 2)
+	for _, m := range table {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			begun := time.Now()
+			complaint := m.try(t)
+			t.Logf("caught in %v: %s", time.Since(begun).Round(100*time.Millisecond), complaint)
+		})
+	}
+}
+
+const root = "../.."
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// plant returns the mutated files.
+func (m mutant) plant(t *testing.T) map[string]string {
+	t.Helper()
+	files := make(map[string]string)
+	for _, e := range m.edits {
+		if _, ok := files[e.file]; !ok {
+			files[e.file] = read(t, e.file)
+		}
+		if n := strings.Count(files[e.file], e.old); n != 1 {
+			t.Fatalf("%s: %s has this %d times: the code has changed, and the mutant must be planted anew:\n%s", m.name, e.file, n, e.old)
+		}
+		files[e.file] = strings.Replace(files[e.file], e.old, e.new, 1)
+	}
+	return files
+}
+
+// overlay writes the mutated files, and what tells go to take them.
+func (m mutant) overlay(t *testing.T) (path string) {
+	t.Helper()
+	dir := t.TempDir()
+	var overlay struct{ Replace map[string]string }
+	overlay.Replace = make(map[string]string)
+	for file, text := range m.plant(t) {
+		real, err := filepath.Abs(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mutated := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		if err := os.WriteFile(mutated, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		overlay.Replace[real] = mutated
+	}
+	text, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var complaint = regexp.MustCompile(`COMPLAINT at .*`)
+
+// try runs the checkers on the mutant until one complains, and returns what it
+// says.
+func (m mutant) try(t *testing.T) string {
+	t.Helper()
+	run := []string{"-run", "TestSeeds$", "-seeds", "150"}
+	if m.lua {
+		run = []string{"-run", "TestSeedsOnMiniredis$", "-seeds", "800", "-simulated", "2m"}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	args := append([]string{"test", "-vet=off", "-overlay", m.overlay(t), "-parallel", "1", "./internal/trial", "-stop"}, run...)
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	found := complaint.Find(out)
+	switch {
+	case err == nil:
+		t.Fatalf("not caught:\n%s", out)
+	case found == nil:
+		t.Fatalf("it failed, but no checker complained: %v\n%s", err, out[:min(len(out), 4000)])
+	}
+	return string(found)
+}

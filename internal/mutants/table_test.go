@@ -1,0 +1,131 @@
+package mutants
+
+// mutant is one bug.
+type mutant struct {
+	name  string
+	edits []edit
+	lua   bool // in a script, which only miniredis runs
+}
+
+// edit is text that is found once in a file, and what takes its place.
+type edit struct{ file, old, new string }
+
+func one(file, old, new string) []edit { return []edit{{file, old, new}} }
+
+var table = []mutant{
+	{
+		name: "the same token over all attempts of an acquire",
+		edits: one("engine/acquire.go",
+			"		token = newToken(e.cfg.Owner)\n",
+			"		token = newToken(e.cfg.Owner)\n		r.token = token\n"),
+	},
+	{
+		name: "a fence that is granted twice: > instead of >=",
+		edits: one("instance/lua/acquire_fenced.lua",
+			"tonumber(fence) >= tonumber(ARGV[3])",
+			"tonumber(fence) > tonumber(ARGV[3])"),
+		lua: true,
+	},
+	{
+		name: "oks counted across proposals and rounds",
+		edits: []edit{
+			{"engine/option.go", "	errs     []error\n}", "	errs     []error\n	oks      int\n}"},
+			{"engine/attempt.go", "	a.open(a.engine.instances)\n", "	a.open(a.engine.instances)\n	a.tally.yes = r.oks\n"},
+			{"engine/acquire.go", "	votes := a.result()\n	q := e.refusal", "	r.oks = a.tally.yes\n	votes := a.result()\n	q := e.refusal"},
+		},
+	},
+	{
+		name: "an acquire overtaken by its release: the former connection is not killed",
+		edits: one("instance/link.go",
+			"	if former == nil || former.id == 0",
+			"	if former == nil || former.id != 0"),
+	},
+	{
+		name: "no tombstone, where the former connection may not be killed",
+		edits: one("instance/lua/release_fenced.lua",
+			"if not fence or tonumber(fence) < tonumber(ARGV[2]) then",
+			"if false then"),
+		lua: true,
+	},
+	{
+		name: "validity counted from after the replies",
+		edits: one("engine/acquire.go",
+			"	deadline := start.Add(e.cfg.validity(r.ttl))",
+			"	deadline := clock.Now().Add(e.cfg.validity(r.ttl))"),
+	},
+	{
+		name: "a renewal's validity counted from after the replies",
+		edits: one("engine/renewal.go",
+			"		o.Deadline = r.start.Add(",
+			"		o.Deadline = clock.Now().Add("),
+	},
+	{
+		name: "no restart guard",
+		edits: one("internal/restart/restart.go",
+			"	full := now.At.Add(quarantine)\n",
+			"	full := now.At.Add(quarantine)\n	if !full.IsZero() {\n		return Judgement{}\n	}\n"),
+	},
+	{
+		name: "a quarantine shorter than the longest TTL",
+		edits: one("engine/config.go",
+			"	return c.MaxTTL + attempt",
+			"	return c.MaxTTL/4 + attempt"),
+	},
+	{
+		name: "a late renewal that revives",
+		edits: one("lease/control.go",
+			"err == nil && deadline.Later(l.deadline) {\n		l.deadline = deadline\n",
+			"deadline.Later(l.deadline) {\n		l.deadline, l.err = deadline, nil\n"),
+	},
+	{
+		name: "Done at the end of the TTL, not of the validity",
+		edits: one("engine/config.go",
+			"	return ttl - (time.Duration(float64(ttl)*c.DriftFactor) + fixedDrift)",
+			"	return ttl"),
+	},
+	{
+		name: "a quorum of N/2",
+		edits: one("engine/ballot.go",
+			"func quorum(voters int) int { return voters/2 + 1 }",
+			"func quorum(voters int) int { return max(1, voters/2) }"),
+	},
+	{
+		name: "a minority that is kept through retries",
+		edits: one("engine/acquire.go",
+			"	a.undo()\n",
+			""),
+	},
+	{
+		name: "a renewal that puts a missing key back",
+		edits: one("instance/lua/renew.lua",
+			"  local holder = redis.pcall('GET', key)\n",
+			"  redis.call('SET', key, token, 'NX', 'PX', ttl)\n  local holder = redis.pcall('GET', key)\n"),
+		lua: true,
+	},
+	{
+		name: "healing without proof",
+		edits: []edit{
+			{"engine/renewal.go", "t.ours.all() && t.ours.won()", "t.ours.all()"},
+			{"engine/renewal.go", "h.released || !l.Valid()", "h.released"},
+		},
+	},
+	{
+		name: "a release that does not compare",
+		edits: one("instance/lua/release.lua",
+			"if holder == ARGV[1] then",
+			"if holder then"),
+		lua: true,
+	},
+	{
+		name: "what is owed to a frozen instance is forgotten after the TTL",
+		edits: one("instance/debts.go",
+			"		owed := i.mailbox.settleDebts()\n",
+			"		owed := due(i.mailbox.settleDebts(), time.Now())\n"),
+	},
+	{
+		name: "an instance that is in quarantine votes",
+		edits: one("instance/acquire.go",
+			"	case s.recovering > 0 && !s.heals(a.Proof):",
+			"	case s.recovering < 0 && !s.heals(a.Proof):"),
+	},
+}
