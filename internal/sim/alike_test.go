@@ -135,6 +135,14 @@ func (r *ours) call(script string, keys []string, argv ...string) []string {
 	return append(args, argv...)
 }
 
+// more is appended to a proposal that reserves many more numbers.
+func (r *ours) more() string {
+	if r.IntN(4) == 0 {
+		return "0"
+	}
+	return ""
+}
+
 func (r *ours) command() []string {
 	key := r.key()
 	switch r.IntN(13) {
@@ -143,7 +151,8 @@ func (r *ours) command() []string {
 	case 2:
 		return r.call("acquire", []string{key}, r.token(), r.ttl())
 	case 3, 4, 5:
-		return r.call("acquire_fenced", []string{key, fence(key)}, r.token(), r.ttl(), r.number(), r.ttl(), "30000000")
+		n := r.number()
+		return r.call("acquire_fenced", []string{key, fence(key)}, r.token(), r.ttl(), n, r.ttl(), "30000000", n+r.more())
 	case 6:
 		return r.call("release", []string{key}, r.token())
 	case 7:
@@ -262,7 +271,7 @@ func TestKeysExpireWithAllThatAnswer(t *testing.T) {
 	for _, r := range respondents(t) {
 		sha := r.ask(t, []string{"SCRIPT", "LOAD", source}).(string)
 		acquire := func(token, fence string) any {
-			return r.ask(t, []string{"EVALSHA", sha, "2", "k", "f", token, "20", fence, "600000", "1000"})
+			return r.ask(t, []string{"EVALSHA", sha, "2", "k", "f", token, "20", fence, "600000", "1000", fence})
 		}
 		if got := acquire("a", "5"); fmt.Sprint(got) != "[1]" {
 			t.Errorf("%s: %v", r.name, got)

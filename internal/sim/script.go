@@ -52,10 +52,10 @@ func acquire(n *native, keys, argv []string) []byte {
 }
 
 func acquireFenced(n *native, keys, argv []string) []byte {
-	token, ttl, proposal, fenceTTL, maxAhead := argv[0], argv[1], argv[2], argv[3], argv[4]
+	token, ttl, proposal, fenceTTL, maxAhead, highest := argv[0], argv[1], argv[2], argv[3], argv[4], argv[5]
 	holder, held := n.look(keys[0])
 	fence, fenced := n.look(keys[1])
-	repeated := held && holder == token && fenced && fence == proposal
+	repeated := held && holder == token && fenced && fence == highest
 	if held && !repeated {
 		if !fenced {
 			fence = "0"
@@ -70,7 +70,7 @@ func acquireFenced(n *native, keys, argv []string) []byte {
 		return list(number(2), bulk(fence))
 	}
 	n.put(keys[0], token, integer(ttl))
-	n.put(keys[1], proposal, integer(fenceTTL))
+	n.put(keys[1], highest, integer(fenceTTL))
 	return list(number(1))
 }
 
