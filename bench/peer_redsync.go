@@ -22,10 +22,9 @@ var (
 	redsyncFailFast = redsyncPeer("redsync, fail-fast", overGoRedis(0), redsync.WithTries(1), redsync.WithFailFast(true))
 	redsyncRueidis  = redsyncPeer("redsync, rueidis", overRueidis, redsync.WithTries(1))
 
-	// For 64 callers far away, a connection each: with fewer they wait for one another. On loopback more connections
-	// make it no faster, and many more slower.
-	redsyncFar         = redsyncPeer("redsync, 64 conns", overGoRedis(64), redsync.WithTries(1))
-	redsyncFailFastFar = redsyncPeer("redsync, fail-fast, 64 conns", overGoRedis(64), redsync.WithTries(1), redsync.WithFailFast(true))
+	// For 64 callers far away, a connection each: with fewer they wait for one another. Nearby it is not faster, and
+	// with many more it is slower.
+	redsyncFar = redsyncPeer("redsync, 64 conns", overGoRedis(64), redsync.WithTries(1))
 
 	// Those that wait while the lock is taken, as often and as long as redsync does by default.
 	redsyncWaiting         = redsyncPeer("redsync", overGoRedis(0))

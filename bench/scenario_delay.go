@@ -19,12 +19,12 @@ var delay = scenario{
 
 func runDelay(ctx context.Context, b *bench, r *report) error {
 	r.Notes = []string{
-		"Between client and servers stand proxies that hold back everything for half of the time, in order, without limiting the",
-		"rate. Latencies are of the acquire, to the time added. redsync has a connection for each caller. (a) is one caller with",
-		"one plain SET to one server: what the proxies and the machine take. The wire floor writes again only when it has all",
+		"Between client and servers stand relays that hold back everything for half of the time, in order, without limiting the",
+		"rate. Latencies are of the acquire, to the time added. redsync has 20 connections on 2 CPUs by default, or one a caller. (a) is one caller with",
+		"one plain SET to one server: what the relays and the machine take. The wire floor writes again only when it has all",
 		"replies, so its callers wait for up to two round trips.",
 	}
-	peers := []peer{holdfast, redsyncFar, redsyncFailFastFar, redsyncRueidis, wireFloor, setOne}
+	peers := []peer{holdfast, redsyncDefault, redsyncFar, redsyncRueidis, wireFloor, setOne}
 	for _, trip := range b.trips {
 		place := cell{instances: 3, callers: 64, under: trip.String()}
 		_, err := b.cell(ctx, r, place, peers, func(ctx context.Context, f *fleet, p peer) (values, error) {

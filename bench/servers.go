@@ -25,7 +25,7 @@ type fleet struct {
 // server is where a server is reached, and its process, if this program has started it.
 type server struct {
 	network, addr string
-	*process      // nil when another program has started it, and behind a proxy
+	*process      // nil when another program has started it, and for one behind a relay
 }
 
 // program is a kind of server.

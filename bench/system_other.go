@@ -2,8 +2,14 @@
 
 package main
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 // detached keeps an interrupt from the terminal away from the child: the program ends its children itself. Only Linux
 // has a signal for when the program dies of SIGKILL.
 func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+// nap sleeps, to a millisecond or so.
+func nap(d time.Duration) { time.Sleep(d) }

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// relay is a TCP port on 127.0.0.1 in front of a server. Everything arrives later by a fixed time, in either direction
+// and in order; the rate is not limited.
+//
+//	connections ──▶ read, a goroutine each ──▶ one lane ──▶ write when due ──▶ connections
+//
+// Since all are late by the same time, the parcels of all connections are due in the order in which they came: one
+// goroutine a direction sees to them, and the timing is as good with a hundred connections as with one.
+type relay struct {
+	listener net.Listener
+	target   *server
+	delay    time.Duration
+	there    chan parcel // to the server; the readers send, close closes
+	back     chan parcel
+	reading  sync.WaitGroup // accept and the readers
+	writing  sync.WaitGroup
+
+	mu     sync.Mutex
+	conns  []net.Conn
+	closed bool
+}
+
+// parcel is what was read at once, when it is to be written, and where to. Without text it is the connection's end.
+type parcel struct {
+	text []byte
+	due  time.Time
+	to   net.Conn
+}
+
+// lane is how many parcels may be under way in one direction. More, and the readers wait; locks come nowhere near.
+const lane = 1 << 13
+
+// startRelay puts a relay in front of a server, which adds roundTrip to every round trip.
+func startRelay(target *server, roundTrip time.Duration) (*relay, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r := &relay{
+		listener: listener, target: target, delay: roundTrip / 2,
+		there: make(chan parcel, lane), back: make(chan parcel, lane),
+	}
+	r.reading.Go(r.accept)
+	r.writing.Go(func() { write(r.there) })
+	r.writing.Go(func() { write(r.back) })
+	return r, nil
+}
+
+// behind is the server as it is reached through the relay.
+func (r *relay) behind() *server {
+	return &server{network: "tcp", addr: r.listener.Addr().String()}
+}
+
+// close returns when all connections are closed and nothing runs any more.
+func (r *relay) close() {
+	_ = r.listener.Close()
+	r.mu.Lock()
+	r.closed = true
+	for _, conn := range r.conns {
+		_ = conn.Close()
+	}
+	r.mu.Unlock()
+	r.reading.Wait()
+	close(r.there)
+	close(r.back)
+	r.writing.Wait()
+}
+
+// accept takes connections. startRelay starts it, close ends it and waits for it.
+func (r *relay) accept() {
+	for {
+		near, err := r.listener.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial(r.target.network, r.target.addr)
+		if err != nil {
+			_ = near.Close()
+			continue
+		}
+		if !r.adopt(near, far) {
+			return
+		}
+		r.reading.Go(func() { r.read(near, far, r.there) })
+		r.reading.Go(func() { r.read(far, near, r.back) })
+	}
+}
+
+// adopt has close close both. When that is over already, it closes them itself, and is false.
+func (r *relay) adopt(conns ...net.Conn) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.conns = append(r.conns, conns...)
+	if r.closed {
+		for _, conn := range conns {
+			_ = conn.Close()
+		}
+	}
+	return !r.closed
+}
+
+// read takes in one direction of a connection. accept starts it, the connection's end ends it, close waits for it.
+func (r *relay) read(from, to net.Conn, out chan<- parcel) {
+	buffer := make([]byte, 1<<14)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			out <- parcel{slices.Clone(buffer[:n]), time.Now().Add(r.delay), to}
+		}
+		if err != nil {
+			out <- parcel{nil, time.Now().Add(r.delay), to}
+			return
+		}
+	}
+}
+
+// write sends each parcel when its time has come. startRelay starts it, close ends it and waits for it.
+func write(in <-chan parcel) {
+	for p := range in {
+		for early := time.Until(p.due); early > 0; early = time.Until(p.due) {
+			nap(early)
+		}
+		if p.text == nil {
+			_ = p.to.Close()
+			continue
+		}
+		_, _ = p.to.Write(p.text) // its reader sees what is wrong with it
+	}
+}
+
+// farAway is a fleet as it is reached through relays; close ends them.
+func farAway(f *fleet, roundTrip time.Duration) (far *fleet, closeAll func(), err error) {
+	var relays []*relay
+	closeAll = func() {
+		for _, r := range relays {
+			r.close()
+		}
+	}
+	far = new(fleet)
+	for _, s := range f.servers {
+		r, err := startRelay(s, roundTrip)
+		if err != nil {
+			closeAll()
+			return nil, nil, err
+		}
+		relays = append(relays, r)
+		far.servers = append(far.servers, r.behind())
+	}
+	return far, closeAll, nil
+}
