@@ -20,9 +20,9 @@ var delay = scenario{
 func runDelay(ctx context.Context, b *bench, r *report) error {
 	r.Notes = []string{
 		"Between client and servers stand relays that hold back everything for half of the time, in order, without limiting the",
-		"rate. Latencies are of the acquire, to the time added. redsync has 20 connections on 2 CPUs by default, or one a caller. (a) is one caller with",
-		"one plain SET to one server: what the relays and the machine take. The wire floor writes again only when it has all",
-		"replies, so its callers wait for up to two round trips.",
+		"rate. Latencies are of the acquire, to the time added. redsync has 20 connections on 2 CPUs by default, or one a caller.",
+		"(a) is one caller with one plain SET to one server: what the relays and the machine take. The wire floor writes again",
+		"only when it has all replies, so its callers wait for up to two round trips.",
 	}
 	peers := []peer{holdfast, redsyncDefault, redsyncFar, redsyncRueidis, wireFloor, setOne}
 	for _, trip := range b.trips {
