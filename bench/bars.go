@@ -44,6 +44,8 @@ var bars = []bar{
 	{"stopped", cell{3, 64, ""}, "p99 kept", atMost, 1.5},
 	{"stopped", cell{3, 64, ""}, "goroutines kept", atMost, 1.05}, // flat, but for what comes and goes
 
+	{"cohort", cell{3, 16, ""}, "to redsync", atLeast, 50},
+
 	{"handover", cell{1, 8, ""}, "p50", atMost, 0.001},
 	{"handover", cell{1, 8, ""}, "p99", atMost, 0.005},
 	{"handover", cell{1, 8, ""}, "to rueidislock", atMost, 1},
@@ -54,8 +56,6 @@ var bars = []bar{
 	{"processes", cell{3, 16, ""}, "p99 to mean", atMost, 3},
 	{"processes", cell{3, 16, ""}, "least", atLeast, 0.5},
 	{"processes", cell{3, 16, ""}, "overlaps", atMost, 0},
-
-	{"cohort", cell{3, 16, ""}, "to redsync", atLeast, 50},
 
 	{"allocs", cell{3, 1, ""}, "allocs", atMost, 10},
 	{"allocs", cell{3, 64, ""}, "allocs", atMost, 10},
