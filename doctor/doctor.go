@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -43,7 +44,7 @@ type Finding struct {
 	Mend     string   `json:"mend"`
 }
 
-// Patient is what was learnt of one instance.
+// Patient is what was learnt of one server.
 type Patient struct {
 	Name    string
 	Reached bool
@@ -67,8 +68,10 @@ func (p Patient) MarshalJSON() ([]byte, error) {
 
 // Report is the outcome of a Check.
 type Report struct {
-	Instances []Patient `json:"instances"`
-	Findings  []Finding `json:"findings"` // the worst first
+	Servers  []Patient `json:"servers"`  // the instances; of a cluster, its masters
+	Findings []Finding `json:"findings"` // the worst first
+
+	quorum bool
 }
 
 // Safe reports whether no finding is a Danger.
@@ -76,16 +79,9 @@ func (r Report) Safe() bool {
 	return !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == Danger })
 }
 
-// Quorum reports whether more than half of the instances were reached.
-func (r Report) Quorum() bool {
-	reached := 0
-	for _, p := range r.Instances {
-		if p.Reached {
-			reached++
-		}
-	}
-	return reached > len(r.Instances)/2
-}
+// Quorum reports whether more than half of the instances were reached; of a
+// cluster, all of its masters.
+func (r Report) Quorum() bool { return r.quorum }
 
 // Config says what the instances are used for. The zero value works.
 type Config struct {
@@ -127,11 +123,11 @@ func Check(ctx context.Context, instances []*instance.Instance, cfg Config) (Rep
 		return Report{}, errors.New("doctor: no instances: name at least one Redis, such as redis://localhost:6379")
 	}
 	cfg = cfg.withDefaults()
-	all := make([]facts, len(instances))
+	each := make([][]facts, len(instances))
 	var examinations errgroup.Group
-	for n, i := range instances {
+	for place, i := range instances {
 		examinations.Go(func() error {
-			all[n] = examine(ctx, i, cfg)
+			each[place] = examineAll(ctx, place, i, cfg)
 			return nil
 		})
 	}
@@ -139,15 +135,20 @@ func Check(ctx context.Context, instances []*instance.Instance, cfg Config) (Rep
 	if ctx.Err() != nil {
 		return Report{}, fmt.Errorf("doctor: %w", context.Cause(ctx))
 	}
-	return judge(all, cfg), nil
+	return judge(slices.Concat(each...), cfg), nil
 }
 
 // judge applies the rules.
 func judge(all []facts, cfg Config) Report {
 	var r Report
+	missing := make(map[int]bool)
 	for _, f := range all {
-		r.Instances = append(r.Instances, f.patient())
+		r.Servers = append(r.Servers, f.patient())
+		missing[f.place] = missing[f.place] || !f.reached()
 	}
+	n := len(missing)
+	maps.DeleteFunc(missing, func(_ int, is bool) bool { return !is })
+	r.quorum = n-len(missing) > n/2
 	for _, rule := range setRules {
 		r.Findings = append(r.Findings, rule(all, cfg)...)
 	}

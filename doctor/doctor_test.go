@@ -53,7 +53,7 @@ func expect(t *testing.T, r Report, want ...string) {
 			continue
 		}
 		id := f.ID
-		for n, p := range r.Instances {
+		for n, p := range r.Servers {
 			if p.Name == f.Instance {
 				id = fmt.Sprintf("%s of %d", f.ID, n+1)
 			}
@@ -76,7 +76,7 @@ func TestRealServers(t *testing.T) {
 	if !r.Safe() || !r.Quorum() {
 		t.Errorf("%+v", r)
 	}
-	for n, p := range r.Instances {
+	for n, p := range r.Servers {
 		if !p.Reached || p.Version == "" || p.Role != "master" || p.Latency <= 0 {
 			t.Errorf("instance %d: %+v", n+1, p)
 		}
@@ -174,6 +174,24 @@ func TestRealIllnesses(t *testing.T) {
 		r := checkAll(t, quick, []*instance.Instance{i})
 		expect(t, r, "unreachable of 1", "single")
 	})
+}
+
+// A cluster is one instance, of which each master is looked at.
+func TestCluster(t *testing.T) {
+	c := redistest.StartCluster(t, 3, false)
+	url := "redis-cluster://" + c.Addrs()[0]
+	r := check(t, quick, url)
+	expect(t, r, "single")
+	if len(r.Servers) != 3 || !r.Quorum() {
+		t.Errorf("%+v", r)
+	}
+	c.Masters[1].MustDo("CONFIG", "SET", "maxmemory", "100mb")
+	c.Masters[1].MustDo("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
+	r = check(t, quick, url)
+	if r.Safe() || !strings.Contains(r.Findings[0].Instance, c.Masters[1].Addr()) {
+		t.Errorf("%+v", r.Findings)
+	}
+	expect(t, check(t, quick, "redis-cluster://127.0.0.1:1"), "single", "unreachable of 1")
 }
 
 // What a user is not permitted is found, command by command, and no password shown.

@@ -11,13 +11,17 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-go/holdfast/instance"
 )
 
-// facts are what one instance has answered.
+// facts are what one server has answered: an instance, or a master of one that is
+// a cluster.
 type facts struct {
 	name    string
+	place   int  // of the instance that it is, or belongs to
+	cluster bool // it is one of a cluster's masters
 	timeout time.Duration
 	risks   []string
 	err     error             // why it could not be asked to the end
@@ -56,9 +60,28 @@ type examination struct {
 	client *redis.Client
 }
 
+// examineAll examines an instance, or each master of a cluster.
+func examineAll(ctx context.Context, place int, i *instance.Instance, cfg Config) []facts {
+	servers, err := i.Servers(ctx)
+	if err != nil {
+		return []facts{{name: i.Name(), place: place, timeout: i.Timeout(), risks: i.Risks(), err: err}}
+	}
+	all := make([]facts, len(servers))
+	var examinations errgroup.Group
+	for n, server := range servers {
+		examinations.Go(func() error {
+			all[n] = examine(ctx, server, cfg)
+			all[n].place, all[n].cluster, all[n].risks = place, server != i, i.Risks()
+			return nil
+		})
+	}
+	_ = examinations.Wait() // none returns an error
+	return all
+}
+
 // examine asks everything.
 func examine(ctx context.Context, i *instance.Instance, cfg Config) facts {
-	e := examination{facts: facts{name: i.Name(), timeout: i.Timeout(), risks: i.Risks()}}
+	e := examination{facts: facts{name: i.Name(), timeout: i.Timeout()}}
 	e.err = i.Ask(ctx, func(client *redis.Client) error {
 		e.client = client
 		for _, step := range []func(context.Context, Config) error{e.askInfo, e.askConfig, e.askClock, e.tryCommands, e.askClockAgain} {
@@ -176,6 +199,7 @@ func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
 			e.denied = append(e.denied, try.command)
 		case err != nil && !isRefusal(err):
 			return err
+		case err != nil && strings.HasPrefix(err.Error(), "MOVED"): // another node's key, but permitted
 		case err != nil && try.command == "set":
 			e.refused = err.Error()
 			if strings.HasPrefix(e.refused, "READONLY") {

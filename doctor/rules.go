@@ -39,12 +39,12 @@ func unreachable(f facts, _ Config) []Finding {
 }
 
 func mode(f facts, _ Config) []Finding {
-	switch f.info["redis_mode"] {
-	case "cluster":
+	switch mode := f.info["redis_mode"]; {
+	case mode == "cluster" && !f.cluster:
 		return f.find("mode", Warning, "It is a node of a Redis Cluster.",
 			"It answers for some slots only, and for the others with MOVED, which is no vote.",
-			"Use independent servers.")
-	case "sentinel":
+			"To take the whole cluster for one instance, write redis-cluster://HOST.")
+	case mode == "sentinel":
 		return f.find("mode", Warning, "It is a Sentinel.",
 			"Sentinels hold no keys.",
 			"To lock on the master that it watches, write redis-sentinel://HOST?master=NAME.")

@@ -53,7 +53,15 @@ func off(by time.Duration) func(*facts) {
 	}
 }
 
-func set(first facts) []facts { return []facts{first, healthy("b"), healthy("c")} }
+func set(first facts) []facts { return placed(first, healthy("b"), healthy("c")) }
+
+// placed makes each an instance.
+func placed(all ...facts) []facts {
+	for n := range all {
+		all[n].place = n
+	}
+	return all
+}
 
 // Each illness is found, as grave as it is, and nothing else with it.
 func TestFindings(t *testing.T) {
@@ -68,9 +76,9 @@ func TestFindings(t *testing.T) {
 	}{
 		"healthy":                      {set: set(healthy("a"))},
 		"one":                          {set: []facts{healthy("a")}, want: map[string]Severity{"single": Note}},
-		"two":                          {set: []facts{healthy("a"), healthy("b")}, want: map[string]Severity{"even": Warning}},
+		"two":                          {set: placed(healthy("a"), healthy("b")), want: map[string]Severity{"even": Warning}},
 		"the same twice":               {set: set(healthy("a", says(map[string]string{"run_id": "c"}))), want: map[string]Severity{"same-server": Danger}},
-		"no run_id is nobody's":        {set: []facts{healthy("a", says(map[string]string{"run_id": ""})), healthy("b", says(map[string]string{"run_id": ""})), healthy("c")}},
+		"no run_id is nobody's":        {set: placed(healthy("a", says(map[string]string{"run_id": ""})), healthy("b", says(map[string]string{"run_id": ""})), healthy("c"))},
 		"a replica of another":         {set: set(healthy("a", says(map[string]string{"role": "slave", "master_replid": "history of c"}))), want: map[string]Severity{"replica-of-member": Danger}},
 		"a replica of a stranger":      {set: set(healthy("a", says(map[string]string{"role": "slave"}))), want: map[string]Severity{"replica": Warning}},
 		"replicas of its own":          {set: set(healthy("a", says(map[string]string{"connected_slaves": "1"}))), want: map[string]Severity{"failover": Warning}},
@@ -142,10 +150,10 @@ func TestRateIsBoundedByTheNetwork(t *testing.T) {
 
 func TestQuorum(t *testing.T) {
 	gone := facts{name: "x", err: errors.New("gone")}
-	if r := judge([]facts{healthy("a"), healthy("b"), gone}, Config{}.withDefaults()); !r.Quorum() {
+	if r := judge(placed(healthy("a"), healthy("b"), gone), Config{}.withDefaults()); !r.Quorum() {
 		t.Error("two of three are one")
 	}
-	if r := judge([]facts{healthy("a"), healthy("b"), gone, gone}, Config{}.withDefaults()); r.Quorum() {
+	if r := judge(placed(healthy("a"), healthy("b"), gone, gone), Config{}.withDefaults()); r.Quorum() {
 		t.Error("two of four are none")
 	}
 }

@@ -10,8 +10,17 @@ var setRules = []func([]facts, Config) []Finding{
 	single, even, sameServer, replicaOfMember,
 }
 
+// instances counts them: a cluster is one.
+func instances(all []facts) int {
+	places := make(map[int]bool)
+	for _, f := range all {
+		places[f.place] = true
+	}
+	return len(places)
+}
+
 func single(all []facts, _ Config) []Finding {
-	if len(all) != 1 {
+	if instances(all) != 1 {
 		return nil
 	}
 	return []Finding{{
@@ -23,13 +32,14 @@ func single(all []facts, _ Config) []Finding {
 }
 
 func even(all []facts, _ Config) []Finding {
-	if len(all)%2 != 0 {
+	n := instances(all)
+	if n%2 != 0 {
 		return nil
 	}
 	return []Finding{{
 		ID: "even", Severity: Warning,
-		What: fmt.Sprintf("There are %d instances, an even number.", len(all)),
-		Why:  fmt.Sprintf("A majority is %d, so that no more may be down than with %d instances.", len(all)/2+1, len(all)-1),
+		What: fmt.Sprintf("There are %d instances, an even number.", n),
+		Why:  fmt.Sprintf("A majority is %d, so that no more may be down than with %d instances.", n/2+1, n-1),
 		Mend: "Add one, or take one away, everywhere in the fleet.",
 	}}
 }

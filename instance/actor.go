@@ -115,7 +115,7 @@ func (i *Instance) fly(unanswered []*pipeline) {
 	l.done, l.forgotten, l.err = make(chan struct{}), false, nil
 	l.in.Reset(patient{l, i.mailbox})
 	_ = l.net.SetDeadline(time.Time{})
-	i.mailbox.open(l.isDirect() && i.set.lone()) // several are better written to side by side
+	i.mailbox.open(l.isDirect() && i.set.lone) // several are better written to side by side
 	go i.read(l)
 	for _, p := range unanswered {
 		i.sendAgain(p)

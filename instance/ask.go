@@ -22,7 +22,9 @@ func (i *Instance) Ask(ctx context.Context, f func(*redis.Client) error) error {
 	case i.invalid != nil:
 		return i.invalid
 	case i.claimed.Load():
-		return errors.New("instance " + i.name + ": it belongs to an engine: make another one to ask questions")
+		return errors.New("it belongs to an engine: make another instance to ask questions")
+	case i.cluster != nil:
+		return errors.New("it is a cluster: ask its Servers")
 	}
 	dialing, cancel := context.WithTimeout(ctx, i.cfg.Timeout)
 	defer cancel()
@@ -30,18 +32,43 @@ func (i *Instance) Ask(ctx context.Context, f func(*redis.Client) error) error {
 	if err != nil {
 		return i.verdict(err).Err
 	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // go-redis would not notice
-	defer stop()
-
 	opt := *i.client.Options()
-	opt.Dialer = only(conn)
-	client := redis.NewClient(&opt)
-	defer client.Close()
-	if err := f(client); err != nil {
+	h := hold(conn, &opt, i.cfg)
+	defer h.close()
+	stop := context.AfterFunc(ctx, func() { _ = h.wire.Close() }) // go-redis would not notice
+	defer stop()
+	if err := f(h.client); err != nil {
 		return i.verdict(err).Err
 	}
 	return nil
+}
+
+// Servers returns what there is to Ask: the instance itself, or the masters of a
+// cluster, as one of its nodes names them, each as an instance of its own. It
+// takes the instance's timeout at most, and ends when ctx does.
+func (i *Instance) Servers(ctx context.Context) ([]*Instance, error) {
+	if i.cluster == nil || i.claimed.Load() {
+		return []*Instance{i}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, i.cfg.Timeout)
+	defer cancel()
+	s := new(scout)
+	defer s.close()
+	v, err := s.view(ctx, i.cluster)
+	if err != nil {
+		return nil, i.verdict(err).Err
+	}
+	var servers []*Instance
+	for _, addr := range v.masters() {
+		servers = append(servers, i.cluster.unattached(addr))
+	}
+	return servers, nil
+}
+
+// masters are the addresses of those that serve slots.
+func (v *view) masters() []string {
+	addrs := slices.DeleteFunc(slices.Sorted(slices.Values(v[:])), func(addr string) bool { return addr == "" || checkAddr(addr) != nil })
+	return slices.Compact(addrs)
 }
 
 // Risks says what is unsafe about the connection, one sentence each, as far as

@@ -162,12 +162,18 @@ func (c *cluster) create(addr string) *Instance {
 	if c.closed || len(c.nodes) >= maxNodes || checkAddr(addr) != nil {
 		return nil
 	}
+	n := c.unattached(addr)
+	n.home, n.gone = c, make(chan struct{})
+	c.nodes[addr] = n
+	return n
+}
+
+// unattached makes the instance of a node that is no part of the map.
+func (c *cluster) unattached(addr string) *Instance {
 	cfg := c.whole.cfg
 	cfg.Name = c.whole.name + " (" + addr + ")"
 	n := assemble(c.options(addr), cfg, c.whole.secrets)
 	n.dialer = c.dialer()
-	n.home, n.gone = c, make(chan struct{})
-	c.nodes[addr] = n
 	return n
 }
 

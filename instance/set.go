@@ -14,6 +14,7 @@ import (
 type Set struct {
 	guard      Guard
 	quarantine time.Duration
+	lone       bool // there is only one instance, one vote
 
 	mu      sync.Mutex
 	members []*Instance
@@ -28,6 +29,7 @@ func NewSet(members []*Instance, guard Guard, quarantine time.Duration) *Set {
 	return &Set{
 		guard:      guard,
 		quarantine: quarantine,
+		lone:       len(members) == 1,
 		members:    members,
 		runs:       make(map[*Instance]string),
 		started:    make(map[*Instance]time.Time),
@@ -102,6 +104,3 @@ func (s *Set) pardon(i *Instance, first restart.Sighting, young bool) []*Instanc
 	}
 	return s.members
 }
-
-// lone reports whether the engine has one instance only.
-func (s *Set) lone() bool { return len(s.members) == 1 }

@@ -32,8 +32,8 @@ func (s *servers) flags(fs *flag.FlagSet) {
 	fs.Var(&s.redis, "redis", "a server's `URL`; repeat it for each. Default: HOLDFAST_REDIS")
 	fs.StringVar(&s.prefix, "prefix", "", "the `PREFIX` of all keys; the same for all who share locks")
 	fs.Var(&s.timeout, "timeout", "a server that does not answer for `TIME` is down")
-	fs.Var(&s.maxTTL, "max-ttl", "the longest TTL of anybody in the fleet, a `TIME`; the same for all who share locks")
-	fs.Var(&s.guard, "guard", "what to make of servers that restarted: `adaptive`, strict or off")
+	fs.Var(&s.maxTTL, "max-ttl", "nobody in the fleet has a TTL above `TIME`; the same for all who share locks")
+	fs.Var(&s.guard, "guard", "how to treat servers that restarted: `GUARD` is adaptive, strict or off")
 	fs.BoolVar(&s.verbose, "v", false, "log what goes on to standard error")
 }
 

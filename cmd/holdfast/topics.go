@@ -18,6 +18,7 @@ each with --redis, or all of them in HOLDFAST_REDIS, with spaces or commas betwe
   rediss://...                                    the same over TLS
   unix:///path/to.sock                            a unix socket
   redis-sentinel://host,host,host/db?master=NAME  the master that these sentinels name
+  redis-cluster://host,host                       a Redis Cluster, as one server
   host:port                                       as redis://host:port
 
 Parameters behind a question mark say the rest: ?ssl_ca_certs=FILE, &ssl_certfile=FILE,
