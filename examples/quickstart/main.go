@@ -24,9 +24,9 @@ import (
 	"os/signal"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/examples/internal/embedded"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -47,17 +47,12 @@ func main() {
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Stdout, splitURLs(os.Getenv("HOLDFAST_REDIS")), log)
+	err := run(ctx, os.Stdout, embedded.Env(), log)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", strings.ReplaceAll(err.Error(), "\n", "; "))
 		os.Exit(1)
 	}
-}
-
-// splitURLs reads HOLDFAST_REDIS: URLs with commas between them.
-func splitURLs(env string) []string {
-	return strings.FieldsFunc(env, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 }
 
 // run tells the whole story. Without URLs it brings servers of its own.
@@ -89,7 +84,7 @@ type story struct {
 	narrator
 	urls    []string
 	log     *slog.Logger
-	servers *embedded // nil when the servers are real
+	servers *embedded.Servers // nil when the servers are real
 
 	ada, bob, cy person
 	held         *lease.Lease // of the report: Ada's at first, Bob's later
@@ -161,10 +156,10 @@ func (s *story) findServers() (err error) {
 		s.say("", "HOLDFAST_REDIS names real ones, %d in all. None gets killed.", len(s.urls))
 		return nil
 	}
-	if s.servers, err = startEmbedded(3); err != nil {
+	if s.servers, err = embedded.Start(3); err != nil {
 		return err
 	}
-	s.urls = s.servers.urls()
+	s.urls = s.servers.URLs()
 	s.say("", "HOLDFAST_REDIS is not set: three run inside this program.")
 	return nil
 }
@@ -233,7 +228,7 @@ func (s *story) loseOne(ctx context.Context) error {
 		s.say("", "Skipped: these servers are real.")
 		return nil
 	}
-	s.say("", "%s is killed. Two of three are a majority.", s.servers.kill(2))
+	s.say("", "%s is killed. Two of three are a majority.", s.servers.Kill(2))
 	start := time.Now()
 	bills, err := s.cy.Acquire(ctx, "bills")
 	if err != nil {
@@ -321,7 +316,7 @@ func (s *story) loseMajority(ctx context.Context) error {
 		s.say("", "Skipped: these servers are real.")
 		return nil
 	}
-	s.say("", "%s is killed too. One of three is no majority.", s.servers.kill(1))
+	s.say("", "%s is killed too. One of three is no majority.", s.servers.Kill(1))
 	s.say("Bob", "cannot renew any more. He was promised another %s.", ms(s.held.Remaining()))
 	<-s.held.Done()
 	s.say("Bob", "must stop now: Done is closed, Err is %q.", s.held.Err())
@@ -367,7 +362,5 @@ func (s *story) leave() {
 			_ = p.Close(ctx) // what there is to say has been said
 		}
 	}
-	if s.servers != nil {
-		s.servers.close()
-	}
+	s.servers.Close()
 }

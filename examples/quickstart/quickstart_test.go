@@ -1,57 +1,24 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
-	"go.uber.org/goleak"
-
+	"github.com/holdfast-go/holdfast/examples/internal/program"
 	"github.com/holdfast-go/holdfast/internal/redistest"
 )
 
-// asProgram makes the test's own binary be the program. So it is the program as
-// built for the test that runs, with the race detector if the test has it.
-const asProgram = "QUICKSTART_AS_PROGRAM"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) == "" {
-		redistest.Main(m)
-	}
-	main() // exits by itself after an error
-	if err := goleak.Find(); err != nil {
-		fmt.Fprintln(os.Stderr, "goleak:", err)
-		os.Exit(3)
-	}
-	os.Exit(0)
-}
-
-// program runs the program from beginning to end.
-func program(t *testing.T, urls string, args ...string) (stdout, stderr string, exit int) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
-	cmd.Env = append(os.Environ(), asProgram+"=1", "HOLDFAST_REDIS="+urls)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
-	var ended *exec.ExitError
-	if err != nil && !errors.As(err, &ended) {
-		t.Fatal(err)
-	}
-	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
-}
+func TestMain(m *testing.M) { program.Main(m, main) }
 
 func TestWithServersOfItsOwn(t *testing.T) {
 	t.Parallel()
-	stdout, stderr, exit := program(t, "")
+	stdout, stderr, exit := program.Run(t, "")
 	if exit != 0 || stderr != "" {
 		t.Errorf("exit %d, and on standard error: %s", exit, stderr)
 	}
@@ -83,7 +50,7 @@ func TestWithServersOfItsOwn(t *testing.T) {
 func TestWithRealServers(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartN(t, 3)
-	stdout, stderr, exit := program(t, strings.Join(redistest.URLs(servers), ", "))
+	stdout, stderr, exit := program.Run(t, strings.Join(redistest.URLs(servers), ", "))
 	if exit != 0 || stderr != "" {
 		t.Errorf("exit %d, and on standard error: %s", exit, stderr)
 	}
@@ -112,7 +79,7 @@ func TestWithRealServers(t *testing.T) {
 func TestVerboseShowsTheLog(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartN(t, 1)
-	stdout, stderr, exit := program(t, servers[0].URL(), "-v")
+	stdout, stderr, exit := program.Run(t, servers[0].URL(), "-v")
 	if exit != 0 || !strings.Contains(stderr, "instance is up") {
 		t.Errorf("exit %d, and on standard error: %s", exit, stderr)
 	}
@@ -121,7 +88,7 @@ func TestVerboseShowsTheLog(t *testing.T) {
 
 func TestAnErrorIsOneLineAndExitCode1(t *testing.T) {
 	t.Parallel()
-	_, stderr, exit := program(t, "redis://:pa55w0rd@localhost:port")
+	_, stderr, exit := program.Run(t, "redis://:pa55w0rd@localhost:port")
 	if exit != 1 || strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "quickstart: ") || strings.Contains(stderr, "pa55w0rd") {
 		t.Errorf("exit %d, and on standard error: %s", exit, stderr)
 	}
