@@ -7,7 +7,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -17,8 +16,6 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	// What the blocks use. A test that does not depend on it would be taken from
 	// the cache when it changes.
 	_ "github.com/cenkalti/backoff/v4"
@@ -26,10 +23,11 @@ import (
 
 	_ "github.com/holdfast-go/holdfast/engine"
 	_ "github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/redistest"
 	_ "github.com/holdfast-go/holdfast/lease"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 // imports are the packages that a block may use without saying so.
 var imports = map[string]string{
@@ -44,18 +42,19 @@ var imports = map[string]string{
 	"os":       "os",
 	"redis":    "github.com/redis/go-redis/v9",
 	"slog":     "log/slog",
+	"sql":      "database/sql",
 	"time":     "time",
 	"tls":      "crypto/tls",
 }
 
 // given are the variables that a block of statements may use without declaring
 // them. It is the body of a function that returns an error.
-const given = `ctx context.Context, locks *engine.Engine, held *lease.Lease, client *redis.Client, work <-chan struct{}`
+const given = `ctx context.Context, locks *engine.Engine, held *lease.Lease, client *redis.Client, db *sql.DB, work <-chan struct{}`
 
 // others are the languages of blocks that are not Go.
-var others = []string{"bash", "console", "dockerfile", "json", "lua", "make", "python", "redis", "sh", "text", "toml", "yaml"}
+var others = []string{"bash", "console", "dockerfile", "json", "lua", "make", "python", "redis", "sh", "sql", "text", "toml", "yaml"}
 
-// Every block of Go in the docs and in the README compiles.
+// Every block of Go in the docs, in the README and beside it compiles.
 func TestGoBlocksCompile(t *testing.T) {
 	files, err := filepath.Glob("*.md")
 	if err != nil {
@@ -64,9 +63,11 @@ func TestGoBlocksCompile(t *testing.T) {
 	if !slices.Contains(files, "from-aioredlock.md") {
 		t.Fatalf("this is not the folder of the docs: it has %q", files)
 	}
-	if _, err := os.Stat("../README.md"); !errors.Is(err, fs.ErrNotExist) {
-		files = append(files, "../README.md")
+	above, err := filepath.Glob("../*.md")
+	if err != nil {
+		t.Fatal(err)
 	}
+	files = append(files, above...)
 	var all []block
 	for _, file := range files {
 		text, err := os.ReadFile(file)
@@ -82,6 +83,35 @@ func TestGoBlocksCompile(t *testing.T) {
 	}
 	if err := compile(t, all); err != nil {
 		t.Error(err)
+	}
+}
+
+// Redis takes the configuration that we publish.
+func TestRedisTakesTheConfiguration(t *testing.T) {
+	text, err := os.ReadFile("operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Redis's own configuration\n")
+	_, config, _ := strings.Cut(section, "```text\n")
+	config, _, found := strings.Cut(config, "```\n")
+	var args []string
+	for line := range strings.Lines(config) {
+		if name, value, is := strings.Cut(strings.TrimSpace(line), " "); is && name != "#" {
+			args = append(args, "--"+name, strings.Trim(value, `"`))
+		}
+	}
+	if !found || len(args) == 0 {
+		t.Fatal("there is no configuration")
+	}
+	s := redistest.Start(t, args...)
+	for n := 0; n < len(args); n += 2 {
+		name := strings.TrimPrefix(args[n], "--")
+		got, _ := s.MustDo("CONFIG", "GET", name).([]any)
+		want := strings.Replace(args[n+1], "200mb", fmt.Sprint(200<<20), 1)
+		if len(got) != 2 || got[1] != want {
+			t.Errorf("%s is %v instead of %q", name, got, want)
+		}
 	}
 }
 
