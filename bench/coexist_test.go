@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/bsm/redislock"
+	"github.com/go-redsync/redsync/v4"
+	redsyncredis "github.com/go-redsync/redsync/v4/redis"
+	"github.com/go-redsync/redsync/v4/redis/goredis/v9"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// coexist starts servers, and clients of both kinds.
+func coexist(t *testing.T, n int) (*engine.Engine, []*redis.Client) {
+	t.Helper()
+	urls := redistest.URLs(redistest.StartN(t, n))
+	locks, err := engine.Open(t.Context(), urls, engine.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { locks.Close(context.Background()) })
+	var clients []*redis.Client
+	for _, url := range urls {
+		options, err := redis.ParseURL(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := redis.NewClient(options)
+		t.Cleanup(func() { client.Close() })
+		clients = append(clients, client)
+	}
+	return locks, clients
+}
+
+// What docs/from-redsync.md says of processes that still use redsync.
+func TestRedsyncAndHoldfastExcludeEachOther(t *testing.T) {
+	needRedis(t)
+	locks, clients := coexist(t, 3)
+	var pools []redsyncredis.Pool
+	for _, client := range clients {
+		pools = append(pools, goredis.NewPool(client))
+	}
+	mutex := redsync.New(pools...).NewMutex("orders/42")
+
+	held, err := locks.Acquire(t.Context(), "orders/42")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var taken *redsync.ErrTaken
+	if err := mutex.TryLock(); !errors.As(err, &taken) {
+		t.Errorf("Holdfast holds it, and redsync says %v", err)
+	}
+	if err := held.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := mutex.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := locks.TryAcquire(t.Context(), "orders/42"); !errors.Is(err, engine.ErrHeld) {
+		t.Errorf("redsync holds it, and Holdfast says %v", err)
+	}
+	adopted, err := locks.Adopt(t.Context(), "orders/42", mutex.Value())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := mutex.Unlock(); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if err := adopted.Extend(t.Context(), 0); !errors.Is(err, lease.ErrExpired) {
+		t.Errorf("redsync has unlocked what was adopted, and Extend says %v", err)
+	}
+}
+
+// What docs/from-redislock.md says of processes that still use redislock.
+func TestRedislockAndHoldfastExcludeEachOther(t *testing.T) {
+	needRedis(t)
+	locks, clients := coexist(t, 1)
+	theirs := redislock.New(clients[0])
+
+	held, err := locks.Acquire(t.Context(), "orders/42")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := theirs.Obtain(t.Context(), "orders/42", time.Minute, nil); !errors.Is(err, redislock.ErrNotObtained) {
+		t.Errorf("Holdfast holds it, and redislock says %v", err)
+	}
+	if err := held.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	lock, err := theirs.Obtain(t.Context(), "orders/42", time.Minute, &redislock.Options{Metadata: "host-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := locks.TryAcquire(t.Context(), "orders/42"); !errors.Is(err, engine.ErrHeld) {
+		t.Errorf("redislock holds it, and Holdfast says %v", err)
+	}
+	if _, err := locks.Adopt(t.Context(), "orders/42", lock.Token()+lock.Metadata()); err != nil {
+		t.Errorf("what redislock holds cannot be adopted: %v", err)
+	}
+	if err := lock.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
