@@ -48,7 +48,7 @@ func (e *Engine) TryAcquire(ctx context.Context, resource string, opts ...Option
 	defer e.requests.Put(r)
 	start := e.traceStart()
 	l, err := e.round(ctx, r, everybody, false)
-	e.acquired(r, start, 1, err)
+	e.acquired(ctx, r, start, 1, err)
 	return l, err
 }
 
@@ -67,7 +67,7 @@ func (e *Engine) acquire(ctx context.Context, r *request) (*lease.Lease, error) 
 	l, err := c.run(ctx)
 	w.served = l != nil
 	e.lines.leave(w)
-	e.acquired(r, start, c.rounds, err)
+	e.acquired(ctx, r, start, c.rounds, err)
 	return l, err
 }
 
@@ -204,8 +204,8 @@ func (e *Engine) traceStart() (start time.Time) {
 }
 
 // acquired reports the end of an Acquire or TryAcquire.
-func (e *Engine) acquired(r *request, start time.Time, rounds int, err error) {
+func (e *Engine) acquired(ctx context.Context, r *request, start time.Time, rounds int, err error) {
 	if e.cfg.Trace.Acquired != nil {
-		e.cfg.Trace.Acquired(r.resource, time.Since(start), rounds, err)
+		e.cfg.Trace.Acquired(ctx, r.resource, time.Since(start), rounds, err)
 	}
 }

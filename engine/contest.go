@@ -29,6 +29,7 @@ type contest struct {
 	refused error // what stood in the way in the last round of all
 	watch   watch
 	asked   time.Time // when the watch was last asked to tell
+	told    told
 }
 
 // How long a contest relies on being told, since a message may be lost: now and
@@ -90,6 +91,7 @@ func (c *contest) turn(ctx context.Context) (l *lease.Lease, err error) {
 	}
 	if what == turned {
 		l = c.engine.lines.decline(w)
+		c.inherits(l)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("acquire %q: %w, waiting in line: %w", c.request.resource, err, ErrHeld)
@@ -118,14 +120,17 @@ func (c *contest) event(ctx context.Context, v watch, timer <-chan time.Time) (l
 	select {
 	case l = <-w.handed:
 		e.lines.took(w)
+		c.inherits(l)
 		return l, none, nil
 	case <-w.turn:
 		w.turn = nil
 		return nil, turned, nil
 	case <-w.wake:
 		what = released
+		c.hears(ByRelease)
 	case <-v.changed():
 		what = changed
+		c.hears(ByServer)
 	case <-timer:
 		what = due
 	case <-ctx.Done():
@@ -134,6 +139,7 @@ func (c *contest) event(ctx context.Context, v watch, timer <-chan time.Time) (l
 		err = ErrClosed
 	}
 	if l = e.lines.decline(w); l != nil {
+		c.inherits(l)
 		return l, none, nil
 	}
 	return nil, what, err
@@ -161,6 +167,7 @@ func (c *contest) round(ctx context.Context, first int) (*lease.Lease, error) {
 	e, r := c.engine, c.request
 	l, err := e.round(ctx, r, first, c.rounds > 0)
 	c.rounds++
+	c.looked(err)
 	if first != everybody {
 		e.courtesy.paid(r.key, time.Now(), errors.Is(err, ErrHeld))
 	}
@@ -206,8 +213,10 @@ func (c *contest) between(ctx context.Context) (l *lease.Lease, again bool, err 
 			if !expired {
 				return nil, false, nil
 			}
+			c.hears(ByExpiry)
 		}
 		l, err = c.engine.round(ctx, c.request, v.place, true)
+		c.looked(err)
 		switch stop := c.engine.stopped(ctx); {
 		case err == nil:
 			return l, false, nil

@@ -22,6 +22,7 @@ type Engine struct {
 	need      int
 	instances []*instance.Instance
 	keeper    *keeper.Keeper
+	losses    losses
 	lines     *lines
 	courtesy  courtesy
 	paced     bool // the user's own Backoff says when to ask again
@@ -139,6 +140,7 @@ func (e *Engine) start() {
 		slowest = max(slowest, i.Timeout())
 	}
 	set := instance.NewSet(e.instances, e.cfg.Guard, e.cfg.quarantine(slowest))
+	set.Observe(instance.Observer{State: e.cfg.Trace.Instance})
 
 	acting, stop := context.WithCancel(context.Background())
 	e.actors, e.stopActors = new(errgroup.Group), stop

@@ -197,6 +197,7 @@ func (h *holding) Ended(cause error) {
 	if errors.Is(cause, lease.ErrLost) {
 		e.log.Warn("lease lost", "resource", l.Resource(), "cause", cause, "held", time.Since(h.since).Round(time.Millisecond), "renewal", h.lastRenewal())
 		e.keeper.Emit(l)
+		e.losses.add(l, cause, time.Since(h.since))
 		e.lines.released(l.Resource())
 	}
 	if e.cfg.Trace.Ended != nil {

@@ -32,6 +32,7 @@ type waiter struct {
 
 	prev, next *waiter
 	last       *waiter // of the line; kept by the head only
+	length     int     // of the line; kept by the head only
 }
 
 func newLines(limit int) *lines {
@@ -55,7 +56,7 @@ func (l *lines) join(resource string) *waiter {
 	l.waiting++
 	first := l.heads[resource]
 	if first == nil {
-		w.last = w
+		w.last, w.length = w, 1
 		l.heads[resource] = w
 		return w
 	}
@@ -63,6 +64,7 @@ func (l *lines) join(resource string) *waiter {
 	w.prev = first.last
 	first.last.next = w
 	first.last = w
+	first.length++
 	return w
 }
 
@@ -82,6 +84,7 @@ func (l *lines) leave(w *waiter) {
 func (l *lines) remove(w *waiter) {
 	l.waiting--
 	first := l.heads[w.resource]
+	first.length--
 	if first != w {
 		w.prev.next = w.next
 		if w.next != nil {
@@ -96,7 +99,7 @@ func (l *lines) remove(w *waiter) {
 		delete(l.heads, w.resource)
 		return
 	}
-	next.prev, next.last = nil, w.last
+	next.prev, next.last, next.length = nil, w.last, w.length
 	l.heads[w.resource] = next
 	next.turn <- struct{}{} // never blocks: one slot, sent to once
 }

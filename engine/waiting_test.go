@@ -297,7 +297,7 @@ func TestTriesAreRoundsOfVotes(t *testing.T) {
 			cfg.Backoff = constantly(time.Second)
 			cfg.Trace = &engine.Trace{
 				Round:    func(string, []instance.Vote, time.Duration, error) { rounds++ },
-				Acquired: func(_ string, _ time.Duration, n int, _ error) { reported = n },
+				Acquired: func(_ context.Context, _ string, _ time.Duration, n int, _ error) { reported = n },
 			}
 			simulate(t, 3, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
 				fleet.Each(func(s *sim.Server) { s.Set("r", "somebody else", time.Hour) })

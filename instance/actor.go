@@ -10,13 +10,13 @@ import (
 // has claimed the instance starts it, once, and waits for it; when it returns,
 // every message has been answered.
 func (i *Instance) Run(ctx context.Context, set *Set) {
+	i.set = set
 	if i.cluster != nil {
 		i.cluster.run(ctx, set)
 		return
 	}
 	stop := context.AfterFunc(ctx, i.abort)
 	defer stop()
-	i.set = set
 	defer i.leave()
 	defer i.watching(ctx)()
 	defer i.lookout.running(ctx)()

@@ -83,6 +83,9 @@ func (i *Instance) become(s State, why error) {
 	i.health.State = s
 	i.health.Err = why
 	i.mu.Unlock()
+	if changed {
+		i.observed()
+	}
 	switch {
 	case !changed:
 	case s == Down:

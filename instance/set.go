@@ -15,6 +15,7 @@ type Set struct {
 	guard      Guard
 	quarantine time.Duration
 	lone       bool // there is only one instance, one vote
+	observer   Observer
 
 	mu      sync.Mutex
 	members []*Instance

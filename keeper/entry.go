@@ -20,7 +20,8 @@ type Entry struct {
 	at       **Entry       // what points to it there; nil when not in a list
 	place    int32         // in the heap, counted from 1; 0 when not there
 	stage    stage
-	failures uint8 // renewals that failed since the last that did not, as far as retry counts
+	failures uint8  // renewals that failed since the last that did not, as far as retry counts
+	renewals uint16 // that were confirmed, up to MaxRenewals
 }
 
 // stage is how far an entry's renewal is. Unless it rests, the entry is due at

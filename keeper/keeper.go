@@ -72,7 +72,9 @@ func (k *Keeper) Entries() []*Entry {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	entries := make([]*Entry, 0, k.queue.size)
-	k.queue.all(func(e *Entry) { entries = append(entries, e) })
+	for e := range k.queue.all {
+		entries = append(entries, e)
+	}
 	return entries
 }
 
@@ -108,6 +110,7 @@ func (k *Keeper) Settle(start clock.Moment, outcomes []Outcome) {
 			k.queue.move(e, k.retry(e, now))
 		} else {
 			e.failures = 0
+			e.renewals += min(1, MaxRenewals-e.renewals)
 			k.queue.move(e, k.schedule(e, start, now))
 		}
 		needed = needed || k.sooner(e)
@@ -199,7 +202,9 @@ func (k *Keeper) review(now clock.Moment, slept time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var entries []*Entry
-	k.queue.all(func(e *Entry) { entries = append(entries, e) })
+	for e := range k.queue.all {
+		entries = append(entries, e)
+	}
 	for _, e := range entries {
 		left, _ := e.Control.Left(now)
 		k.queue.move(e, min(e.due-slept, k.at(now)+left))

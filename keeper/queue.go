@@ -91,14 +91,18 @@ func (q *queue) next(limit time.Duration) time.Duration {
 	return limit
 }
 
-// all calls each with every entry. It must not change the queue.
-func (q *queue) all(each func(*Entry)) {
+// all yields every entry. The queue must not be changed meanwhile.
+func (q *queue) all(yield func(*Entry) bool) {
 	for _, e := range q.near {
-		each(e)
+		if !yield(e) {
+			return
+		}
 	}
 	for _, e := range q.far {
 		for ; e != nil; e = e.next {
-			each(e)
+			if !yield(e) {
+				return
+			}
 		}
 	}
 }

@@ -19,12 +19,12 @@ type queued struct {
 func (q *queued) check() {
 	q.Helper()
 	n := 0
-	q.all(func(e *Entry) {
+	for e := range q.all {
 		n++
 		if !q.in[e] || !e.queued() {
 			q.Fatal("an entry is in that was taken out")
 		}
-	})
+	}
 	if n != len(q.in) || q.size != n {
 		q.Fatalf("%d entries in the queue, size %d, want %d", n, q.size, len(q.in))
 	}

@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// Outcome has one word for what came of an acquire, given its error: "granted",
+// "held", "no_quorum", "timeout", "canceled", "closed", or "failed" for what is
+// none of these. It is for metrics, which must not have a label for every error.
+//
+// An acquire that its context ended is a timeout or was canceled, whatever stood
+// in its way.
+func Outcome(err error) string {
+	switch {
+	case err == nil:
+		return "granted"
+	case stoppedBy(err, ErrClosed):
+		return "closed"
+	case stoppedBy(err, context.Canceled):
+		return "canceled"
+	case stoppedBy(err, context.DeadlineExceeded):
+		return "timeout"
+	case errors.Is(err, ErrHeld):
+		return "held"
+	case errors.Is(err, ErrNoQuorum):
+		return "no_quorum"
+	}
+	return "failed"
+}
+
+// stoppedBy reports whether it was this that ended the waiting. An instance's own
+// error may be a deadline, too.
+func stoppedBy(err, stop error) bool {
+	var q *QuorumError
+	if errors.As(err, &q) {
+		return q.stop != nil && errors.Is(q.stop, stop)
+	}
+	return errors.Is(err, stop)
+}
+
+// Cause has one word for the end of a lease, given its error: "held" while it has
+// not ended, then "released", "expired", "stolen", "max_hold" or "closed", or
+// "lost" for what is none of these.
+func Cause(err error) string {
+	for _, c := range []struct {
+		err  error
+		word string
+	}{
+		{lease.ErrReleased, "released"},
+		{lease.ErrStolen, "stolen"},
+		{lease.ErrMaxHold, "max_hold"},
+		{lease.ErrExpired, "expired"},
+		{lease.ErrClosed, "closed"},
+	} {
+		if errors.Is(err, c.err) {
+			return c.word
+		}
+	}
+	if err == nil {
+		return "held"
+	}
+	return "lost"
+}

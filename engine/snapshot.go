@@ -1,0 +1,85 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/holdfast-go/holdfast/instance"
+)
+
+// Snapshot is what an engine is doing at a moment, for people and for metrics. It
+// has no whole token.
+type Snapshot struct {
+	At        time.Time
+	Instances []instance.Health // in the engine's order
+
+	Held   int    // leases
+	Leases []Held // some of them, in no order
+
+	Waiting int    // acquires that wait or are just asking
+	Lines   []Line // some of the resources that they are for, in no order
+
+	Lost    uint64 // leases that ended unreleased, since the engine was made
+	Losses  []Loss // the most recent of them, the newest first
+	Dropped uint64 // losses that were dropped because nobody read Lost
+}
+
+// Held is a lease that the engine holds.
+type Held struct {
+	Resource  string
+	Holder    string        // its token, abbreviated: the owner is in front
+	Fence     uint64        // 0: none
+	Since     time.Time     // when the attempt began that was granted
+	Remaining time.Duration // of its validity
+	Renewed   bool          // whether it is renewed in the background
+	Renewals  int           // confirmed so far; counted up to keeper.MaxRenewals
+}
+
+// Line is the acquires in this engine for one resource.
+type Line struct {
+	Resource string
+	Waiting  int
+}
+
+// Snapshot returns what the engine is doing. limit is how many of the leases, the
+// lines and the losses are listed each, and RecentLosses bounds the last; with 0
+// there are only the numbers and the instances. Everything in it was so at some
+// moment during the call, not all of it at the same one.
+//
+// It costs a microsecond or two and another for each thing listed, however many
+// leases are held, and holds up nobody for longer than it takes to copy limit
+// pointers. Safe for concurrent use, also after Close.
+func (e *Engine) Snapshot(limit int) Snapshot {
+	limit = max(0, limit)
+	s := Snapshot{At: time.Now(), Instances: e.Instances(), Held: e.keeper.Len(), Dropped: e.keeper.Dropped()}
+	s.Leases = e.someHeld(limit)
+	s.Waiting, s.Lines = e.lines.some(limit)
+	s.Lost, s.Losses = e.losses.latest(limit)
+	return s
+}
+
+func (e *Engine) someHeld(limit int) (held []Held) {
+	for _, entry := range e.keeper.Some(limit) {
+		h := holdingOf(entry.Entry)
+		l := h.lease()
+		if remaining := l.Remaining(); remaining > 0 {
+			held = append(held, Held{
+				Resource: l.Resource(), Holder: instance.Abbreviate(l.Token()), Fence: l.Fence(),
+				Since: h.since, Remaining: remaining, Renewed: entry.RenewEvery > 0, Renewals: entry.Renewals,
+			})
+		}
+	}
+	return held
+}
+
+// some returns how many wait, and some of the lines.
+func (l *lines) some(limit int) (waiting int, some []Line) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for resource, head := range l.heads {
+		if len(some) == limit {
+			break
+		}
+		some = append(some, Line{resource, head.length})
+	}
+	return l.waiting, some
+}

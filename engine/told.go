@@ -1,0 +1,37 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// told is by whom a contest was told that the lock may be free, and when: a
+// handover takes from then until it is granted. The zero value is nobody, since
+// it last looked.
+type told struct {
+	by Waker
+	at time.Time
+}
+
+// hears notes it, if anybody wants to know.
+func (c *contest) hears(by Waker) {
+	if c.engine.cfg.Trace.Woken != nil {
+		c.told = told{by, time.Now()}
+	}
+}
+
+// looked reports what came of a round, if c was told to look.
+func (c *contest) looked(err error) {
+	if !c.told.at.IsZero() {
+		c.engine.cfg.Trace.Woken(c.request.resource, c.told.by, time.Since(c.told.at), err == nil)
+		c.told = told{}
+	}
+}
+
+// inherits reports that c got the lock from who released it here, and need not look.
+func (c *contest) inherits(l *lease.Lease) {
+	if l != nil && c.engine.cfg.Trace.Woken != nil {
+		c.engine.cfg.Trace.Woken(c.request.resource, ByRelease, 0, true)
+	}
+}

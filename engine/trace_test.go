@@ -1,0 +1,296 @@
+package engine_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// counted returns a Trace in which every func notes its name with who.
+func counted(who string, note func(string)) *engine.Trace {
+	t := new(engine.Trace)
+	v := reflect.ValueOf(t).Elem()
+	for n := range v.NumField() {
+		name := v.Type().Field(n).Name
+		v.Field(n).Set(reflect.MakeFunc(v.Field(n).Type(), func([]reflect.Value) []reflect.Value {
+			note(who + name)
+			return nil
+		}))
+	}
+	return t
+}
+
+func TestJoinedTracesAreCalledInOrder(t *testing.T) {
+	var calls []string
+	note := func(s string) { calls = append(calls, s) }
+	one := counted("1", note)
+	all := reflect.ValueOf(one).Elem()
+	for n := range all.NumField() {
+		name := all.Type().Field(n).Name
+		only := new(engine.Trace)
+		reflect.ValueOf(only).Elem().Field(n).Set(all.Field(n))
+		joined := reflect.ValueOf(engine.JoinTraces(nil, only, counted("2", note), new(engine.Trace), only)).Elem()
+
+		calls = nil
+		var zero []reflect.Value
+		for k := range joined.Field(n).Type().NumIn() {
+			zero = append(zero, reflect.Zero(joined.Field(n).Type().In(k)))
+		}
+		joined.Field(n).Call(zero)
+		if want := []string{"1" + name, "2" + name, "1" + name}; !slices.Equal(calls, want) {
+			t.Errorf("%s: %q, want %q", name, calls, want)
+		}
+		for k := range joined.NumField() {
+			if alone := reflect.ValueOf(engine.JoinTraces(only, nil)).Elem(); alone.Field(k).IsNil() != (k != n) {
+				t.Errorf("%s alone: %s is set: %v", name, all.Type().Field(k).Name, !alone.Field(k).IsNil())
+			}
+		}
+	}
+}
+
+func TestAWaiterReportsWhoWokeItAndHowLongTheHandoverTook(t *testing.T) {
+	type wake struct {
+		by      engine.Waker
+		took    time.Duration
+		granted bool
+	}
+	woken := make(chan wake, 10)
+	cfg := config()
+	cfg.Trace = &engine.Trace{Woken: func(resource string, by engine.Waker, took time.Duration, granted bool) {
+		if resource != "r" {
+			t.Errorf("resource %q", resource)
+		}
+		woken <- wake{by, took, granted}
+	}}
+	const latency = 10 * time.Millisecond
+	for _, c := range []struct {
+		by   engine.Waker
+		free func(t *testing.T, other, own *lease.Lease, fleet *sim.Fleet)
+	}{
+		{engine.ByRelease, func(t *testing.T, _, own *lease.Lease, _ *sim.Fleet) { release(t, own) }},
+		{engine.ByServer, func(t *testing.T, other, _ *lease.Lease, _ *sim.Fleet) { release(t, other) }},
+		{engine.ByExpiry, func(*testing.T, *lease.Lease, *lease.Lease, *sim.Fleet) {}},
+	} {
+		t.Run(c.by.String(), func(t *testing.T) {
+			simulate(t, 3, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+				var own, others *lease.Lease
+				switch c.by {
+				case engine.ByRelease:
+					own = acquire(t, e, "r")
+				case engine.ByServer:
+					others = acquire(t, start(t, fleet, config()), "r")
+				default:
+					fleet.Each(func(s *sim.Server) { s.Set("r", "somebody else", 300*time.Millisecond) })
+				}
+				fleet.Each(func(s *sim.Server) { s.Latency(latency/2, latency/2) })
+				waiting := acquiring(t.Context(), e, "r")
+				time.Sleep(100 * time.Millisecond)
+				c.free(t, others, own, fleet)
+				if r := <-waiting; r.err != nil {
+					t.Fatal(r.err)
+				}
+				w := <-woken
+				if w.by != c.by || !w.granted {
+					t.Errorf("%+v", w)
+				}
+				within(t, "the handover", w.took, latency, 5*latency)
+				if len(woken) > 0 {
+					t.Errorf("and %+v", <-woken)
+				}
+			})
+		})
+	}
+}
+
+func TestALockThatIsHandedOverAsItIsTakesNoTime(t *testing.T) {
+	var calls []string
+	cfg := config()
+	cfg.LocalHandoff = 1
+	cfg.Trace = &engine.Trace{Woken: func(resource string, by engine.Waker, took time.Duration, granted bool) {
+		calls = append(calls, fmt.Sprint(resource, by, took, granted))
+	}}
+	simulate(t, 3, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		fleet.Each(func(s *sim.Server) { s.Latency(time.Millisecond, time.Millisecond) })
+		l := acquire(t, e, "r")
+		waiting := acquiring(t.Context(), e, "r")
+		time.Sleep(time.Second)
+		release(t, l)
+		if r := got(t, waiting); r.err != nil {
+			t.Error(r.err)
+		}
+	})
+	if want := fmt.Sprint("r", engine.ByRelease, time.Duration(0), true); !slices.Equal(calls, []string{want}) {
+		t.Errorf("%q, want %q", calls, want)
+	}
+}
+
+func TestNobodyIsWokenWhereNobodyWaits(t *testing.T) {
+	cfg := config()
+	cfg.Trace = &engine.Trace{Woken: func(string, engine.Waker, time.Duration, bool) { t.Error("woken") }}
+	simulate(t, 3, cfg, func(t *testing.T, _ *sim.Fleet, e *engine.Engine) {
+		for range 3 {
+			release(t, acquire(t, e, "r"))
+		}
+	})
+}
+
+func TestTheTraceHearsOfInstances(t *testing.T) {
+	var mu sync.Mutex
+	var events []string
+	cfg := config()
+	cfg.Trace = &engine.Trace{Instance: func(h instance.Health) {
+		mu.Lock()
+		defer mu.Unlock()
+		events = append(events, h.Name+" "+h.State.String())
+		if (h.State == instance.Down) != (h.Err != nil) {
+			t.Errorf("%+v", h)
+		}
+	}}
+	heard := func(want ...string) {
+		t.Helper()
+		mu.Lock()
+		defer mu.Unlock()
+		if slices.Sort(events); !slices.Equal(events, want) {
+			t.Errorf("%q, want %q", events, want)
+		}
+		events = nil
+	}
+	simulate(t, 2, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		synctest.Wait()
+		heard("sim-1 up", "sim-2 up")
+		fleet.Servers[1].Hang()
+		_, err := e.TryAcquire(t.Context(), "r")
+		isAll(t, err, engine.ErrNoQuorum)
+		time.Sleep(5 * time.Second)
+		heard("sim-2 down")
+		if err := e.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		heard("sim-1 closed", "sim-2 closed")
+	})
+}
+
+func TestAnAcquireIsTracedWithItsContext(t *testing.T) {
+	type key struct{}
+	var values []any
+	cfg := config()
+	cfg.Trace = &engine.Trace{Acquired: func(ctx context.Context, _ string, _ time.Duration, _ int, _ error) {
+		values = append(values, ctx.Value(key{}))
+	}}
+	simulate(t, 1, cfg, func(t *testing.T, _ *sim.Fleet, e *engine.Engine) {
+		ctx := context.WithValue(t.Context(), key{}, 7)
+		if _, err := e.Acquire(ctx, "a"); err != nil {
+			t.Error(err)
+		}
+		if _, err := e.TryAcquire(ctx, "a"); !errors.Is(err, engine.ErrHeld) {
+			t.Error(err)
+		}
+	})
+	if !slices.Equal(values, []any{7, 7}) {
+		t.Errorf("%v", values)
+	}
+}
+
+func TestOutcomesAndCausesAreOneWord(t *testing.T) {
+	for _, c := range []struct {
+		want string
+		lock func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) error
+	}{
+		{"granted", func(t *testing.T, _ *sim.Fleet, e *engine.Engine) error {
+			_, err := e.Acquire(t.Context(), "free")
+			return err
+		}},
+		{"held", func(t *testing.T, _ *sim.Fleet, e *engine.Engine) error {
+			_, err := e.TryAcquire(t.Context(), "held")
+			return err
+		}},
+		{"no_quorum", func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) error {
+			fleet.Each((*sim.Server).Hang)
+			_, err := e.TryAcquire(t.Context(), "free")
+			return err
+		}},
+		{"timeout", func(t *testing.T, _ *sim.Fleet, e *engine.Engine) error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err := e.Acquire(ctx, "held")
+			return err
+		}},
+		{"canceled", func(t *testing.T, _ *sim.Fleet, e *engine.Engine) error {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			_, err := e.Acquire(ctx, "held")
+			return err
+		}},
+		{"closed", func(t *testing.T, _ *sim.Fleet, e *engine.Engine) error {
+			waiting := acquiring(t.Context(), e, "held")
+			synctest.Wait()
+			_ = e.Close(t.Context())
+			return (<-waiting).err
+		}},
+		{"failed", func(t *testing.T, _ *sim.Fleet, e *engine.Engine) error {
+			_, err := e.Acquire(t.Context(), "")
+			return err
+		}},
+	} {
+		t.Run(c.want, func(t *testing.T) {
+			simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+				fleet.Each(func(s *sim.Server) { s.Set("held", "somebody else", time.Hour) })
+				if err := c.lock(t, fleet, e); engine.Outcome(err) != c.want {
+					t.Errorf("%q: %v", engine.Outcome(err), err)
+				}
+			})
+		})
+	}
+	for want, err := range map[string]error{
+		"held": nil, "released": lease.ErrReleased, "expired": lease.ErrExpired, "stolen": lease.ErrStolen,
+		"max_hold": lease.ErrMaxHold, "closed": lease.ErrClosed, "lost": lease.ErrLost,
+	} {
+		if got := engine.Cause(err); got != want || err != nil && engine.Cause(fmt.Errorf("x: %w", err)) != want {
+			t.Errorf("%v: %q", err, got)
+		}
+	}
+}
+
+func TestLogTraceLogsEveryStepAndNoToken(t *testing.T) {
+	var text bytes.Buffer // the handler has a lock
+	log := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	cfg := config()
+	cfg.Trace = engine.LogTrace(log)
+	var token string
+	simulate(t, 3, cfg, func(t *testing.T, _ *sim.Fleet, e *engine.Engine) {
+		l := acquire(t, e, "r")
+		token = l.Token()
+		waiting := acquiring(t.Context(), e, "r")
+		time.Sleep(every)
+		release(t, l)
+		if r := <-waiting; r.err != nil {
+			t.Error(r.err)
+		}
+	})
+	for _, want := range []string{
+		`msg="round of votes" resource=r`, `msg="acquire is over" resource=r outcome=granted`, `held by`,
+		`msg="waiter was woken" resource=r by=release`, `msg=renewal resource=r`, `confirmed=true`,
+		`msg="lease ended" resource=r cause=released`, `cause=closed`, `msg="instance changed" instance=sim-1 state=up`,
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("it lacks %s:\n%s", want, text.String())
+		}
+	}
+	if strings.Contains(text.String(), token) {
+		t.Error("a whole token is logged")
+	}
+}

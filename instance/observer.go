@@ -1,0 +1,25 @@
+package instance
+
+import "time"
+
+// Observer is told of what goes on at the instances of a Set. A nil field is off.
+// It is called on the goroutines that do the work, and must not block.
+type Observer struct {
+	// State is called when an instance has changed its state; a cluster, when one
+	// of its nodes has.
+	State func(Health)
+
+	// Pipeline is called when a pipeline has been answered: how many messages it
+	// had, and how long it was under way.
+	Pipeline func(name string, messages int, took time.Duration)
+}
+
+// Observe says who is to be told. It is called before any member runs.
+func (s *Set) Observe(o Observer) { s.observer = o }
+
+// observed tells of a change of state. A cluster changes with its nodes.
+func (i *Instance) observed() {
+	if i.set != nil && i.set.observer.State != nil {
+		i.set.observer.State(i.voter().Health())
+	}
+}
