@@ -1,0 +1,18 @@
+// Package debughttp shows a running engine on a page: its instances, the leases
+// that it holds, who waits, and what was lost a short while ago.
+//
+//	mux.Handle("/debug/locks", debughttp.Handler(locks))
+//
+// The page is made by the server and works without JavaScript; with it, it is
+// kept up to date by server-sent events. The same address answers with JSON
+// where a client asks for that:
+//
+//	curl -H 'Accept: application/json' localhost:6060/debug/locks
+//
+// ?limit=500 says how many leases, lines of waiters and losses are listed each:
+// 100 by default, MaxLimit at most.
+//
+// Whole tokens are never shown, nor passwords. But names of resources and owners,
+// and the addresses of the instances are: serve it where net/http/pprof would be
+// served, not to the world.
+package debughttp

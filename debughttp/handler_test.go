@@ -1,0 +1,186 @@
+package debughttp
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// What a browser sends.
+const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+const hostile = `<script>alert("1")</script>&amp;`
+
+func TestThePageShowsWhatTheEngineIsDoing(t *testing.T) {
+	e, servers := open(t, engine.Config{Owner: "host<1>"})
+	h := Handler(e)
+	w := get(h, browser, "")
+	has(t, w.Body.String(), "<p>none</p>", `<span class="state up">up</span>`)
+
+	held := []*lease.Lease{
+		acquire(t, e, "orders/42", engine.WithFencing()),
+		acquire(t, e, hostile),
+		acquire(t, e, "bytes\xff\x00"),
+		acquire(t, e, "right\u202eleft", engine.WithoutRenewal()),
+		acquire(t, e, "own", engine.WithToken("a secret of the user's own")),
+	}
+	wait(t, e, "orders/42")
+	wait(t, e, "orders/42")
+	lost := acquire(t, e, "lost")
+	lose(t, servers, lost)
+
+	for _, accept := range []string{browser, "", "*/*", "application/json", "application/json, text/html"} {
+		w := get(h, accept, "")
+		if w.Code != http.StatusOK || w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("Vary") != "Accept" {
+			t.Errorf("%q: %d %v", accept, w.Code, w.Header())
+		}
+		text := w.Body.String()
+		hasNone(t, text, lost.Token(), "<script>alert", "a secret of", "\u202e")
+		for _, l := range held {
+			hasNone(t, text, l.Token(), l.Token()[len(l.Token())-8:])
+		}
+		wantType := "text/html; charset=utf-8"
+		if strings.HasPrefix(accept, "application/json") {
+			wantType = "application/json"
+		}
+		if got := w.Header().Get("Content-Type"); got != wantType {
+			t.Errorf("%q: it is %q, want %q", accept, got, wantType)
+		}
+	}
+
+	text := get(h, browser, "").Body.String()
+	has(t, text, "<td>orders/42</td>", "host&lt;1&gt;~", `&lt;script&gt;alert(&#34;1&#34;)&lt;/script&gt;&amp;amp;`,
+		`bytes\xff\x00`, `right\u202eleft`, "not renewed", fmt.Sprint(held[0].Fence()), `<td class="bad">stolen</td>`,
+		`<td>orders/42</td><td class="n">2</td>`, `<noscript><meta http-equiv="refresh"`)
+
+	servers[1].Kill()
+	for deadline := time.Now().Add(patience); ; {
+		text := get(h, browser, "").Body.String()
+		if strings.Contains(text, `<span class="state down">down</span>`) {
+			has(t, text, "<td>redis-2</td>", "connect: connection refused</td>")
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no instance is down:", text)
+		}
+		_, _ = e.TryAcquire(within(t), "probe") // who asks nothing notices nothing
+	}
+}
+
+func TestJSONSaysTheSameAsThePage(t *testing.T) {
+	e, servers := open(t, engine.Config{Owner: "host-1", TTL: 30 * time.Second})
+	acquire(t, e, "b", engine.WithFencing())
+	acquire(t, e, "a")
+	wait(t, e, "a")
+	lose(t, servers, acquire(t, e, "c"))
+
+	var got view
+	text := get(Handler(e), "application/json", "").Body.Bytes()
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Held != 2 || got.Waiting != 1 || got.Lost != 1 || len(got.Instances) != 3 || len(got.Leases) != 2 || len(got.Lines) != 1 || len(got.Losses) != 1 {
+		t.Fatalf("%s", text)
+	}
+	i, a, b, loss := got.Instances[0], got.Leases[0], got.Leases[1], got.Losses[0]
+	if i.Name != e.Instances()[0].Name || i.State != "up" || i.RunID == "" || i.Latency <= 0 || time.Since(i.Since) > patience {
+		t.Errorf("%+v", i)
+	}
+	if a.Resource != "a" || b.Resource != "b" || b.Fence == 0 || a.Fence != 0 || !strings.HasPrefix(a.Holder, "host-1~") || !a.Renewed {
+		t.Errorf("%+v %+v", a, b)
+	}
+	if a.Remaining <= seconds(9*time.Second) || a.Remaining >= seconds(30*time.Second) {
+		t.Errorf("it remains for %v", a.Remaining)
+	}
+	if got.Lines[0] != (lineView{"a", 1}) || loss.Resource != "c" || loss.Cause != "stolen" {
+		t.Errorf("%+v %+v", got.Lines, loss)
+	}
+	empty := get(Handler(e), "application/json", "?limit=0").Body.String()
+	has(t, empty, `"leases": []`, `"waiters": []`, `"losses": []`, `"held": 2`)
+}
+
+func (s *seconds) UnmarshalJSON(text []byte) error {
+	n, err := strconv.ParseFloat(string(text), 64)
+	*s = seconds(n * float64(time.Second))
+	return err
+}
+
+func TestTheLimitIsObeyed(t *testing.T) {
+	e, _ := open(t, engine.Config{})
+	h := Handler(e)
+	for n := range 12 {
+		acquire(t, e, fmt.Sprintf("lock-%02d", n))
+	}
+	for query, want := range map[string]int{"": 12, "?limit=12": 12, "?limit=5": 5, "?limit=0": 0, "?limit=10000": 12} {
+		text := get(h, browser, query).Body.String()
+		if got := strings.Count(text, "<td>lock-"); got != want {
+			t.Errorf("%q: %d leases, want %d", query, got, want)
+		}
+		if more := fmt.Sprintf("<p>and %d more</p>", 12-want); strings.Contains(text, more) != (want < 12) {
+			t.Errorf("%q: %s", query, text)
+		}
+	}
+	for _, query := range []string{"?limit=-1", "?limit=10001", "?limit=many", "?limit=1e3"} {
+		w := get(h, browser, query)
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "it must be a number from 0 to 10000") {
+			t.Errorf("%q: %d %s", query, w.Code, w.Body)
+		}
+	}
+}
+
+func TestThePageCanOnlyBeLookedAt(t *testing.T) {
+	e, _ := open(t, engine.Config{})
+	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS"} {
+		w := httptest.NewRecorder()
+		Handler(e).ServeHTTP(w, httptest.NewRequest(method, "/", nil))
+		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, HEAD" {
+			t.Errorf("%s: %d %v", method, w.Code, w.Header())
+		}
+	}
+}
+
+// The browser runs nothing but the script that we have written.
+func TestThePolicyLetsInWhatThePageHas(t *testing.T) {
+	e, _ := open(t, engine.Config{})
+	w := get(Handler(e), browser, "")
+	policy := w.Header().Get("Content-Security-Policy")
+	has(t, policy, "default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'")
+	hasNone(t, policy, "unsafe")
+	for tag, directive := range map[string]string{"style": "style-src", "script": "script-src"} {
+		found := regexp.MustCompile(`(?s)<`+tag+`>(.*?)</`+tag+`>`).FindAllStringSubmatch(w.Body.String(), -1)
+		if len(found) != 1 {
+			t.Fatalf("%d <%s>", len(found), tag)
+		}
+		has(t, policy, directive+" '"+digest(found[0][1])+"'")
+	}
+	hasNone(t, w.Body.String(), " style=", "onclick", "src=", "href=")
+}
+
+func TestTheFirstTypeThatWeHaveIsAnswered(t *testing.T) {
+	for accept, want := range map[string]string{
+		"":                                   "text/html",
+		"*/*":                                "text/html",
+		browser:                              "text/html",
+		"application/json":                   "application/json",
+		"Application/JSON; q=0.9":            "application/json",
+		"text/event-stream":                  "text/event-stream",
+		"image/png, application/json, */*":   "application/json",
+		"text/html, application/json":        "text/html",
+		"application/jsonx;application/json": "text/html",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Accept", accept)
+		if got := wanted(r); got != want {
+			t.Errorf("%q: %s, want %s", accept, got, want)
+		}
+	}
+}

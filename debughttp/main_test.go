@@ -1,0 +1,123 @@
+package debughttp
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m) }
+
+// patience bounds every wait for something that must happen.
+const patience = 20 * time.Second
+
+// open returns an engine on three servers, which is closed with the test.
+func open(t *testing.T, cfg engine.Config) (*engine.Engine, []*redistest.Server) {
+	t.Helper()
+	servers := redistest.StartN(t, 3)
+	var instances []*instance.Instance
+	for n, url := range redistest.URLs(servers) {
+		i, err := instance.Dial(url, instance.Config{Name: fmt.Sprintf("redis-%d", n+1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		instances = append(instances, i)
+	}
+	e, err := engine.New(instances, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range instances {
+		<-i.Ready()
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		_ = e.Close(ctx) // servers may have been stopped
+	})
+	return e, servers
+}
+
+func within(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func acquire(t *testing.T, e *engine.Engine, resource string, opts ...engine.Option) *lease.Lease {
+	t.Helper()
+	l, err := e.Acquire(within(t), resource, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// lose makes an engine lose a lease to somebody else.
+func lose(t *testing.T, servers []*redistest.Server, l *lease.Lease) {
+	t.Helper()
+	for _, s := range servers {
+		s.Set(l.Resource(), "somebody else", time.Minute)
+	}
+	if err := l.Extend(within(t), 0); err == nil {
+		t.Fatalf("%v is not lost", l)
+	}
+}
+
+// wait makes an acquire wait until the test is over.
+func wait(t *testing.T, e *engine.Engine, resource string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	over := make(chan struct{})
+	before := e.Snapshot(0).Waiting
+	go func() {
+		defer close(over)
+		if _, err := e.Acquire(ctx, resource); err == nil {
+			t.Errorf("%q was free", resource)
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-over })
+	for deadline := time.Now().Add(patience); e.Snapshot(0).Waiting == before; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not wait")
+		}
+	}
+}
+
+// get asks a handler.
+func get(h http.Handler, accept, query string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, "/debug/locks"+query, nil)
+	r.Header.Set("Accept", accept)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// has fails the test unless the text has all of these.
+func has(t *testing.T, text string, wants ...string) {
+	t.Helper()
+	for _, want := range wants {
+		if !strings.Contains(text, want) {
+			t.Errorf("it lacks %s:\n%s", want, text)
+		}
+	}
+}
+
+// hasNone fails the test if the text has any of these.
+func hasNone(t *testing.T, text string, wants ...string) {
+	t.Helper()
+	for _, want := range wants {
+		if strings.Contains(text, want) {
+			t.Errorf("it has %s:\n%s", want, text)
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package debughttp
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/holdfast-go/holdfast/engine"
+)
+
+// view is what is shown, on the page and as JSON. Durations are in seconds.
+type view struct {
+	At        time.Time      `json:"at"`
+	Held      int            `json:"held"`
+	Waiting   int            `json:"waiting"`
+	Lost      uint64         `json:"lost"`
+	Dropped   uint64         `json:"losses_dropped"`
+	Instances []instanceView `json:"instances"`
+	Leases    []leaseView    `json:"leases"`
+	Lines     []lineView     `json:"waiters"`
+	Losses    []lossView     `json:"losses"`
+}
+
+type instanceView struct {
+	Name       string    `json:"name"`
+	State      string    `json:"state"`
+	Since      time.Time `json:"since"`
+	Error      string    `json:"error,omitempty"`
+	Latency    seconds   `json:"latency"`
+	Recovering seconds   `json:"recovering"`
+	Waiting    int       `json:"mailbox"`
+	RunID      string    `json:"run_id,omitempty"`
+}
+
+type leaseView struct {
+	Resource  string    `json:"resource"`
+	Holder    string    `json:"holder"`
+	Fence     uint64    `json:"fence,omitempty"`
+	Since     time.Time `json:"since"`
+	Remaining seconds   `json:"remaining"`
+	Renewed   bool      `json:"renewed"`
+	Renewals  uint32    `json:"renewals"`
+}
+
+type lineView struct {
+	Resource string `json:"resource"`
+	Waiting  int    `json:"waiting"`
+}
+
+type lossView struct {
+	Resource string    `json:"resource"`
+	Holder   string    `json:"holder"`
+	Cause    string    `json:"cause"`
+	At       time.Time `json:"at"`
+	Held     seconds   `json:"held"`
+}
+
+// seconds is a duration that is a number in JSON.
+type seconds time.Duration
+
+func (s seconds) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, time.Duration(s).Seconds(), 'f', -1, 64), nil
+}
+
+// String rounds to what a person reads.
+func (s seconds) String() string {
+	switch d := time.Duration(s); {
+	case d == 0:
+		return "–"
+	case d < time.Millisecond:
+		return d.Round(time.Microsecond).String()
+	case d < time.Second:
+		return d.Round(100 * time.Microsecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	default:
+		return d.Round(time.Second).String()
+	}
+}
+
+// look takes a snapshot, in an order that a person finds things in.
+func (h *handler) look(limit int) view {
+	s := h.engine.Snapshot(limit)
+	v := view{
+		At: s.At, Held: s.Held, Waiting: s.Waiting, Lost: s.Lost, Dropped: s.Dropped,
+		Instances: make([]instanceView, 0, len(s.Instances)), // [] in JSON, not null
+		Leases:    make([]leaseView, 0, len(s.Leases)),
+		Lines:     make([]lineView, 0, len(s.Lines)),
+		Losses:    make([]lossView, 0, len(s.Losses)),
+	}
+	for _, i := range s.Instances {
+		shown := instanceView{i.Name, i.State.String(), i.Since, "", seconds(i.Latency), seconds(i.Recovering), i.Waiting, i.RunID}
+		if i.Err != nil {
+			shown.Error = i.Err.Error()
+		}
+		v.Instances = append(v.Instances, shown)
+	}
+	for _, l := range s.Leases {
+		v.Leases = append(v.Leases, leaseView{readable(l.Resource), holder(l.Holder), l.Fence, l.Since, seconds(l.Remaining), l.Renewed, l.Renewals})
+	}
+	for _, l := range s.Lines {
+		v.Lines = append(v.Lines, lineView{readable(l.Resource), l.Waiting})
+	}
+	for _, l := range s.Losses {
+		v.Losses = append(v.Losses, lossView{readable(l.Resource), holder(l.Holder), engine.Cause(l.Cause), l.At, seconds(l.Held)})
+	}
+	slices.SortFunc(v.Leases, func(a, b leaseView) int { return cmp.Compare(a.Resource, b.Resource) })
+	slices.SortFunc(v.Lines, func(a, b lineView) int {
+		return cmp.Or(cmp.Compare(b.Waiting, a.Waiting), cmp.Compare(a.Resource, b.Resource))
+	})
+	return v
+}
+
+// readable quotes a name that is no text, or has in it what is not seen or
+// changes how the rest is seen. A resource may be any bytes.
+func readable(name string) string {
+	if !utf8.ValidString(name) {
+		return strconv.Quote(name)
+	}
+	for _, r := range name {
+		if !unicode.IsPrint(r) {
+			return strconv.Quote(name)
+		}
+	}
+	return name
+}
+
+// holder takes off the quotes of an abbreviated token where they are not needed.
+func holder(quoted string) string {
+	if token, err := strconv.Unquote(quoted); err == nil {
+		return readable(token)
+	}
+	return quoted
+}
+
+// Ago is how long ago a moment was, when the view was taken.
+func (v view) Ago(t time.Time) seconds { return seconds(max(0, v.At.Sub(t))) }
+
+// More is how many there are that are not listed.
+func (v view) More(all, listed int) int { return max(0, all-listed) }
