@@ -42,7 +42,7 @@ type leaseView struct {
 	Since     time.Time `json:"since"`
 	Remaining seconds   `json:"remaining"`
 	Renewed   bool      `json:"renewed"`
-	Renewals  uint32    `json:"renewals"`
+	Renewals  int       `json:"renewals"`
 }
 
 type lineView struct {
