@@ -1,0 +1,58 @@
+package promholdfast
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/instance"
+)
+
+// gauges is what is read from the engine when it is scraped.
+type gauges struct {
+	leases, waiting, dropped          *prometheus.Desc
+	state, since, mailbox, recovering *prometheus.Desc // one an instance
+}
+
+func newGauges(constant prometheus.Labels) gauges {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, constant)
+	}
+	return gauges{
+		leases:     desc("leases_held", "Leases that the engine holds."),
+		waiting:    desc("acquires_waiting", "Acquires that wait, or are just asking."),
+		dropped:    desc("losses_dropped_total", "Losses that were dropped because nobody read Engine.Lost."),
+		state:      desc("instance_state", "1 for the state that the instance is in, 0 for the others.", "redis", "state"),
+		since:      desc("instance_state_since_seconds", "When the instance came into its state, as a Unix time.", "redis"),
+		mailbox:    desc("mailbox_depth", "Messages that wait to be sent to the instance.", "redis"),
+		recovering: desc("instance_recovering_seconds", "How long the restart guard still keeps the instance from voting on new acquires.", "redis"),
+	}
+}
+
+func (g gauges) describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{g.leases, g.waiting, g.dropped, g.state, g.since, g.mailbox, g.recovering} {
+		out <- d
+	}
+}
+
+var states = []instance.State{instance.Connecting, instance.Up, instance.Quarantined, instance.Down, instance.Closed}
+
+func (g gauges) collect(out chan<- prometheus.Metric, s engine.Snapshot) {
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	gauge(g.leases, float64(s.Held))
+	gauge(g.waiting, float64(s.Waiting))
+	out <- prometheus.MustNewConstMetric(g.dropped, prometheus.CounterValue, float64(s.Dropped))
+	for _, i := range s.Instances {
+		for _, state := range states {
+			is := 0.0
+			if i.State == state {
+				is = 1
+			}
+			gauge(g.state, is, i.Name, state.String())
+		}
+		gauge(g.since, float64(i.Since.UnixMilli())/1000, i.Name)
+		gauge(g.mailbox, float64(i.Waiting), i.Name)
+		gauge(g.recovering, i.Recovering.Seconds(), i.Name)
+	}
+}

@@ -1,0 +1,110 @@
+package promholdfast
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/holdfast-go/holdfast/engine"
+)
+
+// Options says how the metrics are made. The zero value works.
+type Options struct {
+	// Labels are added to every metric, to tell several engines of one process
+	// apart. Default: none.
+	Labels prometheus.Labels
+
+	// Buckets are the upper bounds, in seconds, of all histograms of times.
+	// Default: DefaultBuckets.
+	Buckets []float64
+}
+
+// DefaultBuckets are from a round trip on one machine, 100 µs, to a minute's wait.
+var DefaultBuckets = []float64{
+	.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60,
+}
+
+// Metrics is the metrics of one engine. It is a prometheus.Collector: register it.
+// Safe for concurrent use.
+type Metrics struct {
+	acquires   *prometheus.CounterVec
+	wait       prometheus.Histogram
+	rounds     prometheus.Histogram
+	votes      *prometheus.CounterVec
+	handover   *prometheus.HistogramVec
+	vain       *prometheus.CounterVec
+	renewals   *prometheus.CounterVec
+	margin     prometheus.Histogram
+	ended      *prometheus.CounterVec
+	held       prometheus.Histogram
+	changes    *prometheus.CounterVec
+	trip       *prometheus.HistogramVec
+	batch      *prometheus.HistogramVec
+	collectors []prometheus.Collector // all of these
+
+	gauges gauges
+	engine atomic.Pointer[engine.Engine] // nil: none is attached
+}
+
+// New makes metrics that are all zero.
+func New(o Options) *Metrics {
+	if o.Buckets == nil {
+		o.Buckets = DefaultBuckets
+	}
+	m := &Metrics{gauges: newGauges(o.Labels)}
+	m.acquires = counter(m, o, "acquires_total", "Acquires that are over, by what came of them.", "outcome")
+	m.wait = histogram(m, o, "acquire_wait_seconds", "How long acquires took that were granted.", o.Buckets)
+	m.rounds = histogram(m, o, "acquire_rounds", "Rounds of votes that an acquire took.", []float64{0, 1, 2, 3, 5, 8, 13, 21, 34, 55})
+	m.votes = counter(m, o, "refused_votes_total", "Votes in rounds that were not granted, by what they say.", "kind")
+	m.handover = histograms(m, o, "handover_seconds", "From when a waiter was told that the lock may be free to when it was granted, by who told.", o.Buckets, "by")
+	m.vain = counter(m, o, "vain_wakeups_total", "Waiters that were told that the lock may be free and did not get it, by who told.", "by")
+	m.renewals = counter(m, o, "renewals_total", "Renewals of leases, confirmed by a quorum or failed.", "result")
+	m.margin = histogram(m, o, "renewal_margin_seconds", "Validity that was left when a renewal was confirmed.", o.Buckets)
+	m.ended = counter(m, o, "leases_ended_total", "Leases that have ended, by cause: expired, stolen and max_hold are losses.", "cause")
+	m.held = histogram(m, o, "lease_held_seconds", "How long leases were held.", o.Buckets)
+	m.changes = counter(m, o, "instance_changes_total", "Changes of an instance's state, by the new one.", "redis", "state")
+	m.trip = histograms(m, o, "pipeline_seconds", "Round trips of pipelines to an instance: how long a vote takes there.", o.Buckets, "redis")
+	m.batch = histograms(m, o, "pipeline_messages", "Messages in a pipeline to an instance.", []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512}, "redis")
+	return m
+}
+
+// Attach says whose state is shown: leases held, acquires waiting, the instances.
+// Until then there is none. The engine should be the one that has the Trace; an
+// engine that was attached before is forgotten.
+func (m *Metrics) Attach(e *engine.Engine) { m.engine.Store(e) }
+
+// Describe implements prometheus.Collector.
+func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
+	for _, c := range m.collectors {
+		c.Describe(out)
+	}
+	m.gauges.describe(out)
+}
+
+// Collect implements prometheus.Collector.
+func (m *Metrics) Collect(out chan<- prometheus.Metric) {
+	for _, c := range m.collectors {
+		c.Collect(out)
+	}
+	if e := m.engine.Load(); e != nil {
+		m.gauges.collect(out, e.Snapshot(0))
+	}
+}
+
+const namespace = "holdfast"
+
+func counter(m *Metrics, o Options, name, help string, labels ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help, ConstLabels: o.Labels}, labels)
+	m.collectors = append(m.collectors, c)
+	return c
+}
+
+func histograms(m *Metrics, o Options, name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, ConstLabels: o.Labels, Buckets: buckets}, labels)
+	m.collectors = append(m.collectors, h)
+	return h
+}
+
+func histogram(m *Metrics, o Options, name, help string, buckets []float64) prometheus.Histogram {
+	return histograms(m, o, name, help, buckets).WithLabelValues().(prometheus.Histogram)
+}

@@ -1,0 +1,219 @@
+package promholdfast_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/lease"
+	"github.com/holdfast-go/holdfast/promholdfast"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m) }
+
+const patience = 20 * time.Second
+
+// watched is an engine on three servers, and its metrics in a registry.
+type watched struct {
+	*engine.Engine
+	t        *testing.T
+	servers  []*redistest.Server
+	registry *prometheus.Registry
+}
+
+func watch(t *testing.T, cfg engine.Config) *watched {
+	t.Helper()
+	w := &watched{t: t, servers: redistest.StartN(t, 3), registry: prometheus.NewRegistry()}
+	var instances []*instance.Instance
+	for n, url := range redistest.URLs(w.servers) {
+		i, err := instance.Dial(url, instance.Config{Name: fmt.Sprintf("redis-%d", n+1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		instances = append(instances, i)
+	}
+	m := promholdfast.New(promholdfast.Options{})
+	w.registry.MustRegister(m)
+	cfg.Trace = engine.JoinTraces(cfg.Trace, m.Trace())
+	e, err := engine.New(instances, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close(context.Background()) }) // servers may have been stopped
+	for _, i := range instances {
+		<-i.Ready()
+	}
+	if got := w.value("holdfast_leases_held", ""); got != -1 {
+		t.Errorf("gauges before there is an engine: %v", got)
+	}
+	m.Attach(e)
+	w.Engine = e
+	return w
+}
+
+// use makes every metric have something to say.
+func (w *watched) use() {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	acquire := func(resource string) *lease.Lease {
+		w.t.Helper()
+		l, err := w.Acquire(ctx, resource)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return l
+	}
+	l := acquire("secret-name")
+	if _, err := w.TryAcquire(ctx, "secret-name"); err == nil {
+		w.t.Error("it is held twice")
+	}
+	waiter := make(chan *lease.Lease)
+	go func() { waiter <- acquire("secret-name") }()
+	for w.Snapshot(0).Waiting == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	w.until("holdfast_refused_votes_total", `kind="held"`, 1) // it has been refused, and waits
+	if err := l.Release(ctx); err != nil {
+		w.t.Error(err)
+	}
+	l = <-waiter
+	w.until("holdfast_renewals_total", `result="confirmed"`, 1)
+	for _, s := range w.servers {
+		s.Set("secret-name", "somebody else", time.Minute)
+	}
+	<-l.Done()
+}
+
+// value is that of the metric that has the label; of a histogram, its count. It is
+// -1 where there is none.
+func (w *watched) value(name, label string) float64 {
+	w.t.Helper()
+	families, err := w.registry.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
+			}
+			if f.GetName() == name && strings.Contains(strings.Join(labels, ","), label) {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	return -1
+}
+
+func (w *watched) until(name, label string, least float64) {
+	w.t.Helper()
+	for deadline := time.Now().Add(patience); w.value(name, label) < least; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("%s{%s} is %v, want %v", name, label, w.value(name, label), least)
+		}
+	}
+}
+
+func TestTheMetricsSayWhatHappened(t *testing.T) {
+	asked := 0
+	w := watch(t, engine.Config{TTL: time.Second, RenewEvery: 50 * time.Millisecond, Trace: &engine.Trace{
+		Acquired: func(context.Context, string, time.Duration, int, error) { asked++ },
+	}})
+	w.use()
+	if asked != 3 {
+		t.Errorf("the user's own trace was called %d times", asked)
+	}
+	for _, c := range []struct {
+		name, label string
+		want        float64
+	}{
+		{"holdfast_acquires_total", `outcome="granted"`, 2},
+		{"holdfast_acquires_total", `outcome="held"`, 1},
+		{"holdfast_acquire_wait_seconds", "", 2},
+		{"holdfast_acquire_rounds", "", 3},
+		{"holdfast_handover_seconds", `by="release"`, 1},
+		{"holdfast_leases_ended_total", `cause="released"`, 1},
+		{"holdfast_leases_ended_total", `cause="stolen"`, 1},
+		{"holdfast_lease_held_seconds", "", 2},
+		{"holdfast_leases_held", "", 0},
+		{"holdfast_acquires_waiting", "", 0},
+		{"holdfast_losses_dropped_total", "", 0},
+		{"holdfast_instance_changes_total", `redis="redis-2"`, 1}, // up, or recovering until all have been seen
+		{"holdfast_instance_state", `redis="redis-3",state="up"`, 1},
+		{"holdfast_instance_state", `redis="redis-3",state="down"`, 0},
+		{"holdfast_mailbox_depth", `redis="redis-1"`, 0},
+		{"holdfast_instance_recovering_seconds", `redis="redis-1"`, 0},
+	} {
+		if got := w.value(c.name, c.label); got != c.want {
+			t.Errorf("%s{%s} is %v, want %v", c.name, c.label, got, c.want)
+		}
+	}
+	w.until("holdfast_renewal_margin_seconds", "", 1)
+	w.until("holdfast_pipeline_seconds", `redis="redis-1"`, 3)
+	w.until("holdfast_pipeline_messages", `redis="redis-1"`, 3)
+
+	w.servers[1].Kill()
+	_, _ = w.TryAcquire(t.Context(), "probe") // who asks nothing notices nothing
+	w.until("holdfast_instance_state", `redis="redis-2",state="down"`, 1)
+	w.until("holdfast_instance_changes_total", `redis="redis-2",state="down"`, 1)
+}
+
+// A resource may be a user's name, and there may be a million.
+func TestNoLabelHasAResourceOrAToken(t *testing.T) {
+	w := watch(t, engine.Config{TTL: time.Second, RenewEvery: 50 * time.Millisecond, Owner: "secret-owner"})
+	w.use()
+	families, err := w.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if text := f.String(); strings.Contains(text, "secret") {
+			t.Errorf("%s", text)
+		}
+	}
+}
+
+func TestTheMetricsAreAsPrometheusWantsThem(t *testing.T) {
+	w := watch(t, engine.Config{TTL: time.Second, RenewEvery: 50 * time.Millisecond})
+	w.use()
+	problems, err := testutil.GatherAndLint(w.registry)
+	if err != nil || len(problems) > 0 {
+		t.Errorf("%v %+v", err, problems)
+	}
+}
+
+func TestEnginesAreToldApartByTheirLabels(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	for _, name := range []string{"orders", "reports"} {
+		m := promholdfast.New(promholdfast.Options{Labels: prometheus.Labels{"engine": name}, Buckets: []float64{1, 2}})
+		m.Trace().Acquired(t.Context(), "r", 3*time.Second, 1, nil)
+		if err := registry.Register(m); err != nil {
+			t.Error(err)
+		}
+	}
+	want := `
+# HELP holdfast_acquire_wait_seconds How long acquires took that were granted.
+# TYPE holdfast_acquire_wait_seconds histogram
+`
+	for _, name := range []string{"orders", "reports"} {
+		want += strings.ReplaceAll(`holdfast_acquire_wait_seconds_bucket{engine="E",le="1"} 0
+holdfast_acquire_wait_seconds_bucket{engine="E",le="2"} 0
+holdfast_acquire_wait_seconds_bucket{engine="E",le="+Inf"} 1
+holdfast_acquire_wait_seconds_sum{engine="E"} 3
+holdfast_acquire_wait_seconds_count{engine="E"} 1
+`, "E", name)
+	}
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "holdfast_acquire_wait_seconds"); err != nil {
+		t.Error(err)
+	}
+}
