@@ -140,7 +140,7 @@ func (e *Engine) start() {
 		slowest = max(slowest, i.Timeout())
 	}
 	set := instance.NewSet(e.instances, e.cfg.Guard, e.cfg.quarantine(slowest))
-	set.Observe(instance.Observer{State: e.cfg.Trace.Instance})
+	set.Observe(instance.Observer{State: e.cfg.Trace.Instance, Pipeline: e.cfg.Trace.Pipeline})
 
 	acting, stop := context.WithCancel(context.Background())
 	e.actors, e.stopActors = new(errgroup.Group), stop

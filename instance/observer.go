@@ -23,3 +23,10 @@ func (i *Instance) observed() {
 		i.set.observer.State(i.voter().Health())
 	}
 }
+
+// answered tells of a pipeline that has been answered.
+func (i *Instance) answered(messages int, took time.Duration) {
+	if i.set.observer.Pipeline != nil {
+		i.set.observer.Pipeline(i.voter().name, messages, took)
+	}
+}

@@ -56,7 +56,9 @@ func (i *Instance) settle(l *link, p *pipeline) (over bool, err error) {
 			i.mailbox.halt(l)
 		}
 		if k == last {
-			over = i.mailbox.land(l.forgotten, time.Since(p.now))
+			trip := time.Since(p.now)
+			i.answered(len(p.sent), trip)
+			over = i.mailbox.land(l.forgotten, trip)
 		}
 		if l.forgotten {
 			continue

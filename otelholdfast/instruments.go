@@ -1,0 +1,73 @@
+package otelholdfast
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// histogram and counter are instruments that add the attributes of the options.
+type (
+	histogram struct {
+		metric.Float64Histogram
+		all metric.MeasurementOption
+	}
+	counter struct {
+		metric.Int64Counter
+		all metric.MeasurementOption
+	}
+)
+
+func (h histogram) record(ctx context.Context, value float64, attributes ...attribute.KeyValue) {
+	h.Record(ctx, value, h.all, metric.WithAttributes(attributes...))
+}
+
+func (c counter) count(attributes ...attribute.KeyValue) {
+	c.Add(context.Background(), 1, c.all, metric.WithAttributes(attributes...))
+}
+
+// maker makes instruments, and keeps the errors.
+type maker struct {
+	*Telemetry
+	errs []error
+}
+
+func (m *maker) note(err error) {
+	if err != nil {
+		m.errs = append(m.errs, err)
+	}
+}
+
+func (m *maker) seconds(name, text string) histogram {
+	return m.histogram(name, "s", text, buckets...)
+}
+
+func (m *maker) histogram(name, unit, text string, bounds ...float64) histogram {
+	h, err := m.meter.Float64Histogram(name, metric.WithUnit(unit), metric.WithDescription(text), metric.WithExplicitBucketBoundaries(bounds...))
+	m.note(err)
+	return histogram{h, m.all}
+}
+
+func (m *maker) counter(name, unit, text string) counter {
+	c, err := m.meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(text))
+	m.note(err)
+	return counter{c, m.all}
+}
+
+// observed makes those that are read from the engine.
+func (m *maker) observed() {
+	var err error
+	m.held, err = m.meter.Int64ObservableUpDownCounter("holdfast.lease.held", metric.WithUnit("{lease}"), metric.WithDescription("Leases that the engine holds."))
+	m.note(err)
+	m.waiting, err = m.meter.Int64ObservableUpDownCounter("holdfast.acquire.waiting", metric.WithUnit("{acquire}"), metric.WithDescription("Acquires that wait, or are just asking."))
+	m.note(err)
+	m.dropped, err = m.meter.Int64ObservableCounter("holdfast.loss.dropped", metric.WithUnit("{lease}"), metric.WithDescription("Losses that nobody read from Engine.Lost."))
+	m.note(err)
+	m.state, err = m.meter.Int64ObservableGauge("holdfast.instance.state", metric.WithUnit("1"), metric.WithDescription("1 for the state that the instance is in, 0 for the others."))
+	m.note(err)
+	m.mailbox, err = m.meter.Int64ObservableGauge("holdfast.instance.mailbox", metric.WithUnit("{message}"), metric.WithDescription("Messages that wait to be sent to the instance."))
+	m.note(err)
+	m.recovering, err = m.meter.Float64ObservableGauge("holdfast.instance.recovering", metric.WithUnit("s"), metric.WithDescription("How long the restart guard still keeps the instance from voting on new acquires."))
+	m.note(err)
+}

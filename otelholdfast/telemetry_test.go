@@ -1,0 +1,301 @@
+package otelholdfast_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/lease"
+	"github.com/holdfast-go/holdfast/otelholdfast"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m) }
+
+const patience = 20 * time.Second
+
+// watched is an engine on three servers, and what its telemetry has said.
+type watched struct {
+	*engine.Engine
+	t       *testing.T
+	servers []*redistest.Server
+	reader  *sdk.ManualReader
+	spans   *tracetest.SpanRecorder
+	tracer  trace.Tracer
+}
+
+func watch(t *testing.T, o otelholdfast.Options) *watched {
+	t.Helper()
+	w := &watched{t: t, servers: redistest.StartN(t, 3), reader: sdk.NewManualReader(), spans: tracetest.NewSpanRecorder()}
+	meters := sdk.NewMeterProvider(sdk.WithReader(w.reader))
+	tracers := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(w.spans))
+	w.tracer = tracers.Tracer("test")
+	o.MeterProvider, o.TracerProvider = meters, tracers
+	telemetry, err := otelholdfast.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var instances []*instance.Instance
+	for n, url := range redistest.URLs(w.servers) {
+		i, err := instance.Dial(url, instance.Config{Name: fmt.Sprintf("redis-%d", n+1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		instances = append(instances, i)
+	}
+	w.Engine, err = engine.New(instances, engine.Config{TTL: time.Second, RenewEvery: 50 * time.Millisecond, Trace: telemetry.Trace()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := telemetry.Attach(w.Engine); err != nil {
+		t.Fatal(err)
+	}
+	if err := telemetry.Attach(w.Engine); err == nil {
+		t.Error("two engines can be attached")
+	}
+	t.Cleanup(func() {
+		_ = w.Close(context.Background())
+		if err := telemetry.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := w.series("holdfast.lease.held"); len(got) > 0 {
+			t.Errorf("after Close: %v", got)
+		}
+		_, _ = meters.Shutdown(context.Background()), tracers.Shutdown(context.Background())
+	})
+	for _, i := range instances {
+		<-i.Ready()
+	}
+	return w
+}
+
+// series is the values of a metric by its attributes; of a histogram, the counts.
+func (w *watched) series(name string) map[string]float64 {
+	w.t.Helper()
+	values := make(map[string]float64)
+	for _, m := range w.metrics() {
+		if m.Name != name {
+			continue
+		}
+		switch data := m.Data.(type) {
+		case metricdata.Histogram[float64]:
+			for _, p := range data.DataPoints {
+				values[key(p.Attributes)] = float64(p.Count)
+			}
+		case metricdata.Sum[int64]:
+			for _, p := range data.DataPoints {
+				values[key(p.Attributes)] = float64(p.Value)
+			}
+		case metricdata.Gauge[int64]:
+			for _, p := range data.DataPoints {
+				values[key(p.Attributes)] = float64(p.Value)
+			}
+		case metricdata.Gauge[float64]:
+			for _, p := range data.DataPoints {
+				values[key(p.Attributes)] = p.Value
+			}
+		default:
+			w.t.Errorf("%s is a %T", name, data)
+		}
+	}
+	return values
+}
+
+// key is the attributes of a metric, but for the user's own.
+func key(all attribute.Set) string {
+	own, _ := all.Filter(func(a attribute.KeyValue) bool { return strings.HasPrefix(string(a.Key), "holdfast.") })
+	return own.Encoded(attribute.DefaultEncoder())
+}
+
+func (w *watched) metrics() (all []metricdata.Metrics) {
+	w.t.Helper()
+	var collected metricdata.ResourceMetrics
+	if err := w.reader.Collect(context.Background(), &collected); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, s := range collected.ScopeMetrics {
+		all = append(all, s.Metrics...)
+	}
+	return all
+}
+
+func (w *watched) until(name, attributes string, least float64) {
+	w.t.Helper()
+	for deadline := time.Now().Add(patience); w.series(name)[attributes] < least; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("%s: %v, want %s at least %v", name, w.series(name), attributes, least)
+		}
+	}
+}
+
+// use makes every metric have something to say.
+func (w *watched) use(ctx context.Context) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	l, err := w.Acquire(ctx, "secret-name")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.TryAcquire(ctx, "secret-name"); err == nil {
+		w.t.Error("it is held twice")
+	}
+	refused := w.series("holdfast.vote.refused")["holdfast.vote.kind=held"]
+	waiter := make(chan *lease.Lease, 1)
+	go func() {
+		l, err := w.Acquire(ctx, "secret-name")
+		if err != nil {
+			w.t.Error(err)
+		}
+		waiter <- l
+	}()
+	w.until("holdfast.vote.refused", "holdfast.vote.kind=held", refused+1)
+	if err := l.Release(ctx); err != nil {
+		w.t.Error(err)
+	}
+	if l = <-waiter; l == nil {
+		w.t.FailNow()
+	}
+	w.until("holdfast.renewal.count", "holdfast.renewal.confirmed=true", 1)
+	for _, s := range w.servers {
+		s.Set("secret-name", "somebody else", time.Minute)
+	}
+	<-l.Done()
+}
+
+func TestTheMetricsSayWhatHappened(t *testing.T) {
+	w := watch(t, otelholdfast.Options{})
+	w.use(t.Context())
+	for _, c := range []struct {
+		name, attributes string
+		want             float64
+	}{
+		{"holdfast.acquire.duration", "holdfast.acquire.outcome=granted", 2},
+		{"holdfast.acquire.duration", "holdfast.acquire.outcome=held", 1},
+		{"holdfast.acquire.rounds", "", 3},
+		{"holdfast.acquire.waiting", "", 0},
+		{"holdfast.handover.duration", "holdfast.granted=true,holdfast.waker=release", 1},
+		{"holdfast.lease.duration", "holdfast.lease.cause=released", 1},
+		{"holdfast.lease.duration", "holdfast.lease.cause=stolen", 1},
+		{"holdfast.lease.held", "", 0},
+		{"holdfast.loss.dropped", "", 0},
+		{"holdfast.instance.state", "holdfast.instance=redis-2,holdfast.instance.state=up", 1},
+		{"holdfast.instance.state", "holdfast.instance=redis-2,holdfast.instance.state=down", 0},
+		{"holdfast.instance.mailbox", "holdfast.instance=redis-3", 0},
+		{"holdfast.instance.recovering", "holdfast.instance=redis-3", 0},
+	} {
+		if got, ok := w.series(c.name)[c.attributes]; got != c.want || !ok {
+			t.Errorf("%s: %v, want %s to be %v", c.name, w.series(c.name), c.attributes, c.want)
+		}
+	}
+	w.until("holdfast.renewal.margin", "", 1)
+	w.until("holdfast.pipeline.duration", "holdfast.instance=redis-1", 3)
+	w.until("holdfast.pipeline.messages", "holdfast.instance=redis-1", 3)
+	if len(w.series("holdfast.instance.changes")) < 3 {
+		t.Errorf("%v", w.series("holdfast.instance.changes"))
+	}
+	for _, m := range w.metrics() {
+		if text := fmt.Sprintf("%+v", m.Data); strings.Contains(text, "secret") {
+			t.Errorf("%s has a resource: %s", m.Name, text)
+		}
+	}
+}
+
+// The package's documentation has all metrics, with their units, and no others.
+func TestTheDocumentationNamesTheMetrics(t *testing.T) {
+	w := watch(t, otelholdfast.Options{})
+	w.use(t.Context())
+	w.until("holdfast.renewal.margin", "", 1)
+	var there []string
+	for _, m := range w.metrics() {
+		there = append(there, m.Name+" "+m.Unit)
+	}
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documented []string
+	for _, line := range regexp.MustCompile(`(?m)^//\t(holdfast\.\S+) +(s|1|\{\w+\}) `).FindAllStringSubmatch(string(text), -1) {
+		documented = append(documented, line[1]+" "+line[2])
+	}
+	slices.Sort(there)
+	slices.Sort(documented)
+	if !slices.Equal(there, documented) {
+		t.Errorf("there are\n%q\ndocumented are\n%q", there, documented)
+	}
+}
+
+func TestAnAcquireIsASpanInItsContext(t *testing.T) {
+	for _, named := range []bool{false, true} {
+		w := watch(t, otelholdfast.Options{Resources: named, Attributes: []attribute.KeyValue{attribute.String("engine", "orders")}})
+		ctx, parent := w.tracer.Start(t.Context(), "parent")
+		began := time.Now()
+		w.use(ctx)
+		short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		defer cancel()
+		if _, err := w.Acquire(short, "secret-name"); err == nil {
+			t.Fatal("it was free")
+		}
+		for _, s := range w.servers[:2] {
+			s.Kill()
+		}
+		if _, err := w.TryAcquire(ctx, "another"); err == nil {
+			t.Fatal("there was a quorum")
+		}
+		parent.End()
+
+		outcomes := make(map[string]int)
+		for _, s := range w.spans.Ended() {
+			if s.Name() == "parent" {
+				continue
+			}
+			attributes := attribute.NewSet(s.Attributes()...)
+			value := func(key attribute.Key) string {
+				v, _ := attributes.Value(key)
+				return v.Emit()
+			}
+			outcome := value("holdfast.acquire.outcome")
+			outcomes[outcome]++
+			if s.Name() != "acquire" || s.SpanKind() != trace.SpanKindClient || s.Parent().SpanID() != parent.SpanContext().SpanID() {
+				t.Errorf("%s %v of %v", s.Name(), s.SpanKind(), s.Parent())
+			}
+			if s.StartTime().Before(began) || s.EndTime().Before(s.StartTime()) || s.EndTime().After(time.Now()) {
+				t.Errorf("%s: from %v to %v", outcome, s.StartTime(), s.EndTime())
+			}
+			if outcome == "timeout" && s.EndTime().Sub(s.StartTime()) < 50*time.Millisecond {
+				t.Errorf("it timed out after %v", s.EndTime().Sub(s.StartTime()))
+			}
+			if value("db.system.name") != "redis" || value("db.operation.name") != "acquire" || value("engine") != "orders" {
+				t.Errorf("%v", s.Attributes())
+			}
+			if (value("error.type") == outcome) != (outcome != "granted") {
+				t.Errorf("%s: error.type %q", outcome, value("error.type"))
+			}
+			if want := map[bool]codes.Code{true: codes.Error}[outcome == "no_quorum"]; s.Status().Code != want {
+				t.Errorf("%s: %v", outcome, s.Status())
+			}
+			text := fmt.Sprintf("%+v %+v %+v", s.Attributes(), s.Events(), s.Status())
+			if strings.Contains(text, "secret-name") != (named && outcome != "no_quorum") {
+				t.Errorf("named: %v, %s", named, text)
+			}
+		}
+		if want := fmt.Sprint(map[string]int{"granted": 2, "held": 1, "timeout": 1, "no_quorum": 1}); fmt.Sprint(outcomes) != want {
+			t.Errorf("%v, want %s", outcomes, want)
+		}
+	}
+}
