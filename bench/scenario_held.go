@@ -68,7 +68,7 @@ func (b *bench) hold(ctx context.Context, f *fleet, h holding) (v values, err er
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, e.Close(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, release(e)) }()
 	before := heap()
 	start := time.Now()
 	if err := acquireMany(ctx, e, h.leases); err != nil {
@@ -99,6 +99,17 @@ func (b *bench) hold(ctx context.Context, f *fleet, h holding) (v values, err er
 		}
 	}
 	return v, errors.Join(err, context.Cause(ctx))
+}
+
+// release closes the engine, which releases what it holds, in limited time. Close names each lease that it could not
+// release; a few of very many will do.
+func release(e *engine.Engine) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if err := e.Close(ctx); err != nil {
+		return fmt.Errorf("%.300s …", err.Error())
+	}
+	return nil
 }
 
 func leaseName(i int) string { return fmt.Sprintf("order-%07d", i) }
