@@ -103,7 +103,8 @@ func (m mutant) overlay(t *testing.T) (path string) {
 	return path
 }
 
-var complaint = regexp.MustCompile(`COMPLAINT at .*`)
+// complaint is what is printed of a seed that a checker complains about.
+var complaint = regexp.MustCompile(`seed \d+: .*\n\s*COMPLAINT at .*`)
 
 // try runs the checkers on the mutant until one complains, and returns what it
 // says.
@@ -126,5 +127,7 @@ func (m mutant) try(t *testing.T) string {
 	case found == nil:
 		t.Fatalf("it failed, but no checker complained: %v\n%s", err, out[:min(len(out), 4000)])
 	}
-	return string(found)
+	seed, what, _ := strings.Cut(string(found), "\n")
+	seed, _, _ = strings.Cut(seed, ":")
+	return seed + ", " + strings.TrimSpace(what)
 }

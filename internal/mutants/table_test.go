@@ -119,8 +119,8 @@ var table = []mutant{
 	{
 		name: "what is owed to a frozen instance is forgotten after the TTL",
 		edits: one("instance/debts.go",
-			"		owed := i.mailbox.settleDebts()\n",
-			"		owed := due(i.mailbox.settleDebts(), time.Now())\n"),
+			"	s := sending{instance: i, now: time.Now()}\n",
+			"	s := sending{instance: i, now: time.Now()}\n	owed = due(owed, s.now)\n"),
 	},
 	{
 		name: "an instance that is in quarantine votes",

@@ -24,6 +24,7 @@ type locks struct {
 // watched is what is known of one server's keys.
 type watched struct {
 	since    map[string]time.Time // when each lock that is there was put there
+	had      map[string]bool      // what has been put there: tokens
 	given    map[string]bool      // what a release has carried: tokens
 	returned map[string]string    // by key: a token that had been given back and was put there again
 	lost     map[string]loss      // by token
@@ -41,7 +42,7 @@ func newLocks(t *trial) *locks { return &locks{trial: t, servers: make(map[*sim.
 func (l *locks) of(s *sim.Server) *watched {
 	w := l.servers[s]
 	if w == nil {
-		w = &watched{make(map[string]time.Time), make(map[string]bool), make(map[string]string), make(map[string]loss)}
+		w = &watched{make(map[string]time.Time), make(map[string]bool), make(map[string]bool), make(map[string]string), make(map[string]loss)}
 		l.servers[s] = w
 	}
 	return w
@@ -112,16 +113,20 @@ func (l *locks) seeLock(w *watched, e sim.Event, k sim.Change) {
 			t.complain("locks: on %s %s put %s there", server, e.Verb, after)
 		}
 		w.since[k.Key] = e.At
+		again := w.had[k.After]
+		w.had[k.After] = true
 		if w.given[k.After] { // as happens when a whole batch is sent again: its release is in it
 			w.returned[k.Key] = k.After
 		}
-		l.checkHealing(e, k)
+		if again {
+			l.checkHealing(e, k)
+		}
 	}
 }
 
-// checkHealing: what is put there in the name of a lease that was granted a while
-// ago, and has not been given back, is put back: only if a majority has the lease.
-// Some of it may have been lost since that was proved.
+// checkHealing: what is put where it was before, in the name of a lease that was
+// granted a while ago and has not been given back, is put back: only if a majority
+// has the lease. Some of it may have been lost since that was proved.
 func (l *locks) checkHealing(e sim.Event, k sim.Change) {
 	t := l.trial
 	inFlight := 2 * t.plan.timeout

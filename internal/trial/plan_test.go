@@ -48,7 +48,7 @@ func newPlan(seed uint64, length time.Duration, mini bool) *plan {
 	p.chooseClass(r)
 	p.servers = pick(r, 1, 2, 3, 3, 3, 3, 4, 5, 5)
 	p.hosts = 2 + r.IntN(2)
-	p.workers = 1 + r.IntN(3)
+	p.workers = 1 + r.IntN(2)
 	for range 1 + r.IntN(3) {
 		p.fenced = append(p.fenced, p.unkind || r.IntN(2) == 0)
 	}

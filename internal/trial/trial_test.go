@@ -78,6 +78,7 @@ func (t *trial) run(tt *testing.T) {
 	}
 	t.direct()
 	t.await(&workers)
+	time.Sleep(calmLength) // what is owed is paid
 	t.sweep(false)
 	for h, e := range t.engines {
 		if err := e.Close(context.Background()); err != nil {
