@@ -267,7 +267,7 @@ func TestAnAcquireIsASpanInItsContext(t *testing.T) {
 			attributes := attribute.NewSet(s.Attributes()...)
 			value := func(key attribute.Key) string {
 				v, _ := attributes.Value(key)
-				return v.Emit()
+				return v.String()
 			}
 			outcome := value("holdfast.acquire.outcome")
 			outcomes[outcome]++
