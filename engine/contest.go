@@ -275,17 +275,12 @@ func (c *contest) rely(v watch, until time.Time) (rest time.Duration, expired bo
 }
 
 // refusedBy reports whether it was this one alone that refused, without the
-// others having been asked.
+// others having been asked, because somebody holds the lock there. One that minds
+// the proposed fence is no arbiter: the lock may be free there, and to be told so
+// again at once would never end.
 func refusedBy(err error, place int) bool {
 	var q *QuorumError
-	if !errors.As(err, &q) {
-		return false
-	}
-	switch q.Votes[place].Kind {
-	case instance.Held, instance.Stale, instance.Ahead:
-		return true
-	}
-	return false
+	return errors.As(err, &q) && q.Votes[place].Kind == instance.Held
 }
 
 // soonest shortens a pause to when the lock that stands in the way expires.
