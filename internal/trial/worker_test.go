@@ -42,7 +42,7 @@ const grid = 20 * time.Millisecond
 
 func (w *worker) think() {
 	now := w.trial.now()
-	next := now.Truncate(grid) + grid*time.Duration(1+w.IntN(15))
+	next := now.Truncate(grid) + grid*time.Duration(1+w.IntN(25))
 	time.Sleep(next - now)
 }
 
