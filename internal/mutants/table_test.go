@@ -120,7 +120,7 @@ var table = []mutant{
 		name: "what is owed to a frozen instance is forgotten after the TTL",
 		edits: one("instance/debts.go",
 			"	s := sending{instance: i, now: time.Now()}\n",
-			"	s := sending{instance: i, now: time.Now()}\n	owed = due(owed, s.now)\n"),
+			"	s := sending{instance: i, now: time.Now()}\n	owed = slices.DeleteFunc(owed, func(d debt) bool { return !s.now.Before(d.until) })\n"),
 	},
 	{
 		name: "an instance that is in quarantine votes",
