@@ -207,6 +207,9 @@ func everything(t *testing.T, e *engine.Engine, s *redistest.Server) error {
 		}
 		errs = append(errs, l.Extend(within(t), 3*time.Second), l.Release(within(t)))
 	}
+	if err := errors.Join(errs...); err != nil {
+		return err // and to wait for the lock would be in vain
+	}
 	go func() { s.Del("locks:contended") }()
 	l, err := e.Acquire(within(t), "contended")
 	if err != nil {

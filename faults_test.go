@@ -265,12 +265,12 @@ func TestRestartGuard(t *testing.T) {
 	everywhere(t, servers, l)
 	servers[0].Restart()
 	servers[1].Restart()
+	state(t, a, 0, instance.Quarantined) // reached again, and seen through
+	state(t, a, 1, instance.Quarantined)
 	_, err := a.TryAcquire(within(t), "guarded")
 	if err == nil || !strings.Contains(err.Error(), "recovering for another") {
 		t.Errorf("two restarted instances: %v", err)
 	}
-	state(t, a, 0, instance.Quarantined)
-	state(t, a, 1, instance.Quarantined)
 	next := acquire(t, a, "guarded")
 	if l.Valid() {
 		t.Error("two holders")
