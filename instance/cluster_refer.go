@@ -12,8 +12,8 @@ import (
 // hop, a slot that is being moved one more.
 const maxHops = 5
 
-// retryAfter is how long a message waits that the server wants asked again: it is
-// moving keys, one by one.
+// retryAfter is how long a message waits that the server wants asked again, since
+// it is moving keys, one by one, or that none of the servers has taken for its own.
 const retryAfter = 10 * time.Millisecond
 
 // referral is a reply that is no verdict: the message was not carried out, because
@@ -72,7 +72,7 @@ type routed struct {
 	asking bool      // the node serves the slot for this message only
 	again  bool      // an earlier node may have carried it out without our having heard
 	due    time.Time // when it is to be asked again, and
-	giveUp time.Time // until when it may be; zero: nobody said "try again" yet
+	giveUp time.Time // until when it may be; zero: there was no reason to yet
 }
 
 // original is the message as it was posted.
@@ -170,8 +170,9 @@ func (c *cluster) refer(from *Instance, m Command, again bool, ref referral) boo
 		return false
 	}
 	c.lookSoon()
-	if r.hops++; r.hops > maxHops {
-		return false
+	if r.hops++; r.hops > maxHops { // while a slot changes hands, each of two may name the other
+		r.hops = 0
+		return c.delay(r)
 	}
 	return c.sendOn(from, r, ref)
 }
@@ -246,7 +247,8 @@ func (c *cluster) sendOn(from *Instance, r *routed, ref referral) bool {
 	return true
 }
 
-// delay has a message routed again in a while, if it may be. For an acquire
+// delay has a message routed again in a while, if it may be, until its time is up
+// since the first of the whiles. For an acquire
 // waiting is the engine's part: it knows how long.
 func (c *cluster) delay(r *routed) bool {
 	now := time.Now()

@@ -241,6 +241,38 @@ func TestRestartGuardFollowsTheSlot(t *testing.T) {
 	}
 }
 
+// While a slot changes hands there are moments in which each of two nodes names the
+// other. A release is asked again a little later, until its time is up; how long an
+// acquire waits is the engine's part.
+func TestNodesThatNameEachOtherDelayARelease(t *testing.T) {
+	const key = "hello" // of a
+	for name, c := range map[string]struct {
+		message func(Caster) Command
+		delayed int
+		kinds   []Kind
+	}{
+		"release": {func(to Caster) Command { return &Release{Key: key, Token: "t", TTL: time.Second, To: to} }, 1, nil},
+		"acquire": {func(to Caster) Command {
+			return &Acquire{Key: key, Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: to}
+		}, 0, []Kind{Misconfigured}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cl := newTestCluster(t)
+			cl.apply(cl.testView(thirds))
+			a, b := cl.nodes["a:1"], cl.nodes["b:1"]
+			got := new(votes)
+			cl.whole.Post(c.message(got))
+			for range maxHops {
+				a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slotOf(key)))
+				b.serveAs(t, fmt.Sprintf("MOVED %d a:1", slotOf(key)))
+			}
+			if kinds := got.kinds(); !slices.Equal(kinds, c.kinds) || len(cl.delayed) != c.delayed {
+				t.Errorf("votes %v, want %v; %d delayed, want %d", kinds, c.kinds, len(cl.delayed), c.delayed)
+			}
+		})
+	}
+}
+
 // serveAs answers what is in the mailbox, again and again, as the server would;
 // barriers are let through.
 func (i *Instance) serveAs(t *testing.T, says string) {

@@ -253,6 +253,8 @@ func (m *Migration) End() {
 	for _, s := range append([]*Server{m.to, m.from}, m.c.Masters...) {
 		s.MustDo("CLUSTER", "SETSLOT", m.slot, "NODE", m.to.nodeID())
 	}
+	slot, _ := strconv.Atoi(m.slot)
+	m.c.await("all know who serves the slot", func() bool { return m.c.Owner(slot) == m.to })
 }
 
 // Migrate moves a slot with its keys to another master.
