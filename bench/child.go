@@ -163,7 +163,7 @@ func (w *workers) run(ctx context.Context, i int, s session, orders <-chan order
 		a := answer{Session: i}
 		var err error
 		if o.Do == toAcquire {
-			err = s.acquire(ctx)
+			err = acquireInTime(ctx, s)
 			a.At = now()
 		} else {
 			a.At = now()
@@ -174,6 +174,16 @@ func (w *workers) run(ctx context.Context, i int, s session, orders <-chan order
 		}
 		w.answer(a)
 	}
+}
+
+// acquireInTime waits for a lock no longer than callers may: who misses the message of a release, and does not look again
+// by himself, would wait for ever. That is something to count, not the end of the run. The context stays as it is once the
+// lock is there, without a deadline, since a peer may tie the lock to it.
+func acquireInTime(ctx context.Context, s session) error {
+	ctx, cancel := context.WithCancel(ctx)
+	enough := time.AfterFunc(full.patience, cancel)
+	defer enough.Stop()
+	return s.acquire(ctx)
 }
 
 // answer writes to the parent. If it has gone, so will this process when it reads the next order.
