@@ -11,8 +11,9 @@ import (
 
 // Close releases every lease that the engine holds, ends what waits, and closes
 // the connections. Acquires that are under way return ErrClosed; held leases end
-// with lease.ErrClosed. The error names the leases whose release no quorum
-// confirmed: their keys go by their TTL.
+// with lease.ErrClosed. The error has the leases whose release no quorum
+// confirmed (its text names the first few, Unwrap() []error has all): their keys
+// go by their TTL.
 //
 // It blocks until everything is answered and every goroutine of the engine is
 // gone, which the instances' timeouts bound; when ctx ends first it breaks off

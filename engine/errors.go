@@ -108,8 +108,12 @@ func (e *Engine) refusal(op, resource string, votes []instance.Vote, decided boo
 	return q
 }
 
-// joined is several errors in one line.
+// joined is several errors in one line. Unwrap has all of them, the line no more than a person reads: an engine that
+// could not release a million leases says so in less than a million names.
 type joined []error
+
+// tellable is how many errors the line has.
+const tellable = 16
 
 // join returns the errors that are not nil as one, or nil if there is none.
 func join(errs ...error) error {
@@ -129,9 +133,13 @@ func join(errs ...error) error {
 }
 
 func (j joined) Error() string {
-	texts := make([]string, len(j))
-	for i, err := range j {
+	told := j[:min(len(j), tellable)]
+	texts := make([]string, len(told), len(told)+1)
+	for i, err := range told {
 		texts[i] = err.Error()
+	}
+	if more := len(j) - len(told); more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(texts, "; ")
 }

@@ -209,6 +209,28 @@ func TestCloseSaysWhichLeasesCouldNotBeReleasedAndIsBoundedInTime(t *testing.T) 
 	})
 }
 
+func TestCloseNamesTheFirstOfManyLeasesAndHasThemAll(t *testing.T) {
+	const many = 100
+	synctest.Test(t, func(t *testing.T) {
+		fleet := sim.New(t, 3)
+		e := start(t, fleet, config())
+		for n := range many {
+			acquire(t, e, fmt.Sprintf("resource %d.", n))
+		}
+		synctest.Wait()
+		fleet.Each((*sim.Server).Hang)
+		err := e.Close(t.Context())
+		isAll(t, err, engine.ErrNoQuorum)
+		if text := fmt.Sprint(err); strings.Count(text, "resource ") != 16 || !strings.HasSuffix(text, "; and 84 more") {
+			t.Errorf("not 16 names and the number of the others: %s", text)
+		}
+		all, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the error itself
+		if !ok || len(all.Unwrap()) != many {
+			t.Errorf("not all of them are there: %#v", err)
+		}
+	})
+}
+
 func TestCloseBreaksOffWhatHangsWhenItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fleet := sim.New(t, 3)
