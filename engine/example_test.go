@@ -1,0 +1,197 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// servers starts three servers inside this program, in place of three real ones.
+func servers() (urls []string, stop func()) {
+	var all []*miniredis.Miniredis
+	for range 3 {
+		s := miniredis.NewMiniRedis()
+		if err := s.Start(); err != nil {
+			log.Fatal(err)
+		}
+		all, urls = append(all, s), append(urls, "redis://"+s.Addr())
+	}
+	return urls, func() {
+		for _, s := range all {
+			s.Close()
+		}
+	}
+}
+
+// exampleEngine is an engine on three servers. Call stop when done.
+func exampleEngine(cfg engine.Config) (locks *engine.Engine, stop func()) {
+	urls, stopServers := servers()
+	locks, err := engine.Open(context.Background(), urls, cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return locks, func() {
+		if err := locks.Close(context.Background()); err != nil {
+			log.Print(err)
+		}
+		stopServers()
+	}
+}
+
+// The shortest way to a critical section: the context of the function ends when the lock does.
+func ExampleEngine_Do() {
+	ctx := context.Background()
+	urls, stop := servers() // "redis://10.0.0.1:6379", "redis://10.0.0.2:6379", "redis://10.0.0.3:6379"
+	defer stop()
+
+	locks, err := engine.Open(ctx, urls, engine.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer locks.Close(ctx)
+
+	err = locks.Do(ctx, "nightly-report", func(ctx context.Context) error {
+		fmt.Println("nobody else writes the report now")
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// nobody else writes the report now
+	// <nil>
+}
+
+// Acquire waits for the lock as long as its context lets it.
+func ExampleEngine_Acquire() {
+	locks, stop := exampleEngine(engine.Config{})
+	defer stop()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	held, err := locks.Acquire(ctx, "orders/42")
+	if err != nil {
+		log.Fatal(err)
+	}
+	select {
+	case <-held.Done(): // the lease is over: stop what you do
+		fmt.Println("lost:", held.Err())
+	default:
+		fmt.Println("held:", held.Resource())
+	}
+	fmt.Println(held.Release(ctx), held.Err())
+	// Output:
+	// held: orders/42
+	// <nil> lease released
+}
+
+// TryAcquire asks once, and says who is in the way.
+func ExampleEngine_TryAcquire() {
+	ctx := context.Background()
+	locks, stop := exampleEngine(engine.Config{})
+	defer stop()
+
+	first, err := locks.TryAcquire(ctx, "orders/42")
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = locks.TryAcquire(ctx, "orders/42")
+	fmt.Println(errors.Is(err, engine.ErrHeld))
+
+	if err := first.Release(ctx); err != nil {
+		log.Fatal(err)
+	}
+	_, err = locks.TryAcquire(ctx, "orders/42")
+	fmt.Println(err)
+	// Output:
+	// true
+	// <nil>
+}
+
+// What the lock protects refuses the token of a holder who has been overtaken.
+func ExampleWithFencing() {
+	ctx := context.Background()
+	locks, stop := exampleEngine(engine.Config{})
+	defer stop()
+
+	var highest uint64 // kept by what is written to, in one step with the write
+	write := func(fence uint64) {
+		if fence < highest {
+			fmt.Println("refused")
+			return
+		}
+		highest = fence
+		fmt.Println("written")
+	}
+
+	first, err := locks.Acquire(ctx, "account/42", engine.WithFencing())
+	if err != nil {
+		log.Fatal(err)
+	}
+	write(first.Fence())
+	if err := first.Release(ctx); err != nil {
+		log.Fatal(err)
+	}
+
+	second, err := locks.Acquire(ctx, "account/42", engine.WithFencing())
+	if err != nil {
+		log.Fatal(err)
+	}
+	write(second.Fence())
+	write(first.Fence()) // a write that was under way for too long
+	// Output:
+	// written
+	// written
+	// refused
+}
+
+// A lease without renewal ends by itself.
+func ExampleWithoutRenewal() {
+	ctx := context.Background()
+	locks, stop := exampleEngine(engine.Config{})
+	defer stop()
+
+	held, err := locks.Acquire(ctx, "cache/refill", engine.WithTTL(50*time.Millisecond), engine.WithoutRenewal())
+	if err != nil {
+		log.Fatal(err)
+	}
+	<-held.Done()
+	fmt.Println(errors.Is(held.Err(), lease.ErrExpired), held.Valid())
+	// Output: true false
+}
+
+// Inspect says who holds a resource without touching it.
+func ExampleEngine_Inspect() {
+	ctx := context.Background()
+	locks, stop := exampleEngine(engine.Config{Owner: "host-1"})
+	defer stop()
+
+	if _, err := locks.Acquire(ctx, "deploy/production"); err != nil {
+		log.Fatal(err)
+	}
+	status, err := locks.Inspect(ctx, "deploy/production")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(status.Held, status.Owner, len(status.Votes))
+	// Output: true host-1 3
+}
+
+// Lost has every lease that ended without being released.
+func ExampleEngine_Lost() {
+	ctx := context.Background()
+	locks, stop := exampleEngine(engine.Config{})
+	defer stop()
+
+	if _, err := locks.Acquire(ctx, "leader", engine.WithMaxHold(50*time.Millisecond)); err != nil {
+		log.Fatal(err)
+	}
+	lost := <-locks.Lost()
+	fmt.Println(lost.Resource(), errors.Is(lost.Err(), lease.ErrMaxHold))
+	// Output: leader true
+}
