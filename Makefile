@@ -18,7 +18,7 @@ export GOTRACEBACK  := all
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help test redis etcd vet staticcheck fmt fmt-check race model nested fuzz chaos mutants nightly race-stress bench-quick bench bench-held bench-chart
+.PHONY: help test windows redis etcd vet staticcheck fmt fmt-check race model nested fuzz chaos mutants nightly race-stress bench-quick bench bench-held bench-chart
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,12 @@ nested: redis etcd
 		( cd $$dir && go build -o /dev/null ./... && go vet ./... && go tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./... && go test -race -timeout $(TIMEOUT) ./... ); \
 	done
 
+windows: redis ## the page in a real browser, the metrics and alerts in a real Prometheus: installs both (apt-get only)
+	@command -v chromium >/dev/null || $(MAKE) install-chromium
+	@command -v prometheus >/dev/null || $(MAKE) install-prometheus
+	@go test -race -count=1 -v -run '^TestInABrowser$$' ./debughttp -chromium chromium
+	@cd promholdfast && go test -race -count=1 -v -run 'Alerts|Prometheus' .
+
 redis: ## install redis-server if there is none (apt-get only)
 	@command -v redis-server >/dev/null || $(MAKE) install-redis
 
@@ -89,13 +95,16 @@ etcd: ## install etcd if there is none, for bench/ (apt-get only); it does witho
 
 # Debian's packages start services on their usual ports. The tests need only the programs, so a policy-rc.d forbids the
 # start, for the time of the installation and unless the machine has a policy of its own. On a machine that boots with
-# systemd the service is still enabled for the next boot: `systemctl disable redis-server etcd`.
-.PHONY: install-redis install-etcd
-install-redis: PACKAGE = redis-server
-install-etcd:  PACKAGE = etcd-server
-install-redis install-etcd:
+# systemd the service is still enabled for the next boot: `systemctl disable redis-server etcd prometheus`.
+INSTALL = install-redis install-etcd install-chromium install-prometheus
+.PHONY: $(INSTALL)
+install-redis:      PACKAGE = redis-server
+install-etcd:       PACKAGE = etcd-server
+install-chromium:   PACKAGE = chromium
+install-prometheus: PACKAGE = prometheus
+$(INSTALL):
 	@echo "== installing $(PACKAGE)"
-	@command -v apt-get >/dev/null || { echo "no apt-get here: install $(PACKAGE) by your own means (redis-server 7.0 or later)" >&2; exit 1; }
+	@command -v apt-get >/dev/null || { echo "no apt-get here: install $(PACKAGE) by your own means (redis-server: 7.0 or later)" >&2; exit 1; }
 	@set -e; sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	policy=/usr/sbin/policy-rc.d; \
 	if [ ! -e $$policy ]; then \

@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-go/holdfast/engine"
 )
 
-// A browser is heavy, so that this test runs on demand only:
+// A browser is heavy, so that this test runs on demand only, by `make windows` or
 //
 //	go test ./debughttp -run TestInABrowser -chromium chromium -screenshot ../docs/debug.png
 var (
@@ -26,7 +26,7 @@ var (
 
 func TestInABrowser(t *testing.T) {
 	if *chromium == "" {
-		t.Skip("no -chromium")
+		t.Skip("a browser is heavy, and not everywhere: make windows installs one and runs this, or -chromium PROGRAM")
 	}
 	e, servers := open(t, engine.Config{Owner: "host-1"})
 	server := serve(t, Handler(e))
