@@ -11,6 +11,7 @@ import (
 var (
 	holdfast        = holdfastPeer("holdfast", engine.Config{})
 	holdfastFencing = holdfastPeer("holdfast, fencing", engine.Config{}, engine.WithFencing())
+	holdfastHandoff = holdfastPeer("holdfast, handoff", engine.Config{LocalHandoff: 64})
 )
 
 func holdfastPeer(name string, config engine.Config, options ...engine.Option) peer {

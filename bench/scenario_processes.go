@@ -31,7 +31,7 @@ func runProcesses(ctx context.Context, b *bench, r *report) error {
 		"count as long as they had lasted. \"held twice\" is counted from what all 16 noted, by a clock that they share.",
 	}
 	place := cell{instances: 3, callers: 16}
-	records, err := b.cell(ctx, r, place, []peer{holdfast, redsyncWaiting}, b.crowd)
+	records, err := b.cell(ctx, r, place, []peer{holdfast, holdfastHandoff, redsyncWaiting}, b.crowd)
 	compare(records, "rate", redsyncWaiting.name, "to redsync")
 	return err
 }

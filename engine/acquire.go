@@ -147,25 +147,46 @@ func (e *Engine) round(ctx context.Context, r *request, first int, look bool) (*
 // vote is the Redlock algorithm: ask all, count until decided, check that the
 // lease is still valid, else undo everywhere.
 func (e *Engine) vote(ctx context.Context, r *request, first int, start clock.Moment, look bool) (*lease.Lease, []instance.Vote, error) {
+	if q := r.asked; q.attempt != nil { // in our place
+		r.asked = question{}
+		return e.decide(ctx, r, q, everybody)
+	}
 	if ctx.Err() != nil {
 		return nil, nil, fmt.Errorf("acquire %q: %w", r.resource, ended(ctx))
 	}
 	if r.token != "" && e.shares(r.key, r.token) {
 		return nil, nil, fmt.Errorf("acquire %q: %w: this engine holds it with the same token", r.resource, ErrHeld)
 	}
-	token := r.token
-	if token == "" {
-		token = newToken(e.cfg.Owner)
+	return e.decide(ctx, r, e.draft(r, start, look), first)
+}
+
+// question is an attempt and what it asks for.
+type question struct {
+	attempt *attempt
+	token   string
+	fence   uint64
+	start   clock.Moment
+}
+
+// draft prepares a question that begins at start. It must be decided.
+func (e *Engine) draft(r *request, start clock.Moment, look bool) question {
+	q := question{attempt: e.newAttempt(), token: r.token, start: start}
+	if q.token == "" {
+		q.token = newToken(e.cfg.Owner)
 	}
 	fencing := r.propose(e.cfg.KeyPrefix, start.Time)
+	q.fence = fencing.Fence
+	q.attempt.prepare(r, q.token, fencing, start.Time, look)
+	return q
+}
 
-	a := e.newAttempt()
+// decide asks those who have not been asked yet, and waits for what comes of it.
+func (e *Engine) decide(ctx context.Context, r *request, q question, first int) (*lease.Lease, []instance.Vote, error) {
+	a := q.attempt
 	defer a.release()
-	a.prepare(r, token, fencing, start.Time, look)
-
 	decided, stop := a.pose(ctx, first)
 	if decided && a.won() { // at the last moment, perhaps: then the caller has it all the same
-		l, err := e.grant(r, token, fencing.Fence, start)
+		l, err := e.grant(r, q.token, q.fence, q.start)
 		if err == nil {
 			return l, nil, nil
 		}
@@ -174,9 +195,9 @@ func (e *Engine) vote(ctx context.Context, r *request, first int, start clock.Mo
 
 	a.undo()
 	votes := a.result()
-	q := e.refusal(r.op, r.resource, votes, decided)
-	q.stop = stop
-	return nil, votes, q
+	refused := e.refusal(r.op, r.resource, votes, decided)
+	refused.stop = stop
+	return nil, votes, refused
 }
 
 // errLate: the votes were won, but too late to be worth anything.

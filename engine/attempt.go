@@ -66,11 +66,14 @@ func (a *attempt) prepare(r *request, token string, fencing instance.Fencing, st
 }
 
 // ask posts the question to one instance.
-func (a *attempt) ask(place int) {
+func (a *attempt) ask(place int) { a.engine.instances[place].Post(a.question(place)) }
+
+// question returns what to post to an instance. It must be.
+func (a *attempt) question(place int) *instance.Acquire {
 	s := &a.slots[place]
 	s.asked = true
 	a.refs.Add(1)
-	a.engine.instances[place].Post(&s.acquire)
+	return &s.acquire
 }
 
 // askAll posts the question to all that have not been asked yet.

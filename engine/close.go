@@ -73,7 +73,7 @@ func (e *Engine) releaseAll() error {
 
 // close gives the lease back on the instances.
 func (h *holding) close() error {
-	p := h.giveUp(false)
+	p, _ := h.giveUp(false)
 	if p == nil {
 		return nil
 	}

@@ -30,6 +30,7 @@ type contest struct {
 	watch   watch
 	asked   time.Time // when the watch was last asked to tell
 	told    told
+	since   time.Time // when it became the head of the line
 }
 
 // How long a contest relies on being told, since a message may be lost: now and
@@ -56,6 +57,7 @@ func (c *contest) run(ctx context.Context) (*lease.Lease, error) {
 	if l, err := c.turn(ctx); l != nil || err != nil {
 		return l, err
 	}
+	c.since = time.Now()
 	first, err := c.yield(ctx)
 	if err != nil {
 		return nil, err
@@ -76,7 +78,7 @@ func (c *contest) run(ctx context.Context) (*lease.Lease, error) {
 
 // turn waits until everyone who came before is served. What the one right before
 // holds now, nobody else need be asked for: its release is waited for, too, and
-// may leave the lock to c.
+// may leave something to c.
 func (c *contest) turn(ctx context.Context) (l *lease.Lease, err error) {
 	w := c.waiter
 	if w.turn == nil {
@@ -85,13 +87,12 @@ func (c *contest) turn(ctx context.Context) (l *lease.Lease, err error) {
 	l, what, err := c.event(ctx, watch{}, nil)
 	if what == turned && w.behind && c.request.tries == 0 {
 		c.engine.lines.listen(w)
-		timer := time.NewTimer(patient(0))
+		timer := w.after(patient(0))
 		defer timer.Stop()
 		l, what, err = c.event(ctx, watch{}, timer.C)
 	}
 	if what == turned {
-		l = c.engine.lines.decline(w)
-		c.inherits(l)
+		l, _ = c.inherits(c.engine.lines.decline(w))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("acquire %q: %w, waiting in line: %w", c.request.resource, err, ErrHeld)
@@ -105,23 +106,22 @@ type event uint8
 const (
 	none     event = iota
 	turned         // it is the head of the line now
+	asked          // it has been left its question, which is on its way
 	released       // the lock, in this engine
 	changed        // the lock, in Redis
 	due            // the timer
 )
 
 // event waits for one, or for a lease that is handed over in its place, or returns
-// why it cannot wait any longer. After its turn it still takes what is handed over.
+// why it cannot wait any longer. After its turn it still takes what is left to it.
 func (c *contest) event(ctx context.Context, v watch, timer <-chan time.Time) (l *lease.Lease, what event, err error) {
 	w, e := c.waiter, c.engine
-	if e.cfg.LocalHandoff > 0 {
-		e.lines.accept(w, c.request)
-	}
+	e.lines.accept(w, c.request)
 	select {
-	case l = <-w.handed:
+	case b := <-w.handed:
 		e.lines.took(w)
-		c.inherits(l)
-		return l, none, nil
+		l, what = c.inherits(b)
+		return l, what, nil
 	case <-w.turn:
 		w.turn = nil
 		return nil, turned, nil
@@ -138,9 +138,8 @@ func (c *contest) event(ctx context.Context, v watch, timer <-chan time.Time) (l
 	case <-e.closing.Done():
 		err = ErrClosed
 	}
-	if l = e.lines.decline(w); l != nil {
-		c.inherits(l)
-		return l, none, nil
+	if l, left := c.inherits(e.lines.decline(w)); left == asked || l != nil {
+		return l, left, nil
 	}
 	return nil, what, err
 }
@@ -149,11 +148,14 @@ func (c *contest) event(ctx context.Context, v watch, timer <-chan time.Time) (l
 // while. It returns whom to ask first.
 func (c *contest) yield(ctx context.Context) (first int, err error) {
 	e := c.engine
-	if !e.courtesy.due(c.request.key, time.Now()) {
+	if c.request.asked.attempt != nil {
 		return everybody, nil
 	}
-	first = e.arbiter(c.request.key, nil)
-	timer := time.NewTimer(e.courtesyPause(first))
+	first, owes := e.owesBreak(c.request.key, time.Now())
+	if !owes {
+		return everybody, nil
+	}
+	timer := c.waiter.after(e.courtesyPause(first))
 	defer timer.Stop()
 	if err := e.wait(ctx, timer.C); err != nil {
 		return first, fmt.Errorf("acquire %q: %w", c.request.resource, err)
@@ -173,6 +175,9 @@ func (c *contest) round(ctx context.Context, first int) (*lease.Lease, error) {
 	}
 	switch stop := e.stopped(ctx); {
 	case err == nil:
+		if c.rounds > 1 {
+			e.courtesy.waited(r.key, time.Since(c.since))
+		}
 		return l, nil
 	case stop != nil:
 		return nil, interrupted(stop, err, c.refused)
@@ -193,17 +198,22 @@ func (c *contest) between(ctx context.Context) (l *lease.Lease, again bool, err 
 	}
 	until := time.Now().Add(patient(c.rounds))
 	v := c.watchArbiter()
-	timer := time.NewTimer(pause)
+	timer := c.waiter.after(pause)
 	defer timer.Stop()
-	for {
+	for courteous := false; ; {
 		l, what, err := c.event(ctx, v, timer.C)
 		switch {
 		case l != nil:
 			return l, false, nil
 		case err != nil:
 			return nil, false, because(err, c.refused)
-		case what == released, what == none:
+		case what == released, what == asked, what == none:
 			return nil, false, nil
+		case what == due && courteous:
+			courteous = false
+			c.ask(v)
+			timer.Reset(pause)
+			continue
 		case what == due:
 			rest, expired := c.rely(v, until)
 			if rest > 0 {
@@ -215,16 +225,23 @@ func (c *contest) between(ctx context.Context) (l *lease.Lease, again bool, err 
 			}
 			c.hears(ByExpiry)
 		}
+		courteous = false
 		l, err = c.engine.round(ctx, c.request, v.place, true)
 		c.looked(err)
 		switch stop := c.engine.stopped(ctx); {
 		case err == nil:
+			c.engine.courtesy.waited(c.request.key, time.Since(c.since))
 			return l, false, nil
 		case stop != nil:
 			return nil, false, because(stop, c.refused)
 		case !refusedBy(err, v.place):
 			c.refused = err
 			return nil, true, nil
+		}
+		if moment := c.engine.courtesy.moment(c.request.key, time.Since(c.since)); moment > 0 {
+			courteous = true
+			timer.Reset(moment)
+			continue
 		}
 		c.ask(v)
 		timer.Reset(pause)

@@ -17,7 +17,15 @@ import (
 // next one may be twice as long. So a break costs a resource that nobody else
 // wants next to nothing, and the longest quantum is how long an engine that
 // begins to wait may be kept waiting by one that does not know of it.
+//
+// Those who wait are courteous, too. Each of them is told of every release, also
+// in the middle of somebody's turn, when to ask is in vain; and at its end all
+// would ask at once. So who was told in vain, and has not waited for about as long
+// as one usually must, lets a moment pass before it asks to be told again: that
+// leaves the next turn to who has waited longest, and the server in peace.
 type courtesy struct {
+	quantum time.Duration // the shortest
+
 	mu     sync.Mutex
 	spells [1 << 10]spell // by hash; of two resources in one place the earlier is forgotten
 }
@@ -27,15 +35,23 @@ type spell struct {
 	key          uint64 // hash
 	began, ended time.Time
 	quantum      time.Duration
+	wait         time.Duration // how long others' turns usually are waited for; 0 is not known
 }
 
 const (
-	shortestQuantum = 5 * time.Millisecond
+	// shortestQuantum is a turn where others wait; a longer one where the lock is
+	// handed on, since one turn has hundreds of holders there.
+	shortestQuantum = 2 * time.Millisecond
+	handoffQuantum  = 5 * time.Millisecond
 	longestQuantum  = 320 * time.Millisecond
+	// turnTrips is how many round trips a turn is at least.
+	turnTrips = 8
 	// shortestBreak is how long others need to be told of a release and to ask,
 	// where a round trip takes next to no time.
 	shortestBreak = time.Millisecond
 	longestBreak  = 50 * time.Millisecond
+	// longestMoment is shorter than a break, or nobody would see one.
+	longestMoment = shortestBreak * 3 / 4
 	// forgetting is how long an engine remembers that nobody else wanted it.
 	forgetting = time.Second
 )
@@ -54,19 +70,19 @@ func (c *courtesy) had(key string, since, now time.Time) {
 	s, h := c.spell(key)
 	switch {
 	case s.key != h || now.Sub(s.ended) > forgetting:
-		*s = spell{key: h, began: since, quantum: shortestQuantum}
+		*s = spell{key: h, began: since, quantum: c.quantum}
 	case since.Sub(s.ended) > shortestBreak: // others had their chance
 		s.began = since
 	}
 	s.ended = now
 }
 
-// due reports whether it is time for a break.
-func (c *courtesy) due(key string, now time.Time) bool {
+// due reports whether it is time for a break, after a turn of that length at least.
+func (c *courtesy) due(key string, now time.Time, turn time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s, h := c.spell(key)
-	return s.key == h && now.Sub(s.ended) <= shortestBreak && s.ended.Sub(s.began) >= s.quantum
+	return s.key == h && now.Sub(s.ended) <= shortestBreak && s.ended.Sub(s.began) >= max(s.quantum, turn)
 }
 
 // paid notes what came of a break: whether somebody else took the resource.
@@ -80,16 +96,55 @@ func (c *courtesy) paid(key string, now time.Time, taken bool) {
 	s.began, s.ended = now, now
 	s.quantum = min(2*s.quantum, longestQuantum)
 	if taken {
-		s.quantum = shortestQuantum
+		s.quantum = c.quantum
 	}
+}
+
+// waited notes how long others' turns had to be waited for.
+func (c *courtesy) waited(key string, d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, h := c.spell(key)
+	switch {
+	case s.key != h:
+	case s.wait == 0:
+		s.wait = d
+	default:
+		s.wait += (d - s.wait) / 4
+	}
+}
+
+// moment is how long who has waited for so long, and was told in vain, lets pass.
+func (c *courtesy) moment(key string, waited time.Duration) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, h := c.spell(key)
+	if s.key != h {
+		return 0
+	}
+	return min(max(s.wait*3/4-waited, 0), longestMoment)
+}
+
+// owesBreak reports whether others are to have a chance now, and whom to ask first
+// afterwards. Far away, where a change of turns takes long, turns are longer.
+func (e *Engine) owesBreak(key string, now time.Time) (first int, owes bool) {
+	if !e.courtesy.due(key, now, 0) {
+		return everybody, false
+	}
+	first = e.arbiter(key, nil)
+	return first, e.courtesy.due(key, now, min(turnTrips*e.trip(first), longestQuantum))
 }
 
 // courtesyPause is how long a break is: enough for a message from the arbiter to
 // the others and for their question.
 func (e *Engine) courtesyPause(arbiter int) time.Duration {
-	pause := shortestBreak
-	if arbiter != everybody {
-		pause = max(pause, 3*e.instances[arbiter].Health().Latency)
+	return min(max(shortestBreak, 3*e.trip(arbiter)), longestBreak)
+}
+
+// trip is how long an instance takes to answer.
+func (e *Engine) trip(place int) time.Duration {
+	if place == everybody {
+		return 0
 	}
-	return min(pause, longestBreak)
+	return e.instances[place].Health().Latency
 }

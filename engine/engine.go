@@ -104,6 +104,10 @@ func New(instances []*instance.Instance, cfg Config) (*Engine, error) {
 		closeDone: make(chan struct{}),
 		shared:    make(map[sharedKey]int),
 	}
+	e.courtesy.quantum = shortestQuantum
+	if cfg.LocalHandoff > 0 {
+		e.courtesy.quantum = handoffQuantum
+	}
 	e.keeper = keeper.New(e.renew)
 	e.start()
 	return e, nil

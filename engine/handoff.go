@@ -58,7 +58,7 @@ func (h *holding) handOver() bool {
 		return false
 	}
 	deadline := h.entry.Control.Deadline()
-	if deadline.Until(clock.Now()) < e.cfg.validity(h.entry.TTL)/2 {
+	if deadline.Until(clock.Glance()) < e.cfg.validity(h.entry.TTL)/2 {
 		return false
 	}
 	r, heir := e.lines.heir(h.lease().Resource(), h.suits)
@@ -66,7 +66,7 @@ func (h *holding) handOver() bool {
 		return false
 	}
 	l := h.bequeath(r, deadline)
-	heir <- l // never blocks: one slot, sent to once
+	heir <- bequest{lease: l} // never blocks: one slot, sent to once
 	return l != nil
 }
 

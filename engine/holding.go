@@ -139,14 +139,18 @@ func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 // Release ends the lease, then hands it to the next in line, or gives it back on
 // the instances.
 func (h *holding) Release(context.Context) error {
+	cause := error(lease.ErrReleased)
 	first := h.entry.Control.End(lease.ErrReleased)
-	cause := h.lease().Err()
-	p := h.giveUp(first)
+	if !first {
+		cause = h.lease().Err()
+	}
+	p, left := h.giveUp(first)
 	if p == nil {
 		return h.verdict(cause)
 	}
-	h.engine.courtesy.had(h.key, h.acquired(), time.Now())
-	h.engine.lines.released(h.lease().Resource()) // its acquires are posted behind our release
+	if !left {
+		h.engine.lines.released(h.lease().Resource()) // its acquires are posted behind our release
+	}
 	votes, won := p.wait()
 	if won {
 		h.settled.Store(true)
@@ -161,22 +165,44 @@ func (h *holding) Release(context.Context) error {
 
 // giveUp posts the release of a lease that has ended, unless there is none to
 // post: it has been confirmed already, or the lock has been handed on. The caller
-// waits for what it returns. first says that the caller has ended the lease, and
-// in good time.
-func (h *holding) giveUp(first bool) *poll {
+// waits for the poll. first says that the caller has ended the lease, and in good
+// time; left, that the next in line knows, and has been left something.
+//
+// The question of who waits is asked in its place: it goes out together with the
+// release, so that nobody comes in between, and nobody must wake first.
+func (h *holding) giveUp(first bool) (p *poll, left bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.settled.Load():
-		return nil
+		return nil, false
 	case first && !h.released && h.handOver():
 		h.released = true // nothing of the lock is ours to put back or to delete
 		h.settled.Store(true)
-		return nil
+		return nil, true
+	}
+	e, now, yes := h.engine, time.Now(), gone
+	if h.released {
+		yes = othersOrGone
 	}
 	h.released = true
-	return h.engine.giveBack(h)
+	e.courtesy.had(h.key, h.acquired(), now)
+	if _, owes := e.owesBreak(h.key, now); owes || !first {
+		return e.giveBack(h, yes, nil), false
+	}
+	r, heir := e.lines.heir(h.lease().Resource(), mayBeAsked)
+	if r == nil {
+		return e.giveBack(h, yes, nil), false
+	}
+	q := e.draft(r, clock.Glance(), false)
+	p = e.giveBack(h, yes, q.attempt)
+	heir <- bequest{question: q} // never blocks: one slot, sent to once
+	return p, true
 }
+
+// mayBeAsked reports whether somebody else may ask the question: whose token is not
+// the user's own, and whose attempts are not counted.
+func mayBeAsked(r *request) bool { return r.token == "" && r.tries == 0 }
 
 // verdict is what a confirmed release returns: nil, unless the lease had ended
 // before, so that what it protected was not protected to its end.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync"
+	"time"
 
 	"github.com/holdfast-go/holdfast/lease"
 )
@@ -21,18 +22,50 @@ type lines struct {
 // waiter is one Acquire in line.
 type waiter struct {
 	resource string
-	turn     chan struct{}     // one slot: "you are the head now"; nil for who came first
-	wake     chan struct{}     // one slot: "the lock has just been released here"; made by listen
-	woken    bool              // the same, from before there was a channel
-	served   bool              // w has got the resource; set by its owner before it leaves
-	accepts  bool              // it has said so
-	takes    *request          // what w would take over from a holder in this engine; nil: nothing, now
-	handed   chan *lease.Lease // one slot: sent to once by who found takes; nil is sent if it came to nothing
-	behind   bool              // who stood before w has got the resource, and holds it now
+	turn     chan struct{} // one slot: "you are the head now"; nil for who came first
+	wake     chan struct{} // one slot: "the lock has just been released here"; made by listen
+	woken    bool          // the same, from before there was a channel
+	served   bool          // w has got the resource; set by its owner before it leaves
+	accepts  bool          // it would take what a holder in this engine leaves to it
+	takes    *request      // for that, until somebody has promised it something; nil: nothing, now
+	handed   chan bequest  // one slot: sent to once by who found takes
+	behind   bool          // who stood before w has got the resource, and holds it now
+
+	own channels
 
 	prev, next *waiter
 	last       *waiter // of the line; kept by the head only
 	length     int     // of the line; kept by the head only
+}
+
+// channels are a waiter's own, empty while it is nobody's, and used again.
+type channels struct {
+	turn, wake chan struct{}
+	handed     chan bequest
+	timer      *time.Timer
+}
+
+// clear takes out what was sent to w after its owner had stopped listening.
+// Nobody sends to w any more, and a bequest is always received.
+func (c *channels) clear() {
+	select {
+	case <-c.turn:
+	default:
+	}
+	select {
+	case <-c.wake:
+	default:
+	}
+}
+
+// after returns w's timer, set. The caller stops it.
+func (w *waiter) after(d time.Duration) *time.Timer {
+	if w.own.timer == nil {
+		w.own.timer = time.NewTimer(d)
+	} else {
+		w.own.timer.Reset(d)
+	}
+	return w.own.timer
 }
 
 func newLines(limit int) *lines {
@@ -60,7 +93,10 @@ func (l *lines) join(resource string) *waiter {
 		l.heads[resource] = w
 		return w
 	}
-	w.turn = make(chan struct{}, 1)
+	if w.own.turn == nil {
+		w.own.turn = make(chan struct{}, 1)
+	}
+	w.turn = w.own.turn
 	w.prev = first.last
 	first.last.next = w
 	first.last = w
@@ -77,7 +113,8 @@ func (l *lines) leave(w *waiter) {
 	}
 	l.remove(w)
 	l.mu.Unlock()
-	*w = waiter{}
+	w.own.clear()
+	*w = waiter{own: w.own}
 	l.free.Put(w)
 }
 
@@ -130,37 +167,48 @@ func (l *lines) listen(w *waiter) {
 	if w.wake != nil {
 		return
 	}
-	w.wake = make(chan struct{}, 1)
+	if w.own.wake == nil {
+		w.own.wake = make(chan struct{}, 1)
+	}
+	w.wake = w.own.wake
 	if w.woken {
 		w.wake <- struct{}{}
 	}
 }
 
-// accept says that w waits for the lock and would take it over when it is the
-// head, until decline or took. Accepting again changes nothing.
+// bequest is what a holder leaves to the next in line when it releases: the lock
+// as it is, or a question that is already on its way, behind the release. Neither,
+// if it came to nothing.
+type bequest struct {
+	lease    *lease.Lease
+	question question
+}
+
+// accept says that w would take what is left to it when it is the head, until
+// decline or took. Accepting again changes nothing.
 func (l *lines) accept(w *waiter, r *request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if w.handed == nil {
-		w.handed = make(chan *lease.Lease, 1)
+	if w.own.handed == nil {
+		w.own.handed = make(chan bequest, 1)
 	}
+	w.handed = w.own.handed
 	if !w.accepts {
 		w.accepts, w.takes = true, r
 	}
 }
 
-// took says that w has received what it was handed.
+// took says that w has received what it was left.
 func (l *lines) took(w *waiter) {
 	l.mu.Lock()
 	w.accepts = false
 	l.mu.Unlock()
 }
 
-// decline ends what accept began. When somebody is just handing the lock over, it
-// is taken.
-func (l *lines) decline(w *waiter) *lease.Lease {
+// decline ends what accept began. What somebody is just leaving to w is taken.
+func (l *lines) decline(w *waiter) bequest {
 	if w.handed == nil { // it never has
-		return nil
+		return bequest{}
 	}
 	l.mu.Lock()
 	promised := w.accepts && w.takes == nil
@@ -169,12 +217,12 @@ func (l *lines) decline(w *waiter) *lease.Lease {
 	if promised {
 		return <-w.handed // sent, or about to be
 	}
-	return nil
+	return bequest{}
 }
 
 // heir returns the head of the resource's line, if it waits and suits, and
 // promises that it will be sent to.
-func (l *lines) heir(resource string, suits func(*request) bool) (takes *request, handed chan<- *lease.Lease) {
+func (l *lines) heir(resource string, suits func(*request) bool) (takes *request, handed chan<- bequest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.heads[resource]

@@ -75,9 +75,10 @@ type request struct {
 	token    string // the user's own; "" is a fresh one for every attempt
 	maxHold  time.Duration
 	maxTTL   time.Duration
-	reserve  uint64 // fences that a grant brings besides its own: see estate
-	seen     uint64 // the highest fence that a refusal has shown
-	clock    uint64 // in µs, a server's, when ours is too far ahead; else 0
+	reserve  uint64   // fences that a grant brings besides its own: see estate
+	seen     uint64   // the highest fence that a refusal has shown
+	clock    uint64   // in µs, a server's, when ours is too far ahead; else 0
+	asked    question // what has been asked already, by who released the lock; usually nothing
 	errs     []error
 }
 

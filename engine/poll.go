@@ -59,11 +59,16 @@ func gone(k instance.Kind) bool {
 	return k == instance.Granted || k == instance.Expired
 }
 
+// othersOrGone: the same, where a release of ours went before, and whoever came
+// next may have it.
+func othersOrGone(k instance.Kind) bool { return gone(k) || k == instance.Stolen }
+
 func granted(k instance.Kind) bool { return k == instance.Granted }
 
-// giveBack posts the release of a lease. Wait must be called on what it returns.
-func (e *Engine) giveBack(h *holding) *poll {
-	p := e.newPoll(gone)
+// giveBack posts the release of a lease, and right behind it the next one's
+// attempt, unless that is nil. Wait must be called on what it returns.
+func (e *Engine) giveBack(h *holding, yes func(instance.Kind) bool, next *attempt) *poll {
+	p := e.newPoll(yes)
 	for place, i := range e.instances {
 		s := &p.slots[place]
 		s.release.Key, s.release.Token, s.release.Fencing = h.key, h.token(), h.fence()
@@ -73,7 +78,11 @@ func (e *Engine) giveBack(h *holding) *poll {
 		}
 		s.release.Undo = nil
 		s.release.To = s
-		i.Post(&s.release)
+		if next != nil {
+			i.Post(&s.release, next.question(place))
+		} else {
+			i.Post(&s.release)
+		}
 	}
 	return p
 }

@@ -98,6 +98,7 @@ func TestLinesAreListsWhoseFirstHasTheTurn(t *testing.T) {
 	const limit = 12
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLines(limit)
+		r := new(request)
 		lists := make(map[string][]*waiter)
 		turns := make(map[*waiter]bool) // has been told, or was the first from the start
 		resource := rapid.SampledFrom([]string{"a", "b"})
@@ -143,6 +144,30 @@ func TestLinesAreListsWhoseFirstHasTheTurn(t *testing.T) {
 					if len(w.wake) != 0 {
 						t.Error("another has heard of it")
 					}
+				}
+			},
+			"leave something": func(t *rapid.T) {
+				name, w := one(t)
+				suits := rapid.Bool().Draw(t, "suits")
+				accepting := rapid.Bool().Draw(t, "accepting")
+				if accepting {
+					l.accept(w, r)
+				}
+				takes, handed := l.heir(name, func(*request) bool { return suits })
+				if want := w == lists[name][0] && accepting && suits; want != (takes == r) {
+					t.Errorf("promised %v, should be %v", takes == r, want)
+				}
+				if takes != nil {
+					if again, _ := l.heir(name, func(*request) bool { return true }); again != nil {
+						t.Error("it is promised twice")
+					}
+					handed <- bequest{question: question{fence: 7}}
+				}
+				if b := l.decline(w); (b.question.fence == 7) != (takes != nil) {
+					t.Errorf("it has %+v, promised: %v", b, takes != nil)
+				}
+				if b := l.decline(w); b.question.fence != 0 {
+					t.Error("it is left twice")
 				}
 			},
 			"": func(t *rapid.T) {

@@ -29,9 +29,19 @@ func (c *contest) looked(err error) {
 	}
 }
 
-// inherits reports that c got the lock from who released it here, and need not look.
-func (c *contest) inherits(l *lease.Lease) {
-	if l != nil && c.engine.cfg.Trace.Woken != nil {
-		c.engine.cfg.Trace.Woken(c.request.resource, ByRelease, 0, true)
+// inherits takes what was left to c by who released the lock here: a lease, for which
+// it need not look, or the question that is on its way.
+func (c *contest) inherits(b bequest) (*lease.Lease, event) {
+	switch {
+	case b.lease != nil:
+		if c.engine.cfg.Trace.Woken != nil {
+			c.engine.cfg.Trace.Woken(c.request.resource, ByRelease, 0, true)
+		}
+		return b.lease, none
+	case b.question.attempt != nil:
+		c.hears(ByRelease)
+		c.request.asked = b.question
+		return nil, asked
 	}
+	return nil, none
 }

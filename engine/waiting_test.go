@@ -57,6 +57,71 @@ func TestWaitersForOtherResourcesAreNotInTheSameLine(t *testing.T) {
 	})
 }
 
+// A release and the question of the next in line go out together: within an engine
+// a lock changes hands in one round trip, however few instances there are.
+func TestLockChangesHandsWithinAnEngineInOneRoundTrip(t *testing.T) {
+	const oneWay = 50 * time.Microsecond
+	for _, n := range []int{1, 3, 5} {
+		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
+			simulate(t, n, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+				fleet.Each(func(s *sim.Server) { s.Latency(oneWay, oneWay) })
+				held := acquire(t, e, "r")
+				var waiters []<-chan result
+				for range 5 {
+					waiters = append(waiters, acquiring(t.Context(), e, "r"))
+					synctest.Wait()
+				}
+				for k, w := range waiters {
+					time.Sleep(150 * time.Microsecond) // held, for less than a turn in all
+					asked := time.Now()
+					release(t, held)
+					time.Sleep(time.Microsecond)
+					next := got(t, w)
+					if took := next.at.Sub(asked); next.err != nil || took != 2*oneWay {
+						t.Fatalf("waiter %d: %v after %v, want %v", k, next.err, took, 2*oneWay)
+					}
+					held = next.lease
+				}
+			})
+		})
+	}
+}
+
+// Who is cancelled when its question has just been asked in its place leaves
+// nothing behind, and the next is served.
+func TestCancelledWaiterTakesBackWhatWasAskedInItsPlace(t *testing.T) {
+	for _, moment := range []time.Duration{0, 60 * time.Microsecond, 100 * time.Microsecond} {
+		t.Run(moment.String(), func(t *testing.T) {
+			simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+				fleet.Each(func(s *sim.Server) { s.Latency(50*time.Microsecond, 50*time.Microsecond) })
+				held := acquire(t, e, "r")
+				ctx, cancel := context.WithCancel(t.Context())
+				first := acquiring(ctx, e, "r")
+				synctest.Wait()
+				second := acquiring(t.Context(), e, "r")
+				synctest.Wait()
+				time.AfterFunc(moment, cancel)
+				release(t, held)
+				time.Sleep(10 * time.Millisecond)
+				r := got(t, first)
+				if r.err == nil { // it won at the last moment
+					release(t, r.lease)
+					time.Sleep(10 * time.Millisecond)
+				} else {
+					isAll(t, r.err, context.Canceled)
+				}
+				next := got(t, second)
+				if next.err != nil {
+					t.Fatal(next.err)
+				}
+				release(t, next.lease)
+				synctest.Wait()
+				empty(t, fleet, "r")
+			})
+		})
+	}
+}
+
 func TestOnlyTheHeadOfTheLineContends(t *testing.T) {
 	simulate(t, 1, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
 		s := fleet.Servers[0]

@@ -92,7 +92,7 @@ func (c *cluster) apply(v *view) {
 	c.tidy()
 	c.mu.Unlock()
 	for _, wall := range walls {
-		wall.move.from.mailbox.put(wall, wall.move.from.name)
+		wall.move.from.mailbox.put(wall.move.from.name, wall)
 	}
 }
 

@@ -242,7 +242,7 @@ func (c *cluster) sendOn(from *Instance, r *routed, ref referral) bool {
 		r.refuse(v)
 	}
 	if wall != nil {
-		from.mailbox.put(wall, from.name)
+		from.mailbox.put(from.name, wall)
 	}
 	return true
 }

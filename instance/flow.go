@@ -46,7 +46,7 @@ const (
 	stride = 8
 	// maxUnderWay is how many messages may be under way before more are taken.
 	maxUnderWay = 4096
-	// smallText is the length of names and tokens with which a message is small.
+	// smallText is the length of names and tokens with which messages are small.
 	smallText = 1024
 )
 
@@ -61,15 +61,20 @@ func (f *flow) due(waiting int) bool {
 // free reports whether who posts may send by himself.
 func (f *flow) free() bool { return f.direct && f.quiet() && !f.halted }
 
-// small reports whether c fits into an empty socket buffer, however small that is.
-func small(c Command) bool {
-	switch c := c.(type) {
-	case *Acquire:
-		return len(c.Key)+len(c.FenceKey)+len(c.Token) <= smallText
-	case *Release:
-		return len(c.Key)+len(c.FenceKey)+len(c.Token) <= smallText
+// small reports whether these fit into an empty socket buffer, however small that is.
+func small(messages []Command) bool {
+	text := 0
+	for _, c := range messages {
+		switch c := c.(type) {
+		case *Acquire:
+			text += len(c.Key) + len(c.FenceKey) + len(c.Token)
+		case *Release:
+			text += len(c.Key) + len(c.FenceKey) + len(c.Token)
+		default:
+			return false
+		}
 	}
-	return false
+	return len(messages) <= few && text <= smallText
 }
 
 // quiet reports whether nothing is under way, and nobody is about to send.

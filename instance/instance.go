@@ -51,8 +51,8 @@ type Instance struct {
 
 	// Of whoever has the turn.
 	link *link
-	one  [1]Command // a batch of one
-	out  []byte     // what is to be written
+	few  [few]Command // what a poster sends
+	out  []byte       // what is to be written
 
 	// Of who reads: the link's reader, or the actor when there is none.
 	reply    reply   // the one that is being read
@@ -71,19 +71,24 @@ func (i *Instance) Name() string { return i.name }
 // Timeout returns how long a round trip may take.
 func (i *Instance) Timeout() time.Duration { return i.cfg.Timeout }
 
-// Post hands a message to the actor and returns at once. The answer comes to
+// Post hands messages to the actor and returns at once. The answer comes to
 // the message's caster; when the instance is down or its mailbox is full, it
-// comes before Post returns. Messages are served in the order of their posts.
-func (i *Instance) Post(c Command) {
-	c.reset()
+// comes before Post returns. Messages are served in the order of their posts;
+// those that are posted together go out together.
+func (i *Instance) Post(messages ...Command) {
+	for _, c := range messages {
+		c.reset()
+	}
 	if i.cluster != nil {
-		i.cluster.post(c)
+		for _, c := range messages {
+			i.cluster.post(c)
+		}
 		return
 	}
-	if i.mailbox.put(c, i.name) {
-		i.one[0] = c
-		i.send(i.one[:])
-		i.one[0] = nil
+	if i.mailbox.put(i.name, messages...) {
+		n := copy(i.few[:], messages)
+		i.send(i.few[:n])
+		clear(i.few[:n])
 		i.mailbox.passOn(posters)
 	}
 }

@@ -33,21 +33,27 @@ func newMailbox(limit int) *mailbox {
 	return &mailbox{limit: limit, wake: make(chan struct{}, 1)}
 }
 
-// put adds a message, or answers it on the spot: Busy when the mailbox is full,
+// few is how many messages who posts may send by himself.
+const few = 2
+
+// put adds messages, or answers them on the spot: Busy when the mailbox is full,
 // the refusal when the instance is down. It reports true when the poster has got
-// the turn instead, and is to send the message itself.
-func (m *mailbox) put(c Command, name string) (send bool) {
+// the turn instead, and is to send them itself.
+func (m *mailbox) put(name string, messages ...Command) (send bool) {
 	m.mu.Lock()
-	if len(m.queue) == 0 && m.refusal == nil && !m.closed && m.flow.free() && small(c) {
+	if len(m.queue) == 0 && m.refusal == nil && !m.closed && m.flow.free() && small(messages) {
 		m.flow.turn = posters
 		m.mu.Unlock()
 		return true
 	}
-	vote, taken := m.accept(c, name)
-	m.mu.Unlock()
-	if !taken {
-		c.refuse(vote)
+	for _, c := range messages {
+		if vote, taken := m.accept(c, name); !taken {
+			m.mu.Unlock()
+			c.refuse(vote)
+			m.mu.Lock()
+		}
 	}
+	m.mu.Unlock()
 	return false
 }
 

@@ -19,7 +19,7 @@ func releaseTo(to Caster, token string, ttl time.Duration) *Release {
 // post is what Instance.Post does.
 func post(m *mailbox, c Command) {
 	c.reset()
-	m.put(c, "i")
+	m.put("i", c)
 }
 
 func TestMessagesAreTakenInTheOrderOfTheirPosts(t *testing.T) {
@@ -361,7 +361,7 @@ func TestPosterSendsBySelfOnlyWhatCannotBlock(t *testing.T) {
 		m := newMailbox(10)
 		m.flow.direct = true
 		c.prepare(m)
-		if got := m.put(c.message, "i"); got != c.want {
+		if got := m.put("i", c.message); got != c.want {
 			t.Errorf("%s: the poster has the turn: %v", c.name, got)
 		}
 	}
