@@ -91,6 +91,16 @@ func (f *fleet) urls() []string {
 	return list
 }
 
+// cpu returns what the servers have used so far, or 0 if nobody tells.
+func (f *fleet) cpu() (sum time.Duration) {
+	for _, s := range f.servers {
+		if s.process != nil {
+			sum += cpuOf(s.pid())
+		}
+	}
+	return sum
+}
+
 // quorum is how many servers are a majority.
 func (f *fleet) quorum() int { return len(f.servers)/2 + 1 }
 

@@ -57,7 +57,6 @@ func (c *contest) run(ctx context.Context) (*lease.Lease, error) {
 	if l, err := c.turn(ctx); l != nil || err != nil {
 		return l, err
 	}
-	c.since = time.Now()
 	first, err := c.yield(ctx)
 	if err != nil {
 		return nil, err
@@ -148,10 +147,11 @@ func (c *contest) event(ctx context.Context, v watch, timer <-chan time.Time) (l
 // while. It returns whom to ask first.
 func (c *contest) yield(ctx context.Context) (first int, err error) {
 	e := c.engine
+	c.since = time.Now()
 	if c.request.asked.attempt != nil {
 		return everybody, nil
 	}
-	first, owes := e.owesBreak(c.request.key, time.Now())
+	first, owes := e.owesBreak(c.request.key, c.since)
 	if !owes {
 		return everybody, nil
 	}

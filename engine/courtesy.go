@@ -24,14 +24,13 @@ import (
 // as one usually must, lets a moment pass before it asks to be told again: that
 // leaves the next turn to who has waited longest, and the server in peace.
 type courtesy struct {
-	quantum time.Duration // the shortest
-
-	mu     sync.Mutex
-	spells [1 << 10]spell // by hash; of two resources in one place the earlier is forgotten
+	quantum time.Duration  // the shortest
+	spells  [1 << 10]spell // by hash; of two resources in one place the earlier is forgotten
 }
 
 // spell is the time that a resource has been this engine's without a break.
 type spell struct {
+	mu           sync.Mutex
 	key          uint64 // hash
 	began, ended time.Time
 	quantum      time.Duration
@@ -58,19 +57,21 @@ const (
 
 var courtesySeed = maphash.MakeSeed()
 
-func (c *courtesy) spell(key string) (*spell, uint64) {
-	h := maphash.String(courtesySeed, key)
-	return &c.spells[h%uint64(len(c.spells))], h
+// spell returns a resource's place, locked, and whether it is the resource's now.
+func (c *courtesy) spell(key string) (s *spell, hash uint64, its bool) {
+	hash = maphash.String(courtesySeed, key)
+	s = &c.spells[hash%uint64(len(c.spells))]
+	s.mu.Lock()
+	return s, hash, s.key == hash
 }
 
 // had notes that the engine had the resource from since until now.
 func (c *courtesy) had(key string, since, now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s, h := c.spell(key)
+	s, hash, its := c.spell(key)
+	defer s.mu.Unlock()
 	switch {
-	case s.key != h || now.Sub(s.ended) > forgetting:
-		*s = spell{key: h, began: since, quantum: c.quantum}
+	case !its || now.Sub(s.ended) > forgetting:
+		s.key, s.began, s.quantum, s.wait = hash, since, c.quantum, 0
 	case since.Sub(s.ended) > shortestBreak: // others had their chance
 		s.began = since
 	}
@@ -79,18 +80,16 @@ func (c *courtesy) had(key string, since, now time.Time) {
 
 // due reports whether it is time for a break, after a turn of that length at least.
 func (c *courtesy) due(key string, now time.Time, turn time.Duration) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s, h := c.spell(key)
-	return s.key == h && now.Sub(s.ended) <= shortestBreak && s.ended.Sub(s.began) >= max(s.quantum, turn)
+	s, _, its := c.spell(key)
+	defer s.mu.Unlock()
+	return its && now.Sub(s.ended) <= shortestBreak && s.ended.Sub(s.began) >= max(s.quantum, turn)
 }
 
 // paid notes what came of a break: whether somebody else took the resource.
 func (c *courtesy) paid(key string, now time.Time, taken bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s, h := c.spell(key)
-	if s.key != h {
+	s, _, its := c.spell(key)
+	defer s.mu.Unlock()
+	if !its {
 		return
 	}
 	s.began, s.ended = now, now
@@ -102,11 +101,10 @@ func (c *courtesy) paid(key string, now time.Time, taken bool) {
 
 // waited notes how long others' turns had to be waited for.
 func (c *courtesy) waited(key string, d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s, h := c.spell(key)
+	s, _, its := c.spell(key)
+	defer s.mu.Unlock()
 	switch {
-	case s.key != h:
+	case !its:
 	case s.wait == 0:
 		s.wait = d
 	default:
@@ -116,10 +114,9 @@ func (c *courtesy) waited(key string, d time.Duration) {
 
 // moment is how long who has waited for so long, and was told in vain, lets pass.
 func (c *courtesy) moment(key string, waited time.Duration) time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s, h := c.spell(key)
-	if s.key != h {
+	s, _, its := c.spell(key)
+	defer s.mu.Unlock()
+	if !its {
 		return 0
 	}
 	return min(max(s.wait*3/4-waited, 0), longestMoment)

@@ -187,10 +187,14 @@ func (h *holding) giveUp(first bool) (p *poll, left bool) {
 	}
 	h.released = true
 	e.courtesy.had(h.key, h.acquired(), now)
-	if _, owes := e.owesBreak(h.key, now); owes || !first {
-		return e.giveBack(h, yes, nil), false
+	var r *request
+	var heir chan<- bequest
+	if first {
+		r, heir = e.lines.heir(h.lease().Resource(), func(r *request) bool {
+			_, owes := e.owesBreak(h.key, now)
+			return mayBeAsked(r) && !owes
+		})
 	}
-	r, heir := e.lines.heir(h.lease().Resource(), mayBeAsked)
 	if r == nil {
 		return e.giveBack(h, yes, nil), false
 	}
