@@ -20,6 +20,7 @@ import (
 // it can no longer be trusted, and nothing else does. It comes back empty, and
 // votes on no new acquires until what it has forgotten is over.
 func TestClusterMasterDies(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	const longest = 3 * time.Second
 	c := redistest.StartCluster(t, 3, false, "--cluster-require-full-coverage", "no")
 	e := onCluster(t, c, engine.Config{TTL: 1500 * time.Millisecond, MaxTTL: longest})
@@ -64,6 +65,7 @@ func TestClusterMasterDies(t *testing.T) {
 // A master dies, and its replica takes its place: leases go on, or end as expired
 // if their keys were lost, and the restart guard sees to what else may be lost.
 func TestClusterFailover(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	c := redistest.StartCluster(t, 3, true)
 	e := onCluster(t, c, engine.Config{TTL: 12 * time.Second, RenewEvery: 300 * time.Millisecond, MaxTTL: 12 * time.Second})
 	old, promoted := c.Masters[0], c.Replicas[0]
@@ -114,6 +116,7 @@ func TestClusterFailover(t *testing.T) {
 
 // TLS, passwords, users and providers are for every node, wherever they are said.
 func TestClusterTLSAndCredentials(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	const pw = "cluster-s3cr3t"
 	ca := redistest.NewAuthority(t)
 	c, addrs := redistest.StartClusterTLS(t, ca, 3, "--requirepass", pw)

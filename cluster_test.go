@@ -56,6 +56,7 @@ func clusterClients(t *testing.T, c *redistest.Cluster) (n int) {
 }
 
 func TestCluster(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	c := redistest.StartCluster(t, 3, false)
 	for name, test := range map[string]func(*testing.T, *redistest.Cluster){
 		"forms":       clusterForms,

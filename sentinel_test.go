@@ -22,6 +22,7 @@ const leaderPW, sentinelPW = "leader-s3cr3t", "sentinel-s3cr3t"
 // are held, waited for and renewed over failovers, no connection is left open,
 // and Close releases everything.
 func TestSentinel(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	f := redistest.StartFleet(t, redistest.FleetConfig{Password: leaderPW, SentinelPassword: sentinelPW})
 	url := "redis-sentinel://:" + leaderPW + "@" + strings.Join(f.SentinelAddrs(), ",") + "/leader?client_name=holdfast&sentinel_password=" + sentinelPW
 	cfg := engine.Config{TTL: 5 * time.Second, MaxTTL: 5 * time.Second, RenewEvery: 200 * time.Millisecond, InstanceTimeout: time.Second}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/redistest"
 	"github.com/holdfast-go/holdfast/lease"
 )
@@ -102,6 +103,9 @@ func TestNothingIsLeftOfTenThousandWaiters(t *testing.T) {
 	servers := redistest.StartN(t, 3)
 	// So many at once keep a busy machine busy: an instance that is slow is not to be taken for one that is down.
 	e := open(t, servers, engine.Config{InstanceTimeout: 10 * time.Second})
+	for place := range servers {
+		state(t, e, place, instance.Up) // Open waits for a quorum only
+	}
 	before := goroutines()
 	connected := 0
 	for _, s := range servers {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -14,6 +15,7 @@ type bar struct {
 	key      string
 	is       relation
 	limit    float64
+	by       string // whose value; "" is that of Holdfast as it is without options
 }
 
 type relation string
@@ -25,47 +27,51 @@ const (
 
 // bars are all of them, in the order of the scenarios.
 var bars = []bar{
-	{"distinct", cell{3, 512, ""}, "to redsync", atLeast, 20},
-	{"distinct", cell{5, 512, ""}, "to redsync", atLeast, 20},
-	{"distinct", cell{3, 512, ""}, "to floor", atLeast, 0.75},
-	{"distinct", cell{5, 512, ""}, "to floor", atLeast, 0.75},
-	{"distinct", cell{5, 64, ""}, "to redsync", atLeast, 15},
-	{"distinct", cell{1, 64, ""}, "to rueidislock", atLeast, 1.5},
+	{"distinct", cell{3, 512, ""}, "to redsync", atLeast, 20, ""},
+	{"distinct", cell{5, 512, ""}, "to redsync", atLeast, 20, ""},
+	{"distinct", cell{3, 512, ""}, "to floor", atLeast, 0.75, ""},
+	{"distinct", cell{5, 512, ""}, "to floor", atLeast, 0.75, ""},
+	{"distinct", cell{5, 64, ""}, "to redsync", atLeast, 15, ""},
+	{"distinct", cell{1, 64, ""}, "to rueidislock", atLeast, 1.5, ""},
 
-	{"latency", cell{1, 1, ""}, "p50 to a", atMost, 1.1},
-	{"latency", cell{3, 1, ""}, "p50 to b", atMost, 1.1},
-	{"latency", cell{5, 1, ""}, "p50 to b", atMost, 1.1},
-	{"latency", cell{1, 1, ""}, "to redislock", atMost, 1},
+	{"latency", cell{1, 1, ""}, "p50 to a", atMost, 1.1, ""},
+	{"latency", cell{3, 1, ""}, "p50 to b", atMost, 1.1, ""},
+	{"latency", cell{5, 1, ""}, "p50 to b", atMost, 1.1, ""},
+	{"latency", cell{1, 1, ""}, "to redislock", atMost, 1, ""},
 
-	{"delay", cell{3, 64, "2ms"}, "p50 to trip", atMost, 1.3},
+	{"delay", cell{3, 64, "2ms"}, "p50 to trip", atMost, 1.3, ""},
 
-	{"stopped", cell{3, 64, ""}, "rate kept", atLeast, 0.9},
-	{"stopped", cell{3, 64, ""}, "to two", atLeast, 0.9},
-	{"stopped", cell{3, 64, ""}, "p99 kept", atMost, 1.5},
-	{"stopped", cell{3, 64, ""}, "goroutines kept", atMost, 1.05}, // flat, but for what comes and goes
+	{"stopped", cell{3, 64, ""}, "rate kept", atLeast, 0.9, ""},
+	{"stopped", cell{3, 64, ""}, "to two", atLeast, 0.9, ""},
+	{"stopped", cell{3, 64, ""}, "p99 kept", atMost, 1.5, ""},
+	{"stopped", cell{3, 64, ""}, "goroutines kept", atMost, 1.05, ""}, // flat, but for what comes and goes
 
-	{"cohort", cell{3, 16, ""}, "to redsync", atLeast, 50},
+	{"cohort", cell{3, 16, ""}, "to redsync", atLeast, 50, ""},
 
-	{"handover", cell{1, 8, ""}, "p50", atMost, 0.001},
-	{"handover", cell{1, 8, ""}, "p99", atMost, 0.005},
-	{"handover", cell{1, 8, ""}, "to rueidislock", atMost, 1},
-	{"handover", cell{3, 8, ""}, "p50", atMost, 0.001},
-	{"handover", cell{3, 8, ""}, "p99", atMost, 0.005},
+	{"handover", cell{1, 8, ""}, "p50", atMost, 0.001, ""},
+	{"handover", cell{1, 8, ""}, "p99", atMost, 0.005, ""},
+	{"handover", cell{1, 8, ""}, "to rueidislock", atMost, 1, ""},
+	{"handover", cell{3, 8, ""}, "p50", atMost, 0.001, ""},
+	{"handover", cell{3, 8, ""}, "p99", atMost, 0.005, ""},
 
-	{"processes", cell{3, 16, ""}, "to redsync", atLeast, 5},
-	{"processes", cell{3, 16, ""}, "p99 to mean", atMost, 3},
-	{"processes", cell{3, 16, ""}, "least", atLeast, 0.5},
-	{"processes", cell{3, 16, ""}, "overlaps", atMost, 0},
+	{"processes", cell{3, 16, ""}, "to redsync", atLeast, 5, ""},
+	{"processes", cell{3, 16, ""}, "p99 to mean", atMost, 3, ""},
+	{"processes", cell{3, 16, ""}, "least", atLeast, 0.5, ""},
+	{"processes", cell{3, 16, ""}, "overlaps", atMost, 0, ""},
+	{"processes", cell{3, 16, ""}, "to redsync", atLeast, 5, holdfastHandoff.name},
+	{"processes", cell{3, 16, ""}, "p99 to mean", atMost, 3, holdfastHandoff.name},
+	{"processes", cell{3, 16, ""}, "least", atLeast, 0.5, holdfastHandoff.name},
+	{"processes", cell{3, 16, ""}, "overlaps", atMost, 0, holdfastHandoff.name},
 
-	{"allocs", cell{3, 1, ""}, "allocs", atMost, 10},
-	{"allocs", cell{3, 64, ""}, "allocs", atMost, 10},
+	{"allocs", cell{3, 1, ""}, "allocs", atMost, 10, ""},
+	{"allocs", cell{3, 64, ""}, "allocs", atMost, 10, ""},
 
-	{"held", cell{3, acquirers, "100,000 leases"}, "cpu", atMost, 0.10},
-	{"held", cell{3, acquirers, "100,000 leases"}, "heap each", atMost, 600},
-	{"held", cell{3, acquirers, "100,000 leases"}, "lost", atMost, 0},
-	{"held", cell{3, acquirers, "100,000 leases"}, "unbacked", atMost, 0},
-	{"held", cell{1, acquirers, "1,000,000 leases"}, "lost", atMost, 0},
-	{"held", cell{1, acquirers, "1,000,000 leases"}, "unbacked", atMost, 0},
+	{"held", cell{3, acquirers, "100,000 leases"}, "cpu", atMost, 0.10, ""},
+	{"held", cell{3, acquirers, "100,000 leases"}, "heap each", atMost, 600, ""},
+	{"held", cell{3, acquirers, "100,000 leases"}, "lost", atMost, 0, ""},
+	{"held", cell{3, acquirers, "100,000 leases"}, "unbacked", atMost, 0, ""},
+	{"held", cell{1, acquirers, "1,000,000 leases"}, "lost", atMost, 0, ""},
+	{"held", cell{1, acquirers, "1,000,000 leases"}, "unbacked", atMost, 0, ""},
 }
 
 // verdict is what became of a bar.
@@ -86,7 +92,7 @@ func judge(reports []*report) []*verdict {
 		if i < 0 {
 			continue
 		}
-		rec := reports[i].find(holdfast.name, b.at)
+		rec := reports[i].find(cmp.Or(b.by, holdfast.name), b.at)
 		if rec == nil {
 			continue
 		}
@@ -97,7 +103,7 @@ func judge(reports []*report) []*verdict {
 		column := reports[i].column(b.key)
 		list = append(list, &verdict{
 			Scenario: b.scenario,
-			Where:    b.at.String(),
+			Where:    b.where(),
 			Bar:      fmt.Sprintf("%s %s %s", column.head, b.is, column.show(b.limit)),
 			Shown:    column.show(v),
 			Measured: v,
@@ -105,6 +111,13 @@ func judge(reports []*report) []*verdict {
 		})
 	}
 	return list
+}
+
+func (b bar) where() string {
+	if b.by == "" {
+		return b.at.String()
+	}
+	return b.at.String() + ": " + b.by
 }
 
 func (b bar) metBy(v float64) bool {

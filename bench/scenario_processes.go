@@ -28,7 +28,8 @@ var processes = scenario{
 func runProcesses(ctx context.Context, b *bench, r *report) error {
 	r.Notes = []string{
 		"\"least share\" is the grants of the caller who got fewest, to the mean of all callers. Waits that the window's end cut off",
-		"count as long as they had lasted. \"held twice\" is counted from what all 16 noted, by a clock that they share.",
+		"count as long as they had lasted. \"held twice\" is counted from what all 16 noted, by a clock that they share. handoff is",
+		"Config.LocalHandoff 64.",
 	}
 	place := cell{instances: 3, callers: 16}
 	records, err := b.cell(ctx, r, place, []peer{holdfast, holdfastHandoff, redsyncWaiting}, b.crowd)

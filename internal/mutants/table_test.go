@@ -16,8 +16,8 @@ var table = []mutant{
 	{
 		name: "the same token over all attempts of an acquire",
 		edits: one("engine/acquire.go",
-			"		token = newToken(e.cfg.Owner)\n",
-			"		token = newToken(e.cfg.Owner)\n		r.token = token\n"),
+			"		q.token = newToken(e.cfg.Owner)\n",
+			"		q.token = newToken(e.cfg.Owner)\n		r.token = q.token\n"),
 	},
 	{
 		name: "a fence that is granted twice: > instead of >=",
@@ -31,7 +31,7 @@ var table = []mutant{
 		edits: []edit{
 			{"engine/option.go", "	errs     []error\n}", "	errs     []error\n	oks      int\n}"},
 			{"engine/attempt.go", "	a.open(a.engine.instances)\n", "	a.open(a.engine.instances)\n	a.tally.yes = r.oks\n"},
-			{"engine/acquire.go", "	votes := a.result()\n	q := e.refusal", "	r.oks = a.tally.yes\n	votes := a.result()\n	q := e.refusal"},
+			{"engine/acquire.go", "	votes := a.result()\n	refused := e.refusal", "	r.oks = a.tally.yes\n	votes := a.result()\n	refused := e.refusal"},
 		},
 	},
 	{
