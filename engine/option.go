@@ -50,6 +50,9 @@ func WithTries(tries int) Option {
 // every later acquire of the resource: Lease.Fence. All who lock the resource
 // must use it, and what the lock protects must reject numbers below the highest
 // it has seen.
+//
+// The highest number is kept in a key of its own, behind Config.KeyPrefix:
+// "fence:{resource}". So nobody may lock a resource of that name.
 func WithFencing() Option { return func(r *request) { r.fencing = true } }
 
 // WithMaxHold ends the lease, with lease.ErrMaxHold, when it has been held for
