@@ -90,9 +90,6 @@ func (c *contest) turn(ctx context.Context) (l *lease.Lease, err error) {
 		defer timer.Stop()
 		l, what, err = c.event(ctx, watch{}, timer.C)
 	}
-	if what == turned {
-		l, _ = c.inherits(c.engine.lines.decline(w))
-	}
 	if err != nil {
 		return nil, fmt.Errorf("acquire %q: %w, waiting in line: %w", c.request.resource, err, ErrHeld)
 	}
@@ -112,7 +109,8 @@ const (
 )
 
 // event waits for one, or for a lease that is handed over in its place, or returns
-// why it cannot wait any longer. After its turn it still takes what is left to it.
+// why it cannot wait any longer. While it waits, and only then, something may be
+// left to c: what has been promised by the end of it is taken, whatever else came.
 func (c *contest) event(ctx context.Context, v watch, timer <-chan time.Time) (l *lease.Lease, what event, err error) {
 	w, e := c.waiter, c.engine
 	e.lines.accept(w, c.request)
@@ -123,7 +121,7 @@ func (c *contest) event(ctx context.Context, v watch, timer <-chan time.Time) (l
 		return l, what, nil
 	case <-w.turn:
 		w.turn = nil
-		return nil, turned, nil
+		what = turned
 	case <-w.wake:
 		what = released
 		c.hears(ByRelease)

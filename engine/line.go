@@ -198,11 +198,13 @@ func (l *lines) accept(w *waiter, r *request) {
 	}
 }
 
-// took says that w has received what it was left.
+// took says that w has received what it was left. So it is the head, whether or
+// not it has heard of its turn.
 func (l *lines) took(w *waiter) {
 	l.mu.Lock()
 	w.accepts = false
 	l.mu.Unlock()
+	w.turn = nil
 }
 
 // decline ends what accept began. What somebody is just leaving to w is taken.
@@ -215,6 +217,7 @@ func (l *lines) decline(w *waiter) bequest {
 	w.accepts, w.takes = false, nil
 	l.mu.Unlock()
 	if promised {
+		w.turn = nil      // as in took
 		return <-w.handed // sent, or about to be
 	}
 	return bequest{}
