@@ -23,7 +23,10 @@ const patience = 20 * time.Second
 // open returns an engine on three servers, which is closed with the test.
 func open(t *testing.T, cfg engine.Config) (*engine.Engine, []*redistest.Server) {
 	t.Helper()
-	servers := redistest.StartN(t, 3)
+	var servers []*redistest.Server
+	for range 3 {
+		servers = append(servers, redistest.StartTCP(t)) // their addresses are shown
+	}
 	var instances []*instance.Instance
 	for n, url := range redistest.URLs(servers) {
 		i, err := instance.Dial(url, instance.Config{Name: fmt.Sprintf("redis-%d", n+1)})
