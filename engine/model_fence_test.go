@@ -20,6 +20,9 @@ import (
 //
 // Each attempt is on its own, whichever client it belongs to: two attempts of one
 // client, one after the other, are a special case.
+//
+// Where instances forget, clocks must help, so that there is time then: see
+// fenceClocks.
 const (
 	fenceAttempts = 4
 	fenceHighest  = 3 // proposals are from 1 to this
@@ -28,17 +31,34 @@ const (
 var fenceOrders = modelOrders(fenceAttempts)
 
 type fenceState struct {
-	servers  [modelServers]modelServer
-	attempts [fenceAttempts]fenceAttempt
-	lost     uint8 // how often an instance has lost its memory
+	servers    [modelServers]modelServer
+	quarantine [modelServers]uint8 // for how many ticks each does not vote yet
+	attempts   [fenceAttempts]fenceAttempt
+	lost       uint8 // how often an instance has lost its memory
+	now        uint8
 }
 
 type fenceAttempt struct {
 	phase  uint8
 	fence  uint8
 	oks    uint8 // the places that have granted; forgotten when it does not matter any more
+	age    uint8 // ticks since it began; forgotten likewise
 	behind bool  // a lease with the same fence, or a higher one, was there when it began
 }
+
+// fenceClocks are the clocks by which clients propose, in ticks, and what hangs on
+// them when instances forget. Between two ticks there is room for more numbers than
+// there are attempts, so that who proposes above what it has seen does not get
+// ahead of the clocks.
+type fenceClocks struct {
+	horizon    uint8 // how long the model goes on
+	skew       uint8 // how far one client's clock may be ahead of another's
+	timeout    uint8 // of an attempt
+	quarantine uint8 // of an instance that has forgotten
+	attempts   int   // at most fenceAttempts
+}
+
+const fencesATick = fenceAttempts + 1
 
 // fenceRules are the decisions of the engine, and what is assumed. A mutant has
 // one of them wrong.
@@ -48,6 +68,7 @@ type fenceRules struct {
 	propose func(clock, seen uint64) uint64
 	patch   bool // a refused proposal is made anew where it was refused only
 	forgets uint8
+	clocks  *fenceClocks // nil: no time, and any number is proposed
 }
 
 func rightFenceRules() fenceRules {
@@ -55,6 +76,9 @@ func rightFenceRules() fenceRules {
 }
 
 func (m *fenceRules) next(s fenceState, to func(model.Step, fenceState)) {
+	if m.clocks != nil {
+		m.tick(s, to)
+	}
 	for a := range s.attempts {
 		m.attemptSteps(s, uint8(a), to)
 	}
@@ -67,8 +91,52 @@ func (m *fenceRules) next(s fenceState, to func(model.Step, fenceState)) {
 		if s.lost < m.forgets && s.servers[i] != (modelServer{}) {
 			next := s
 			next.servers[i] = modelServer{}
+			if m.clocks != nil {
+				next.quarantine[i] = m.clocks.quarantine
+			}
 			next.lost++
 			to(model.Step{What: forgets, Where: uint8(i)}, next)
+		}
+	}
+}
+
+// tick lets time pass. An attempt whose timeout is over has given up before.
+func (m *fenceRules) tick(s fenceState, to func(model.Step, fenceState)) {
+	if s.now == m.clocks.horizon {
+		return
+	}
+	s.now++
+	for i, left := range s.quarantine {
+		s.quarantine[i] = max(left, 1) - 1
+	}
+	for a := range s.attempts {
+		own := &s.attempts[a]
+		if own.phase != asking {
+			continue
+		}
+		if own.age++; own.age > m.clocks.timeout {
+			return
+		}
+	}
+	to(model.Step{What: ticks}, s)
+}
+
+// proposals are the numbers that an attempt may begin with.
+func (m *fenceRules) proposals(s *fenceState, with func(fence uint8)) {
+	if m.clocks == nil {
+		for clock := uint64(1); clock <= fenceHighest; clock++ {
+			with(uint8(m.propose(clock, 0)))
+		}
+		return
+	}
+	if s.begun() == m.clocks.attempts {
+		return
+	}
+	for skew := range m.clocks.skew + 1 {
+		clock := uint64(1 + (s.now+skew)*fencesATick)
+		with(uint8(m.propose(clock, 0)))
+		for _, server := range s.servers { // it may have been refused there before
+			with(uint8(m.propose(clock, uint64(server.fence))))
 		}
 	}
 }
@@ -81,18 +149,17 @@ func (m *fenceRules) attemptSteps(s fenceState, a uint8, to func(model.Step, fen
 	}
 	switch own := s.attempts[a]; own.phase {
 	case atRest:
-		for clock := uint64(1); clock <= fenceHighest; clock++ {
-			fence := uint8(m.propose(clock, 0))
+		m.proposals(&s, func(fence uint8) {
 			step(begins, fence, func(own *fenceAttempt) {
 				*own = fenceAttempt{phase: asking, fence: fence, behind: s.highest() >= fence}
 			})
-		}
+		})
 		return
 	case asking:
 		if m.won(own.oks) {
-			step(wins, own.fence, func(own *fenceAttempt) { own.phase, own.oks = leased, 0 })
+			step(wins, own.fence, func(own *fenceAttempt) { own.phase, own.oks, own.age = leased, 0, 0 })
 		}
-		step(gives, 0, func(own *fenceAttempt) { own.phase, own.oks = gaveUp, 0 })
+		step(gives, 0, func(own *fenceAttempt) { own.phase, own.oks, own.age = gaveUp, 0, 0 })
 		if m.patch {
 			for fence := own.fence + 1; fence <= fenceHighest; fence++ {
 				step(patches, fence, func(own *fenceAttempt) { own.fence = fence })
@@ -111,7 +178,7 @@ func (m *fenceRules) deliver(s fenceState, a, i uint8, to func(model.Step, fence
 	next := s
 	own, server := &next.attempts[a], &next.servers[i]
 	kind := m.acquireFenced(server, a+1, 0, own.fence)
-	if own.phase == asking && kind == instance.Granted {
+	if own.phase == asking && kind == instance.Granted && s.quarantine[i] == 0 {
 		own.oks |= 1 << i
 	}
 	if next != s {
@@ -128,6 +195,16 @@ func (m *fenceRules) deliver(s fenceState, a, i uint8, to func(model.Step, fence
 }
 
 func (m *fenceRules) won(oks uint8) bool { return modelTally(oks, m.need).won() }
+
+// begun is how many attempts are not at rest.
+func (s *fenceState) begun() (n int) {
+	for _, a := range s.attempts {
+		if a.phase != atRest {
+			n++
+		}
+	}
+	return n
+}
 
 // highest is the highest fence that a lease has had.
 func (s *fenceState) highest() (fence uint8) {
@@ -171,7 +248,7 @@ orders:
 				continue orders
 			}
 		}
-		e := fenceState{lost: s.lost}
+		e := fenceState{lost: s.lost, now: s.now, quarantine: s.quarantine}
 		var names [fenceAttempts + 1]uint8
 		for to, from := range order {
 			e.attempts[to] = s.attempts[from]
@@ -191,7 +268,7 @@ orders:
 // mark is what does not change when instances, or other attempts, are exchanged.
 func (s *fenceState) mark(a uint8) uint32 {
 	own := s.attempts[a]
-	mark := uint32(own.phase)<<24 | uint32(own.fence)<<16 | uint32(bits.OnesCount8(own.oks))<<8
+	mark := uint32(own.phase)<<24 | uint32(own.fence)<<16 | uint32(own.age)<<12 | uint32(bits.OnesCount8(own.oks))<<8
 	for i := range s.servers {
 		if s.servers[i].holder == a+1 {
 			mark += 2
@@ -206,6 +283,7 @@ func (s *fenceState) mark(a uint8) uint32 {
 func (s *fenceState) sortServers() {
 	sortServers(s.column, func(i int) {
 		s.servers[i], s.servers[i+1] = s.servers[i+1], s.servers[i]
+		s.quarantine[i], s.quarantine[i+1] = s.quarantine[i+1], s.quarantine[i]
 		for a := range s.attempts {
 			s.attempts[a].oks = swapBits(s.attempts[a].oks, i)
 		}
@@ -214,7 +292,7 @@ func (s *fenceState) sortServers() {
 
 // column is all that there is about one instance, in one number.
 func (s *fenceState) column(i int) uint64 {
-	c := uint64(s.servers[i].holder)<<16 | uint64(s.servers[i].fence)<<8
+	c := uint64(s.quarantine[i])<<24 | uint64(s.servers[i].holder)<<16 | uint64(s.servers[i].fence)<<8
 	for a := range s.attempts {
 		c = c<<1 | uint64(s.attempts[a].oks>>i&1)
 	}
@@ -226,11 +304,11 @@ func (s *fenceState) compare(o *fenceState) int {
 		return cmp.Compare(a.number(), b.number())
 	}), slices.CompareFunc(s.servers[:], o.servers[:], func(a, b modelServer) int {
 		return cmp.Compare(uint16(a.holder)<<8|uint16(a.fence), uint16(b.holder)<<8|uint16(b.fence))
-	}))
+	}), slices.Compare(s.quarantine[:], o.quarantine[:]))
 }
 
 func (a fenceAttempt) number() uint32 {
-	n := uint32(a.phase)<<24 | uint32(a.fence)<<16 | uint32(a.oks)<<8
+	n := uint32(a.phase)<<24 | uint32(a.fence)<<16 | uint32(a.age)<<12 | uint32(a.oks)<<8
 	if a.behind {
 		n |= 1
 	}
@@ -247,6 +325,20 @@ func TestModelFencesAreUniqueAndRise(t *testing.T) {
 	holds(t, m.model())
 }
 
+// forgetful is where instances forget, at any moment, and sit out their quarantine.
+func (m *fenceRules) forgetful(skew uint8) {
+	m.forgets = 2
+	m.clocks = &fenceClocks{horizon: 4, skew: skew, timeout: 1, quarantine: 3, attempts: 2}
+}
+
+// As long as clocks differ by less than the quarantine and the timeout do.
+func TestModelFencesRiseThoughInstancesForget(t *testing.T) {
+	t.Parallel()
+	m := rightFenceRules()
+	m.forgetful(1)
+	holds(t, m.model())
+}
+
 func TestModelOfFencesFindsEveryMutant(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -259,6 +351,9 @@ func TestModelOfFencesFindsEveryMutant(t *testing.T) {
 		{"half is a quorum", func(m *fenceRules) { m.need = func(voters int) int { return voters / 2 } }},
 		{"grants of different proposals are counted together", func(m *fenceRules) { m.patch = true }},
 		{"one instance forgets its fence once", func(m *fenceRules) { m.forgets = 1 }},
+		{"clocks differ by the quarantine without the timeout", func(m *fenceRules) { m.forgetful(2) }},
+		{"the quarantine is as short as clocks differ", func(m *fenceRules) { m.forgetful(1); m.clocks.quarantine = 1 }},
+		{"an attempt goes on for longer", func(m *fenceRules) { m.forgetful(1); m.clocks.timeout = 2 }},
 		{"fences are not compared", func(m *fenceRules) {
 			m.stale = func(uint8, uint8) bool { return false }
 		}},
