@@ -88,7 +88,7 @@ func (c *contest) turn(ctx context.Context) (l *lease.Lease, err error) {
 		c.engine.lines.listen(w)
 		timer := w.after(patient(0))
 		defer timer.Stop()
-		l, what, err = c.event(ctx, watch{}, timer.C)
+		l, _, err = c.event(ctx, watch{}, timer.C)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("acquire %q: %w, waiting in line: %w", c.request.resource, err, ErrHeld)
