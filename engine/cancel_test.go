@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -233,23 +234,29 @@ func TestReleaseThatAnInstanceMissedIsMadeGoodWhenItIsBack(t *testing.T) {
 	}
 }
 
-// The server finds the acquire in its socket when it thaws, before anything that
-// came later, and the release that is owed for it must not count as out of date.
+// The server finds the acquire in its socket when it thaws, and the release that
+// is owed for it must not count as out of date. Which of its sockets it reads first
+// is its own affair: now and then the new connection has the old one killed
+// before. Then there is nothing to take back, and it is tried again.
 func TestAcquireThatAFrozenServerExecutesAfterItsTTLIsTakenBack(t *testing.T) {
-	simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
-		frozen := fleet.Servers[0]
-		frozen.Hang()
-		release(t, acquire(t, e, "r"))
-		time.Sleep(2 * time.Minute) // longer than any TTL
-		frozen.ForgetCalls()
-		frozen.Thaw()
-		time.Sleep(time.Second) // until it has been probed
-		empty(t, fleet, "r")
-		for _, call := range frozen.Calls() {
-			if call.Args[0] == "set" && call.Args[1] == "r" {
-				return
-			}
+	for tries := 0; tries < 20; tries++ {
+		executed := false
+		simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+			frozen := fleet.Servers[0]
+			frozen.Hang()
+			release(t, acquire(t, e, "r"))
+			time.Sleep(2 * time.Minute) // longer than any TTL
+			frozen.ForgetCalls()
+			frozen.Thaw()
+			time.Sleep(time.Second) // until it has been probed
+			empty(t, fleet, "r")
+			executed = slices.ContainsFunc(frozen.Calls(), func(call sim.Call) bool {
+				return call.Args[0] == "set" && call.Args[1] == "r"
+			})
+		})
+		if executed {
+			return
 		}
-		t.Errorf("the acquire was not executed, so that this tests nothing: %v", frozen.Calls())
-	})
+	}
+	t.Error("the acquire was never executed, so that this tests nothing")
 }
