@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -107,6 +108,12 @@ func TestNothingIsLeftOfTenThousandWaiters(t *testing.T) {
 		state(t, e, place, instance.Up) // Open waits for a quorum only
 	}
 	before := goroutines()
+	t.Cleanup(func() {
+		if t.Failed() {
+			stacks := make([]byte, 1<<16)
+			t.Logf("%d goroutines before; and now:\n%s", before, stacks[:runtime.Stack(stacks, true)])
+		}
+	})
 	connected := 0
 	for _, s := range servers {
 		connected += s.Clients()
