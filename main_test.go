@@ -118,14 +118,14 @@ func clean(t testing.TB, servers []*redistest.Server, key string) {
 
 // goroutines counts them when the number has come to rest.
 func goroutines() int {
-	n := runtime.NumGoroutine()
-	for range 50 {
+	n, same := runtime.NumGoroutine(), 0
+	for tries := 0; tries < 500 && same < 10; tries++ {
 		time.Sleep(2 * time.Millisecond)
-		m := runtime.NumGoroutine()
-		if m >= n {
-			return n
+		if m := runtime.NumGoroutine(); m != n {
+			n, same = m, 0
+		} else {
+			same++
 		}
-		n = m
 	}
 	return n
 }

@@ -107,6 +107,7 @@ func TestNothingIsLeftOfTenThousandWaiters(t *testing.T) {
 	for place := range servers {
 		state(t, e, place, instance.Up) // Open waits for a quorum only
 	}
+	release(t, acquire(t, e, "warm")) // whoever reads for an instance runs
 	before := goroutines()
 	t.Cleanup(func() {
 		if t.Failed() {
