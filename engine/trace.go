@@ -34,8 +34,9 @@ type Trace struct {
 	// tried again, or the lease is lost.
 	Renewed func(l *lease.Lease, margin time.Duration, confirmed bool)
 
-	// Ended is called when a lease ends, with the cause and how long it was held.
-	// Cause has one word for it.
+	// Ended is called once when a lease has ended, with the cause and how long it was
+	// held. Cause has one word for it. Whoever waits for Done may go on before: its
+	// being closed waits for nothing.
 	Ended func(l *lease.Lease, cause error, held time.Duration)
 
 	// Instance is called when an instance has changed its state; a cluster, when

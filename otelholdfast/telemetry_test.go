@@ -134,11 +134,28 @@ func (w *watched) metrics() (all []metricdata.Metrics) {
 	return all
 }
 
+// until waits for the metric to reach the value, which may be about to happen: a lease
+// is counted after its Done was closed.
 func (w *watched) until(name, attributes string, least float64) {
 	w.t.Helper()
-	for deadline := time.Now().Add(patience); w.series(name)[attributes] < least; time.Sleep(5 * time.Millisecond) {
+	w.wait(name, attributes, least, func(got float64) bool { return got >= least })
+}
+
+// settles is until for a metric that has exactly the value in the end.
+func (w *watched) settles(name, attributes string, want float64) {
+	w.t.Helper()
+	w.wait(name, attributes, want, func(got float64) bool { return got == want })
+}
+
+func (w *watched) wait(name, attributes string, want float64, there func(got float64) bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		series := w.series(name)
+		if got, ok := series[attributes]; ok && there(got) {
+			return
+		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("%s: %v, want %s at least %v", name, w.series(name), attributes, least)
+			w.t.Fatalf("%s: %v, want %s to be %v", name, series, attributes, want)
 		}
 	}
 }
@@ -199,9 +216,7 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 		{"holdfast.instance.mailbox", "holdfast.instance=redis-3", 0},
 		{"holdfast.instance.recovering", "holdfast.instance=redis-3", 0},
 	} {
-		if got, ok := w.series(c.name)[c.attributes]; got != c.want || !ok {
-			t.Errorf("%s: %v, want %s to be %v", c.name, w.series(c.name), c.attributes, c.want)
-		}
+		w.settles(c.name, c.attributes, c.want)
 	}
 	w.until("holdfast.renewal.margin", "", 1)
 	w.until("holdfast.pipeline.duration", "holdfast.instance=redis-1", 3)

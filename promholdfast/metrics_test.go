@@ -115,11 +115,28 @@ func (w *watched) value(name, label string) float64 {
 	return -1
 }
 
+// until waits for the metric to reach the value, which may be about to happen: a lease
+// is counted after its Done was closed.
 func (w *watched) until(name, label string, least float64) {
 	w.t.Helper()
-	for deadline := time.Now().Add(patience); w.value(name, label) < least; time.Sleep(5 * time.Millisecond) {
+	w.wait(name, label, least, func(got float64) bool { return got >= least })
+}
+
+// settles is until for a metric that has exactly the value in the end.
+func (w *watched) settles(name, label string, want float64) {
+	w.t.Helper()
+	w.wait(name, label, want, func(got float64) bool { return got == want })
+}
+
+func (w *watched) wait(name, label string, want float64, there func(got float64) bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		got := w.value(name, label)
+		if there(got) {
+			return
+		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("%s{%s} is %v, want %v", name, label, w.value(name, label), least)
+			w.t.Fatalf("%s{%s} is %v, want %v", name, label, got, want)
 		}
 	}
 }
@@ -154,9 +171,7 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 		{"holdfast_mailbox_depth", `redis="redis-1"`, 0},
 		{"holdfast_instance_recovering_seconds", `redis="redis-1"`, 0},
 	} {
-		if got := w.value(c.name, c.label); got != c.want {
-			t.Errorf("%s{%s} is %v, want %v", c.name, c.label, got, c.want)
-		}
+		w.settles(c.name, c.label, c.want)
 	}
 	w.until("holdfast_renewal_margin_seconds", "", 1)
 	w.until("holdfast_pipeline_seconds", `redis="redis-1"`, 3)
