@@ -29,8 +29,12 @@ type slot struct {
 
 // Cast takes the vote on the acquire.
 func (s *slot) Cast(v instance.Vote) {
-	s.attempt.cast(s.place, v, v.Kind == instance.Granted)
-	s.attempt.release()
+	a := s.attempt
+	a.cast(s.place, v, v.Kind == instance.Granted)
+	if tell := a.engine.cfg.Trace.Vote; tell != nil && v.Kind != instance.Unanswered {
+		tell(a.engine.instances[s.place].Name(), v.Kind)
+	}
+	a.release()
 }
 
 // undone takes the answer to an undo. Nobody waits for it: what could not be

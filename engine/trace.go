@@ -18,6 +18,11 @@ type Trace struct {
 	// so are the votes, when it was granted.
 	Round func(resource string, votes []instance.Vote, took time.Duration, err error)
 
+	// Vote is called when an instance's vote on an acquire has arrived, also one that
+	// comes after the decision; there is none on a question that was taken back
+	// before it was sent. What a vote says beyond its kind, Round has.
+	Vote func(instance string, says instance.Kind)
+
 	// Acquired is called when an Acquire or TryAcquire is over, with its context:
 	// waited is all of its time, rounds how many rounds of votes it took. err is
 	// nil when the lease was granted; Outcome has one word for it.
@@ -85,6 +90,10 @@ func (t *Trace) add(b Trace) {
 	t.Round = either(a.Round, b.Round, a.Round == nil, b.Round == nil, func(resource string, votes []instance.Vote, took time.Duration, err error) {
 		a.Round(resource, votes, took, err)
 		b.Round(resource, votes, took, err)
+	})
+	t.Vote = either(a.Vote, b.Vote, a.Vote == nil, b.Vote == nil, func(name string, says instance.Kind) {
+		a.Vote(name, says)
+		b.Vote(name, says)
 	})
 	t.Acquired = either(a.Acquired, b.Acquired, a.Acquired == nil, b.Acquired == nil, func(ctx context.Context, resource string, waited time.Duration, rounds int, err error) {
 		a.Acquired(ctx, resource, waited, rounds, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -60,6 +61,40 @@ func TestJoinedTracesAreCalledInOrder(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestEveryVoteOnAnAcquireIsTold(t *testing.T) {
+	var mu sync.Mutex
+	said := make(map[string]int)
+	cfg := config()
+	cfg.Trace = &engine.Trace{Vote: func(instance string, says instance.Kind) {
+		mu.Lock()
+		defer mu.Unlock()
+		said[instance+" "+says.String()]++
+	}}
+	simulate(t, 3, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		names := make([]string, 3)
+		for n, i := range e.Instances() {
+			names[n] = i.Name
+		}
+		fleet.Servers[2].Latency(time.Millisecond, time.Millisecond) // the others decide before it
+		l := acquire(t, e, "r")
+		if _, err := e.TryAcquire(t.Context(), "r"); err == nil {
+			t.Error("it is held twice")
+		}
+		release(t, l)
+		time.Sleep(time.Second)
+		want := make(map[string]int)
+		for _, name := range names {
+			want[name+" granted"], want[name+" held"] = 1, 1
+		}
+		delete(want, names[2]+" held") // that question waited for the answer to the first, and was not sent
+		mu.Lock()
+		defer mu.Unlock()
+		if !maps.Equal(said, want) {
+			t.Errorf("%v, want %v", said, want)
+		}
+	})
 }
 
 func TestAWaiterReportsWhoWokeItAndHowLongTheHandoverTook(t *testing.T) {

@@ -30,7 +30,7 @@
 //	holdfast.acquire.duration    s          histogram; holdfast.acquire.outcome
 //	holdfast.acquire.rounds      {round}    histogram
 //	holdfast.acquire.waiting     {acquire}  up-down counter
-//	holdfast.vote.refused        {vote}     counter; holdfast.vote.kind
+//	holdfast.vote.count          {vote}     counter; holdfast.instance, holdfast.vote.kind
 //	holdfast.handover.duration   s          histogram; holdfast.waker, holdfast.granted
 //	holdfast.renewal.count       {renewal}  counter; holdfast.renewal.confirmed
 //	holdfast.renewal.margin      s          histogram

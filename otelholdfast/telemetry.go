@@ -68,7 +68,7 @@ func New(o Options) (*Telemetry, error) {
 	m := maker{t, nil}
 	t.acquire = m.seconds("holdfast.acquire.duration", "How long acquires took.")
 	t.rounds = m.histogram("holdfast.acquire.rounds", "{round}", "Rounds of votes that an acquire took.", 0, 1, 2, 3, 5, 8, 13, 21, 34, 55)
-	t.votes = m.counter("holdfast.vote.refused", "{vote}", "Votes in rounds that were not granted.")
+	t.votes = m.counter("holdfast.vote.count", "{vote}", "Votes on acquires.")
 	t.handover = m.seconds("holdfast.handover.duration", "From when a waiter was told that the lock may be free to the answer.")
 	t.renewals = m.counter("holdfast.renewal.count", "{renewal}", "Renewals of leases.")
 	t.margin = m.seconds("holdfast.renewal.margin", "Validity that was left when a renewal was confirmed.")

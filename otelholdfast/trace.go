@@ -39,10 +39,8 @@ func (t *Telemetry) Trace() *engine.Trace {
 			t.rounds.record(ctx, float64(rounds))
 			t.span(ctx, resource, waited, rounds, err)
 		},
-		Round: func(_ string, votes []instance.Vote, _ time.Duration, _ error) {
-			for _, v := range votes {
-				t.votes.count(kindName.String(v.Kind.String()))
-			}
+		Vote: func(name string, says instance.Kind) {
+			t.votes.count(instanceName.String(name), kindName.String(says.String()))
 		},
 		Woken: func(_ string, by engine.Waker, took time.Duration, granted bool) {
 			t.handover.record(background, took.Seconds(), wakerName.String(by.String()), grantedName.Bool(granted))

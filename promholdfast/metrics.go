@@ -55,7 +55,7 @@ func New(o Options) *Metrics {
 	m.acquires = counter(m, o, "acquires_total", "Acquires that are over, by what came of them.", "outcome")
 	m.wait = histogram(m, o, "acquire_wait_seconds", "How long acquires took that were granted.", o.Buckets)
 	m.rounds = histogram(m, o, "acquire_rounds", "Rounds of votes that an acquire took.", []float64{0, 1, 2, 3, 5, 8, 13, 21, 34, 55})
-	m.votes = counter(m, o, "refused_votes_total", "Votes in rounds that were not granted, by what they say.", "kind")
+	m.votes = counter(m, o, "votes_total", "Votes on acquires, by what they say.", "redis", "kind")
 	m.handover = histograms(m, o, "handover_seconds", "From when a waiter was told that the lock may be free to when it was granted, by who told.", o.Buckets, "by")
 	m.vain = counter(m, o, "vain_wakeups_total", "Waiters that were told that the lock may be free and did not get it, by who told.", "by")
 	m.renewals = counter(m, o, "renewals_total", "Renewals of leases, confirmed by a quorum or failed.", "result")

@@ -73,15 +73,12 @@ func (w *watched) use() {
 		return l
 	}
 	l := acquire("secret-name")
+	waiter := make(chan *lease.Lease)
+	go func() { waiter <- acquire("secret-name") }()
+	w.until("holdfast_votes_total", `kind="held"`, 1) // it is being refused, and will wait
 	if _, err := w.TryAcquire(ctx, "secret-name"); err == nil {
 		w.t.Error("it is held twice")
 	}
-	waiter := make(chan *lease.Lease)
-	go func() { waiter <- acquire("secret-name") }()
-	for w.Snapshot(0).Waiting == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	w.until("holdfast_refused_votes_total", `kind="held"`, 1) // it has been refused, and waits
 	if err := l.Release(ctx); err != nil {
 		w.t.Error(err)
 	}
@@ -173,6 +170,7 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 	} {
 		w.settles(c.name, c.label, c.want)
 	}
+	w.until("holdfast_votes_total", `kind="granted",redis="redis-3"`, 1) // its others may have been taken back
 	w.until("holdfast_renewal_margin_seconds", "", 1)
 	w.until("holdfast_pipeline_seconds", `redis="redis-1"`, 3)
 	w.until("holdfast_pipeline_messages", `redis="redis-1"`, 3)

@@ -19,10 +19,8 @@ func (m *Metrics) Trace() *engine.Trace {
 				m.wait.Observe(waited.Seconds())
 			}
 		},
-		Round: func(_ string, votes []instance.Vote, _ time.Duration, _ error) {
-			for _, v := range votes {
-				m.votes.WithLabelValues(v.Kind.String()).Inc()
-			}
+		Vote: func(name string, says instance.Kind) {
+			m.votes.WithLabelValues(name, says.String()).Inc()
 		},
 		Woken: func(_ string, by engine.Waker, took time.Duration, granted bool) {
 			if granted {
