@@ -103,31 +103,38 @@ func (m mutant) overlay(t *testing.T) (path string) {
 	return path
 }
 
-// complaint is what is printed of a seed that a checker complains about.
-var complaint = regexp.MustCompile(`seed \d+: .*\n\s*COMPLAINT at .*`)
+// complaint is what is printed of a seed that a checker complains about, and
+// failure what a test on a real server does.
+var (
+	complaint = regexp.MustCompile(`seed \d+: .*\n\s*COMPLAINT at .*`)
+	failure   = regexp.MustCompile(`--- FAIL: .*\n\s*\w+_test\.go:.*`)
+)
 
 // try runs the checkers on the mutant until one complains, and returns what it
 // says.
 func (m mutant) try(t *testing.T) string {
 	t.Helper()
-	run := []string{"-run", "TestSeeds$", "-seeds", "150"}
-	if m.lua {
-		run = []string{"-run", "TestSeedsOnMiniredis$", "-seeds", "800", "-simulated", "2m"}
+	run, says := []string{"-parallel", "1", "./internal/trial", "-stop", "-run", "TestSeeds$", "-seeds", "150"}, complaint
+	switch {
+	case m.lua:
+		run = []string{"-parallel", "1", "./internal/trial", "-stop", "-run", "TestSeedsOnMiniredis$", "-seeds", "800", "-simulated", "2m"}
+	case m.test != "":
+		run, says = []string{"./instance", "-run", "^" + m.test + "$"}, failure
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	args := append([]string{"test", "-vet=off", "-overlay", m.overlay(t), "-parallel", "1", "./internal/trial", "-stop"}, run...)
+	args := append([]string{"test", "-vet=off", "-overlay", m.overlay(t)}, run...)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = root
 	out, err := cmd.CombinedOutput()
-	found := complaint.Find(out)
+	found := says.Find(out)
 	switch {
 	case err == nil:
 		t.Fatalf("not caught:\n%s", out)
 	case found == nil:
 		t.Fatalf("it failed, but no checker complained: %v\n%s", err, out[:min(len(out), 4000)])
 	}
-	seed, what, _ := strings.Cut(string(found), "\n")
-	seed, _, _ = strings.Cut(seed, ":")
-	return seed + ", " + strings.TrimSpace(what)
+	who, what, _ := strings.Cut(strings.TrimPrefix(string(found), "--- FAIL: "), "\n")
+	who, _, _ = strings.Cut(who, ":")
+	return who + ", " + strings.TrimSpace(what)
 }

@@ -4,7 +4,8 @@ package mutants
 type mutant struct {
 	name  string
 	edits []edit
-	lua   bool // in a script, which only miniredis runs
+	lua   bool   // in a script, which only miniredis runs
+	test  string // of package instance, on a real server; "": the simulation is to catch it
 }
 
 // edit is text that is found once in a file, and what takes its place.
@@ -25,6 +26,48 @@ var table = []mutant{
 			"tonumber(fence) >= tonumber(ARGV[3])",
 			"tonumber(fence) > tonumber(ARGV[3])"),
 		lua: true,
+	},
+	{
+		name: "a proposal that is sent twice is stale, because of itself",
+		edits: one("instance/lua/acquire_fenced.lua",
+			"tonumber(ARGV[3]) and not repeated then",
+			"tonumber(ARGV[3]) then"),
+		test: "TestAProposalThatIsSentTwiceIsGrantedTwice",
+	},
+	{
+		name: "a proposal may be as far ahead as it likes",
+		edits: one("instance/lua/acquire_fenced.lua",
+			"if tonumber(ARGV[3]) > now + tonumber(ARGV[5]) then",
+			"if false then"),
+		test: "TestAProposalFarAheadOfTheServersClockIsNotTakenOver",
+	},
+	{
+		name: "fences compared as texts",
+		edits: one("instance/lua/acquire_fenced.lua",
+			"if fence and tonumber(fence) >= tonumber(ARGV[3])",
+			"if fence and fence >= ARGV[3]"),
+		test: "TestAFenceIsNeverGivenTwiceNorALowerOneLater",
+	},
+	{
+		name: "a fence stored as a Lua number's text",
+		edits: one("instance/lua/acquire_fenced.lua",
+			"redis.call('SET', KEYS[2], ARGV[6],",
+			"redis.call('SET', KEYS[2], tonumber(ARGV[6]) .. '',"),
+		test: "TestAFenceIsNeverGivenTwiceNorALowerOneLater",
+	},
+	{
+		name: "a lock that is renewed and outlives its fence",
+		edits: one("instance/lua/renew_fenced.lua",
+			"if redis.call('PTTL', fence) < tonumber(fencettl) then",
+			"if false then"),
+		test: "TestAFenceOutlivesItsLock",
+	},
+	{
+		name: "the fence raised before the lock is deleted, without memory to spare",
+		edits: []edit{
+			{"instance/lua/release_fenced.lua", "local answer =", "redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])\nlocal answer ="},
+		},
+		test: "TestALockIsReleasedThoughThereIsNoMemoryForItsFence",
 	},
 	{
 		name: "oks counted across proposals and rounds",
