@@ -78,10 +78,11 @@ fuzz: ## look for new inputs that break parsing
 	@go test -run '^$$' -fuzz '^FuzzCommands$$' -fuzztime $(FUZZ_COMMANDS) ./instance
 	@go test -run '^$$' -fuzz '^FuzzKeys$$' -fuzztime $(FUZZ_KEYS) ./engine
 
+# All of it under the race detector, the checks too: so their dependencies, which are large, are compiled but once.
 nested: redis etcd
-	@set -e; for dir in $(NESTED); do \
+	@set -e; staticcheck=$$($(TOOL) -n staticcheck); export GOFLAGS="$(GOFLAGS) -race"; for dir in $(NESTED); do \
 		echo "== nested module $$dir"; \
-		( cd $$dir && go vet ./... && go tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./... && go test -race -timeout $(TIMEOUT) ./... ); \
+		( cd $$dir && go vet ./... && $$staticcheck ./... && go test -timeout $(TIMEOUT) ./... ); \
 	done
 
 windows: redis ## the page in a real browser, the metrics and alerts in a real Prometheus: installs both (apt-get only)

@@ -6,9 +6,7 @@ import (
 	"flag"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
@@ -44,32 +42,12 @@ var shared = []string{"redis", "prefix", "timeout", "max-ttl", "guard", "v"}
 func (s *servers) urls() ([]string, error) {
 	urls := []string(s.redis)
 	if len(urls) == 0 {
-		urls = splitURLs(os.Getenv(environment))
+		urls = instance.SplitURLs(os.Getenv(environment))
 	}
 	if len(urls) == 0 {
 		return nil, usage("no servers: name them with --redis URL, once for each, or in %s; see `holdfast help servers`", environment)
 	}
 	return urls, nil
-}
-
-// splitURLs splits at white space and at commas. A comma inside a URL, such as
-// between the hosts of sentinels, is one that no new URL follows.
-func splitURLs(text string) []string {
-	var urls []string
-	for _, field := range strings.FieldsFunc(text, unicode.IsSpace) {
-		within := false // a URL, rather than a host:port
-		for _, part := range strings.Split(field, ",") {
-			switch begins := strings.Contains(part, "://") || strings.HasPrefix(part, "/"); {
-			case part == "":
-			case within && !begins:
-				urls[len(urls)-1] += "," + part
-			default:
-				urls = append(urls, part)
-				within = strings.Contains(part, "://")
-			}
-		}
-	}
-	return urls
 }
 
 func (s *servers) logger() *slog.Logger {

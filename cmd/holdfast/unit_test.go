@@ -1,30 +1,10 @@
 package main
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
 )
-
-func TestSplitURLs(t *testing.T) {
-	for text, want := range map[string][]string{
-		"":                                      nil,
-		" , ":                                   nil,
-		"redis://a:1":                           {"redis://a:1"},
-		"redis://a:1 redis://b:2\nredis://c":    {"redis://a:1", "redis://b:2", "redis://c"},
-		"redis://a:1,redis://b:2, redis://c":    {"redis://a:1", "redis://b:2", "redis://c"},
-		"a:1,b:2,c":                             {"a:1", "b:2", "c"},
-		"/run/a.sock,/run/b.sock":               {"/run/a.sock", "/run/b.sock"},
-		"redis-sentinel://a,b,c/0?master=m":     {"redis-sentinel://a,b,c/0?master=m"},
-		"redis-sentinel://a,b/0#m,redis://c:1":  {"redis-sentinel://a,b/0#m", "redis://c:1"},
-		"unix://u:p,w@/run/a.sock,redis://:q@b": {"unix://u:p,w@/run/a.sock", "redis://:q@b"},
-	} {
-		if got := splitURLs(text); !slices.Equal(got, want) {
-			t.Errorf("%q is %q, want %q", text, got, want)
-		}
-	}
-}
 
 func TestSpan(t *testing.T) {
 	for text, want := range map[string]string{"30": "30s", "1m": "1m", "90s": "1m30s", "1h": "1h", "250ms": "250ms", "1h0m1s": "1h0m1s"} {

@@ -7,32 +7,14 @@ package embedded
 
 import (
 	"os"
-	"strings"
 
 	"github.com/alicebob/miniredis/v2"
+
+	"github.com/holdfast-go/holdfast/instance"
 )
 
-// Env returns the URLs in HOLDFAST_REDIS, with commas or spaces between them. A comma
-// that no new URL follows, as between the hosts of sentinels, is part of its URL. There
-// are none when the variable is not set.
-func Env() []string {
-	var urls []string
-	for _, field := range strings.Fields(os.Getenv("HOLDFAST_REDIS")) {
-		within := false // a URL that may go on behind a comma
-		for _, part := range strings.Split(field, ",") {
-			begins := strings.Contains(part, "://")
-			switch {
-			case part == "":
-			case within && !begins:
-				urls[len(urls)-1] += "," + part
-			default:
-				urls = append(urls, part)
-				within = begins
-			}
-		}
-	}
-	return urls
-}
+// Env returns the URLs in HOLDFAST_REDIS; none when it is not set.
+func Env() []string { return instance.SplitURLs(os.Getenv("HOLDFAST_REDIS")) }
 
 // Redis returns the URLs in HOLDFAST_REDIS, and no servers; when it is not set,
 // three servers that it starts, and theirs. The caller closes the servers.
