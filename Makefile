@@ -24,13 +24,14 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # One after the other, also under -j: the cheap checks first, and no two that want all cores.
-test: ## all that must pass: the checks below, then every test under the race detector, and the models
+test: ## all that must pass: the checks below, then every test under the race detector, the models, and the mutants
 	@$(MAKE) redis
 	@$(MAKE) vet
 	@$(MAKE) staticcheck
 	@$(MAKE) fmt-check
 	@$(MAKE) race
 	@$(MAKE) model
+	@$(MAKE) mutants
 	@$(MAKE) nested
 	@$(MAKE) fuzz
 

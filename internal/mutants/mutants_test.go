@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-var catch = flag.Bool("catch", false, "run the checkers on every mutant: some minutes")
+var catch = flag.Bool("catch", false, "run the checkers on every mutant: a minute or two")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -33,7 +33,7 @@ func TestEveryMutantFitsTheCode(t *testing.T) {
 // TestEveryMutantIsCaught runs two at a time.
 func TestEveryMutantIsCaught(t *testing.T) {
 	if !*catch {
-		t.Skip("takes minutes: make mutants")
+		t.Skip("takes a minute or two, and is not for the race detector: make mutants")
 	}
 	slots := make(chan struct{}, 2)
 	for _, m := range table {
@@ -114,7 +114,7 @@ var (
 // says.
 func (m mutant) try(t *testing.T) string {
 	t.Helper()
-	run, says := []string{"-parallel", "1", "./internal/trial", "-stop", "-run", "TestSeeds$", "-seeds", "150"}, complaint
+	run, says := []string{"-parallel", "1", "./internal/trial", "-stop", "-run", "TestSeeds$", "-seeds", "1000"}, complaint
 	switch {
 	case m.lua:
 		run = []string{"-parallel", "1", "./internal/trial", "-stop", "-run", "TestSeedsOnMiniredis$", "-seeds", "800", "-simulated", "2m"}
