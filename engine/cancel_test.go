@@ -55,6 +55,28 @@ func TestCancelledAcquireInMidAttemptReturnsAtOnceAndLeavesNoKey(t *testing.T) {
 	}
 }
 
+// The acquire lies in the socket of a server that hangs, and is executed when the
+// lease has been released there, on another connection.
+func TestReleaseThatOvertakesItsAcquireLeavesATombstone(t *testing.T) {
+	simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		slow := fleet.Servers[2]
+		slow.ForbidKill()
+		slow.Hang()
+		l := acquire(t, e, "r", engine.WithFencing())
+		time.Sleep(timeout + 50*time.Millisecond)
+		slow.ThawReordered(2 * time.Second)
+		for e.Instances()[2].State != instance.Up {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if slow.Get("r") != "" {
+			t.Fatal("the acquire did not come late")
+		}
+		release(t, l)
+		time.Sleep(every)
+		empty(t, fleet, "r")
+	})
+}
+
 func TestCancelledAcquireWhoseGrantsAreOnTheirWayLeavesNoKey(t *testing.T) {
 	// Cancelled at every moment of a round trip of 40 ms.
 	for after := time.Duration(0); after <= 45*time.Millisecond; after += 5 * time.Millisecond {

@@ -42,6 +42,7 @@ type orderState struct {
 type orderAttempt struct {
 	phase uint8
 	vote  instance.Kind // on the acquire
+	link  uint8         // on which it began; 0, too, where that decides nothing
 	door  bool          // the acquire was refused at the door of the instance that is down still
 }
 
@@ -55,6 +56,7 @@ type orderMessage struct {
 type inPipe struct {
 	message uint8
 	answer  instance.Kind
+	plain   bool // a release of a fenced lease that leaves no tombstone
 }
 
 // The stages of a message.
@@ -79,13 +81,15 @@ type orderRules struct {
 	breaks      uint8 // how many there may be
 	fenced      bool
 	kills       bool // a new connection kills the one before
+	plain       bool // a release that travels where its acquire did leaves no tombstone
+	careless    bool // one that travels anywhere
 	pooled      bool // there are many connections, and no order
 	hasty       bool // what is owed is paid before what waits in the mailbox
 	forgetful   bool // a release that could not be confirmed is not owed
 }
 
 func rightOrderRules() orderRules {
-	return orderRules{modelScripts: rightScripts(), mayHaveLeft: mayHaveLeft, breaks: orderBreaks, kills: true}
+	return orderRules{modelScripts: rightScripts(), mayHaveLeft: mayHaveLeft, breaks: orderBreaks, kills: true, plain: true}
 }
 
 const (
@@ -134,6 +138,9 @@ func (m *orderRules) engineSteps(s *orderState, a uint8, step func(what, who uin
 		if a == 0 || s.attempts[a-1].phase >= gaveUp && s.attempts[a-1].phase != leased {
 			step(orderBegins, a, func(s *orderState) {
 				s.attempts[a].phase = asking
+				if m.fenced && m.plain {
+					s.attempts[a].link = s.breaks
+				}
 				s.postAcquire(a)
 			})
 		}
@@ -229,18 +236,20 @@ func (m *orderRules) sendSteps(s *orderState, step func(what, who uint8, change 
 	for n, message := range s.messages {
 		due := message.stage == owed && (m.hasty || s.messages[n&^1].stage != posted)
 		if due || message.stage == posted && s.link == linkUp && first {
-			step(orderSends, uint8(n), func(s *orderState) { s.send(uint8(n)) })
+			step(orderSends, uint8(n), func(s *orderState) { m.send(s, uint8(n)) })
 		}
 		first = first && message.stage != posted
 	}
 }
 
-func (s *orderState) send(n uint8) {
-	message := &s.messages[n]
+func (m *orderRules) send(s *orderState, n uint8) {
+	message, attempt := &s.messages[n], &s.attempts[n/2]
+	plain := m.fenced && n%2 == 1 && attempt.phase == gaveBack &&
+		(m.careless || m.plain && attempt.link == s.breaks && !message.again)
 	message.stage, message.sent = onTheWay, true
 	for place := range s.pipe {
 		if s.pipe[place].message == 0 {
-			s.pipe[place] = inPipe{message: n + 1}
+			s.pipe[place] = inPipe{message: n + 1, plain: plain}
 			return
 		}
 	}
@@ -275,7 +284,7 @@ func (m *orderRules) breakLink(s *orderState, cut bool) {
 		for _, p := range unanswered {
 			if p.message != 0 {
 				s.messages[p.message-1].again = true
-				s.send(p.message - 1)
+				m.send(s, p.message-1)
 			}
 		}
 		return
@@ -311,7 +320,7 @@ func (m *orderRules) serverSteps(s *orderState, step func(what, who uint8, chang
 		if p.message == 0 || p.answer != instance.Unanswered {
 			continue
 		}
-		step(orderHears, p.message-1, func(s *orderState) { s.pipe[place].answer = m.hear(s, p.message-1) })
+		step(orderHears, p.message-1, func(s *orderState) { s.pipe[place].answer = m.hear(s, p) })
 		if !m.pooled {
 			break
 		}
@@ -319,7 +328,7 @@ func (m *orderRules) serverSteps(s *orderState, step func(what, who uint8, chang
 	for n, old := range s.old {
 		if p := old[0]; p.message != 0 {
 			step(orderOldHears, p.message-1, func(s *orderState) {
-				m.hear(s, p.message-1)
+				m.hear(s, p)
 				copy(s.old[n][:], old[1:])
 				s.old[n][orderMessages-1] = inPipe{}
 			})
@@ -327,7 +336,8 @@ func (m *orderRules) serverSteps(s *orderState, step func(what, who uint8, chang
 	}
 }
 
-func (m *orderRules) hear(s *orderState, n uint8) (answer instance.Kind) {
+func (m *orderRules) hear(s *orderState, p inPipe) (answer instance.Kind) {
+	n := p.message - 1
 	token := n/2 + 1 // and the fence
 	acquire := n%2 == 0
 	switch {
@@ -335,7 +345,7 @@ func (m *orderRules) hear(s *orderState, n uint8) (answer instance.Kind) {
 		answer = m.acquireFenced(&s.server, token, 0, token)
 	case acquire:
 		answer = m.acquire(&s.server, token, 0)
-	case m.fenced:
+	case m.fenced && !p.plain:
 		answer = m.releaseFenced(&s.server, token, token)
 	default:
 		answer = m.release(&s.server, token)
@@ -409,7 +419,7 @@ func TestModelNothingIsLeftBehind(t *testing.T) {
 	}{
 		{"old connections are killed", func(*orderRules) {}},
 		{"fences, and nothing can be killed", func(m *orderRules) { m.fenced, m.kills = true, false }},
-		{"fences, and no order at all", func(m *orderRules) { m.breaks, m.fenced, m.kills, m.pooled = 1, true, false, true }},
+		{"fences, and no order at all", func(m *orderRules) { m.breaks, m.fenced, m.kills, m.pooled, m.plain = 1, true, false, true, false }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -435,6 +445,7 @@ func TestModelOfOrderFindsEveryMutant(t *testing.T) {
 	}{
 		{"no fences, and nothing can be killed", func(m *orderRules) { m.kills = false }},
 		{"fences without a tombstone, and nothing can be killed", func(m *orderRules) { m.fenced, m.kills, m.bury = true, false, false }},
+		{"no tombstone where the acquire may come late, and nothing can be killed", func(m *orderRules) { m.fenced, m.kills, m.careless = true, false, true }},
 		{"a pool of connections", func(m *orderRules) { m.pooled = true }},
 		{"what timed out is not undone", notUndone(instance.TimedOut)},
 		{"what has not been answered is not undone", notUndone(instance.Unanswered)},

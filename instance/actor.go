@@ -75,18 +75,29 @@ func (i *Instance) sendAll(messages []Command) {
 func (i *Instance) send(batch []Command) {
 	p := i.mailbox.pipeline()
 	now := time.Now()
-	p.sending = sending{instance: i, now: now, native: i.link.native, recovering: i.recovering(now)}
+	p.sending = i.sending(now)
 	p.bundles.bySlot = i.home != nil
 	p.deadline = now.Add(i.cfg.Timeout)
 	i.out = p.fill(batch, i.out[:0])
 	i.launch(p)
 }
 
+// sending is what the commands of a pipeline may know of it. A cluster's slots move
+// from one node to another, and with them what is posted.
+func (i *Instance) sending(now time.Time) sending {
+	s := sending{instance: i, now: now, native: i.link.native, recovering: i.recovering(now)}
+	if i.home == nil {
+		s.opened = i.link.seen.At
+	}
+	return s
+}
+
 // sendAgain sends a pipeline once more that was not answered, or for the first
 // time if it could not be sent.
 func (i *Instance) sendAgain(p *pipeline) {
 	now := time.Now()
-	p.sending = sending{instance: i, now: now, again: p.written, native: i.link.native, recovering: i.recovering(now)}
+	p.sending = i.sending(now)
+	p.again = p.written
 	i.out = p.refill(i.out[:0])
 	i.launch(p)
 }

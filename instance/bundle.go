@@ -1,6 +1,9 @@
 package instance
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"slices"
+)
 
 // maxBundle is how many releases go into one script call: it blocks the server
 // while it runs.
@@ -26,13 +29,13 @@ type bundles struct {
 
 // fold returns the batch in the order to be sent. The result is good until the
 // next call.
-func (b *bundles) fold(batch []Command) []Command {
+func (b *bundles) fold(s *sending, batch []Command) []Command {
 	clear(b.folded)
 	b.folded, b.used = b.folded[:0], 0
 	for _, c := range batch {
 		switch c := c.(type) {
 		case *Release:
-			if c.FenceKey == "" && !c.moot {
+			if !c.moot && c.isPlain(s) {
 				b.add(c)
 				continue
 			}
@@ -46,6 +49,26 @@ func (b *bundles) fold(batch []Command) []Command {
 	}
 	b.close()
 	return b.folded
+}
+
+// unfold takes those bundles apart, of a batch that is sent again or later, that have
+// releases that are not plain any more.
+func unfold(s *sending, batch []Command) (unfolded []Command) {
+	for _, c := range batch {
+		b, ok := c.(*bundle)
+		if !ok || b.isPlain(s) {
+			unfolded = append(unfolded, c)
+			continue
+		}
+		for _, r := range b.releases {
+			unfolded = append(unfolded, r)
+		}
+	}
+	return unfolded
+}
+
+func (b *bundle) isPlain(s *sending) bool {
+	return !slices.ContainsFunc(b.releases, func(r *Release) bool { return !r.isPlain(s) })
 }
 
 func (b *bundles) add(r *Release) {

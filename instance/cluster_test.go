@@ -73,7 +73,7 @@ func TestBundlesTouchOneSlot(t *testing.T) {
 		batch = append(batch, &Release{Key: key, Token: "t", To: new(votes)})
 	}
 	var sizes []int
-	for _, c := range b.fold(batch) {
+	for _, c := range b.fold(new(sending), batch) {
 		switch c := c.(type) {
 		case *bundle:
 			sizes = append(sizes, len(c.releases))

@@ -37,6 +37,7 @@ type sending struct {
 	now        time.Time
 	again      bool          // the batch is sent for the second time
 	native     bool          // the server has SET … NX GET (Redis 7.0)
+	opened     time.Time     // when the link was, if what is posted can travel on no other; zero: it may
 	recovering time.Duration // how long the restart guard still forbids new grants; 0: it does not
 	demoted    bool          // out: the server is a master no longer
 }

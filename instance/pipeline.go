@@ -16,12 +16,12 @@ type pipeline struct {
 func (p *pipeline) fill(batch []Command, out []byte) []byte {
 	clear(p.sent)
 	p.sent, p.answered = p.sent[:0], 0
-	return p.queue(p.bundles.fold(batch), out)
+	return p.queue(p.bundles.fold(&p.sending, batch), out)
 }
 
 // refill is fill for what has not been answered, when it is sent again.
 func (p *pipeline) refill(out []byte) []byte {
-	rest := p.rest()
+	rest := unfold(&p.sending, p.rest())
 	p.sent, p.answered = p.sent[:0], 0
 	return p.queue(rest, out)
 }

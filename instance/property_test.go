@@ -131,10 +131,12 @@ func TestMailboxDoesWhatItsLedgerSays(t *testing.T) {
 	})
 }
 
-// However a batch is folded, every message is in it once, and those about one key,
-// or about many, are in the order in which they were posted.
+// However a batch is folded, and unfolded when it is sent on another link, every
+// message is in it once, and those about one key, or about many, are in the order in
+// which they were posted. No bundle has a release that must leave a tombstone.
 func TestBundlesKeepTheOrderOfEveryKey(t *testing.T) {
 	var b bundles // used again and again, as the actor's is
+	opened := time.Now()
 	rapid.Check(t, func(t *rapid.T) {
 		key := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"})
 		var batch []Command
@@ -143,34 +145,46 @@ func TestBundlesKeepTheOrderOfEveryKey(t *testing.T) {
 			case 0, 1:
 				batch = append(batch, &Acquire{Key: key.Draw(t, "key")})
 			case 2:
-				batch = append(batch, &Release{Key: key.Draw(t, "key"), Fencing: Fencing{FenceKey: "f"}})
-			case 3:
 				batch = append(batch, &Renew{})
+			case 3, 4:
+				since := opened.Add(rapid.SampledFrom([]time.Duration{-1, 0, 1}).Draw(t, "since"))
+				batch = append(batch, &Release{Key: key.Draw(t, "key"), Since: since, Fencing: Fencing{FenceKey: "f"}})
 			default:
 				batch = append(batch, &Release{Key: key.Draw(t, "key")})
 			}
 		}
-		var flat []Command
-		for _, c := range b.fold(batch) {
-			folded, ok := c.(*bundle)
-			if !ok {
-				flat = append(flat, c)
-				continue
+		first := &sending{opened: opened}
+		folded := slices.Clone(b.fold(first, batch))
+		check := func(folded []Command, bundled func(*Release) bool) {
+			var flat []Command
+			for _, c := range folded {
+				b, ok := c.(*bundle)
+				if !ok {
+					flat = append(flat, c)
+					continue
+				}
+				if n := len(b.releases); n < 2 || n > maxBundle {
+					t.Errorf("a bundle of %d", n)
+				}
+				for _, r := range b.releases {
+					flat = append(flat, r)
+					if !bundled(r) {
+						t.Errorf("%+v is bundled", r)
+					}
+				}
 			}
-			if n := len(folded.releases); n < 2 || n > maxBundle {
-				t.Errorf("a bundle of %d", n)
+			if len(flat) != len(batch) {
+				t.Fatalf("%d in, %d out", len(batch), len(flat))
 			}
-			for _, r := range folded.releases {
-				flat = append(flat, r)
+			for _, k := range []string{"a", "b", "c", "d", "e"} {
+				if !slices.Equal(about(flat, k), about(batch, k)) {
+					t.Errorf("those about %s, or about many, changed their order", k)
+				}
 			}
 		}
-		if len(flat) != len(batch) {
-			t.Fatalf("%d in, %d out", len(batch), len(flat))
-		}
-		for _, k := range []string{"a", "b", "c", "d", "e"} {
-			if !slices.Equal(about(flat, k), about(batch, k)) {
-				t.Errorf("those about %s, or about many, changed their order", k)
-			}
+		check(folded, func(r *Release) bool { return r.FenceKey == "" || r.Since.After(opened) })
+		for _, s := range []*sending{{opened: opened.Add(time.Hour)}, {}, {opened: opened, again: true}} {
+			check(unfold(s, folded), func(r *Release) bool { return r.FenceKey == "" })
 		}
 	})
 }

@@ -25,7 +25,7 @@ func (r *Release) queue(s *sending, out []byte) ([]byte, bool) {
 	case r.moot:
 		r.To.Cast(s.vote(Expired))
 		return out, false
-	case r.FenceKey != "":
+	case !r.isPlain(s):
 		out = appendScript(out, releaseFencedScript, 2, 3)
 		out = appendArg(out, r.Key)
 		out = appendArg(out, r.FenceKey)
@@ -36,6 +36,14 @@ func (r *Release) queue(s *sending, out []byte) ([]byte, bool) {
 	out = appendScript(out, releaseScript, 1, 1)
 	out = appendArg(out, r.Key)
 	return appendArg(out, r.Token), true
+}
+
+// isPlain reports whether it leaves no tombstone: because there is no fence, or
+// no need of one. The tombstone is for an acquire that may be executed later than
+// its release. One that was posted when the link was open already has travelled in
+// front of its release, and has left its number at the fence if it took the lock.
+func (r *Release) isPlain(s *sending) bool {
+	return r.FenceKey == "" || !s.again && !s.opened.IsZero() && r.Since.After(s.opened)
 }
 
 func (r *Release) settle(s *sending, reply *reply) {

@@ -104,7 +104,7 @@ func (m mutant) overlay(t *testing.T) (path string) {
 }
 
 // complaint is what is printed of a seed that a checker complains about, and
-// failure what a test on a real server does.
+// failure of a test.
 var (
 	complaint = regexp.MustCompile(`seed \d+: .*\n\s*COMPLAINT at .*`)
 	failure   = regexp.MustCompile(`--- FAIL: .*\n\s*\w+_test\.go:.*`)
@@ -119,7 +119,7 @@ func (m mutant) try(t *testing.T) string {
 	case m.lua:
 		run = []string{"-parallel", "1", "./internal/trial", "-stop", "-run", "TestSeedsOnMiniredis$", "-seeds", "800", "-simulated", "2m"}
 	case m.test != "":
-		run, says = []string{"./instance", "-run", "^" + m.test + "$"}, failure
+		run, says = []string{"./" + m.in, "-run", "^" + m.test + "$"}, failure
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()

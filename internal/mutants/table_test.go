@@ -5,7 +5,8 @@ type mutant struct {
 	name  string
 	edits []edit
 	lua   bool   // in a script, which only miniredis runs
-	test  string // of package instance, on a real server; "": the simulation is to catch it
+	test  string // that is to catch it; "": the simulation is
+	in    string // the package of that test
 }
 
 // edit is text that is found once in a file, and what takes its place.
@@ -32,42 +33,42 @@ var table = []mutant{
 		edits: one("instance/lua/acquire_fenced.lua",
 			"tonumber(ARGV[3]) and not repeated then",
 			"tonumber(ARGV[3]) then"),
-		test: "TestAProposalThatIsSentTwiceIsGrantedTwice",
+		in: "instance", test: "TestAProposalThatIsSentTwiceIsGrantedTwice",
 	},
 	{
 		name: "a proposal may be as far ahead as it likes",
 		edits: one("instance/lua/acquire_fenced.lua",
 			"if tonumber(ARGV[3]) > now + tonumber(ARGV[5]) then",
 			"if false then"),
-		test: "TestAProposalFarAheadOfTheServersClockIsNotTakenOver",
+		in: "instance", test: "TestAProposalFarAheadOfTheServersClockIsNotTakenOver",
 	},
 	{
 		name: "fences compared as texts",
 		edits: one("instance/lua/acquire_fenced.lua",
 			"if fence and tonumber(fence) >= tonumber(ARGV[3])",
 			"if fence and fence >= ARGV[3]"),
-		test: "TestAFenceIsNeverGivenTwiceNorALowerOneLater",
+		in: "instance", test: "TestAFenceIsNeverGivenTwiceNorALowerOneLater",
 	},
 	{
 		name: "a fence stored as a Lua number's text",
 		edits: one("instance/lua/acquire_fenced.lua",
 			"redis.call('SET', KEYS[2], ARGV[6],",
 			"redis.call('SET', KEYS[2], tonumber(ARGV[6]) .. '',"),
-		test: "TestAFenceIsNeverGivenTwiceNorALowerOneLater",
+		in: "instance", test: "TestAFenceIsNeverGivenTwiceNorALowerOneLater",
 	},
 	{
 		name: "a lock that is renewed and outlives its fence",
 		edits: one("instance/lua/renew_fenced.lua",
 			"if redis.call('PTTL', fence) < tonumber(fencettl) then",
 			"if false then"),
-		test: "TestAFenceOutlivesItsLock",
+		in: "instance", test: "TestAFenceOutlivesItsLock",
 	},
 	{
 		name: "the fence raised before the lock is deleted, without memory to spare",
 		edits: []edit{
 			{"instance/lua/release_fenced.lua", "local answer =", "redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])\nlocal answer ="},
 		},
-		test: "TestALockIsReleasedThoughThereIsNoMemoryForItsFence",
+		in: "instance", test: "TestALockIsReleasedThoughThereIsNoMemoryForItsFence",
 	},
 	{
 		name: "oks counted across proposals and rounds",
@@ -89,6 +90,13 @@ var table = []mutant{
 			"if not fence or tonumber(fence) < tonumber(ARGV[2]) then",
 			"if false then"),
 		lua: true,
+	},
+	{
+		name: "no tombstone, on another connection than the acquire's, where the former may not be killed",
+		edits: one("instance/release.go",
+			"!s.again && !s.opened.IsZero() && r.Since.After(s.opened)",
+			"!r.Since.IsZero()"),
+		in: "engine", test: "TestReleaseThatOvertakesItsAcquireLeavesATombstone",
 	},
 	{
 		name: "validity counted from after the replies",
