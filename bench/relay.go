@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -48,6 +49,7 @@ func startRelay(target *server, roundTrip time.Duration) (*relay, error) {
 		listener: listener, target: target, delay: roundTrip / 2,
 		there: make(chan parcel, lane), back: make(chan parcel, lane),
 	}
+	addProcs(2)
 	r.reading.Go(r.accept)
 	r.writing.Go(func() { write(r.there) })
 	r.writing.Go(func() { write(r.back) })
@@ -72,6 +74,17 @@ func (r *relay) close() {
 	close(r.there)
 	close(r.back)
 	r.writing.Wait()
+	addProcs(-2)
+}
+
+var procs sync.Mutex
+
+// addProcs changes GOMAXPROCS. A goroutine that naps keeps its P for up to 10 ms, and while they all do, nobody looks at
+// the network: so those who nap have Ps of their own.
+func addProcs(n int) {
+	procs.Lock()
+	defer procs.Unlock()
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + n)
 }
 
 // accept takes connections. startRelay starts it, close ends it and waits for it.

@@ -11,8 +11,9 @@ import (
 //
 // What waits goes out as soon as nothing is under way: then it makes one
 // pipeline, and load makes batches, not queues. Near by that is all. Far away,
-// where waiting for the round trip of others would be felt, it goes out earlier,
-// as soon as it is a part of what is under way.
+// where waiting for the round trip of others would be felt, it goes out at once; only
+// where that makes a sparse pipeline, others who are just about to post are let in
+// front first.
 type flow struct {
 	halted    bool          // nothing may be sent: the link is being closed or mended, or there is none
 	over      bool          // the reader is gone, or about to go: the actor is to look after the link
@@ -41,8 +42,8 @@ const (
 const (
 	// near is the round trip that is short enough to be waited for twice.
 	near = 500 * time.Microsecond
-	// stride: far away a pipeline goes out while others are under way if it has at
-	// least one message for so many of theirs.
+	// stride: a pipeline is sparse that has less than one message for so many of those
+	// that are under way.
 	stride = 8
 	// maxUnderWay is how many messages may be under way before more are taken.
 	maxUnderWay = 4096
@@ -55,8 +56,11 @@ func (f *flow) due(waiting int) bool {
 	if waiting == 0 || f.halted || f.turn != nobodys {
 		return false
 	}
-	return f.messages == 0 || f.quickest > near && waiting*stride >= f.messages && f.messages < maxUnderWay
+	return f.messages == 0 || f.quickest > near && f.messages < maxUnderWay
 }
+
+// sparse reports whether a pipeline of so many messages would be.
+func (f *flow) sparse(waiting int) bool { return waiting*stride < f.messages }
 
 // free reports whether who posts may send by himself.
 func (f *flow) free() bool { return f.direct && f.quiet() && !f.halted }

@@ -3,6 +3,7 @@ package instance
 import (
 	"context"
 	"math"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -110,7 +111,7 @@ func (m *mailbox) ring() {
 // closed and everything is answered, or ctx has ended.
 func (m *mailbox) take(ctx context.Context, into []Command) ([]Command, bool) {
 	m.passOn(actors)
-	for {
+	for yielded := false; ; {
 		m.mu.Lock()
 		owes := len(m.owed) > 0
 		switch {
@@ -120,6 +121,11 @@ func (m *mailbox) take(ctx context.Context, into []Command) ([]Command, bool) {
 		case m.flow.over:
 			m.mu.Unlock()
 			return nil, true
+		case m.flow.due(len(m.queue)) && m.flow.sparse(len(m.queue)) && !yielded:
+			m.mu.Unlock()
+			runtime.Gosched()
+			yielded = true
+			continue
 		case m.flow.due(len(m.queue)):
 			batch := m.queue
 			m.queue, m.flow.turn = into[:0], actors
