@@ -57,7 +57,7 @@ chaos: redis ## real faults to real servers and processes, for CHAOS=10m
 	@go test -race -count=1 -v -timeout 0 -run '^TestChaos$$' ./internal/chaos -chaos $(CHAOS) $(if $(SEED),-chaos.seed $(SEED))
 
 # Not under the race detector: it is the checkers that are to find these. Two run at a time.
-mutants: ## plant known bugs in the code, one at a time: the checkers must catch every one
+mutants: redis ## plant known bugs in the code, one at a time: the checkers must catch every one
 	@echo "== mutants"
 	@go test -run Caught -v -count=1 -timeout $(TIMEOUT) ./internal/mutants -catch
 

@@ -65,11 +65,9 @@ func TestReleaseThatOvertakesItsAcquireLeavesATombstone(t *testing.T) {
 		l := acquire(t, e, "r", engine.WithFencing())
 		time.Sleep(timeout + 50*time.Millisecond)
 		slow.ThawReordered(2 * time.Second)
-		for e.Instances()[2].State != instance.Up {
-			time.Sleep(10 * time.Millisecond)
-		}
-		if slow.Get("r") != "" {
-			t.Fatal("the acquire did not come late")
+		time.Sleep(time.Second + 100*time.Millisecond) // it is back by then
+		if state := e.Instances()[2].State; state != instance.Up || slow.Get("r") != "" {
+			t.Fatalf("the instance is %v, and has %q: the acquire is to come later", state, slow.Get("r"))
 		}
 		release(t, l)
 		time.Sleep(every)

@@ -64,17 +64,18 @@ func (w *watched) use() {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	acquire := func(resource string) *lease.Lease {
-		w.t.Helper()
-		l, err := w.Acquire(ctx, resource)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		return l
+	l, err := w.Acquire(ctx, "secret-name")
+	if err != nil {
+		w.t.Fatal(err)
 	}
-	l := acquire("secret-name")
-	waiter := make(chan *lease.Lease)
-	go func() { waiter <- acquire("secret-name") }()
+	waiter := make(chan *lease.Lease, 1)
+	go func() {
+		l, err := w.Acquire(ctx, "secret-name")
+		if err != nil {
+			w.t.Error(err)
+		}
+		waiter <- l
+	}()
 	w.until("holdfast_votes_total", `kind="held"`, 1) // it is being refused, and will wait
 	if _, err := w.TryAcquire(ctx, "secret-name"); err == nil {
 		w.t.Error("it is held twice")
@@ -82,7 +83,9 @@ func (w *watched) use() {
 	if err := l.Release(ctx); err != nil {
 		w.t.Error(err)
 	}
-	l = <-waiter
+	if l = <-waiter; l == nil {
+		w.t.FailNow()
+	}
 	w.until("holdfast_renewals_total", `result="confirmed"`, 1)
 	for _, s := range w.servers {
 		s.Set("secret-name", "somebody else", time.Minute)

@@ -110,6 +110,14 @@ var (
 	failure   = regexp.MustCompile(`--- FAIL: .*\n\s*\w+_test\.go:.*`)
 )
 
+func goTest(t *testing.T, args ...string) (out []byte, err error) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-vet=off"}, args...)...)
+	cmd.Dir = root
+	return cmd.CombinedOutput()
+}
+
 // try runs the checkers on the mutant until one complains, and returns what it
 // says.
 func (m mutant) try(t *testing.T) string {
@@ -121,12 +129,12 @@ func (m mutant) try(t *testing.T) string {
 	case m.test != "":
 		run, says = []string{"./" + m.in, "-run", "^" + m.test + "$"}, failure
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
-	args := append([]string{"test", "-vet=off", "-overlay", m.overlay(t)}, run...)
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = root
-	out, err := cmd.CombinedOutput()
+	if m.test != "" {
+		if out, err := goTest(t, run...); err != nil {
+			t.Fatalf("it fails without the mutant, too: %v\n%s", err, out)
+		}
+	}
+	out, err := goTest(t, append([]string{"-overlay", m.overlay(t)}, run...)...)
 	found := says.Find(out)
 	switch {
 	case err == nil:
