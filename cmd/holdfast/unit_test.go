@@ -44,21 +44,6 @@ func TestHistogram(t *testing.T) {
 	}
 }
 
-func TestCut(t *testing.T) {
-	for line, want := range map[string]string{
-		"":                      "",
-		"12345":                 "12345",
-		"123456":                "12345",
-		"…äöü56":                "…äöü5",
-		bold + "123456" + plain: bold + "12345" + plain,
-		"12" + red + "3456":     "12" + red + "345",
-	} {
-		if got := cut(line, 5); got != want {
-			t.Errorf("%q is cut to %q, want %q", line, got, want)
-		}
-	}
-}
-
 func TestThousands(t *testing.T) {
 	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
 		if got := thousands(n); got != want {

@@ -1,9 +1,6 @@
 package proxy
 
-import (
-	"syscall"
-	"time"
-)
+import "time"
 
 // fine is how long before its time a wait is handed from the runtime's timers,
 // which an idle process keeps to a millisecond only, to the kernel's.
@@ -21,8 +18,7 @@ func sleepUntil(due time.Time, stop <-chan struct{}) bool {
 		}
 	}
 	for rest := time.Until(due); rest > 0; rest = time.Until(due) {
-		pause := syscall.NsecToTimespec(int64(rest))
-		_ = syscall.Nanosleep(&pause, nil) // interrupted by a signal: the loop looks again
+		nap(rest)
 	}
 	return true
 }

@@ -1,19 +1,13 @@
 package redistest
 
 import (
-	"errors"
-	"fmt"
 	"os/exec"
 	"runtime"
-	"syscall"
 	"time"
 )
 
 // pollEvery is the pause between two looks at a process, for the things of which the system does not notify us.
 const pollEvery = 2 * time.Millisecond
-
-// stopTimeout bounds the wait for a process to become stopped, which takes microseconds.
-const stopTimeout = 10 * time.Second
 
 // process is one run of a command, from its start to its reaping.
 //
@@ -56,28 +50,3 @@ func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // fails only on a process that has ended
 	<-p.done
 }
-
-// stop returns when the process is stopped. A signal is delivered only when the kernel gets round to it, and until then
-// the server goes on answering.
-func (p *process) stop() error {
-	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		return err
-	}
-	giveUp := time.Now().Add(stopTimeout)
-	for {
-		if st, ok := stat(p.pid()); ok && st.state == 'T' {
-			return nil
-		}
-		if time.Now().After(giveUp) {
-			return fmt.Errorf("not stopped after %v", stopTimeout)
-		}
-		select {
-		case <-p.done:
-			return errors.New("it has ended")
-		case <-time.After(pollEvery):
-		}
-	}
-}
-
-// cont lets a stopped process run on.
-func (p *process) cont() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
