@@ -1,18 +1,21 @@
 package docs_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"go/ast"
+	"go/importer"
 	"go/parser"
 	"go/token"
+	"go/types"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -216,47 +219,72 @@ func language(fence []string) string {
 	return word
 }
 
-// compile compiles blocks, each in a package of its own. The packages are in this
-// module, so that imports mean what they mean here, but not on disk here: the go
-// command overlays them.
+// compile type-checks blocks, each as a package of its own, against the packages
+// of this module and its dependencies as the go command builds them.
 func compile(t *testing.T, blocks []block) error {
 	t.Helper()
 	if len(blocks) == 0 {
 		return errors.New("there are no blocks")
 	}
-	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	replace := make(map[string]string)
-	build := []string{"build", "-o", os.DevNull, "-overlay", filepath.Join(dir, "overlay.json")}
-	for n, b := range blocks {
-		name := fmt.Sprintf("block%d", n+1)
-		real := filepath.Join(dir, name+".go")
-		if err := os.WriteFile(real, []byte(b.source()), 0o600); err != nil {
-			t.Fatal(err)
+	positions := token.NewFileSet()
+	var errs []error
+	var files []*ast.File
+	wanted := make(map[string]bool)
+	for _, b := range blocks {
+		file, err := parser.ParseFile(positions, b.file, b.source(), parser.SkipObjectResolution)
+		if err != nil {
+			errs = append(errs, err)
+			continue
 		}
-		replace[filepath.Join(here, name, name+".go")] = real
-		build = append(build, "./"+name)
+		for _, spec := range file.Imports {
+			if path, err := strconv.Unquote(spec.Path.Value); err == nil {
+				wanted[path] = true
+			}
+		}
+		files = append(files, file)
 	}
-	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	built := exports(t, slices.Sorted(maps.Keys(wanted)))
+	conf := types.Config{
+		Importer: importer.ForCompiler(positions, "gc", func(path string) (io.ReadCloser, error) {
+			if built[path] == "" {
+				return nil, fmt.Errorf("the go command cannot build it")
+			}
+			return os.Open(built[path])
+		}),
+		Error: func(err error) { errs = append(errs, err) },
+	}
+	for _, file := range files {
+		_, _ = conf.Check("block", positions, []*ast.File{file}, nil) // what it says, Error has heard
+	}
+	return errors.Join(errs...)
+}
+
+// exports has the go command build packages, and returns the files of what each
+// exports.
+func exports(t *testing.T, paths []string) map[string]string {
+	t.Helper()
+	if len(paths) == 0 {
+		return nil
+	}
+	list := exec.CommandContext(t.Context(), "go", append([]string{"list", "-e", "-export", "-f", "{{.ImportPath}}={{.Export}}"}, paths...)...)
+	var complaints strings.Builder
+	list.Stderr = &complaints
+	out, err := list.Output()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("go list: %v\n%s", err, complaints.String())
 	}
-	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600); err != nil {
-		t.Fatal(err)
+	built := make(map[string]string)
+	for line := range strings.Lines(string(out)) {
+		path, file, _ := strings.Cut(strings.TrimSpace(line), "=")
+		built[path] = file
 	}
-	if out, err := exec.CommandContext(t.Context(), "go", build...).CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return nil
+	return built
 }
 
 // source is the block as a file: as it is if it has a package clause, else in one,
 // as declarations if it is that, and as the body of a function otherwise.
 func (b block) source() string {
-	at := fmt.Sprintf("//line %s:%d\n", filepath.Base(b.file), b.line)
+	at := fmt.Sprintf("//line %s:%d\n", b.file, b.line)
 	if _, err := parser.ParseFile(token.NewFileSet(), "", b.text, parser.PackageClauseOnly); err == nil {
 		return at + b.text
 	}
