@@ -209,18 +209,25 @@ func sources(t *testing.T) map[string]string {
 func respondents(t *testing.T) []*respondent {
 	t.Helper()
 	server := redistest.Start(t)
-	all := []*respondent{{name: "redis-server"}, {name: "miniredis"}, {name: "native"}}
-	for k, dial := range []func() (net.Conn, error){
-		func() (net.Conn, error) { return net.Dial(server.Network(), server.Addr()) },
-		func() (net.Conn, error) { return sim.New(t, 1).Servers[0].Dial(t.Context(), "", "") },
-		func() (net.Conn, error) { return sim.NewNative(t, 1).Servers[0].Dial(t.Context(), "", "") },
+	var all []*respondent
+	for _, who := range []struct {
+		name string
+		dial func() (net.Conn, error)
+	}{
+		{"redis-server", func() (net.Conn, error) { return net.Dial(server.Network(), server.Addr()) }},
+		{"native", func() (net.Conn, error) { return sim.NewNative(t, 1).Servers[0].Dial(t.Context(), "", "") }},
+		{"miniredis", func() (net.Conn, error) { return sim.New(t, 1).Servers[0].Dial(t.Context(), "", "") }},
 	} {
-		conn, err := dial()
+		if who.name == "miniredis" && strconv.IntSize == 32 {
+			t.Log("without miniredis: on 32-bit systems it cuts the numbers that scripts return")
+			continue
+		}
+		conn, err := who.dial()
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		all[k].conn, all[k].in = conn, bufio.NewReader(conn)
+		all = append(all, &respondent{name: who.name, conn: conn, in: bufio.NewReader(conn)})
 	}
 	return all
 }
