@@ -63,7 +63,9 @@ type Config struct {
 	MaxTTL time.Duration
 
 	// Guard says what is made of instances that may have restarted without
-	// their memory. Default instance.GuardAdaptive.
+	// their memory. Default instance.GuardAdaptive, with which a first deployment
+	// need not wait; instance.GuardStrict where all instances may be restarted at once
+	// while engines hold leases.
 	Guard instance.Guard
 
 	// InstanceTimeout is the instance.Config.Timeout of the instances that Open
