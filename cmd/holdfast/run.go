@@ -216,7 +216,7 @@ func (r *runAction) end(held *lease.Lease, code int) error {
 	err := held.Release(context.Background())
 	switch {
 	case errors.Is(err, lease.ErrLost):
-		return fail(exitLost, "the lock was lost before the command had ended: %w", held.Err())
+		return fail(exitLost, "the lock was lost before the command had ended: %w", err)
 	case err != nil: // the keys go by their TTL
 		return warn(code, err)
 	}
