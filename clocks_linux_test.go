@@ -142,7 +142,7 @@ func TestLeaseWhoseOnlyKeyExpiredByAStepIsLostAtOnce(t *testing.T) {
 	l := acquire(t, e, "r")
 	w.awaitRenewals(t, 2)
 	servers[0].StepClock(time.Minute)
-	if err := ended(t, l); !errors.Is(err, lease.ErrExpired) || l.Remaining() != 0 {
+	if err := ended(t, l); !errors.Is(err, lease.ErrGone) || l.Remaining() != 0 {
 		t.Error(err)
 	}
 	isStep(t, e, 0, time.Minute)

@@ -62,7 +62,7 @@ func TestClusterMasterDies(t *testing.T) {
 	release(t, kept)
 }
 
-// A master dies, and its replica takes its place: leases go on, or end as expired
+// A master dies, and its replica takes its place: leases go on, or end as gone
 // if their keys were lost, and the restart guard sees to what else may be lost.
 func TestClusterFailover(t *testing.T) {
 	t.Parallel() // it waits most of the time
@@ -88,7 +88,7 @@ func TestClusterFailover(t *testing.T) {
 	}
 	c.AwaitFailover(0)
 	promoted.Del(keys[1]) // as if it had never got it
-	if err := ended(t, lost); !errors.Is(err, lease.ErrExpired) {
+	if err := ended(t, lost); !errors.Is(err, lease.ErrGone) {
 		t.Errorf("a lost grant ended with %v", err)
 	}
 	was := held.Deadline()

@@ -33,7 +33,7 @@ func TestPromises(t *testing.T) {
 				{"whoever waits takes over from a holder that died", takeover},
 				{"a cancelled acquire says why and leaves no key", cancelled},
 				{"done closes before the keys expire", doneFirst},
-				{"a forced release ends the lease as stolen or expired", forced},
+				{"a forced release ends the lease as stolen or gone", forced},
 				{"do runs while the lock is held and releases it", do},
 				{"do tells its function when the lease is lost", doLost},
 				{"inspect says who holds it, vote by vote", inspect},
@@ -180,7 +180,7 @@ func doneFirst(t *testing.T, servers []*redistest.Server) {
 }
 
 func forced(t *testing.T, servers []*redistest.Server) {
-	e := open(t, servers, engine.Config{TTL: 300 * time.Millisecond})
+	e := open(t, servers, engine.Config{TTL: 20 * time.Second, RenewEvery: 100 * time.Millisecond})
 	l := acquire(t, e, "forced")
 	everywhere(t, servers, l)
 	for _, s := range servers {
@@ -200,7 +200,7 @@ func forced(t *testing.T, servers []*redistest.Server) {
 	for _, s := range servers {
 		s.Del("forced")
 	}
-	if err := ended(t, l); !errors.Is(err, lease.ErrExpired) {
+	if err := ended(t, l); !errors.Is(err, lease.ErrGone) {
 		t.Errorf("deleted: ended with %v", err)
 	}
 	clean(t, servers, "forced")
@@ -232,7 +232,7 @@ func do(t *testing.T, servers []*redistest.Server) {
 }
 
 func doLost(t *testing.T, servers []*redistest.Server) {
-	e := open(t, servers, engine.Config{TTL: 300 * time.Millisecond})
+	e := open(t, servers, engine.Config{TTL: 20 * time.Second, RenewEvery: 100 * time.Millisecond})
 	err := e.Do(within(t), "dolost", func(ctx context.Context) error {
 		for _, s := range servers {
 			eventually(t, "the key is everywhere", func() bool { return s.Get("dolost") != "" })
@@ -241,7 +241,7 @@ func doLost(t *testing.T, servers []*redistest.Server) {
 		<-ctx.Done()
 		return context.Cause(ctx)
 	})
-	if !errors.Is(err, lease.ErrExpired) {
+	if !errors.Is(err, lease.ErrGone) {
 		t.Errorf("do returns %v", err)
 	}
 }
@@ -275,7 +275,7 @@ func adopt(t *testing.T, servers []*redistest.Server) {
 		t.Errorf("with a wrong token: %v", err)
 	}
 	_, err = b.Adopt(within(t), "nobody's", l.Token())
-	if !errors.Is(err, lease.ErrExpired) {
+	if !errors.Is(err, lease.ErrGone) {
 		t.Errorf("of nothing: %v", err)
 	}
 	clean(t, servers, "nobody's")
@@ -315,7 +315,7 @@ func extend(t *testing.T, servers []*redistest.Server) {
 	for _, s := range servers {
 		s.Del("extend")
 	}
-	if err := l.Extend(within(t), 0); !errors.Is(err, lease.ErrExpired) || l.Valid() {
+	if err := l.Extend(within(t), 0); !errors.Is(err, lease.ErrGone) || l.Valid() {
 		t.Errorf("extending what is gone: %v", err)
 	}
 	clean(t, servers, "extend")

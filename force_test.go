@@ -14,7 +14,7 @@ import (
 // the instances, so that the next one need not wait.
 func TestForceReleaseTakesTheLockAway(t *testing.T) {
 	servers := redistest.StartN(t, 3)
-	holder := open(t, servers, engine.Config{TTL: 3 * time.Second, RenewEvery: 100 * time.Millisecond})
+	holder := open(t, servers, engine.Config{TTL: 20 * time.Second, RenewEvery: 100 * time.Millisecond})
 	other := open(t, servers, engine.Config{})
 	for _, opts := range [][]engine.Option{nil, {engine.WithFencing()}} {
 		l := acquire(t, holder, "r", opts...)

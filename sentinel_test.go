@@ -87,11 +87,11 @@ func TestSentinel(t *testing.T) {
 	state(t, e, 0, instance.Up)
 	release(t, acquire(t, e, "after"))
 
-	// And back: a lease whose key the new master never got ends as expired.
+	// And back: a lease whose key the new master never got ends as gone.
 	lost := acquire(t, e, "lost")
 	f.Failover()
 	f.Master.Del("lost")
-	if err := ended(t, lost); !errors.Is(err, lease.ErrExpired) {
+	if err := ended(t, lost); !errors.Is(err, lease.ErrGone) {
 		t.Errorf("a lost grant ended with %v", err)
 	}
 	f.AwaitDemotion()

@@ -74,8 +74,14 @@ func TestRedsyncAndHoldfastExcludeEachOther(t *testing.T) {
 	if ok, err := mutex.Unlock(); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	if err := adopted.Extend(t.Context(), 0); !errors.Is(err, lease.ErrExpired) {
+	if err := adopted.Extend(t.Context(), 0); !errors.Is(err, lease.ErrGone) {
 		t.Errorf("redsync has unlocked what was adopted, and Extend says %v", err)
+	}
+	if _, err := mutex.Extend(); !errors.As(err, &taken) { // whoever has it, or nobody
+		t.Errorf("redsync extends a key that is not there, and says %v", err)
+	}
+	if _, err := mutex.Unlock(); !errors.Is(err, redsync.ErrLockAlreadyExpired) {
+		t.Errorf("redsync unlocks a key that is not there, and says %v", err)
 	}
 }
 

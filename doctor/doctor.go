@@ -95,6 +95,25 @@ type Config struct {
 	Sample time.Duration
 }
 
+// longest bounds the times of a Config. It is the bound of the engine's, too.
+const longest = 365 * 24 * time.Hour
+
+// validate reports the first thing that is wrong.
+func (c Config) validate() error {
+	driftOK := c.Drift >= 0 && c.Drift < 1 // false for what is no number
+	switch {
+	case c.MaxTTL < time.Millisecond || c.MaxTTL > longest:
+		return fmt.Errorf("MaxTTL is %v: it must be from 1ms to %v", c.MaxTTL, longest)
+	case !driftOK:
+		return fmt.Errorf("Drift is %v: it must be from 0 to less than 1", c.Drift)
+	case c.Sample < 0 || c.Sample > longest:
+		return fmt.Errorf("Sample is %v: it must be from 0 to %v", c.Sample, longest)
+	case c.Guard > instance.GuardOff:
+		return fmt.Errorf("Guard is %d: it must be instance.GuardAdaptive, GuardStrict or GuardOff", uint8(c.Guard))
+	}
+	return nil
+}
+
 func (c Config) withDefaults() Config {
 	if c.MaxTTL == 0 {
 		c.MaxTTL = time.Minute
@@ -123,6 +142,9 @@ func Check(ctx context.Context, instances []*instance.Instance, cfg Config) (Rep
 		return Report{}, errors.New("doctor: no instances: name at least one Redis, such as redis://localhost:6379")
 	}
 	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return Report{}, fmt.Errorf("doctor: bad Config: %w", err)
+	}
 	each := make([][]facts, len(instances))
 	var examinations errgroup.Group
 	for place, i := range instances {

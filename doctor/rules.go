@@ -183,9 +183,10 @@ func young(f facts, cfg Config) []Finding {
 	if cfg.Guard == instance.GuardOff || up < 0 || up >= q {
 		return nil
 	}
-	return f.find("young", Warning, fmt.Sprintf("It was started %v ago.", up),
-		fmt.Sprintf("Until it has been up for %v, engines do not let it vote on new acquires, for it may have forgotten locks. If all are as young, engines that begin now take it for a new deployment.", q.Round(time.Second)),
-		"Wait. Restart instances one at a time, so long apart.")
+	left := (q - up + time.Second).Round(time.Second) // uptimes are in whole seconds
+	return f.find("young", Warning, fmt.Sprintf("It was started %v ago: with GuardStrict, as in holdfast run, it votes on no new locks for another %v.", up, left),
+		"It may have forgotten locks that somebody holds. If all are as young, an engine with GuardAdaptive that begins now takes them for a first deployment: when they are none, and an older engine holds a lock, there are two holders.",
+		"Wait. Restart instances one at a time, so long apart. On a first deployment, holdfast run --first-deployment does not wait.")
 }
 
 func failover(f facts, _ Config) []Finding {

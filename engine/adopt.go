@@ -14,8 +14,9 @@ import (
 // the lease is extended to its TTL by that and then kept as if it had been
 // acquired here. Who held it before must stop renewing it, and must not release it.
 //
-// The error is lease.ErrExpired or lease.ErrStolen when a quorum says that the
-// token does not hold the resource (any more), and ErrNoQuorum when too few
+// The error is lease.ErrGone when a quorum says that nobody holds the resource (the
+// lock has expired, was released or deleted: it cannot tell), lease.ErrStolen when
+// it says that another token does, and ErrNoQuorum when too few
 // answer. A failed Adopt changes nothing. An adopted lease has no fencing token.
 func (e *Engine) Adopt(ctx context.Context, resource, token string, opts ...Option) (*lease.Lease, error) {
 	r, err := e.request("adopt", resource, append(opts, WithToken(token)))

@@ -34,7 +34,7 @@ type Config struct {
 	Tries int
 
 	// Backoff makes the waits between the rounds of one Acquire; one that
-	// returns backoff.Stop ends it. Default, also for one that is nil: random, 5ms on average at first
+	// returns backoff.Stop, or any other time below zero, ends it. Default, also for one that is nil: random, 5ms on average at first
 	// and up to 250ms later. When the time left of the lock that stands in the
 	// way is known and shorter, that is the wait.
 	Backoff func() backoff.BackOff
@@ -58,15 +58,18 @@ type Config struct {
 
 	// MaxTTL is the longest TTL that anybody in the fleet asks for, and so how
 	// long the restart guard keeps a restarted instance from voting. It must be
-	// the same for all engines that share instances. Default 60s.
+	// the same for all engines that share instances. Default 60s; at least 1ms,
+	// at most 8760h, a year.
 	MaxTTL time.Duration
 
 	// Guard says what is made of instances that may have restarted without
-	// their memory. Default instance.GuardAdaptive.
+	// their memory. Default instance.GuardAdaptive, with which a first deployment
+	// need not wait; instance.GuardStrict where all instances may be restarted at once
+	// while engines hold leases.
 	Guard instance.Guard
 
 	// InstanceTimeout is the instance.Config.Timeout of the instances that Open
-	// dials. Default 500ms.
+	// dials. Default 500ms; from 1ms to instance.MaxTimeout.
 	InstanceTimeout time.Duration
 
 	// LocalHandoff is how many times in a row a released lock may pass to the
@@ -84,6 +87,10 @@ type Config struct {
 // fixedDrift is what the Redlock text adds to the proportional part for the
 // granularity of expiry in Redis.
 const fixedDrift = 2 * time.Millisecond
+
+// longestTTL bounds Config.MaxTTL, and how long a lease may be held at most, so
+// that no sum of times is longer than a time.Duration can be.
+const longestTTL = 365 * 24 * time.Hour
 
 // maxHandoff bounds Config.LocalHandoff: an acquire with fencing reserves as many numbers.
 const maxHandoff = 1 << 16
@@ -134,18 +141,20 @@ func (c Config) validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	refuse(c.MaxTTL < time.Millisecond, "MaxTTL is %v: it must be at least 1ms", c.MaxTTL)
+	refuse(c.MaxTTL < time.Millisecond || c.MaxTTL > longestTTL, "MaxTTL is %v: it must be from 1ms to %v", c.MaxTTL, longestTTL)
 	if err := checkTTL("TTL", c.TTL, c.MaxTTL); err != nil {
 		errs = append(errs, err)
 	}
 	driftOK := c.DriftFactor >= 0 && c.DriftFactor < 1 && !math.IsNaN(c.DriftFactor)
 	refuse(!driftOK, "DriftFactor is %v: it must be from 0 to less than 1", c.DriftFactor)
 	refuse(c.RenewEvery < 0, "RenewEvery is %v: it must not be negative", c.RenewEvery)
-	if v := c.validity(c.TTL); driftOK && c.TTL >= 10*time.Millisecond {
-		refuse(c.RenewEvery >= v, "RenewEvery is %v, but with TTL %v a lease is valid for %v only: renew more often", c.RenewEvery, c.TTL, v)
+	if v := c.validity(c.TTL); !driftOK || c.TTL < 10*time.Millisecond {
+		refuse(c.RenewEvery > c.TTL, "RenewEvery is %v, longer than the TTL, which is %v: renew more often", c.RenewEvery, c.TTL)
+	} else {
+		refuse(c.RenewEvery >= v, "RenewEvery is %v, but with TTL %v and DriftFactor %v a lease is valid for %v only: renew more often", c.RenewEvery, c.TTL, c.DriftFactor, v)
 	}
 	refuse(c.Tries < 0, "Tries is %d: it must be 0 (until the context ends) or more", c.Tries)
-	refuse(c.InstanceTimeout < time.Millisecond, "InstanceTimeout is %v: it must be at least 1ms", c.InstanceTimeout)
+	refuse(c.InstanceTimeout < time.Millisecond || c.InstanceTimeout > instance.MaxTimeout, "InstanceTimeout is %v: it must be from 1ms to %v", c.InstanceTimeout, instance.MaxTimeout)
 	refuse(c.LocalHandoff < 0 || c.LocalHandoff > maxHandoff, "LocalHandoff is %d: it must be from 0 (never) to %d", c.LocalHandoff, maxHandoff)
 	refuse(c.MaxWaiters < 0, "MaxWaiters is %d: it must not be negative", c.MaxWaiters)
 	refuse(len(c.KeyPrefix) > maxResource, "KeyPrefix has %d bytes: at most %d", len(c.KeyPrefix), maxResource)

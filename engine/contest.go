@@ -255,7 +255,7 @@ func (c *contest) pause() (time.Duration, error) {
 		}
 	}
 	pause := c.pauses.NextBackOff()
-	if pause == backoff.Stop {
+	if pause < 0 { // backoff.Stop, or a time that has grown beyond what can be counted
 		return 0, c.refused
 	}
 	return soonest(c.refused, pause), nil
@@ -276,7 +276,7 @@ func (c *contest) rely(v watch, until time.Time) (rest time.Duration, expired bo
 		return min(rest, anAnswer), false
 	}
 	if !expires.IsZero() {
-		left := expires.Sub(now) + time.Millisecond // Redis counts in those
+		left := untilExpiry(expires, now)
 		if left <= 0 {
 			return 0, true
 		}
@@ -287,6 +287,12 @@ func (c *contest) rely(v watch, until time.Time) (rest time.Duration, expired bo
 		return min(rest, anAnswer), false
 	}
 	return min(rest, reassurance-now.Sub(c.asked)), false
+}
+
+// untilExpiry is how long it takes until a lock that expires then is gone: Redis
+// counts in milliseconds. Time.Sub knows no sum that is too large.
+func untilExpiry(expires, now time.Time) time.Duration {
+	return expires.Add(time.Millisecond).Sub(now)
 }
 
 // refusedBy reports whether it was this one alone that refused, without the
@@ -305,8 +311,8 @@ func soonest(err error, pause time.Duration) time.Duration {
 		return pause
 	}
 	for _, v := range q.Votes {
-		if v.Kind == instance.Held && v.Left >= 0 {
-			pause = min(pause, v.Left+time.Millisecond)
+		if v.Kind == instance.Held && v.Left >= 0 && v.Left < pause-time.Millisecond {
+			pause = v.Left + time.Millisecond
 		}
 	}
 	return pause

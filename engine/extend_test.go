@@ -113,8 +113,8 @@ func TestExtendNeverRecreates(t *testing.T) {
 			l := acquire(t, e, "r", engine.WithoutRenewal())
 			synctest.Wait()
 			sim.Each(fleet.Servers[:2], func(s *sim.Server) { s.Del("r") })
-			isAll(t, l.Extend(t.Context(), 0), lease.ErrExpired, lease.ErrLost)
-			isAll(t, l.Err(), lease.ErrExpired)
+			isAll(t, l.Extend(t.Context(), 0), lease.ErrGone, lease.ErrLost)
+			isAll(t, l.Err(), lease.ErrGone)
 			if !done(l) {
 				t.Error("Done is open")
 			}
@@ -131,6 +131,18 @@ func TestExtendNeverRecreates(t *testing.T) {
 			sim.Each(fleet.Servers[:2], func(s *sim.Server) { s.Set("r", "somebody else", time.Hour) })
 			isAll(t, l.Extend(t.Context(), 0), lease.ErrStolen, lease.ErrLost)
 			isAll(t, l.Err(), lease.ErrStolen)
+		})
+	})
+	t.Run("what was gone, and ended while it was asked", func(t *testing.T) {
+		simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+			l := acquire(t, e, "r", engine.WithoutRenewal())
+			synctest.Wait()
+			time.Sleep(l.Remaining() - 100*time.Millisecond)
+			fleet.Each(func(s *sim.Server) { s.Del("r"); s.Latency(0, 200*time.Millisecond) })
+			err := l.Extend(t.Context(), 0) // nobody can tell any more what came first
+			isAll(t, err, lease.ErrExpired)
+			isNone(t, err, lease.ErrGone)
+			isAll(t, l.Err(), lease.ErrExpired)
 		})
 	})
 	t.Run("what ended while it was asked", func(t *testing.T) {

@@ -65,7 +65,7 @@ func (e *Engine) ForceRelease(ctx context.Context, seen Status) error {
 // notTheirs: the token that was seen is not there any more.
 func notTheirs(k instance.Kind) bool {
 	switch k {
-	case instance.Granted, instance.Expired, instance.Stolen, instance.Free:
+	case instance.Granted, instance.Gone, instance.Stolen, instance.Free:
 		return true
 	}
 	return false

@@ -130,8 +130,8 @@ func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 		return nil
 	}
 	q := e.unproven("extend", l.Resource(), votes, stop)
-	if errors.Is(q, lease.ErrLost) {
-		h.entry.Control.End(q.reason)
+	if errors.Is(q.reason, lease.ErrLost) && !h.entry.Control.End(q.reason) {
+		q.reason = l.Err() // it had ended before
 	}
 	return q
 }

@@ -47,7 +47,7 @@ func TestDoCancelsItsFunctionWithTheCauseOfTheLoss(t *testing.T) {
 		opt  engine.Option
 	}{
 		{"expired", (*sim.Server).Hang, lease.ErrExpired, nil},
-		{"gone", (*sim.Server).Forget, lease.ErrExpired, nil},
+		{"gone", (*sim.Server).Forget, lease.ErrGone, nil},
 		{"stolen", func(s *sim.Server) { s.Set("r", "somebody else", time.Hour) }, lease.ErrStolen, nil},
 		{"max hold", func(*sim.Server) {}, lease.ErrMaxHold, engine.WithMaxHold(time.Second)},
 	} {
@@ -79,7 +79,7 @@ func TestDoReportsALossThatItsFunctionDidNotNotice(t *testing.T) {
 			time.Sleep(every)
 			return nil
 		})
-		isAll(t, err, lease.ErrExpired)
+		isAll(t, err, lease.ErrGone)
 	})
 }
 
@@ -254,7 +254,7 @@ func TestLostGetsEveryLostLeaseOnceAndNoOther(t *testing.T) {
 		want[acquire(t, e, "expired", engine.WithoutRenewal())] = lease.ErrExpired
 		want[acquire(t, e, "max hold", engine.WithMaxHold(time.Second))] = lease.ErrMaxHold
 		want[acquire(t, e, "stolen")] = lease.ErrStolen
-		want[acquire(t, e, "gone")] = lease.ErrExpired
+		want[acquire(t, e, "gone")] = lease.ErrGone
 		synctest.Wait()
 		fleet.Each(func(s *sim.Server) {
 			s.Set("stolen", "somebody else", time.Hour)
@@ -395,7 +395,7 @@ func TestAdoptTakesOverByProofOfAQuorum(t *testing.T) {
 		release(t, adopted)
 		empty(t, fleet, "r")
 		_, err = e.Adopt(t.Context(), "r", l.Token())
-		isAll(t, err, lease.ErrExpired)
+		isAll(t, err, lease.ErrGone)
 		acquire(t, other, "r")
 		synctest.Wait()
 		_, err = e.Adopt(t.Context(), "r", l.Token())

@@ -322,7 +322,7 @@ func (m *lockRules) prove(own *lockAttempt, server *lockServer, a, i uint8) inst
 	case own.missing>>i&1 != 0: // it has voted
 	case kind == instance.Granted:
 		own.renewed |= 1 << i
-	case kind == instance.Expired && own.renewed>>i&1 == 0:
+	case kind == instance.Gone && own.renewed>>i&1 == 0:
 		own.missing |= 1 << i
 	}
 	return kind

@@ -57,7 +57,7 @@ func (m *modelScripts) acquireFenced(s *modelServer, token, ttl, fence uint8) in
 func (m *modelScripts) renew(s *modelServer, token, ttl uint8) instance.Kind {
 	switch {
 	case s.holder == 0:
-		return instance.Expired
+		return instance.Gone
 	case s.holder != token:
 		return instance.Stolen
 	}
@@ -69,7 +69,7 @@ func (m *modelScripts) renew(s *modelServer, token, ttl uint8) instance.Kind {
 func (m *modelScripts) release(s *modelServer, token uint8) instance.Kind {
 	switch {
 	case s.holder == 0:
-		return instance.Expired
+		return instance.Gone
 	case !m.ours(s, token):
 		return instance.Stolen
 	}

@@ -56,12 +56,12 @@ func WithTries(tries int) Option {
 func WithFencing() Option { return func(r *request) { r.fencing = true } }
 
 // WithMaxHold ends the lease, with lease.ErrMaxHold, when it has been held for
-// so long: a holder that hangs cannot keep the resource for ever. At least 1ms.
+// so long: a holder that hangs cannot keep the resource for ever. From 1ms to 8760h.
 func WithMaxHold(d time.Duration) Option {
 	return func(r *request) {
 		r.maxHold = d
-		if d < time.Millisecond {
-			r.check(fmt.Errorf("WithMaxHold is %v: it must be at least 1ms", d))
+		if d < time.Millisecond || d > longestTTL {
+			r.check(fmt.Errorf("WithMaxHold is %v: it must be from 1ms to %v; leave it out for no limit", d, longestTTL))
 		}
 	}
 }

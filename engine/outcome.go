@@ -42,7 +42,7 @@ func stoppedBy(err, stop error) bool {
 }
 
 // Cause has one word for the end of a lease, given its error: "held" while it has
-// not ended, then "released", "expired", "stolen", "max_hold" or "closed", or
+// not ended, then "released", "expired", "gone", "stolen", "max_hold" or "closed", or
 // "lost" for what is none of these.
 func Cause(err error) string {
 	for _, c := range []struct {
@@ -50,6 +50,7 @@ func Cause(err error) string {
 		word string
 	}{
 		{lease.ErrReleased, "released"},
+		{lease.ErrGone, "gone"},
 		{lease.ErrStolen, "stolen"},
 		{lease.ErrMaxHold, "max_hold"},
 		{lease.ErrExpired, "expired"},

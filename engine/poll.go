@@ -56,7 +56,7 @@ func (p *poll) free() {
 
 // gone: the lock is not ours any more at that instance, as a release wants it.
 func gone(k instance.Kind) bool {
-	return k == instance.Granted || k == instance.Expired
+	return k == instance.Granted || k == instance.Gone
 }
 
 // othersOrGone: the same, where a release of ours went before, and whoever came
@@ -121,14 +121,14 @@ func (e *Engine) prove(ctx context.Context, proof instance.Renewal) (votes []ins
 
 // unproven explains a poll that did not get its quorum. When a quorum answered
 // that the lock is not ours, the lease is lost: stolen if anybody saw another
-// holder, expired if not.
+// holder, gone if not.
 func (e *Engine) unproven(op, resource string, votes []instance.Vote, stop error) *QuorumError {
 	q := &QuorumError{Op: op, Resource: resource, Need: e.need, Votes: votes, reason: ErrNoQuorum, stop: stop}
 	t := tally{voters: len(votes), need: e.need}
-	var cause error = lease.ErrExpired
+	var cause error = lease.ErrGone
 	for _, v := range votes {
 		switch v.Kind {
-		case instance.Expired:
+		case instance.Gone:
 			t.count(false)
 		case instance.Stolen:
 			t.count(false)

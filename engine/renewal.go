@@ -42,7 +42,7 @@ type verdict uint8
 const (
 	undecided verdict = iota
 	confirmed
-	expired // lost: a quorum has nothing there
+	missing // lost: a quorum has nothing there
 	stolen  // lost: a quorum says that it is not ours
 	failed  // neither confirmed nor lost
 )
@@ -171,7 +171,7 @@ func (t *renewTally) count(place int, v *instance.Vote, entry *keeper.Entry) boo
 	case instance.Stolen:
 		t.stolen = true
 		t.gone.count(false)
-	case instance.Expired:
+	case instance.Gone:
 		t.gone.count(false)
 		if place < 64 {
 			t.missing |= 1 << place
@@ -204,7 +204,7 @@ func (t *renewTally) decide() verdict {
 	case t.gone.against() && t.stolen:
 		return stolen
 	case t.gone.against():
-		return expired
+		return missing
 	case t.ours.all():
 		return failed
 	}
@@ -223,8 +223,8 @@ func (r *renewal) settle(decided []int) {
 			o.Deadline = r.start.Add(e.cfg.validity(o.Entry.TTL))
 		case stolen:
 			o.Lost = lease.ErrStolen
-		case expired:
-			o.Lost = lease.ErrExpired
+		case missing: // if its time is over, that is why: the first cause wins
+			o.Lost = lease.ErrGone
 		}
 		r.note(o, r.tallies[n].trouble)
 		outcomes = append(outcomes, o)

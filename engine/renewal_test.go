@@ -282,7 +282,7 @@ func TestMajorityThatNamesAnotherHolderEndsTheLeaseAtOnceAsStolen(t *testing.T) 
 	})
 }
 
-func TestMajorityWithoutTheKeyEndsTheLeaseAtOnceAsExpired(t *testing.T) {
+func TestMajorityWithoutTheKeyEndsTheLeaseAtOnceAsGone(t *testing.T) {
 	simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
 		begun := time.Now()
 		l := acquire(t, e, "r")
@@ -290,8 +290,8 @@ func TestMajorityWithoutTheKeyEndsTheLeaseAtOnceAsExpired(t *testing.T) {
 		sim.Each(fleet.Servers[:2], func(s *sim.Server) { s.Del("r") })
 		<-l.Done()
 		within(t, "the end", time.Since(begun), every*9/10-5*time.Millisecond, every)
-		isAll(t, l.Err(), lease.ErrExpired, lease.ErrLost)
-		isNone(t, l.Err(), lease.ErrStolen)
+		isAll(t, l.Err(), lease.ErrGone, lease.ErrLost)
+		isNone(t, l.Err(), lease.ErrStolen, lease.ErrExpired)
 		time.Sleep(time.Second)
 		if fleet.Count("r", l.Token()) > 1 {
 			t.Error("the renewal re-created the lease")

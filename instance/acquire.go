@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/clock"
 )
 
 // Acquire asks for the lock. Votes: Granted, Held, Recovering, Stale, Ahead, or
@@ -189,7 +191,7 @@ func (r *reply) left() time.Duration {
 	if r.kind != numberReply || r.n < 0 {
 		return -1
 	}
-	return time.Duration(r.n) * time.Millisecond
+	return clock.Units(r.n, time.Millisecond)
 }
 
 func garbled(s *sending) Vote {

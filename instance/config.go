@@ -19,17 +19,17 @@ type Config struct {
 	Name string
 
 	// Timeout bounds one round trip, and one attempt to connect. An instance
-	// that does not answer for so long is down. Default 500ms; at least 1ms.
+	// that does not answer for so long is down. Default 500ms; from 1ms to MaxTimeout.
 	// Choose it well above the slowest healthy answer (a fork for a snapshot
 	// can hold a large server up for 100ms) and well below the TTL.
 	Timeout time.Duration
 
 	// Mailbox is how many messages may wait; what exceeds it is voted Busy.
-	// Releases and renewals may use twice as many. Default 16384; at least 1.
+	// Releases and renewals may use twice as many. Default 16384; from 1 to 1048576.
 	Mailbox int
 
 	// Batch is how many commands go out in one pipeline at most. Default 512;
-	// at least 1.
+	// from 1 to 1048576.
 	Batch int
 
 	// Logger is told when the instance goes up and down, and what is unsafe
@@ -116,6 +116,13 @@ type Sentinel struct {
 	Plain bool
 }
 
+// MaxTimeout bounds Config.Timeout: an instance that may hang for ever would hold
+// everything up.
+const MaxTimeout = 24 * time.Hour
+
+// mostMessages bounds Config.Mailbox and Config.Batch.
+const mostMessages = 1 << 20
+
 func (c Config) withDefaults() (Config, error) {
 	if c.Timeout == 0 {
 		c.Timeout = 500 * time.Millisecond
@@ -130,12 +137,12 @@ func (c Config) withDefaults() (Config, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	switch {
-	case c.Timeout < time.Millisecond:
-		return c, fmt.Errorf("instance: Timeout is %v: it must be at least 1ms", c.Timeout)
-	case c.Mailbox < 1:
-		return c, fmt.Errorf("instance: Mailbox is %d: it must be at least 1", c.Mailbox)
-	case c.Batch < 1:
-		return c, fmt.Errorf("instance: Batch is %d: it must be at least 1", c.Batch)
+	case c.Timeout < time.Millisecond || c.Timeout > MaxTimeout:
+		return c, fmt.Errorf("instance: Timeout is %v: it must be from 1ms to %v", c.Timeout, MaxTimeout)
+	case c.Mailbox < 1 || c.Mailbox > mostMessages:
+		return c, fmt.Errorf("instance: Mailbox is %d: it must be from 1 to %d", c.Mailbox, mostMessages)
+	case c.Batch < 1 || c.Batch > mostMessages:
+		return c, fmt.Errorf("instance: Batch is %d: it must be from 1 to %d", c.Batch, mostMessages)
 	}
 	return c, nil
 }

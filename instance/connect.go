@@ -137,7 +137,7 @@ func (i *Instance) guard(seen restart.Sighting) {
 		for _, other := range pardoned {
 			other.trust()
 		}
-		i.log.Info("all instances are new: they may vote at once")
+		i.log.Info("all instances are new, and taken for a first deployment: they may vote at once")
 	}
 }
 

@@ -117,7 +117,7 @@ func TestAProposalFarAheadOfTheServersClockIsNotTakenOver(t *testing.T) {
 
 func TestAReleaseLeavesATombstone(t *testing.T) {
 	f := startFenced(t)
-	f.says(f.release("late", 7), instance.Expired)
+	f.says(f.release("late", 7), instance.Gone)
 	f.says(f.acquire("late", 7), instance.Stale) // overtaken by its release
 	f.says(f.acquire("next", 8), instance.Granted)
 	f.says(f.release("late", 7), instance.Stolen)

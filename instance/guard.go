@@ -12,7 +12,9 @@ const (
 	// GuardAdaptive is GuardStrict with one exception, so that a first
 	// deployment need not wait: when this engine sees all its instances for the
 	// first time and all of them are younger than the quarantine, they are
-	// trusted at once.
+	// trusted at once. It cannot tell that from a restart of all of them, without
+	// memory, while an older engine holds a lease: where that may happen, and for
+	// programs that run for a moment only, use GuardStrict.
 	GuardAdaptive Guard = iota
 	// GuardStrict quarantines every instance that restarted, or whose age
 	// cannot be known, a short while ago.

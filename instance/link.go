@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/holdfast-go/holdfast/internal/clock"
 	"github.com/holdfast-go/holdfast/internal/restart"
 )
 
@@ -90,7 +91,7 @@ func (l *link) learn(server, replication *redis.StringCmd) error {
 	l.native = major(info["redis_version"]) >= 7
 	l.seen = restart.Sighting{RunID: info["run_id"], Uptime: -1, At: time.Now()}
 	if seconds, err := strconv.ParseInt(info["uptime_in_seconds"], 10, 64); err == nil {
-		l.seen.Uptime = time.Duration(seconds) * time.Second
+		l.seen.Uptime = clock.Units(seconds, time.Second)
 	}
 	info = fields(replication.Val())
 	if role := info["role"]; role != "" && role != "master" {

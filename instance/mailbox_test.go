@@ -335,7 +335,7 @@ func TestWithdrawnAcquireThatHasNotBeenSentIsNotSentAndNeitherIsItsUndo(t *testi
 	if got := a.To.(*votes).kinds(); !slices.Equal(got, []Kind{Unanswered}) {
 		t.Errorf("the acquire is answered %v", got)
 	}
-	if got := undo.To.(*votes).kinds(); !slices.Equal(got, []Kind{Expired}) {
+	if got := undo.To.(*votes).kinds(); !slices.Equal(got, []Kind{Gone}) {
 		t.Errorf("the undo is answered %v", got)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/clock"
 )
 
 // parameter reads one query parameter's value. Its error says what it wants.
@@ -117,7 +119,11 @@ func ofKind(value string, is func(string) (bool, bool)) error {
 // duration reads a time as go-redis does.
 func duration(value string) (time.Duration, error) {
 	if n, err := strconv.Atoi(value); err == nil {
-		return time.Duration(n) * time.Second, nil
+		d := clock.Units(int64(n), time.Second)
+		if d%time.Second != 0 { // more than a time can be
+			return 0, errDuration
+		}
+		return d, nil
 	}
 	d, err := time.ParseDuration(value)
 	if err != nil {
@@ -132,7 +138,7 @@ func boundTimeout(cfg *Config, value string) error {
 	switch {
 	case err != nil:
 		return err
-	case d < time.Millisecond || d > 24*time.Hour:
+	case d < time.Millisecond || d > MaxTimeout:
 		return errors.New("a time from 1ms to 24h: an instance that may hang for ever would hold everything up")
 	case cfg.Timeout == 0 || d < cfg.Timeout:
 		cfg.Timeout = d

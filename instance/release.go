@@ -2,7 +2,7 @@ package instance
 
 import "time"
 
-// Release deletes the lock if it is ours. Votes: Granted (deleted), Expired
+// Release deletes the lock if it is ours. Votes: Granted (deleted), Gone
 // (nothing there), Stolen (somebody else's), or what went wrong: then it stays
 // owed, and is made good as soon as the instance is back, unless the TTL has
 // passed by then.
@@ -23,7 +23,7 @@ func (r *Release) reset() { r.moot = r.Undo != nil && r.Undo.withdraw() }
 func (r *Release) queue(s *sending, out []byte) ([]byte, bool) {
 	switch {
 	case r.moot:
-		r.To.Cast(s.vote(Expired))
+		r.To.Cast(s.vote(Gone))
 		return out, false
 	case !r.isPlain(s):
 		out = appendScript(out, releaseFencedScript, 2, 3)
@@ -60,7 +60,7 @@ func (r *Release) cast(s *sending, reply int64) {
 	case reply == 1, reply == 0 && s.again: // the first one may have been heard
 		r.To.Cast(s.vote(Granted))
 	case reply == 0:
-		r.To.Cast(s.vote(Expired))
+		r.To.Cast(s.vote(Gone))
 	default:
 		r.To.Cast(s.vote(Stolen))
 	}

@@ -7,7 +7,7 @@ import "time"
 const MaxRenewals = 128
 
 // Renew lets locks that are ours live on, many in one script call. For each of
-// them it casts one vote: Granted, Expired, Stolen, Stepped, or what went wrong.
+// them it casts one vote: Granted, Gone, Stolen, Stepped, or what went wrong.
 // All items have a fence, or none has.
 //
 // The items may as well be spread over several Renews with the same caster: each
@@ -95,7 +95,7 @@ func (r *Renew) read(s *sending, item *Renewal, vote *reply) Vote {
 	}
 	switch i := s.instance; vote.n {
 	case -1:
-		return s.vote(Expired)
+		return s.vote(Gone)
 	case -2:
 		return s.vote(Stolen)
 	case -3:

@@ -4,6 +4,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/clock"
 )
 
 // Vigil is one wait for a lock to become free, at one instance: see Watch. It
@@ -188,7 +190,7 @@ func (s *vigils) answer(left int64) bool {
 	case left == -2:
 		v.fire()
 	case left >= 0:
-		v.armed, v.until = true, time.Now().Add(time.Duration(left)*time.Millisecond)
+		v.armed, v.until = true, time.Now().Add(clock.Units(left, time.Millisecond))
 	default:
 		v.armed, v.until = true, time.Time{}
 	}

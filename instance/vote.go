@@ -14,7 +14,7 @@ const (
 	Granted                   // done as asked
 	Held                      // somebody else has the lock
 	Free                      // nobody has the lock (inspect)
-	Expired                   // the lock is not there any more
+	Gone                      // the lock is not there any more
 	Stolen                    // the lock was ours and is somebody else's now
 	Stale                     // fencing: a proposal at least as high was seen before
 	Ahead                     // fencing: the proposal is too far ahead of the server's clock
@@ -27,7 +27,7 @@ const (
 )
 
 var kindNames = [...]string{
-	"no answer yet", "granted", "held", "free", "expired", "stolen", "stale", "ahead",
+	"no answer yet", "granted", "held", "free", "gone", "stolen", "stale", "ahead",
 	"unreachable", "timed out", "busy", "recovering", "misconfigured", "of doubtful time",
 }
 

@@ -15,7 +15,7 @@ type watcher struct {
 // Context returns a child of parent that is cancelled when the lease ends, with
 // the reason as its cause:
 //
-//	context.Cause(ctx) // lease.ErrExpired, lease.ErrStolen, lease.ErrReleased, …
+//	context.Cause(ctx) // lease.ErrExpired, lease.ErrGone, lease.ErrReleased, …
 //
 // The CancelFunc releases its resources earlier; the lease itself goes on. It
 // costs no goroutine.

@@ -14,13 +14,18 @@ var (
 	// ErrClosed: the engine was closed, which released the lease.
 	ErrClosed = errors.New("engine closed")
 
-	// ErrLost: the lease ended without being released. ErrExpired, ErrStolen
-	// and ErrMaxHold are ErrLost too.
+	// ErrLost: the lease ended without being released. ErrExpired, ErrGone,
+	// ErrStolen and ErrMaxHold are ErrLost too.
 	ErrLost = errors.New("lease lost")
 
-	// ErrExpired: the validity ran out before a renewal was confirmed, or a
-	// majority of the instances no longer has the key.
+	// ErrExpired: the validity ran out before a renewal was confirmed.
 	ErrExpired = fmt.Errorf("%w: expired", ErrLost)
+
+	// ErrGone: a majority of the instances answered that the key is not there any
+	// more, although the validity had not run out. So it was deleted, by a forced
+	// release, by hand or by FLUSHALL, it was evicted, the instances have lost their
+	// memory, or their clocks were stepped.
+	ErrGone = fmt.Errorf("%w: its keys are gone", ErrLost)
 
 	// ErrStolen: a majority of the instances answered that the lease is not
 	// ours, and at least one of them named another holder.

@@ -160,7 +160,7 @@ func TestStringSaysHowLongOrWhy(t *testing.T) {
 }
 
 func TestReasonsThatAreLossesAreErrLost(t *testing.T) {
-	for _, lost := range []error{ErrExpired, ErrStolen, ErrMaxHold} {
+	for _, lost := range []error{ErrExpired, ErrGone, ErrStolen, ErrMaxHold} {
 		if !errors.Is(lost, ErrLost) {
 			t.Errorf("%v is not ErrLost", lost)
 		}
@@ -170,7 +170,7 @@ func TestReasonsThatAreLossesAreErrLost(t *testing.T) {
 			t.Errorf("%v is ErrLost", not)
 		}
 	}
-	if errors.Is(ErrExpired, ErrStolen) || errors.Is(ErrMaxHold, ErrExpired) {
+	if errors.Is(ErrExpired, ErrStolen) || errors.Is(ErrGone, ErrExpired) || errors.Is(ErrMaxHold, ErrExpired) {
 		t.Error("the losses cannot be told apart")
 	}
 }

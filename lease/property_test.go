@@ -61,7 +61,7 @@ func (m *ledger) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"time passes": func(t *rapid.T) { time.Sleep(seconds(t, "for", 1, 5)) },
 		"end": func(t *rapid.T) {
-			cause := rapid.SampledFrom([]error{ErrReleased, ErrStolen, ErrClosed}).Draw(t, "cause")
+			cause := rapid.SampledFrom([]error{ErrReleased, ErrGone, ErrStolen, ErrClosed}).Draw(t, "cause")
 			first := m.now() == nil
 			if m.control.End(cause) != first {
 				t.Errorf("End says that it was the first: %v", !first)

@@ -60,7 +60,7 @@ func New(o Options) *Metrics {
 	m.vain = counter(m, o, "vain_wakeups_total", "Waiters that were told that the lock may be free and did not get it, by who told.", "by")
 	m.renewals = counter(m, o, "renewals_total", "Renewals of leases, confirmed by a quorum or failed.", "result")
 	m.margin = histogram(m, o, "renewal_margin_seconds", "Validity that was left when a renewal was confirmed.", o.Buckets)
-	m.ended = counter(m, o, "leases_ended_total", "Leases that have ended, by cause: expired, stolen and max_hold are losses.", "cause")
+	m.ended = counter(m, o, "leases_ended_total", "Leases that have ended, by cause: expired, gone, stolen and max_hold are losses.", "cause")
 	m.held = histogram(m, o, "lease_held_seconds", "How long leases were held.", o.Buckets)
 	m.changes = counter(m, o, "instance_changes_total", "Changes of an instance's state, by the new one.", "redis", "state")
 	m.trip = histograms(m, o, "pipeline_seconds", "Round trips of pipelines to an instance: how long a vote takes there.", o.Buckets, "redis")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/instance"
 )
 
 var benchRow = command{
@@ -62,7 +63,9 @@ func (b *benchAction) run(ctx context.Context, args arguments) error {
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	locks, err := b.open(ctx, b.config())
+	cfg := b.config()
+	cfg.Guard = instance.GuardOff // what it locks is nobody else's
+	locks, err := b.open(ctx, cfg)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func TestDocs(t *testing.T) {
 			command, want, _ := strings.Cut(strings.TrimSuffix(step, "\n"), "\n")
 			cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
 			cmd.Dir = dir
-			cmd.Env = append(os.Environ(), "GORACE="+quickExit, environment+"="+strings.Join(redistest.URLs(servers), " "))
+			cmd.Env = append(os.Environ(), "GORACE="+quickExit, environment+"="+strings.Join(redistest.URLs(servers), " "), firstDeployment+"=1")
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Errorf("%s: %v\n%s", command, err, out)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/doctor"
-	"github.com/holdfast-go/holdfast/instance"
 )
 
 var doctorRow = command{
@@ -55,7 +54,7 @@ func (d *doctorAction) run(ctx context.Context, args arguments) error {
 	report, err := doctor.Check(ctx, instances, doctor.Config{
 		KeyPrefix: d.prefix,
 		MaxTTL:    time.Duration(d.maxTTL),
-		Guard:     instance.Guard(d.guard),
+		Guard:     d.guarding(),
 	})
 	if err != nil {
 		return err

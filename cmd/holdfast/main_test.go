@@ -85,6 +85,7 @@ func TestScripts(t *testing.T) {
 			env.Values[serversKey{}] = servers
 			env.Setenv("GORACE", quickExit)
 			env.Setenv(environment, strings.Join(redistest.URLs(servers), " "))
+			env.Setenv(firstDeployment, "1") // that is what they are
 			for n, s := range servers {
 				env.Setenv("R"+strconv.Itoa(n+1), s.URL())
 				env.Setenv("S"+strconv.Itoa(n+1), s.Addr())

@@ -7,15 +7,18 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -67,6 +70,7 @@ func (r *runAction) run(ctx context.Context, args arguments) error {
 		return err
 	}
 	defer func() { _ = shut(locks) }() // releases what is still held; the rest has been said
+	noteRecovering(os.Stderr, locks.Instances(), time.Now())
 	held, err := r.acquire(waiting, locks, resource)
 	if err != nil {
 		return err
@@ -147,6 +151,27 @@ func (r *runAction) open(ctx context.Context, cfg engine.Config) (*engine.Engine
 	return r.servers.open(ctx, cfg)
 }
 
+// noteRecovering says until when the restart guard lets nobody have a lock, and why.
+func noteRecovering(w io.Writer, servers []instance.Health, now time.Time) {
+	need, up := len(servers)/2+1, 0
+	var waits []time.Duration // of those that may not vote yet
+	for _, h := range servers {
+		switch h.State {
+		case instance.Up:
+			up++
+		case instance.Quarantined:
+			waits = append(waits, h.Recovering)
+		}
+	}
+	if up >= need || up+len(waits) < need { // enough may vote; or this is not what is missing
+		return
+	}
+	slices.Sort(waits)
+	left := waits[need-up-1]
+	fmt.Fprintf(w, "holdfast run: %d of %d servers were started a short while ago, and may have forgotten who holds which lock: none is granted before %s, in %v (--first-deployment does not wait)\n",
+		len(waits), len(servers), now.Add(left).Format(time.TimeOnly), left.Round(time.Second))
+}
+
 func (r *runAction) acquire(ctx context.Context, locks *engine.Engine, resource string) (held *lease.Lease, err error) {
 	var opts []engine.Option
 	if r.fencing {
@@ -191,7 +216,7 @@ func (r *runAction) end(held *lease.Lease, code int) error {
 	err := held.Release(context.Background())
 	switch {
 	case errors.Is(err, lease.ErrLost):
-		return fail(exitLost, "the lock was lost before the command had ended: %w", held.Err())
+		return fail(exitLost, "the lock was lost before the command had ended: %w", err)
 	case err != nil: // the keys go by their TTL
 		return warn(code, err)
 	}

@@ -28,6 +28,10 @@ The command finds in its environment
                      as 2006-01-02T15:04:05.678Z; it is renewed, so this is the
                      least, not the end
 
+Servers that were all started less than --max-ttl ago may have forgotten who holds
+what. Until they are older nobody gets a lock, and a line on standard error says so.
+The first time that servers are used, --first-deployment does not wait.
+
 If holdfast itself is killed (KILL), the lock goes by its TTL, and on Linux the
 command gets TERM.
 

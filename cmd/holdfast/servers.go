@@ -15,6 +15,9 @@ import (
 // environment is the variable that names the servers when no --redis does.
 const environment = "HOLDFAST_REDIS"
 
+// firstDeployment is the variable that stands for --first-deployment.
+const firstDeployment = "HOLDFAST_FIRST_DEPLOYMENT"
+
 // servers are the flags that all commands share which talk to Redis.
 type servers struct {
 	redis   list
@@ -22,21 +25,23 @@ type servers struct {
 	timeout span
 	maxTTL  span
 	guard   guardFlag
+	first   bool // these servers have never been locked on
 	verbose bool
 }
 
 func (s *servers) flags(fs *flag.FlagSet) {
-	s.timeout, s.maxTTL = span(500*time.Millisecond), span(time.Minute)
+	s.timeout, s.maxTTL, s.guard = span(500*time.Millisecond), span(time.Minute), guardFlag(instance.GuardStrict)
 	fs.Var(&s.redis, "redis", "a server's `URL`; repeat it for each. Default: HOLDFAST_REDIS")
 	fs.StringVar(&s.prefix, "prefix", "", "the `PREFIX` of all keys; the same for all who share locks")
 	fs.Var(&s.timeout, "timeout", "a server that does not answer for `TIME` is down")
 	fs.Var(&s.maxTTL, "max-ttl", "nobody in the fleet has a TTL above `TIME`; the same for all who share locks")
 	fs.Var(&s.guard, "guard", "how to treat servers that restarted: `GUARD` is adaptive, strict or off")
+	fs.BoolVar(&s.first, "first-deployment", os.Getenv(firstDeployment) != "", "nobody has ever locked on these servers: if all of them are new, do not wait. Default: "+firstDeployment)
 	fs.BoolVar(&s.verbose, "v", false, "log what goes on to standard error")
 }
 
 // shared are the names of the flags above, for help.
-var shared = []string{"redis", "prefix", "timeout", "max-ttl", "guard", "v"}
+var shared = []string{"redis", "prefix", "timeout", "max-ttl", "guard", "first-deployment", "v"}
 
 // urls are the servers', from the flags or else from the environment.
 func (s *servers) urls() ([]string, error) {
@@ -63,10 +68,21 @@ func (s *servers) config() engine.Config {
 		KeyPrefix:       s.prefix,
 		MaxTTL:          time.Duration(s.maxTTL),
 		TTL:             min(10*time.Second, time.Duration(s.maxTTL)),
-		Guard:           instance.Guard(s.guard),
+		Guard:           s.guarding(),
 		InstanceTimeout: time.Duration(s.timeout),
 		Logger:          s.logger(),
 	}
+}
+
+// guarding is what is made of servers that were started a short while ago. Every
+// call of this command is an engine that sees them for the first time, so that
+// GuardAdaptive could not tell a restart of them all from a first deployment. Who
+// can, says so.
+func (s *servers) guarding() instance.Guard {
+	if g := instance.Guard(s.guard); g != instance.GuardStrict || !s.first {
+		return g
+	}
+	return instance.GuardAdaptive
 }
 
 // dial makes the instances. It does not connect.

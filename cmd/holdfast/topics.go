@@ -47,6 +47,9 @@ the same --prefix, and the same --max-ttl.`},
 	"environment": {"the variables that are read, and those that a command finds", `Read:
   HOLDFAST_REDIS     the servers, when no --redis is given
   HOLDFAST_TOKEN     the token for release, when no --token is given
+  HOLDFAST_FIRST_DEPLOYMENT
+                     anything: as --first-deployment. For tests; elsewhere unset it when
+                     the servers have been locked on
 
 Set by run for its command:
   HOLDFAST_RESOURCE, HOLDFAST_TOKEN, HOLDFAST_FENCE, HOLDFAST_DEADLINE

@@ -12,6 +12,7 @@
 package clock
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -37,6 +38,18 @@ func (m Moment) Until(now Moment) time.Duration {
 // Later reports whether m comes after other, by the clocks that cannot be stepped.
 func (m Moment) Later(other Moment) bool {
 	return m.Sub(other.Time)+m.Slept-other.Slept > 0
+}
+
+// Units returns n units of time, or the longest time that there is in that
+// direction: servers may say any number.
+func Units(n int64, unit time.Duration) time.Duration {
+	switch most := int64(math.MaxInt64 / unit); {
+	case n > most:
+		return math.MaxInt64
+	case n < -most:
+		return math.MinInt64
+	}
+	return time.Duration(n) * unit
 }
 
 // least is the shortest suspend that is noticed. What is less is the time between

@@ -123,6 +123,13 @@ var table = []mutant{
 			"	return c.MaxTTL/4 + attempt"),
 	},
 	{
+		name: "a quarantine that overflows",
+		edits: one("engine/config.go",
+			"c.MaxTTL < time.Millisecond || c.MaxTTL > longestTTL",
+			"c.MaxTTL < time.Millisecond"),
+		in: "engine", test: "TestEachExtremeFieldIsRefusedByNameOrHarmless",
+	},
+	{
 		name: "a late renewal that revives",
 		edits: one("lease/control.go",
 			"err == nil && deadline.Later(l.deadline) {\n		l.deadline = deadline\n",
