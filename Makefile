@@ -11,14 +11,17 @@ STATICCHECK = $(TOOL) staticcheck
 GOFUMPT     = $(TOOL) gofumpt
 
 # Nothing here may edit a go.mod, be swayed by a workspace further up, or fail because the checkout belongs to another
-# user (that is what VCS stamping does). A test that hangs shows all its goroutines.
+# user (that is what VCS stamping does). A test that hangs shows all its goroutines. The modules below have a workspace
+# each, which puts this tree's core in the place of the one that they require: docs/releasing.md.
 export GOFLAGS      := $(strip $(shell go env GOFLAGS) -mod=readonly -buildvcs=false)
 export GOWORK       := off
 export GOTRACEBACK  := all
 
+IN = cd $(1) && export GOWORK="$$PWD/go.work" &&
+
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help test windows redis etcd vet staticcheck fmt fmt-check race model nested fuzz chaos mutants nightly race-stress bench-quick bench bench-held bench-chart
+.PHONY: help test windows redis etcd vet staticcheck fmt fmt-check race model nested fuzz chaos mutants nightly race-stress tidy release-check bench-quick bench bench-held bench-chart
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,7 +41,7 @@ test: ## all that must pass: the checks below, then every test under the race de
 # Two at a time, but for those that want all cores, or whose real servers must not wait for others that do.
 ALONE = holdfast-go/holdfast$$|/engine$$|/internal/chaos$$|/internal/trial$$
 race: redis
-	@echo "== go test -race $(PKG)"
+	@echo "== go test -race $(PKG) (on a fresh machine it compiles for some minutes first, without a word)"
 	@go build -race $(PKG)
 	@go list $(PKG) | grep -E '$(ALONE)' | xargs -r go test -race -p 1 -timeout $(TIMEOUT)
 	@go list $(PKG) | grep -vE '$(ALONE)' | xargs -r go test -race -p 2 -timeout $(TIMEOUT)
@@ -79,18 +82,19 @@ fuzz: ## look for new inputs that break parsing
 	@go test -run '^$$' -fuzz '^FuzzCommands$$' -fuzztime $(FUZZ_COMMANDS) ./instance
 	@go test -run '^$$' -fuzz '^FuzzKeys$$' -fuzztime $(FUZZ_KEYS) ./engine
 
-# All of it under the race detector, the checks too: so their dependencies, which are large, are compiled but once.
+# All of it under the race detector, the checks too: so their dependencies, which are large, are compiled but once. Some
+# tests read what is outside of their module, which go test does not see change when it has a result in its cache.
 nested: redis etcd
 	@set -e; staticcheck=$$($(TOOL) -n staticcheck); export GOFLAGS="$(GOFLAGS) -race"; for dir in $(NESTED); do \
 		echo "== nested module $$dir"; \
-		( cd $$dir && go vet ./... && $$staticcheck ./... && go test -timeout $(TIMEOUT) ./... ); \
+		( $(call IN,$$dir) go vet ./... && $$staticcheck ./... && go test -count=1 -timeout $(TIMEOUT) ./... ); \
 	done
 
 windows: redis ## the page in a real browser, the metrics and alerts in a real Prometheus: installs both (apt-get only)
 	@command -v chromium >/dev/null || $(MAKE) install-chromium
 	@command -v prometheus >/dev/null || $(MAKE) install-prometheus
 	@go test -race -count=1 -v -run '^TestInABrowser$$' ./debughttp -chromium chromium
-	@cd promholdfast && go test -race -count=1 -v -run 'Alerts|Prometheus' .
+	@$(call IN,promholdfast) go test -race -count=1 -v -run 'Alerts|Prometheus' .
 
 redis: ## install redis-server if there is none (apt-get only)
 	@command -v redis-server >/dev/null || $(MAKE) install-redis
@@ -136,18 +140,32 @@ fmt-check: ## fail if gofumpt would rewrite a file, and name it
 	@files=$$($(GOFUMPT) -l .) || exit 1; \
 	[ -z "$$files" ] || { echo "not formatted, run make fmt:"; echo "$$files"; exit 1; } >&2
 
+# A workspace has no say in go mod tidy, which would ask the proxies for a core that they may not have yet.
+CORE = github.com/holdfast-go/holdfast
+tidy: ## go mod tidy in every module
+	@go mod tidy
+	@set -e; for dir in $(NESTED); do ( cd $$dir; trap 'go mod edit -dropreplace=$(CORE)' EXIT; \
+		go mod edit -replace="$(CORE)=$(CURDIR)"; go mod tidy ); done
+
+# The second half is in a clone: what is tagged is what is committed.
+release-check: redis ## what must be true before VERSION=v0.1.0 is tagged: docs/releasing.md
+	@$(call IN,internal/release) go run . $(VERSION)
+	@set -e; clone=$$(mktemp -d); trap 'rm -rf $$clone' EXIT; git clone -q . $$clone; \
+		$(call IN,$$clone/internal/release) go test -count=1 .
+	@echo "ready: tag and push $(VERSION), then promholdfast/$(VERSION) and otelholdfast/$(VERSION), as docs/releasing.md says"
+
 race-stress: redis ## every test 5 times on 1, 2 and 4 threads, under the race detector
 	@echo "== go test -race -count=5 -cpu 1,2,4 $(PKG)"
 	@go test -race -count=5 -cpu 1,2,4 -timeout 60m $(PKG)
 
 bench-quick: redis etcd ## the side-by-side benchmark, in a minute
-	@cd bench && go run . -quick
+	@$(call IN,bench) go run . -quick
 
 bench: redis etcd ## the side-by-side benchmark, in full: less than ten minutes
-	@cd bench && go run .
+	@$(call IN,bench) go run .
 
 bench-held: redis ## 100,000 leases held for five minutes, and 1,000,000 for two
-	@cd bench && go run . -run held -held 5m -million 2m
+	@$(call IN,bench) go run . -run held -held 5m -million 2m
 
 bench-chart: redis etcd ## measure again what docs/bench.svg shows, and draw it
-	@cd bench && go run . -run distinct -chart ../docs/bench.svg
+	@$(call IN,bench) go run . -run distinct -chart ../docs/bench.svg

@@ -2,11 +2,9 @@ module github.com/holdfast-go/holdfast/promholdfast
 
 go 1.26.0
 
-replace github.com/holdfast-go/holdfast => ..
-
 require (
 	github.com/alicebob/miniredis/v2 v2.40.0
-	github.com/holdfast-go/holdfast v0.0.0-00010101000000-000000000000
+	github.com/holdfast-go/holdfast v0.1.0
 	github.com/prometheus/client_golang v1.25.0
 )
 

@@ -36,7 +36,7 @@ func (a arguments) all() []string { return append(a.front, a.behind...) }
 
 // commands is the table. A func, since help is a command that shows it.
 func commands() []command {
-	return []command{runRow, statusRow, releaseRow, doctorRow, benchRow, demoRow, completionRow, helpRow}
+	return []command{runRow, statusRow, releaseRow, doctorRow, benchRow, demoRow, completionRow, versionRow, helpRow}
 }
 
 func find(name string) (command, bool) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strings"
 )
@@ -134,13 +133,4 @@ func wrap(text string, width int) []string {
 		}
 	}
 	return lines
-}
-
-func printVersion(w io.Writer) error {
-	version := "unknown version"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		version = info.Main.Version
-	}
-	_, err := fmt.Fprintf(w, "holdfast %s\n", version)
-	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,33 @@ func TestSpan(t *testing.T) {
 func TestOneLine(t *testing.T) {
 	if got := oneLine("a\nb\r\nc\x1b[31md\x00"); got != "a; b; c; [31md" {
 		t.Errorf("%q", got)
+	}
+}
+
+// A version is what can be installed again by it; else the revision is said.
+func TestVersionOf(t *testing.T) {
+	const revision = "1e00c5512345aaaabbbbccccddddeeeeffff0000"
+	for _, c := range []struct{ version, revision, modified, want string }{
+		{"v0.1.0", "", "", "v0.1.0"}, // go install …@v0.1.0
+		{"v0.1.1-0.20261127051600-1e00c5512345", "", "", "v0.1.1-0.20261127051600-1e00c5512345"}, // go install …@main
+		{"v0.1.0", revision, "false", "v0.1.0"},                                                  // a clone of the tag
+		{"v0.1.1-0.20261127051600-1e00c5512345", revision, "false", "devel, 1e00c5512345"},
+		{"v0.1.1-0.20261127051600-1e00c5512345+dirty", revision, "true", "devel, 1e00c5512345 with changes"},
+		{"v0.1.0+dirty", revision, "true", "devel, 1e00c5512345 with changes"},
+		{"(devel)", revision, "false", "devel, 1e00c5512345"},
+		{"(devel)", "", "", "devel"}, // -buildvcs=false
+		{"", "", "", "devel"},
+	} {
+		info := &debug.BuildInfo{Main: debug.Module{Version: c.version}}
+		if c.revision != "" {
+			info.Settings = []debug.BuildSetting{{Key: "vcs.revision", Value: c.revision}, {Key: "vcs.modified", Value: c.modified}}
+		}
+		if got := versionOf(info); got != c.want {
+			t.Errorf("%+v is %q, want %q", c, got, c.want)
+		}
+	}
+	if got := versionOf(nil); got != "devel" {
+		t.Errorf("without any information it is %q", got)
 	}
 }
 

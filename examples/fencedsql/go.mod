@@ -2,10 +2,8 @@ module github.com/holdfast-go/holdfast/examples/fencedsql
 
 go 1.26.0
 
-replace github.com/holdfast-go/holdfast => ../..
-
 require (
-	github.com/holdfast-go/holdfast v0.0.0-00010101000000-000000000000
+	github.com/holdfast-go/holdfast v0.1.0
 	github.com/lib/pq v1.12.3
 	github.com/mattn/go-sqlite3 v1.14.53
 )

@@ -2,12 +2,10 @@ module github.com/holdfast-go/holdfast/examples/gocron
 
 go 1.26.0
 
-replace github.com/holdfast-go/holdfast => ../..
-
 require (
 	github.com/go-co-op/gocron/v2 v2.21.2
 	github.com/google/uuid v1.6.0
-	github.com/holdfast-go/holdfast v0.0.0-00010101000000-000000000000
+	github.com/holdfast-go/holdfast v0.1.0
 	golang.org/x/sync v0.24.0
 )
 
