@@ -168,7 +168,7 @@ func (e *Engine) vote(ctx context.Context, r *request, first int, start clock.Mo
 type question struct {
 	attempt *attempt
 	token   string
-	fence   uint64
+	fencing instance.Fencing // zero: none
 	start   clock.Moment
 }
 
@@ -178,9 +178,8 @@ func (e *Engine) draft(r *request, start clock.Moment, look bool) question {
 	if q.token == "" {
 		q.token = newToken(e.cfg.Owner)
 	}
-	fencing := r.propose(e.cfg.KeyPrefix, start.Time)
-	q.fence = fencing.Fence
-	q.attempt.prepare(r, q.token, fencing, start.Time, look)
+	q.fencing = r.propose(e.cfg.KeyPrefix, start.Time)
+	q.attempt.prepare(r, q.token, q.fencing, start.Time, look)
 	return q
 }
 
@@ -190,7 +189,7 @@ func (e *Engine) decide(ctx context.Context, r *request, q question, first int) 
 	defer a.release()
 	decided, stop := a.pose(ctx, first)
 	if decided && stop == nil && a.won() {
-		l, err := e.grant(r, q.token, q.fence, q.start)
+		l, err := e.grant(r, q.token, q.fencing, q.start)
 		if err == nil {
 			return l, nil, nil
 		}
@@ -211,16 +210,16 @@ func (e *Engine) decide(ctx context.Context, r *request, q question, first int) 
 var errLate = errors.New("the answers came after the lease's validity was over")
 
 // grant makes the lease of a won vote, if it is still valid.
-func (e *Engine) grant(r *request, token string, fence uint64, start clock.Moment) (*lease.Lease, error) {
+func (e *Engine) grant(r *request, token string, fencing instance.Fencing, start clock.Moment) (*lease.Lease, error) {
 	deadline := start.Add(e.cfg.validity(r.ttl))
 	if deadline.Until(clock.Glance()) <= 0 {
 		return nil, errLate
 	}
-	g := lease.Grant{Resource: r.resource, Token: token, Fence: fence, Deadline: deadline}
+	g := lease.Grant{Resource: r.resource, Token: token, Fence: fencing.Fence, Deadline: deadline}
 	if r.maxHold > 0 {
 		g.Limit = start.Add(r.maxHold)
 	}
-	return e.hold(g, r, start)
+	return e.hold(g, r, fencing, start)
 }
 
 // traceStart reads the clock if anybody wants to know how long an acquire takes.

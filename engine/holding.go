@@ -51,10 +51,11 @@ func (h *holding) fence() instance.Fencing {
 
 // hold makes the lease of a grant, whose token and fence are those of the lock in
 // Redis, and takes it into care.
-func (e *Engine) hold(g lease.Grant, r *request, start clock.Moment) (*lease.Lease, error) {
+func (e *Engine) hold(g lease.Grant, r *request, fencing instance.Fencing, start clock.Moment) (*lease.Lease, error) {
 	h := &holding{engine: e, key: r.key, since: start.Time, shared: r.token != ""}
-	if g.Fence != 0 {
-		h.fencing = &instance.Fencing{FenceKey: fenceKey(e.cfg.KeyPrefix, r.key), Fence: g.Fence, Reserved: r.reserve, FenceTTL: fenceTTL, MaxAhead: r.maxTTL / 2}
+	if fencing.Fence != 0 {
+		granted := fencing // a copy, so that only this case allocates
+		h.fencing = &granted
 	}
 	if e.cfg.LocalHandoff > 0 && !h.shared {
 		h.estate = &estate{token: g.Token, since: start.Time}

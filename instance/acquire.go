@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"fmt"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -185,9 +186,17 @@ func (a *Acquire) read(s *sending, r *reply) Vote {
 	case code == 3 && len(fields) == 1:
 		v := s.vote(Ahead)
 		v.Fence = fields[0].fence()
+		v.Err = a.tooFarAhead(v.Fence)
 		return v
 	}
 	return garbled(s)
+}
+
+// tooFarAhead says by how much, and what can be done.
+func (a *Acquire) tooFarAhead(clock uint64) error {
+	ahead := time.Duration(a.Fence-min(clock, a.Fence)) * time.Microsecond
+	return fmt.Errorf("the fencing token to be granted is %v ahead of this server's clock, and at most %v may be: "+
+		"set the clocks of servers and clients right, or wait until this one has caught up", ahead.Round(time.Millisecond), a.MaxAhead)
 }
 
 // held is the vote when there is a holder. Finding ourselves there after the

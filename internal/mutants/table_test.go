@@ -221,4 +221,11 @@ var table = []mutant{
 			"	case b.holding != nil && false:"),
 		in: "engine", test: "TestCancelledCallerGetsNoLease",
 	},
+	{
+		name: "numbers reserved without a look at the clock",
+		edits: one("engine/fencing.go",
+			"		Reserved: reserve(r.reserve, fence, clock, maxAhead),",
+			"		Reserved: min(r.reserve, instance.MaxFence-fence),"),
+		in: "engine", test: "TestReservedFencesNeverLockTheEngineOut",
+	},
 }
