@@ -42,8 +42,8 @@ func stoppedBy(err, stop error) bool {
 }
 
 // Cause has one word for the end of a lease, given its error: "held" while it has
-// not ended, then "released", "expired", "gone", "stolen", "max_hold" or "closed", or
-// "lost" for what is none of these.
+// not ended, then "released", "detached", "expired", "gone", "stolen", "max_hold" or
+// "closed", or "lost" for what is none of these.
 func Cause(err error) string {
 	for _, c := range []struct {
 		err  error
@@ -51,6 +51,7 @@ func Cause(err error) string {
 	}{
 		{lease.ErrReleased, "released"},
 		{lease.ErrGone, "gone"},
+		{lease.ErrDetached, "detached"},
 		{lease.ErrStolen, "stolen"},
 		{lease.ErrMaxHold, "max_hold"},
 		{lease.ErrExpired, "expired"},
