@@ -27,7 +27,7 @@ func (i *Instance) verdict(err error) Vote {
 		v.Err = err
 	}
 	switch {
-	case errors.Is(err, errSameServer), errors.Is(err, errNotRedis), errors.Is(err, errReplica),
+	case errors.Is(err, errSameServer), errors.Is(err, errSplit), errors.Is(err, errNotRedis), errors.Is(err, errReplica),
 		errors.Is(err, errFailover), errors.Is(err, errDemoted), errors.Is(err, errNoMaster):
 		v.Kind = Misconfigured
 	case isServerError(err):
