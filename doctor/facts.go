@@ -29,7 +29,7 @@ type facts struct {
 	info    map[string]string // empty where INFO is not permitted
 	config  map[string]string // empty where CONFIG is not permitted
 	denied  []string          // commands that are not permitted, of those that an engine uses
-	refused string            // why it takes no writes, in its own words
+	refusal error             // why it takes no writes, in its own words; nil: it does
 	clock   clock
 	masters []string // the run_ids of the masters that its address leads to; empty where INFO is not permitted
 }
@@ -234,8 +234,8 @@ func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
 			return err
 		case err != nil && strings.HasPrefix(err.Error(), "MOVED"): // another node's key, but permitted
 		case err != nil && try.command == "set":
-			e.refused = err.Error()
-			if strings.HasPrefix(e.refused, "READONLY") {
+			e.refusal = err
+			if strings.HasPrefix(err.Error(), "READONLY") {
 				return errReadOnly
 			}
 		}

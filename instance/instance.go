@@ -64,6 +64,8 @@ type Instance struct {
 	glimpsed glimpse // of the server's clock, the last
 	stepped  step    // of the server's clock, the last
 
+	complaints complaints
+
 	mu     sync.Mutex
 	health Health
 	until  time.Time // no votes on new acquires before; the guard's
