@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,6 +102,22 @@ func TestRealIllnesses(t *testing.T) {
 	t.Run("the same server, by another database", func(t *testing.T) {
 		r := check(t, quick, url[0], url[1], url[0]+"?db=3")
 		expect(t, r, "same-server of 3")
+		if r.Safe() {
+			t.Error("safe")
+		}
+	})
+	t.Run("one address of two servers", func(t *testing.T) {
+		var calls atomic.Int32
+		balance := func(ctx context.Context, _, _ string) (net.Conn, error) {
+			s := servers[calls.Add(1)%2]
+			return new(net.Dialer).DialContext(ctx, s.Network(), s.Addr())
+		}
+		i, err := instance.Dial("redis://locks.example", instance.Config{Timeout: 5 * time.Second, Dialer: balance})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := checkAll(t, quick, []*instance.Instance{i})
+		expect(t, r, "several-servers of 1", "single")
 		if r.Safe() {
 			t.Error("safe")
 		}

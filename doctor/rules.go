@@ -13,14 +13,14 @@ import (
 // rules are those that look at one instance. Where it could not be asked, a rule
 // finds nothing.
 var rules = []func(facts, Config) []Finding{
-	unreachable, mode, version, noInfo, permissions, refusesWrites, eviction, persistence, young, failover,
+	unreachable, severalServers, mode, version, noInfo, permissions, refusesWrites, eviction, persistence, young, failover,
 	clockRate, clockOffset, slow, insecure,
 }
 
 // IDs are those of all findings that there are.
 var IDs = []string{
 	"clock-offset", "clock-rate", "even", "eviction", "failover", "insecure", "mode", "no-info", "permissions", "persistence",
-	"refuses-writes", "replica", "replica-of-member", "same-server", "single", "slow", "unreachable", "version", "young",
+	"refuses-writes", "replica", "replica-of-member", "same-server", "several-servers", "single", "slow", "unreachable", "version", "young",
 }
 
 // find is what a rule returns that has found something.
@@ -35,7 +35,25 @@ func unreachable(f facts, _ Config) []Finding {
 	return f.find("unreachable", Warning,
 		fmt.Sprintf("It cannot be asked: %v.", f.err),
 		"It is one vote missing; and nothing else is known of it.",
-		"See that it runs, that its address, user and password are right, and that nothing is in between.")
+		advised(f.err, "See that it runs, that its address, user and password are right, and that nothing is in between."))
+}
+
+func severalServers(f facts, _ Config) []Finding {
+	if len(f.masters) < 2 {
+		return nil
+	}
+	return f.find("several-servers", Danger, fmt.Sprintf("Its address leads to several masters: %d connections in a row found %d Redis processes.", calls, len(f.masters)),
+		"Whoever connects locks on one of them by chance, and a lock on one is nothing to the others. Engines that notice do not let it vote.",
+		"Give each server an address of its own, and each address to Holdfast as an instance of its own. If the server was restarted just now, look again.")
+}
+
+// advised is what mends a server's error, where that is known.
+func advised(err error, otherwise string) string {
+	advice := instance.Advice(err)
+	if advice == "" {
+		return otherwise
+	}
+	return strings.ToUpper(advice[:1]) + advice[1:] + "."
 }
 
 func mode(f facts, _ Config) []Finding {
@@ -119,12 +137,12 @@ var denials = []struct {
 }
 
 func refusesWrites(f facts, _ Config) []Finding {
-	if f.refused == "" || f.info["role"] == "slave" {
+	if f.refusal == nil || f.info["role"] == "slave" {
 		return nil
 	}
-	return f.find("refuses-writes", Warning, fmt.Sprintf("It takes no writes: %s.", strings.TrimSuffix(f.refused, ".")),
+	return f.find("refuses-writes", Warning, fmt.Sprintf("It takes no writes: %s.", strings.TrimSuffix(f.refusal.Error(), ".")),
 		"To every acquire it is one vote missing.",
-		"For OOM give it memory, or let nothing else live there; for MISCONF see why it cannot save.")
+		advised(f.refusal, "See its log."))
 }
 
 func eviction(f facts, _ Config) []Finding {

@@ -101,7 +101,7 @@ func TestFindings(t *testing.T) {
 		"may not kill":                 {set: set(healthy("a", denied("client|id", "client|kill"))), want: map[string]Severity{"permissions": Warning}},
 		"no INFO":                      {set: set(healthy("a", denied("info"))), want: map[string]Severity{"no-info": Danger}},
 		"no INFO, and nobody guards":   {set: set(healthy("a", denied("info"))), cfg: Config{Guard: instance.GuardOff}, want: map[string]Severity{"no-info": Warning}},
-		"out of memory":                {set: set(healthy("a", func(f *facts) { f.refused = "OOM command not allowed" })), want: map[string]Severity{"refuses-writes": Warning}},
+		"out of memory":                {set: set(healthy("a", func(f *facts) { f.refusal = errors.New("OOM command not allowed") })), want: map[string]Severity{"refuses-writes": Warning}},
 		"fast":                         {set: set(healthy("a", runs(1.02))), want: map[string]Severity{"clock-rate": Danger}},
 		"slow":                         {set: set(healthy("a", runs(0.98))), want: map[string]Severity{"clock-rate": Danger}},
 		"stepped back":                 {set: set(healthy("a", runs(-10))), want: map[string]Severity{"clock-rate": Danger}},

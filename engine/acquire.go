@@ -12,10 +12,11 @@ import (
 )
 
 // Acquire waits until the resource is held and returns the lease, or an error
-// when ctx ends, the tries run out, or the engine is closed. The error is ctx's
-// own (errors.Is with context.Canceled, context.DeadlineExceeded) joined with
-// what stood in the way: ErrHeld or ErrNoQuorum, in a *QuorumError that lists
-// every instance's vote. A cancelled Acquire returns at once and leaves no key
+// when ctx ends, the tries run out, or the engine is closed; or at once, with
+// ErrRefused, when a quorum is out of reach for a reason that waiting does not mend.
+// The error is ctx's own (errors.Is with context.Canceled, context.DeadlineExceeded)
+// joined with what stood in the way: ErrHeld or ErrNoQuorum, in a *QuorumError that
+// lists every instance's vote. A cancelled Acquire returns at once and leaves no key
 // behind: what it may have left is taken back in the background, before anything
 // else that this engine asks of that instance. A caller whose context ends before
 // the lock is free gets no lease, whatever else happens at that moment.
@@ -36,7 +37,7 @@ func (e *Engine) Acquire(ctx context.Context, resource string, opts ...Option) (
 
 // TryAcquire takes part in one round of votes and does not wait: it returns the
 // lease, or an error with ErrHeld when somebody else has it and ErrNoQuorum when
-// too few instances answered. It takes no longer than the instances' timeout.
+// too few instances answered (ErrRefused, when waiting would not help). It takes no longer than the instances' timeout.
 func (e *Engine) TryAcquire(ctx context.Context, resource string, opts ...Option) (*lease.Lease, error) {
 	r, err := e.request("acquire", resource, opts)
 	if err != nil {

@@ -377,10 +377,17 @@ func TestStatusIsOneLineWithoutTheToken(t *testing.T) {
 	}
 }
 
+// noPermission is a server's error.
+type noPermission struct{}
+
+func (noPermission) Error() string { return "NOPERM this user has no permissions" }
+func (noPermission) RedisError()   {}
+
 func TestRefusalSaysHeldOnlyWhenThoseWhoCanVoteWouldHaveBeenEnough(t *testing.T) {
 	const (
 		g, h, u, m = instance.Granted, instance.Held, instance.Unreachable, instance.Misconfigured
 		r, s       = instance.Recovering, instance.Stale
+		f          = instance.Kind(100) // misconfigured, for good
 	)
 	for _, c := range []struct {
 		kinds []instance.Kind
@@ -398,12 +405,23 @@ func TestRefusalSaysHeldOnlyWhenThoseWhoCanVoteWouldHaveBeenEnough(t *testing.T)
 		{[]instance.Kind{g, u, u}, ErrNoQuorum},
 		{[]instance.Kind{g, g, g}, ErrNoQuorum}, // too late
 		{[]instance.Kind{h, h, u, u, u}, ErrNoQuorum},
+		{[]instance.Kind{h, f, f}, ErrRefused},
+		{[]instance.Kind{g, g, f}, ErrNoQuorum}, // too late
+		{[]instance.Kind{u, u, f}, ErrNoQuorum},
+		{[]instance.Kind{u, f, f}, ErrRefused},
+		{[]instance.Kind{h, g, f}, ErrHeld},
+		{[]instance.Kind{h, h, f, f}, ErrRefused},
+		{[]instance.Kind{f}, ErrRefused},
 		{[]instance.Kind{h, g, g, u, u}, ErrHeld},
 	} {
 		e := &Engine{need: quorum(len(c.kinds))}
 		var votes []instance.Vote
 		for _, k := range c.kinds {
-			votes = append(votes, instance.Vote{Kind: k})
+			v := instance.Vote{Kind: k}
+			if k == f {
+				v = instance.Vote{Kind: m, Err: noPermission{}}
+			}
+			votes = append(votes, v)
 		}
 		for _, decided := range []bool{true, false} {
 			if q := e.refusal("acquire", "r", votes, decided); q.reason != c.want { //nolint:errorlint // the bare sentinel

@@ -180,7 +180,7 @@ func (c *contest) round(ctx context.Context, first int) (*lease.Lease, error) {
 		return l, nil
 	case stop != nil:
 		return nil, interrupted(stop, err, c.refused)
-	case c.rounds == r.tries:
+	case c.rounds == r.tries, errors.Is(err, ErrRefused):
 		return nil, err
 	}
 	c.refused = err
@@ -233,6 +233,8 @@ func (c *contest) between(ctx context.Context) (l *lease.Lease, again bool, err 
 			return l, false, nil
 		case stop != nil:
 			return nil, false, because(stop, c.refused)
+		case errors.Is(err, ErrRefused):
+			return nil, false, err
 		case !refusedBy(err, v.place):
 			c.refused = err
 			return nil, true, nil

@@ -20,6 +20,12 @@ var (
 	// Nothing is known about who holds the resource.
 	ErrNoQuorum = errors.New("no quorum")
 
+	// ErrRefused: so many instances refuse, for a reason that waiting does not mend,
+	// that there can be no quorum: a missing permission, a wrong password, a key under
+	// that name that is no lock. The votes have the reasons. It is an ErrNoQuorum, too.
+	// When somebody has mended it, the same may be tried again.
+	ErrRefused = fmt.Errorf("%w: refused, and waiting does not mend it", ErrNoQuorum)
+
 	// ErrClosed: the engine is closed.
 	ErrClosed = lease.ErrClosed
 )
@@ -36,7 +42,7 @@ type QuorumError struct {
 	stop   error // why the caller did not wait for the end: its context's error; nil otherwise
 }
 
-// Unwrap returns the sentinel (ErrHeld, ErrNoQuorum or a lease's end), the
+// Unwrap returns the sentinel (ErrHeld, ErrNoQuorum, ErrRefused or a lease's end), the
 // context's error if that ended the waiting, and the instances' own errors.
 func (q *QuorumError) Unwrap() []error {
 	errs := []error{q.reason}
@@ -88,6 +94,10 @@ func ended(ctx context.Context) error {
 // want of an answer.
 func (e *Engine) refusal(op, resource string, votes []instance.Vote, decided bool) *QuorumError {
 	q := &QuorumError{Op: op, Resource: resource, Need: e.need, Votes: votes, reason: ErrNoQuorum}
+	if e.refused(votes) {
+		q.reason = ErrRefused
+		return q
+	}
 	able, held := 0, false
 	for _, v := range votes {
 		switch v.Kind {
@@ -106,6 +116,18 @@ func (e *Engine) refusal(op, resource string, votes []instance.Vote, decided boo
 		q.reason = ErrHeld
 	}
 	return q
+}
+
+// refused reports whether so many instances refuse for good that the others are no
+// quorum.
+func (e *Engine) refused(votes []instance.Vote) bool {
+	left := len(votes)
+	for _, v := range votes {
+		if v.Kind == instance.Misconfigured && instance.IsRefusal(v.Err) {
+			left--
+		}
+	}
+	return left < e.need
 }
 
 // joined is several errors in one line. Unwrap has all of them, the line no more than a person reads: an engine that

@@ -42,7 +42,9 @@ func (e *Engine) awaitQuorum(ctx context.Context) error {
 			return nil
 		}
 		if hopeless {
-			return e.openError(nil)
+			refused := e.openError(nil)
+			refused.reason = ErrRefused
+			return refused
 		}
 		select {
 		case <-time.After(10 * time.Millisecond):
@@ -79,7 +81,7 @@ func (e *Engine) unusable() error {
 	return nil
 }
 
-func (e *Engine) openError(stop error) error {
+func (e *Engine) openError(stop error) *QuorumError {
 	q := &QuorumError{Op: "open", Need: e.need, reason: ErrNoQuorum, stop: stop}
 	for _, i := range e.instances {
 		q.Votes = append(q.Votes, i.Standing())

@@ -8,8 +8,8 @@ import (
 )
 
 // Outcome has one word for what came of an acquire, given its error: "granted",
-// "held", "no_quorum", "timeout", "canceled", "closed", or "failed" for what is
-// none of these. It is for metrics, which must not have a label for every error.
+// "held", "no_quorum", "refused" (ErrRefused), "timeout", "canceled", "closed", or
+// "failed" for what is none of these. It is for metrics, which must not have a label for every error.
 //
 // An acquire that its context ended is a timeout or was canceled, whatever stood
 // in its way.
@@ -25,6 +25,8 @@ func Outcome(err error) string {
 		return "timeout"
 	case errors.Is(err, ErrHeld):
 		return "held"
+	case errors.Is(err, ErrRefused):
+		return "refused"
 	case errors.Is(err, ErrNoQuorum):
 		return "no_quorum"
 	}

@@ -19,6 +19,7 @@ func (i *Instance) Run(ctx context.Context, set *Set) {
 	defer stop()
 	defer i.leave()
 	defer i.watching(ctx)()
+	defer i.looking(ctx)()
 	defer i.lookout.running(ctx)()
 
 	probes := newProbes()

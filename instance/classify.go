@@ -3,6 +3,7 @@ package instance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"strings"
@@ -27,14 +28,14 @@ func (i *Instance) verdict(err error) Vote {
 		v.Err = err
 	}
 	switch {
-	case errors.Is(err, errSameServer), errors.Is(err, errNotRedis), errors.Is(err, errReplica),
+	case errors.Is(err, errSameServer), errors.Is(err, errSplit), errors.Is(err, errNotRedis), errors.Is(err, errReplica),
 		errors.Is(err, errFailover), errors.Is(err, errDemoted), errors.Is(err, errNoMaster):
 		v.Kind = Misconfigured
 	case isServerError(err):
 		v.Kind = Misconfigured
 		v.Err = explained(v.Err)
 		if _, ok := readReferral([]byte(v.Err.Error())); ok && i.voter() == i && i.cluster == nil {
-			v.Err = serverError(v.Err.Error() + " (it is a node of a cluster: write redis-cluster://…)")
+			v.Err = fmt.Errorf("%w (%w)", v.Err, errClusterNode)
 		}
 	case isTimeout(err):
 		v.Kind = TimedOut
@@ -53,6 +54,8 @@ var (
 	errSameServer = errors.New("same server")
 	errReplica    = errors.New("READONLY: the server is a replica, and only a master can vote")
 	errDemoted    = errors.New("the node is a replica now: a failover is under way")
+
+	errClusterNode = errors.New("it is a node of a cluster: write redis-cluster://…")
 )
 
 func isTimeout(err error) bool {
@@ -79,18 +82,20 @@ func isProtocolError(err error) bool {
 		strings.Contains(text, "unexpected response")
 }
 
-// IsRefusal reports whether an instance is down because the server refuses us,
-// which waiting does not mend: a wrong password, a missing permission, not
-// Redis, sentinels that know no such master.
+// IsRefusal reports whether an instance, or its server, refuses for a reason that
+// waiting does not mend: a wrong password, a missing permission, a key of another type,
+// not Redis, sentinels that know no such master. Somebody must mend it; then the same may
+// be tried again.
 func IsRefusal(err error) bool {
-	return err != nil && (isServerError(err) && !isTransient(err) || errors.Is(err, errNotRedis) || errors.Is(err, errReplica) || errors.Is(err, errNoMaster))
-}
-
-// isTransient recognises the refusals that end by themselves.
-func isTransient(err error) bool {
-	text := err.Error()
-	return strings.Contains(text, "CLUSTERDOWN") || strings.Contains(text, "LOADING") || strings.Contains(text, "MASTERDOWN") ||
-		strings.Contains(text, "BUSY") || strings.Contains(text, "max number of clients")
+	if r := refusalOf(err); r != nil {
+		return r.class == lasting
+	}
+	for _, fault := range lastingFaults {
+		if errors.Is(err, fault) {
+			return true
+		}
+	}
+	return false
 }
 
 // IsSameServer reports whether an instance is refused because another one of the

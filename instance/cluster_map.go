@@ -173,7 +173,7 @@ func (c *cluster) unattached(addr string) *Instance {
 	cfg := c.whole.cfg
 	cfg.Name = c.whole.name + " (" + addr + ")"
 	n := assemble(c.options(addr), cfg, c.whole.secrets)
-	n.dialer = c.dialer()
+	n.dialer, n.lookup = c.dialer(), c.whole.lookup
 	return n
 }
 

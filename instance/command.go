@@ -49,5 +49,9 @@ func (s *sending) refusal(err error) Vote {
 	if strings.HasPrefix(err.Error(), "READONLY") {
 		s.demoted = true
 	}
-	return s.instance.verdict(err)
+	v := s.instance.verdict(err)
+	if v.Kind == Misconfigured {
+		s.instance.complain(v.Err, s.now)
+	}
+	return v
 }

@@ -88,6 +88,7 @@ func (i *Instance) lost(why error) error {
 func (i *Instance) dial(ctx context.Context, deadline time.Time) error {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
+	began := time.Now()
 	conn, err := i.dialer(ctx, i.network, i.addr)
 	if err != nil {
 		return err
@@ -103,6 +104,10 @@ func (i *Instance) dial(ctx context.Context, deadline time.Time) error {
 		return err
 	}
 	if err := i.set.register(i, l.seen.RunID); err != nil {
+		l.close()
+		return err
+	}
+	if err := i.arrive(l, began); err != nil {
 		l.close()
 		return err
 	}

@@ -49,9 +49,12 @@ func Dial(rawURL string, cfg Config) (*Instance, error) {
 	}
 	i := assemble(r.options(cfg.Addr), cfg, r.secrets)
 	i.dialer = r.dial
+	if cfg.Dialer == nil {
+		i.lookup = lookUp
+	}
 	switch {
 	case len(cfg.Sentinel.Addrs) > 0:
-		i.managed, i.watch, i.redial = true, r.watch, r.dialAgain
+		i.managed, i.watch, i.redial, i.at = true, r.watch, r.dialAgain, r.master
 	case len(cfg.Cluster) > 0:
 		i.cluster = newCluster(i, cfg.Cluster, r.options, r.nodeDialer)
 	}

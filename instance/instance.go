@@ -30,6 +30,10 @@ type Instance struct {
 	managed bool                                        // sentinels say where it is
 	watch   func(ctx context.Context, moved func())     // calls moved when they say that it is elsewhere; nil: nobody does
 	redial  func(ctx context.Context) (net.Conn, error) // dials where the actor last has; the lookout's
+	at      func() string                               // the address that the actor last dialed; nil: not ours to know
+	lookup  lookup                                      // of the name in it; nil: not ours to do
+	looks   time.Duration                               // how often to look where it leads, on average
+	seen    seen
 	lookout *lookout
 	secrets *secrets // never to be shown
 	risks   []string // what is unsafe about the connection, as far as Dial knows
@@ -60,9 +64,12 @@ type Instance struct {
 	glimpsed glimpse // of the server's clock, the last
 	stepped  step    // of the server's clock, the last
 
+	complaints complaints
+
 	mu     sync.Mutex
 	health Health
 	until  time.Time // no votes on new acquires before; the guard's
+	ends   terminus  // where the link ends, or did
 }
 
 // Name returns what votes and errors call the instance.
@@ -146,7 +153,9 @@ func newSingle(client *redis.Client, cfg Config) *Instance {
 	dialer := opt.Dialer
 	i := assemble(&opt, cfg, known)
 	i.dialer = heedful(dialer, 1)
-	i.managed = opt.Addr == failoverClient
+	if i.managed = opt.Addr == failoverClient; i.managed {
+		i.at = nil
+	}
 	return i
 }
 
@@ -199,6 +208,8 @@ func assemble(opt *redis.Options, cfg Config, known *secrets) *Instance {
 	}
 	i.client = redis.NewClient(opt)
 	i.redial = func(ctx context.Context) (net.Conn, error) { return i.dialer(ctx, i.network, i.addr) }
+	i.at = func() string { return i.addr }
+	i.looks = lookEach
 	i.lookout = newLookout(i, opt)
 	i.health = Health{Name: i.name, State: Connecting, Since: time.Now()}
 	return i

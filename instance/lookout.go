@@ -156,6 +156,7 @@ func (o *lookout) open(ctx context.Context) (*tower, error) {
 	i := o.instance
 	ctx, cancel := context.WithTimeout(ctx, i.cfg.Timeout)
 	defer cancel()
+	began := time.Now()
 	conn, err := i.redial(ctx)
 	if err != nil {
 		return nil, err
@@ -164,7 +165,9 @@ func (o *lookout) open(ctx context.Context) (*tower, error) {
 	defer stop()
 	o.dialed <- conn
 	t := &tower{conn: o.client.EphemeralConn(), net: conn, in: bufio.NewReader(conn)}
-	err = t.track(ctx)
+	if err = t.track(ctx); err == nil {
+		err = i.isSame(ctx, t.conn, began)
+	}
 	select {
 	case unused := <-o.dialed:
 		_ = unused.Close()

@@ -8,9 +8,10 @@ import (
 )
 
 // Redis before 7.2 says that a script lacks a permission, but not which, only
-// where: at a line of a script that it calls by its hash. We know the script.
+// where: at a line of a script that it calls by its hash. We know the script. Later
+// ones, and Valkey, say which, but not NOPERM.
 var (
-	unpermitted = regexp.MustCompile(`^ERR The user executing the script can't `)
+	unpermitted = regexp.MustCompile(`^ERR (The user executing the script can't |ACL failure in script: )`)
 	scriptLine  = regexp.MustCompile(`script: ([0-9a-f]{40}), on @user_script:(\d+)`)
 	scriptCall  = regexp.MustCompile(`redis\.p?call\('([A-Z]+)'`)
 )

@@ -69,11 +69,17 @@ func (r *reach) dial(ctx context.Context, network, addr string) (net.Conn, error
 // dialAgain connects to the master that was last dialed, whatever the sentinels
 // say by now: a second connection must go where the first one is.
 func (r *reach) dialAgain(ctx context.Context) (net.Conn, error) {
-	at, ok := r.at.Load().(string)
-	if !ok {
+	at := r.master()
+	if at == "" {
 		return nil, errNotDialed
 	}
 	return r.connect(ctx, "tcp", at, r.tls)
+}
+
+// master is the master that was last dialed; "": none was.
+func (r *reach) master() string {
+	at, _ := r.at.Load().(string)
+	return at
 }
 
 // connect makes one connection, and speaks TLS on it if there is any.

@@ -199,7 +199,7 @@ func (r *reach) watch(ctx context.Context, moved func()) {
 			s.close()
 			s = nil
 		}
-		switch was, _ := r.at.Load().(string); {
+		switch was := r.master(); {
 		case err != nil || at == "":
 			turn++ // another may know
 		case was != "" && at != was && r.agreed(ctx) == at:
@@ -232,12 +232,16 @@ func (r *reach) agreed(ctx context.Context) string {
 	return c.best()
 }
 
-// relocation tells the actor that the master is somewhere else: it drops the
-// link, and the next one goes where the sentinels say.
-type relocation struct{}
+// relocation tells the actor that the server is somewhere else: it drops the
+// link, and the next one goes where the sentinels say, or the address leads.
+type relocation struct {
+	of time.Time // when the link was opened that is to be dropped; zero: whichever there is
+}
 
-func (relocation) queue(s *sending, out []byte) ([]byte, bool) {
-	s.demoted = true
+func (r relocation) queue(s *sending, out []byte) ([]byte, bool) {
+	if r.of.IsZero() || r.of.Equal(s.instance.link.seen.At) {
+		s.demoted = true
+	}
 	return out, false
 }
 func (relocation) settle(*sending, *reply) {}

@@ -143,13 +143,84 @@ func TestRefusalsThatWaitingDoesNotMend(t *testing.T) {
 		{serverError("MASTERDOWN Link with MASTER is down"), false},
 		{serverError("BUSY Redis is busy running a script"), false},
 		{serverError("ERR max number of clients reached"), false},
+		{serverError("OOM command not allowed when used memory > 'maxmemory'."), false},
+		{serverError("MISCONF Errors writing to the AOF file: No space left on device"), false},
+		{serverError("NOREPLICAS Not enough good replicas to write."), false},
+		{serverError("NOSCRIPT No matching script."), false},
+		{serverError("READONLY You can't write against a read only replica. script: 0123, on @user_script:1."), false},
+		{serverError("CLUSTERDOWN Hash slot not served"), false},
+		{serverError("TRYAGAIN Multiple keys request during rehashing of slot"), false},
+		{serverError("MOVED 1 10.0.0.1:6379"), false}, // a slot that moves
+		{serverError("ERR something that only a proxy says"), false},
+		{serverError("BUSYKEY Target key name already exists."), false}, // another word than BUSY
+		{serverError("WRONGTYPE Operation against a key holding the wrong kind of value script: 0123, on @user_script:5."), true},
+		{serverError("ERR Error running script (call to f_0123): @user_script:5: WRONGTYPE Operation against a key holding the wrong kind of value"), true},
+		{serverError("ERR Error running script (call to f_0123): @user_script: 5: -OOM command not allowed when used memory > 'maxmemory'."), false},
+		{serverError("ERR ACL failure in script: User u has no permissions to run the 'get' command script: 0123, on @user_script:5."), true},
+		{serverError("ERR The user executing the script can't run this command or subcommand script: 0123, on @user_script:5."), true},
+		{serverError("ERR unknown command 'EVALSHA', with args beginning with: "), true},
+		{serverError("ERR DB index is out of range"), true},
+		{serverError("DENIED Redis is running in protected mode because protected mode is enabled"), true},
+		{fmt.Errorf("cannot load the lock scripts: %w", serverError("NOPERM no")), true},
+		{fmt.Errorf("cannot load the lock scripts: %w", serverError("LOADING no")), false},
+		{&failures{says: []string{"node a: NOAUTH"}, cause: serverError("NOAUTH Authentication required."), refused: 1}, true},
 		{errNotRedis, true},
-		{errReplica, true},
+		{errReplica, false}, // the next connection may find a master
+		{errFailover, false},
+		{errDemoted, false},
+		{errUncovered, false},
+		{errFenceSlot, true},
+		{fmt.Errorf("%w: a and b", errSplit), true},
+		{fmt.Errorf("%w: as other", errSameServer), true},
 		{io.EOF, false},
 		{errTimeout, false},
 	} {
 		if got := IsRefusal(c.err); got != c.want {
 			t.Errorf("%v: %v", c.err, got)
+		}
+	}
+}
+
+// What the table says of a server's error is what verdicts make of it, too.
+func TestVerdictsKeepWhatTheErrorIs(t *testing.T) {
+	i := &Instance{name: "i", secrets: newSecrets("s3cret")}
+	for _, r := range refusals {
+		v := i.verdict(serverError(r.says + " something of s3cret"))
+		misnamed := r.says == "CLUSTERDOWN" || r.says == "TRYAGAIN" // said by a single server: it is a node of a cluster
+		if v.Kind != Misconfigured || IsRefusal(v.Err) != (r.class == lasting || misnamed) {
+			t.Errorf("%s: %v", r.says, v)
+		}
+		if r.mend == "" || Advice(serverError(r.says)) != r.mend {
+			t.Errorf("%s: its advice is %q", r.says, Advice(serverError(r.says)))
+		}
+	}
+	if v := i.verdict(serverError("MOVED 1 10.0.0.1:6379")); !IsRefusal(v.Err) || !strings.Contains(v.Err.Error(), "redis-cluster://") {
+		t.Errorf("a node of a cluster that is named as a server: %v", v)
+	}
+	if Advice(nil) != "" || Advice(io.EOF) != "" || Advice(serverError("ERR something")) != "" {
+		t.Error("there is advice about what is not known")
+	}
+}
+
+func TestComplaintsAreRateLimitedByTheirKind(t *testing.T) {
+	var c complaints
+	oom, misconf := refusalOf(serverError("OOM x")), refusalOf(serverError("MISCONF x"))
+	start := time.Now()
+	for n, x := range []struct {
+		r     *refusal
+		after time.Duration
+		want  bool
+	}{
+		{oom, 0, true},
+		{oom, time.Second, false},
+		{misconf, time.Second, true},
+		{nil, time.Second, true},
+		{nil, 2 * time.Second, false},
+		{oom, complainEvery, true},
+		{oom, complainEvery + 1, false},
+	} {
+		if c.due(x.r, start.Add(x.after)) != x.want {
+			t.Errorf("%d: %v", n, !x.want)
 		}
 	}
 }

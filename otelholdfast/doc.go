@@ -16,7 +16,7 @@
 //
 //	db.system.name              "redis"
 //	db.operation.name           "acquire"
-//	holdfast.acquire.outcome    granted, held, no_quorum, timeout, canceled, closed or failed
+//	holdfast.acquire.outcome    granted, held, no_quorum, refused, timeout, canceled, closed or failed
 //	holdfast.acquire.rounds     rounds of votes that it took
 //	holdfast.resource           with Options.Resources only: what was to be locked
 //	error.type                  the outcome, if it was not granted

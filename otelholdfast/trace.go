@@ -83,7 +83,7 @@ func (t *Telemetry) span(ctx context.Context, resource string, waited time.Durat
 	}
 	span.SetAttributes(attributes...)
 	switch outcome {
-	case "no_quorum", "failed":
+	case "no_quorum", "refused", "failed":
 		span.SetStatus(codes.Error, outcome)
 	}
 	if err != nil && t.options.Resources {

@@ -21,6 +21,7 @@ const (
 	exitNoQuorum   = 69  // too few servers answer
 	exitLost       = 70  // the lock was lost while the command ran
 	exitHeld       = 75  // not acquired; -E sets another
+	exitRefused    = 78  // the servers refuse: somebody must mend them, the account or the name
 	exitNotRunable = 126 // as shells have it
 	exitNotFound   = 127
 	exitSignal     = 128 // and the signal's number
@@ -82,6 +83,8 @@ func exitCode(err error) int {
 		return e.code
 	case instance.IsSameServer(err):
 		return exitUsage
+	case errors.Is(err, engine.ErrRefused):
+		return exitRefused
 	case errors.Is(err, engine.ErrNoQuorum):
 		return exitNoQuorum
 	case errors.Is(err, engine.ErrHeld):

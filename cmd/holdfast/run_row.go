@@ -37,6 +37,7 @@ command gets TERM.
 
 Exit codes: the command's own, 128 and the signal's number if one has ended it;
 75 or what -E says when the lock was not to be had; 69 when too few servers
-answer; 70 when the lock was lost while the command ran, or --max-hold is over; 64 for
-a wrong command line; 126 and 127 when the command cannot be executed or found.`,
+answer; 78 when they refuse, and waiting does not mend it; 70 when the lock was lost
+while the command ran, or --max-hold is over; 64 for a wrong command line; 126 and 127
+when the command cannot be executed or found.`,
 }

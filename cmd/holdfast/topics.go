@@ -38,6 +38,8 @@ the same --prefix, and the same --max-ttl.`},
   69    too few servers answer, or confirm in time: nothing is known about the lock
   70    run: the lock was lost while the command ran, or --max-hold is over
   75    run: the lock was not to be had (-n, -w). -E CODE makes it CODE
+  78    the servers refuse for a reason that waiting does not mend: a password, a
+        permission, or something else under that name
   126   run: the command cannot be executed
   127   run: the command does not exist
   128+N a signal, the number N, has ended the waiting or the command: 130 for ^C

@@ -235,4 +235,18 @@ var table = []mutant{
 			"		Reserved: min(r.reserve, instance.MaxFence-fence),"),
 		in: "engine", test: "TestReservedFencesNeverLockTheEngineOut",
 	},
+	{
+		name: "a link that stays at the old server when its name leads elsewhere",
+		edits: one("instance/address.go",
+			"	i.Post(relocation{of: link.opened})\n",
+			""),
+		in: "instance", test: "TestAnAddressThatLeadsToAnotherServerIsFollowed",
+	},
+	{
+		name: "an address of two servers votes, wherever the link leads",
+		edits: one("instance/address.go",
+			"		if back {\n",
+			"		if back && s.at == \"\" {\n"),
+		in: "instance", test: "TestAnAddressOfSeveralServersHasNoVote",
+	},
 }
