@@ -24,7 +24,7 @@ func (c *contest) hears(by Waker) {
 // looked reports what came of a round, if c was told to look.
 func (c *contest) looked(err error) {
 	if !c.told.at.IsZero() {
-		c.engine.cfg.Trace.Woken(c.request.resource, c.told.by, time.Since(c.told.at), err == nil)
+		c.engine.telling.woken(c.request.resource, c.told.by, time.Since(c.told.at), err == nil)
 		c.told = told{}
 	}
 }
@@ -34,9 +34,7 @@ func (c *contest) looked(err error) {
 func (c *contest) inherits(b bequest) (*lease.Lease, event) {
 	switch {
 	case b.lease != nil:
-		if c.engine.cfg.Trace.Woken != nil {
-			c.engine.cfg.Trace.Woken(c.request.resource, ByRelease, 0, true)
-		}
+		c.engine.telling.woken(c.request.resource, ByRelease, 0, true)
 		return b.lease, none
 	case b.question.attempt != nil:
 		c.hears(ByRelease)

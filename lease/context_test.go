@@ -43,7 +43,7 @@ func TestWhoEndsALeaseCallsNoMethodOfTheParentContext(t *testing.T) {
 		parent context.Context
 		lock   func()
 	}{
-		"a Value that blocks":     {plain, func() { plain.locked = let }},
+		"a Value that blocks":      {plain, func() { plain.locked = let }},
 		"an AfterFunc that blocks": {after, func() { after.locked = let }},
 	} {
 		control, _ := held(time.Hour)

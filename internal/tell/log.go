@@ -24,11 +24,11 @@ type Log struct {
 	queue *Queue[line]
 
 	mu    sync.Mutex
-	since time.Time      // when the second began that is being counted
-	alike map[kind]*sum  // in that second
-	timer *time.Timer    // has the sums logged when the second is over; nil: there are none
-	said  uint64         // lines that were dropped, as far as that has been logged; the goroutine's own
-	at    time.Time      // when it was; the goroutine's own
+	since time.Time     // when the second began that is being counted
+	alike map[kind]*sum // in that second
+	timer *time.Timer   // has the sums logged when the second is over; nil: there are none
+	said  uint64        // lines that were dropped, as far as that has been logged; the goroutine's own
+	at    time.Time     // when it was; the goroutine's own
 }
 
 // line is what is to be logged, where.
