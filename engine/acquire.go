@@ -46,12 +46,18 @@ func (e *Engine) TryAcquire(ctx context.Context, resource string, opts ...Option
 	if err := e.enter(); err != nil {
 		return nil, fmt.Errorf("acquire %q: %w", resource, err)
 	}
-	defer e.exit()
 	defer e.requests.Put(r)
 	start := e.traceStart()
-	l, err := e.round(ctx, r, everybody, false)
+	l, err := e.try(ctx, r)
 	e.acquired(ctx, r, start, 1, err)
 	return l, err
+}
+
+// try takes part in one round of votes. The caller has entered; try exits, before
+// anything of the user's is called.
+func (e *Engine) try(ctx context.Context, r *request) (*lease.Lease, error) {
+	defer e.exit()
+	return e.round(ctx, r, everybody, false)
 }
 
 // acquire stands in line and takes part in rounds of votes until one is won.
@@ -59,20 +65,28 @@ func (e *Engine) acquire(ctx context.Context, r *request) (*lease.Lease, error) 
 	if err := e.enter(); err != nil {
 		return nil, fmt.Errorf("acquire %q: %w", r.resource, err)
 	}
-	defer e.exit()
 	start := e.traceStart()
 	w := e.lines.join(r.resource)
 	if w == nil {
+		e.exit()
 		return nil, fmt.Errorf("acquire %q: %w: %d acquires wait in this engine already", r.resource, ErrHeld, e.cfg.MaxWaiters)
 	}
 	c := contest{engine: e, request: r, waiter: w}
+	l, err := c.contend(ctx)
+	e.acquired(ctx, r, start, c.rounds, err)
+	return l, err
+}
+
+// contend is all of an acquire that the engine must not be closed under, and none
+// of what calls the user.
+func (c *contest) contend(ctx context.Context) (*lease.Lease, error) {
+	defer c.engine.exit()
 	l, err := c.run(ctx)
-	w.served = l != nil
-	e.lines.leave(w)
+	c.waiter.served = l != nil
+	c.engine.lines.leave(c.waiter)
 	if c.unwanted != nil {
 		c.unwanted.discard()
 	}
-	e.acquired(ctx, r, start, c.rounds, err)
 	return l, err
 }
 
@@ -140,9 +154,7 @@ func (e *Engine) round(ctx context.Context, r *request, first int, look bool) (*
 	for proposal := 1; ; proposal++ {
 		start := clock.Glance()
 		l, votes, err := e.vote(ctx, r, first, start, look)
-		if e.cfg.Trace.Round != nil {
-			e.cfg.Trace.Round(r.resource, votes, time.Since(start.Time), err)
-		}
+		e.telling.round(r.resource, votes, start.Time, err)
 		if err == nil || !r.fencing || proposal == maxProposals || !r.learn(votes) || ctx.Err() != nil {
 			return l, err
 		}

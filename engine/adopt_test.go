@@ -53,6 +53,7 @@ func TestDetachedLeaseIsItsAdoptersAlone(t *testing.T) {
 				if !done(held) || held.Valid() || held.Remaining() != 0 || context.Cause(ctx) != lease.ErrDetached || len(a.Leases()) != 0 {
 					t.Errorf("detached, and %v, %v, %d leases", held, context.Cause(ctx), len(a.Leases()))
 				}
+				synctest.Wait()
 				if len(told) != 1 || engine.Cause(told[0]) != "detached" {
 					t.Errorf("told of %v", told)
 				}

@@ -31,8 +31,8 @@ type slot struct {
 func (s *slot) Cast(v instance.Vote) {
 	a := s.attempt
 	a.cast(s.place, v, v.Kind == instance.Granted)
-	if tell := a.engine.cfg.Trace.Vote; tell != nil && v.Kind != instance.Unanswered && s.acquire.Former == "" {
-		tell(a.engine.instances[s.place].Name(), v.Kind)
+	if v.Kind != instance.Unanswered && s.acquire.Former == "" {
+		a.engine.telling.voted(a.engine.instances[s.place].Name(), v.Kind)
 	}
 	a.release()
 }

@@ -19,6 +19,10 @@ import (
 // gone, which the instances' timeouts bound; when ctx ends first it breaks off
 // what is still on the wire. Closing twice is fine: the second call waits for
 // the first and returns the same.
+//
+// Last it waits until the Logger and the Trace have been told of all that, for a
+// second at most. A func of the user's that has not returned by then, there or in
+// a Dialer, keeps its goroutine until it does.
 func (e *Engine) Close(ctx context.Context) error {
 	e.closeOnce.Do(func() {
 		e.closeErr = e.close(ctx)
@@ -46,7 +50,9 @@ func (e *Engine) close(ctx context.Context) error {
 	err = join(err, e.actors.Wait())
 	e.stopActors()
 	e.stopKeeper()
-	return join(err, e.keeping.Wait())
+	err = join(err, e.keeping.Wait())
+	e.telling.close(ctx)
+	return err
 }
 
 // releaseLimit is how many releases wait for their answers at once.

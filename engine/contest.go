@@ -191,7 +191,7 @@ func (c *contest) round(ctx context.Context, first int) (*lease.Lease, error) {
 // meanwhile, the arbiter is asked, and the others if that one grants. again says
 // that this was in vain, because the others did not, and that it is not yet time.
 func (c *contest) between(ctx context.Context) (l *lease.Lease, again bool, err error) {
-	pause, err := c.pause()
+	pause, err := c.pause(ctx)
 	if err != nil {
 		return nil, false, err
 	}
@@ -250,18 +250,43 @@ func (c *contest) between(ctx context.Context) (l *lease.Lease, again bool, err 
 }
 
 // pause is how long to wait until the next round, if nothing happens before.
-func (c *contest) pause() (time.Duration, error) {
-	if c.pauses == nil {
-		c.engine.lines.listen(c.waiter)
-		if c.pauses = c.engine.cfg.Backoff(); c.pauses == nil {
-			c.pauses = defaultBackoff()
-		}
+func (c *contest) pause(ctx context.Context) (pause time.Duration, err error) {
+	c.engine.lines.listen(c.waiter)
+	if !c.engine.paced {
+		pause = c.nextPause()
+	} else if pause, err = c.nextOfTheUsers(ctx); err != nil {
+		return 0, because(err, c.refused)
 	}
-	pause := c.pauses.NextBackOff()
 	if pause < 0 { // backoff.Stop, or a time that has grown beyond what can be counted
 		return 0, c.refused
 	}
 	return soonest(c.refused, pause), nil
+}
+
+func (c *contest) nextPause() time.Duration {
+	if c.pauses == nil {
+		if c.pauses = c.engine.cfg.Backoff(); c.pauses == nil {
+			c.pauses = defaultBackoff()
+		}
+	}
+	return c.pauses.NextBackOff()
+}
+
+// nextOfTheUsers is nextPause on a goroutine of its own, which is left behind when
+// ctx ends, or the engine, while the user's Backoff has not returned.
+func (c *contest) nextOfTheUsers(ctx context.Context) (time.Duration, error) {
+	apart := &contest{engine: c.engine, pauses: c.pauses}
+	next := make(chan time.Duration, 1) // one slot: sent to once, perhaps when nobody waits any more
+	go func() { next <- apart.nextPause() }()
+	select {
+	case pause := <-next:
+		c.pauses = apart.pauses
+		return pause, nil
+	case <-ctx.Done():
+		return 0, ended(ctx)
+	case <-c.engine.closing.Done():
+		return 0, ErrClosed
+	}
 }
 
 // rely returns how much longer a contest may wait to be told, rather than go on to

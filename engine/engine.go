@@ -25,8 +25,9 @@ type Engine struct {
 	losses    losses
 	lines     *lines
 	courtesy  courtesy
-	paced     bool // the user's own Backoff says when to ask again
-	log       *slog.Logger
+	paced     bool         // the user's own Backoff says when to ask again
+	log       *slog.Logger // the user's, at a distance
+	telling   *telling
 	attempts  sync.Pool // of *attempt
 	polls     sync.Pool // of *poll
 	requests  sync.Pool // of *request
@@ -100,7 +101,6 @@ func New(instances []*instance.Instance, cfg Config) (*Engine, error) {
 		instances: instances,
 		lines:     newLines(cfg.MaxWaiters),
 		paced:     paced,
-		log:       cfg.Logger,
 		closeDone: make(chan struct{}),
 		shared:    make(map[sharedKey]int),
 	}
@@ -108,6 +108,7 @@ func New(instances []*instance.Instance, cfg Config) (*Engine, error) {
 	if cfg.LocalHandoff > 0 {
 		e.courtesy.quantum = handoffQuantum
 	}
+	e.telling, e.log = newTelling(cfg.Trace, cfg.Logger)
 	e.keeper = keeper.New(e.renew)
 	e.start()
 	return e, nil
@@ -144,7 +145,7 @@ func (e *Engine) start() {
 		slowest = max(slowest, i.Timeout())
 	}
 	set := instance.NewSet(e.instances, e.cfg.Guard, e.cfg.quarantine(slowest))
-	set.Observe(instance.Observer{State: e.cfg.Trace.Instance, Pipeline: e.cfg.Trace.Pipeline})
+	set.Observe(e.telling.observer())
 
 	acting, stop := context.WithCancel(context.Background())
 	e.actors, e.stopActors = new(errgroup.Group), stop

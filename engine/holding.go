@@ -261,9 +261,7 @@ func (h *holding) Ended(cause error) {
 		e.losses.add(l, cause, time.Since(h.since))
 		e.lines.released(l.Resource())
 	}
-	if e.cfg.Trace.Ended != nil {
-		e.cfg.Trace.Ended(l, cause, time.Since(h.since))
-	}
+	e.telling.ended(l, cause, h.since)
 }
 
 // lastRenewal says how the last renewal went, for the log.

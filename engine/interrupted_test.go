@@ -2,34 +2,51 @@ package engine_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
-	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
 )
+
+// overAfter is a context that has ended when so many commands have been executed,
+// and nobody has been told of it yet.
+type overAfter struct {
+	context.Context
+	commands *atomic.Int32
+	most     int32
+}
+
+func (c overAfter) Err() error {
+	if c.commands.Load() >= c.most {
+		return context.Canceled
+	}
+	return c.Context.Err()
+}
 
 // The round is over and refused when the context ends, before the next one: the
 // error has both.
 func TestAcquireWhoseContextEndsRightAfterARoundSaysBoth(t *testing.T) {
-	for _, rounds := range []int{1, 2} {
-		ctx, cancel := context.WithCancel(context.Background())
-		cfg := config()
-		seen := 0
-		cfg.Trace = &engine.Trace{Round: func(_ string, _ []instance.Vote, _ time.Duration, _ error) {
-			if seen++; seen == rounds {
-				cancel()
-			}
-		}}
-		simulate(t, 3, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
-			fleet.Each(func(s *sim.Server) { s.Set("r", "somebody else", time.Hour) })
-			_, err := e.Acquire(ctx, "r")
+	for _, rounds := range []int32{1, 2} {
+		simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+			asked := new(atomic.Int32)
+			fleet.Each(func(s *sim.Server) {
+				s.Set("r", "somebody else", time.Hour)
+				s.Observe(func(e sim.Event) {
+					if e.Verb == "acquire" {
+						asked.Add(1)
+					}
+				})
+			})
+			_, err := e.Acquire(overAfter{t.Context(), asked, 3 * rounds}, "r")
 			isAll(t, err, context.Canceled, engine.ErrHeld)
 			isNone(t, err, engine.ErrNoQuorum)
+			if n := asked.Load(); n != 3*rounds {
+				t.Errorf("%d were asked in %d rounds", n, rounds)
+			}
 		})
-		cancel()
 	}
 }
 

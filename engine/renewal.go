@@ -235,11 +235,19 @@ func (r *renewal) settle(decided []int) {
 			margins = append(margins, o.Entry.Control.Lease().Remaining())
 		}
 	}
+	r.tell(decided, margins, false) // of one that is lost, before its end
 	if len(outcomes) > 0 {
 		e.keeper.Settle(r.start, outcomes)
 	}
+	r.tell(decided, margins, true) // of one that is prolonged, with its new deadline
+}
+
+// tell tells of the renewals that were confirmed, or of those that were not.
+func (r *renewal) tell(decided []int, margins []time.Duration, yes bool) {
 	for k, margin := range margins {
-		e.cfg.Trace.Renewed(r.entries[decided[k]].Control.Lease(), margin, r.tallies[decided[k]].verdict == confirmed)
+		if n := decided[k]; (r.tallies[n].verdict == confirmed) == yes {
+			r.engine.telling.renewed(r.entries[n].Control.Lease(), margin, yes)
+		}
 	}
 }
 

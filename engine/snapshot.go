@@ -21,6 +21,7 @@ type Snapshot struct {
 	Lost    uint64 // leases that ended unreleased, since the engine was made
 	Losses  []Loss // the most recent of them, the newest first
 	Dropped uint64 // losses that were dropped because nobody read Lost
+	Untold  Untold // lines of the log and calls of the Trace that were dropped
 }
 
 // Held is a lease that the engine holds.
@@ -54,6 +55,7 @@ func (e *Engine) Snapshot(limit int) Snapshot {
 	s.Leases = e.someHeld(limit)
 	s.Waiting, s.Lines = e.lines.some(limit)
 	s.Lost, s.Losses = e.losses.latest(limit)
+	s.Untold = e.telling.untold()
 	return s
 }
 

@@ -25,7 +25,7 @@ func (c *contest) hears(by Waker) {
 // looked reports what came of a round, if c was told to look.
 func (c *contest) looked(err error) {
 	if !c.told.at.IsZero() {
-		c.engine.cfg.Trace.Woken(c.request.resource, c.told.by, time.Since(c.told.at), err == nil)
+		c.engine.telling.woken(c.request.resource, c.told.by, time.Since(c.told.at), err == nil)
 		c.told = told{}
 	}
 }
@@ -39,9 +39,7 @@ func (c *contest) inherits(ctx context.Context, b bequest) (l *lease.Lease, what
 		c.unwanted = b.holding
 		return nil, none, ended(ctx)
 	case b.holding != nil:
-		if c.engine.cfg.Trace.Woken != nil {
-			c.engine.cfg.Trace.Woken(c.request.resource, ByRelease, 0, true)
-		}
+		c.engine.telling.woken(c.request.resource, ByRelease, 0, true)
 		return b.holding.lease(), none, nil
 	case b.question.attempt != nil:
 		c.hears(ByRelease)

@@ -369,6 +369,7 @@ func TestTriesAreRoundsOfVotes(t *testing.T) {
 				asked := time.Now()
 				_, err := e.Acquire(t.Context(), "r")
 				isAll(t, err, engine.ErrHeld)
+				synctest.Wait() // rounds are told of by and by
 				if rounds != tries || reported != tries {
 					t.Errorf("%d rounds, %d reported, want %d", rounds, reported, tries)
 				}
@@ -378,6 +379,7 @@ func TestTriesAreRoundsOfVotes(t *testing.T) {
 				rounds = 0
 				_, err = e.Acquire(t.Context(), "r", engine.WithTries(3))
 				isAll(t, err, engine.ErrHeld)
+				synctest.Wait()
 				if rounds != 3 {
 					t.Errorf("%d rounds with WithTries(3)", rounds)
 				}

@@ -10,7 +10,7 @@ import (
 // has claimed the instance starts it, once, and waits for it; when it returns,
 // every message has been answered.
 func (i *Instance) Run(ctx context.Context, set *Set) {
-	i.set = set
+	i.set, i.log = set, set.logger(i)
 	if i.cluster != nil {
 		i.cluster.run(ctx, set)
 		return

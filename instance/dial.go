@@ -60,7 +60,7 @@ func Dial(rawURL string, cfg Config) (*Instance, error) {
 	}
 	i.risks = r.unsafe()
 	for _, risk := range i.risks {
-		i.log.Warn(risk)
+		cfg.Logger.Warn(risk, "instance", i.name)
 	}
 	return i, nil
 }

@@ -21,7 +21,7 @@ import (
 type Instance struct {
 	name    string
 	cfg     Config
-	log     *slog.Logger
+	log     *slog.Logger // the user's; from Run on what the set makes of it
 	client  *redis.Client
 	dialer  func(ctx context.Context, network, addr string) (net.Conn, error)
 	network string
@@ -191,7 +191,7 @@ func assemble(opt *redis.Options, cfg Config, known *secrets) *Instance {
 	i := &Instance{
 		name:    cfg.Name,
 		cfg:     cfg.withoutSecrets(),
-		log:     cfg.Logger.With("instance", cfg.Name),
+		log:     cfg.Logger,
 		network: opt.Network,
 		addr:    opt.Addr,
 		secrets: known,

@@ -1,6 +1,9 @@
 package instance
 
-import "time"
+import (
+	"log/slog"
+	"time"
+)
 
 // Observer is told of what goes on at the instances of a Set. A nil field is off.
 // It is called on the goroutines that do the work, and must not block.
@@ -12,10 +15,23 @@ type Observer struct {
 	// Pipeline is called when a pipeline has been answered: how many messages it
 	// had, and how long it was under way.
 	Pipeline func(name string, messages int, took time.Duration)
+
+	// Logger makes of the user's logger one that may be used on those goroutines,
+	// too: it does not block. By default the user's own is used.
+	Logger func(user *slog.Logger) *slog.Logger
 }
 
 // Observe says who is to be told. It is called before any member runs.
 func (s *Set) Observe(o Observer) { s.observer = o }
+
+// logger is what a member of the set logs with.
+func (s *Set) logger(i *Instance) *slog.Logger {
+	log := i.cfg.Logger
+	if s.observer.Logger != nil {
+		log = s.observer.Logger(log)
+	}
+	return log.With("instance", i.name)
+}
 
 // observed tells of a change of state. A cluster changes with its nodes.
 func (i *Instance) observed() {

@@ -17,6 +17,7 @@ type Keeper struct {
 	wake   chan struct{} // one slot: "something is due earlier than you think"
 	epoch  clock.Moment  // due times count from here
 	over   []*Entry      // the loop's own: found past their deadlines
+	causes []error       // the loop's own: why those have ended
 	due    []*Entry      // the loop's own: handed to renew
 
 	mu       sync.Mutex
@@ -92,9 +93,14 @@ func (k *Keeper) Settle(start clock.Moment, outcomes []Outcome) {
 	for n := range outcomes {
 		switch o := &outcomes[n]; {
 		case o.Lost != nil:
-			o.Entry.Control.End(o.Lost)
+			o.Lost = o.Entry.Control.Finish(o.Lost, now)
 		case !o.Deadline.IsZero() && !o.Entry.Control.Prolong(o.Deadline, now):
 			o.Deadline = clock.Moment{}
+		}
+	}
+	for _, o := range outcomes { // all have ended that are to end: now they who want to know are told
+		if o.Lost != nil {
+			o.Entry.Control.Backend().Ended(o.Lost)
 		}
 	}
 	k.mu.Lock()
@@ -171,9 +177,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		}
 		last = now
 		k.take(now)
-		for _, e := range k.over {
-			e.Control.End(lease.ErrExpired)
-		}
+		k.endAll(now)
 		if len(k.due) > 0 {
 			k.renew(k.due)
 		}
@@ -183,6 +187,20 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-k.wake:
 		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+// endAll ends the leases whose deadline has passed: all of them, before it tells of
+// the first.
+func (k *Keeper) endAll(now clock.Moment) {
+	k.causes = k.causes[:0]
+	for _, e := range k.over {
+		k.causes = append(k.causes, e.Control.Finish(lease.ErrExpired, now))
+	}
+	for n, e := range k.over {
+		if k.causes[n] != nil { // else somebody else has noticed
+			e.Control.Backend().Ended(k.causes[n])
 		}
 	}
 }

@@ -18,9 +18,14 @@ type watcher struct {
 //	context.Cause(ctx) // lease.ErrExpired, lease.ErrGone, lease.ErrReleased, …
 //
 // The CancelFunc releases its resources earlier; the lease itself goes on. It
-// costs no goroutine.
+// costs no goroutine while the lease is held.
 func (l *Lease) Context(parent context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(parent)
+	// A child that is cancelled is forgotten by its parent, and for that methods of
+	// the parent are called, which may be of a type of the user's own. So whoever
+	// ends the lease cancels a child of below, which is of ours.
+	below, leave := context.WithCancel(parent)
+	ctx, cancel := context.WithCancelCause(below)
+	stay := context.AfterFunc(ctx, leave) // on a goroutine that ends when those methods return
 	w := &watcher{cancel: cancel}
 
 	l.mu.Lock()
@@ -34,12 +39,16 @@ func (l *Lease) Context(parent context.Context) (context.Context, context.Cancel
 		l.backend.Ended(err)
 	}
 	if err != nil {
+		stay()
 		cancel(err)
+		leave()
 		return ctx, func() {}
 	}
 	return ctx, func() {
 		l.forget(w)
+		stay()
 		cancel(nil)
+		leave()
 	}
 }
 

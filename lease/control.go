@@ -50,23 +50,33 @@ func (c *Control) Lease() *Lease { return &c.lease }
 // the deadline has passed already, the cause is that, whatever the caller says:
 // the first cause wins even if nobody had noticed it yet.
 func (c *Control) End(cause error) bool {
+	because, byDeadline := c.finish(cause, clock.Glance()) // enough for something that ends it in any case
+	if because != nil {
+		c.lease.backend.Ended(because)
+	}
+	return because != nil && !byDeadline
+}
+
+// Finish is End at the given moment, but leaves it to the caller to tell the
+// Backend: who ends many leases ends all of them first. It returns the cause that
+// Ended is to be called with, or nil when the lease had ended before.
+func (c *Control) Finish(cause error, now clock.Moment) (because error) {
+	because, _ = c.finish(cause, now)
+	return because
+}
+
+func (c *Control) finish(cause error, now clock.Moment) (because error, byDeadline bool) {
 	l := &c.lease
 	l.mu.Lock()
-	expired, err := l.errAt(clock.Glance()) // enough for something that ends it in any case
-	if err == nil {
-		l.end(cause)
+	defer l.mu.Unlock()
+	if first, err := l.errAt(now); err != nil {
+		if first {
+			return err, true
+		}
+		return nil, false
 	}
-	l.mu.Unlock()
-
-	switch {
-	case expired:
-		l.backend.Ended(err)
-		return false
-	case err != nil:
-		return false
-	}
-	l.backend.Ended(cause)
-	return true
+	l.end(cause)
+	return cause, false
 }
 
 // Prolong moves the deadline to the given moment, if that is later, and reports
