@@ -51,7 +51,7 @@ func (f facts) number(field string) int64 {
 }
 
 func (f facts) uptime() time.Duration {
-	return time.Duration(f.number("uptime_in_seconds")) * time.Second
+	return time.Duration(min(f.number("uptime_in_seconds"), math.MaxInt64/int64(time.Second))) * time.Second
 }
 
 // examination is the asking of one instance.

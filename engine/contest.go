@@ -276,7 +276,7 @@ func (c *contest) rely(v watch, until time.Time) (rest time.Duration, expired bo
 		return min(rest, anAnswer), false
 	}
 	if !expires.IsZero() {
-		left := expires.Sub(now) + time.Millisecond // Redis counts in those
+		left := min(expires.Sub(now), rest) + time.Millisecond // Redis counts in those; it may be centuries
 		if left <= 0 {
 			return 0, true
 		}
@@ -306,7 +306,7 @@ func soonest(err error, pause time.Duration) time.Duration {
 	}
 	for _, v := range q.Votes {
 		if v.Kind == instance.Held && v.Left >= 0 {
-			pause = min(pause, v.Left+time.Millisecond)
+			pause = min(pause-time.Millisecond, v.Left) + time.Millisecond // Left may be the longest time there is
 		}
 	}
 	return pause

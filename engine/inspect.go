@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -123,7 +124,7 @@ func majorityEnds(left []time.Duration, need int) time.Duration {
 		case b < 0 && a >= 0:
 			return 1
 		}
-		return int(b - a)
+		return cmp.Compare(b, a)
 	})
 	return left[need-1]
 }

@@ -240,6 +240,7 @@ func (relocation) queue(s *sending, out []byte) ([]byte, bool) {
 	s.demoted = true
 	return out, false
 }
+func (relocation) fits(*reply) bool        { return false } // it asks nothing
 func (relocation) settle(*sending, *reply) {}
 func (relocation) refuse(Vote)             {}
 func (relocation) debt() (debt, bool)      { return debt{}, false }

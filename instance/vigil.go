@@ -188,7 +188,7 @@ func (s *vigils) answer(left int64) bool {
 	case left == -2:
 		v.fire()
 	case left >= 0:
-		v.armed, v.until = true, time.Now().Add(time.Duration(left)*time.Millisecond)
+		v.armed, v.until = true, time.Now().Add(span(left, time.Millisecond))
 	default:
 		v.armed, v.until = true, time.Time{}
 	}
