@@ -12,7 +12,8 @@ import (
 // Inspect returned, and on each instance the very token is deleted that was found
 // there, nothing else. So a holder that has come since is not hit, and what a
 // person was asked to confirm is what happens. What a minority has, as a holder
-// that died in the middle of an acquire leaves it, goes as well.
+// that died in the middle of an acquire leaves it, goes as well. What is no lock
+// (instance.ErrForeign) stays.
 //
 // The holder is not asked: it learns of it with its next renewal, and works on
 // unprotected until then. Its fencing token stays the highest.
@@ -39,6 +40,9 @@ func (e *Engine) ForceRelease(ctx context.Context, seen Status) error {
 		s := &p.slots[place]
 		token := seen.Votes[place].Holder
 		switch {
+		case errors.Is(seen.Votes[place].Err, instance.ErrForeign): // what was seen is not all of it
+			s.Cast(seen.Votes[place])
+			continue
 		case token != "":
 		case seen.Token != "" && seen.Votes[place].Kind != instance.Free:
 			token = seen.Token // it has not said, and may have what the others have

@@ -30,7 +30,7 @@ func rightScripts() modelScripts {
 	}
 }
 
-// acquire is acquire.lua, and SET … NX GET.
+// acquire is acquire.lua, and SET … NX.
 func (m *modelScripts) acquire(s *modelServer, token, ttl uint8) instance.Kind {
 	if s.holder != 0 {
 		return instance.Held

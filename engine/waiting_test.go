@@ -72,7 +72,7 @@ func TestLockChangesHandsWithinAnEngineInOneRoundTrip(t *testing.T) {
 					synctest.Wait()
 				}
 				for k, w := range waiters {
-					time.Sleep(150 * time.Microsecond) // held, for less than a turn in all
+					time.Sleep(250 * time.Microsecond) // held: until the first has been refused and told by whom, and for less than a turn in all
 					asked := time.Now()
 					release(t, held)
 					time.Sleep(time.Microsecond)

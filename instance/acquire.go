@@ -3,6 +3,7 @@ package instance
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // may be used again once it has been answered, and its undo, if one was posted, too.
 type Acquire struct {
 	Key    string
-	Token  string        // fresh for every attempt; see Shared
+	Token  string        // fresh for every attempt, and at most 1024 bytes, as everywhere; see Shared
 	TTL    time.Duration // whole milliseconds
 	GiveUp time.Time     // when the attempt's validity is over: it is not sent any more
 	Look   bool          // when held, say for how long: dearer for the server than not looking
@@ -26,6 +27,7 @@ type Acquire struct {
 
 	stage  atomic.Uint32 // posted, then either sent or withdrawn: who comes first decides
 	native bool          // it went as a native command, not as a script
+	look   look          // behind a native one that was refused
 }
 
 // Fencing is what a command carries when the lock has a fencing token.
@@ -78,7 +80,9 @@ func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
 		a.To.Cast(s.vote(Unanswered))
 		return out, false
 	}
-	a.native = s.native && !a.Look && a.FenceKey == "" && a.Former == ""
+	// A native answer does not say who holds it. When asked again, or with a token of the
+	// user's own, that matters: it may be us.
+	a.native = !a.Look && a.FenceKey == "" && !s.again && !a.Shared && a.Former == ""
 	switch {
 	case a.Former != "":
 		return appendAdoption(out, a.Key, a.Former, a.Token, a.TTL), true
@@ -103,10 +107,10 @@ func (s *sending) heals(proof time.Time) bool {
 
 // plain is the cheapest question: one native command.
 func (a *Acquire) plain(out []byte) []byte {
-	out = append(out, "*7\r\n$3\r\nset\r\n"...)
+	out = append(out, "*6\r\n$3\r\nset\r\n"...)
 	out = appendArg(out, a.Key)
 	out = appendArg(out, a.Token)
-	out = append(out, "$2\r\nnx\r\n$3\r\nget\r\n$2\r\npx\r\n"...)
+	out = append(out, "$2\r\nnx\r\n$2\r\npx\r\n"...)
 	return appendNumber(out, a.TTL.Milliseconds())
 }
 
@@ -138,30 +142,37 @@ func appendAdoption(out []byte, key, from, to string, ttl time.Duration) []byte 
 	return appendNumber(out, ttl.Milliseconds())
 }
 
+func (a *Acquire) fits(r *reply) bool {
+	switch {
+	case a.Former != "":
+		return r.kind == numberReply
+	case a.native:
+		return r.kind == statusReply || r.kind == nilReply
+	}
+	return r.kind == listReply && len(r.list) > 0 && r.list[0].kind == numberReply
+}
+
 func (a *Acquire) settle(s *sending, r *reply) {
 	switch {
 	case a.Former != "":
 		a.To.Cast(a.adopted(s, r))
 	case !a.native:
 		a.To.Cast(a.read(s, r))
-	case r.kind == nilReply: // there was no holder, and now it is us
+	case r.kind == statusReply: // there was no holder, and now it is us
 		a.To.Cast(s.vote(Granted))
-	case r.kind == textReply:
-		a.To.Cast(a.held(s, string(r.text), -1))
 	default:
-		a.To.Cast(garbled(s))
+		a.look.acquire = a
+		s.instance.ask(&a.look)
 	}
 }
 
 // adopted reads the reply to an adoption. Where it finds its own token it has been
 // heard before, and it was proved then that the lock was the former one's.
 func (a *Acquire) adopted(s *sending, r *reply) Vote {
-	switch {
-	case r.kind != numberReply:
-		return garbled(s)
-	case r.n == 1:
+	switch r.n {
+	case 1:
 		return s.vote(Granted)
-	case r.n == 0:
+	case 0:
 		return s.vote(Gone)
 	}
 	return s.vote(Stolen)
@@ -169,14 +180,11 @@ func (a *Acquire) adopted(s *sending, r *reply) Vote {
 
 // read reads a script's reply.
 func (a *Acquire) read(s *sending, r *reply) Vote {
-	if r.kind != listReply || len(r.list) == 0 {
-		return garbled(s)
-	}
 	switch code, fields := r.list[0].n, r.list[1:]; {
 	case code == 1:
 		return s.vote(Granted)
 	case code == 0 && len(fields) >= 2:
-		v := a.held(s, string(fields[0].text), fields[1].left())
+		v := a.held(s, &fields[0], fields[1].left())
 		if len(fields) > 2 {
 			v.Fence = fields[2].fence()
 		}
@@ -204,12 +212,59 @@ func (a *Acquire) tooFarAhead(clock uint64) error {
 // held is the vote when there is a holder. Finding ourselves there after the
 // question went out twice means that the first one was heard: the token is
 // fresh, so nobody else can have put it there. A user's own token proves nothing.
-func (a *Acquire) held(s *sending, holder string, left time.Duration) Vote {
-	if holder == a.Token && s.again && !a.Shared {
+func (a *Acquire) held(s *sending, holder *reply, left time.Duration) Vote {
+	v := s.held(holder, left)
+	if v.Holder == a.Token && s.again && !a.Shared {
 		return s.vote(Granted)
 	}
+	return v
+}
+
+// look asks who it is that has the lock, behind a native acquire that was refused. SET
+// could say so itself, but would send all that is there. It casts the acquire's vote,
+// which is Held even if nothing more can be learnt.
+type look struct{ acquire *Acquire }
+
+// ask posts a look.
+func (i *Instance) ask(l *look) {
+	if _, taken := i.mailbox.offer(l, i.name); !taken {
+		l.refuse(Vote{Instance: i.name})
+	}
+}
+
+func (l *look) queue(_ *sending, out []byte) ([]byte, bool) {
+	out = append(out, "*4\r\n$8\r\ngetrange\r\n"...)
+	out = appendArg(out, l.acquire.Key)
+	return append(out, "$1\r\n0\r\n$4\r\n1024\r\n"...), true
+}
+
+func (l *look) fits(r *reply) bool { return r.kind == textReply }
+
+func (l *look) settle(s *sending, r *reply) {
+	l.acquire.To.Cast(s.held(r, -1))
+}
+
+func (l *look) refuse(v Vote) {
+	if v.Err == nil || !strings.HasPrefix(v.Err.Error(), "WRONGTYPE") { // else it is no lock at all
+		v = Vote{Instance: v.Instance, Kind: Held, Left: -1}
+	}
+	l.acquire.To.Cast(v)
+}
+
+func (l *look) about() (key, fenceKey string) { return l.acquire.Key, "" }
+func (l *look) debt() (debt, bool)            { return debt{}, false }
+func (l *look) reset()                        {}
+func (l *look) urgent() bool                  { return true }
+
+// held is the vote when a holder was found.
+func (s *sending) held(holder *reply, left time.Duration) Vote {
 	v := s.vote(Held)
-	v.Holder, v.Left = holder, left
+	v.Left = left
+	if len(holder.text) > maxToken {
+		v.Holder, v.Err = string(holder.text[:foreignShown]), ErrForeign
+		return v
+	}
+	v.Holder = string(holder.text)
 	return v
 }
 
@@ -220,7 +275,7 @@ func (a *Acquire) urgent() bool       { return false }
 // fence reads a number that a script returns as a string, so as not to lose digits.
 func (r *reply) fence() uint64 {
 	n, _ := strconv.ParseUint(string(r.text), 10, 64)
-	return n
+	return min(n, MaxFence)
 }
 
 // left reads a PTTL reply: negative is unknown.

@@ -86,7 +86,7 @@ func (i *Instance) send(batch []Command) {
 // sending is what the commands of a pipeline may know of it. A cluster's slots move
 // from one node to another, and with them what is posted.
 func (i *Instance) sending(now time.Time) sending {
-	s := sending{instance: i, now: now, native: i.link.native, recovering: i.recovering(now)}
+	s := sending{instance: i, now: now, recovering: i.recovering(now)}
 	if i.home == nil {
 		s.opened = i.link.seen.At
 	}

@@ -141,11 +141,11 @@ func (b *bundle) queue(_ *sending, out []byte) ([]byte, bool) {
 	return out, true
 }
 
+func (b *bundle) fits(votes *reply) bool {
+	return votes.kind == listReply && len(votes.list) == len(b.releases)
+}
+
 func (b *bundle) settle(s *sending, votes *reply) {
-	if votes.kind != listReply || len(votes.list) != len(b.releases) {
-		b.refuse(garbled(s))
-		return
-	}
 	for k, r := range b.releases {
 		switch vote := &votes.list[k]; vote.kind {
 		case numberReply:

@@ -51,6 +51,7 @@ var (
 	errNotDialed  = errors.New("the connection is not open")
 	errClosed     = errors.New("instance closed")
 	errNotRedis   = errors.New("what answers there does not speak the Redis protocol")
+	errUnasked    = fmt.Errorf("%w: it says what nobody has asked for", errNotRedis)
 	errSameServer = errors.New("same server")
 	errReplica    = errors.New("READONLY: the server is a replica, and only a master can vote")
 	errDemoted    = errors.New("the node is a replica now: a failover is under way")

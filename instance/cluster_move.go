@@ -161,6 +161,7 @@ type barrier struct{ move *move }
 func (b *barrier) queue(_ *sending, out []byte) ([]byte, bool) {
 	return append(out, "*2\r\n$6\r\nclient\r\n$2\r\nid\r\n"...), true
 }
+func (b *barrier) fits(r *reply) bool      { return r.kind == numberReply }
 func (b *barrier) settle(*sending, *reply) { b.move.end() }
 func (b *barrier) refuse(Vote)             { b.move.end() }
 func (b *barrier) debt() (debt, bool)      { return debt{}, false }

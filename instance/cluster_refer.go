@@ -84,6 +84,9 @@ func original(m Command) Command {
 }
 
 func (r *routed) queue(s *sending, out []byte) ([]byte, bool) {
+	again := s.again
+	s.again = again || r.again
+	defer func() { s.again = again }()
 	if !r.asking {
 		return r.Command.queue(s, out)
 	}
@@ -114,6 +117,9 @@ func (i *Instance) answer(m Command) error {
 	var toASKING reply
 	if err := i.link.next(&toASKING); err != nil {
 		return err
+	}
+	if toASKING.kind != statusReply && toASKING.kind != errorReply {
+		return errUnasked
 	}
 	err := i.link.next(&i.reply)
 	if i.reply.kind == errorReply && toASKING.kind == errorReply {

@@ -18,7 +18,10 @@ type Command interface {
 	// the connection broke, or the server had forgotten our scripts, before the
 	// answer came: every command is such that this is harmless.
 	queue(s *sending, out []byte) ([]byte, bool)
-	// settle reads the reply to what queue appended, which is not an error.
+	// fits reports whether a reply can be the one to what queue appended, and is not
+	// an error. One that cannot was not asked for, and nor may be what comes behind it.
+	fits(r *reply) bool
+	// settle reads the reply, which fits.
 	settle(s *sending, r *reply)
 	// refuse casts v as the answer.
 	refuse(v Vote)
@@ -36,7 +39,6 @@ type sending struct {
 	instance   *Instance
 	now        time.Time
 	again      bool          // the batch is sent for the second time
-	native     bool          // the server has SET … NX GET (Redis 7.0)
 	opened     time.Time     // when the link was, if what is posted can travel on no other; zero: it may
 	recovering time.Duration // how long the restart guard still forbids new grants; 0: it does not
 	demoted    bool          // out: the server is a master no longer

@@ -142,7 +142,11 @@ func (i *Instance) pay(owed []debt) (unpaid []debt, err error) {
 			if err := i.link.next(&i.reply); err != nil {
 				return append(unpaid, owed...), err
 			}
-			if i.reply.kind == errorReply && !i.referDebt(d, &i.reply) {
+			switch {
+			case i.reply.kind == numberReply:
+			case i.reply.kind != errorReply || i.reply.unread:
+				return append(unpaid, owed...), errUnasked
+			case !i.referDebt(d, &i.reply):
 				unpaid = append(unpaid, d)
 			}
 		}

@@ -158,6 +158,14 @@ func (f *flow) next() *pipeline {
 	return f.pipelines[f.heard]
 }
 
+// lastUnderWay reports whether no replies are to come but the next pipeline's.
+func (m *mailbox) lastUnderWay() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	behind := m.flow.heard + 1
+	return behind >= len(m.flow.pipelines) || !m.flow.pipelines[behind].written
+}
+
 // land takes note that the next pipeline's replies have been read, after that
 // time: it is answered, or else to be sent again. It reports whether the link has
 // thereby come to its end.

@@ -12,18 +12,16 @@ func (q *Inspect) queue(_ *sending, out []byte) ([]byte, bool) {
 	return appendArg(out, q.Key), true
 }
 
+func (q *Inspect) fits(r *reply) bool {
+	return r.kind == listReply && (len(r.list) == 0 || len(r.list) == 2 && r.list[0].kind == textReply)
+}
+
 func (q *Inspect) settle(s *sending, r *reply) {
-	switch {
-	case r.kind == listReply && len(r.list) == 0:
+	if len(r.list) == 0 {
 		q.To.Cast(s.vote(Free))
-	case r.kind == listReply && len(r.list) == 2:
-		v := s.vote(Held)
-		v.Holder = string(r.list[0].text)
-		v.Left = r.list[1].left()
-		q.To.Cast(v)
-	default:
-		q.To.Cast(garbled(s))
+		return
 	}
+	q.To.Cast(s.held(&r.list[0], r.list[1].left()))
 }
 
 func (q *Inspect) reset()             {}

@@ -21,12 +21,11 @@ import (
 // one keeps their order. It belongs to the actor; what is written on it is written
 // by whoever has the turn, and once it is open for messages, its reader reads.
 type link struct {
-	conn   *redis.Conn // go-redis's view of the connection: opens it, loads scripts, closes it
-	net    net.Conn    // the connection itself, for the commands
-	in     *bufio.Reader
-	id     int64            // CLIENT ID; 0: not known
-	native bool             // SET … NX GET (Redis 7.0)
-	seen   restart.Sighting // who is at the other end
+	conn *redis.Conn // go-redis's view of the connection: opens it, loads scripts, closes it
+	net  net.Conn    // the connection itself, for the commands
+	in   *bufio.Reader
+	id   int64            // CLIENT ID; 0: not known
+	seen restart.Sighting // who is at the other end
 
 	// The reader's own, until done is closed by it.
 	forgotten bool  // the server has forgotten our scripts
@@ -88,7 +87,6 @@ func (l *link) introduce(ctx context.Context) error {
 // learn reads INFO. A server that does not permit it can vote, but not be guarded.
 func (l *link) learn(server, replication *redis.StringCmd) error {
 	info := fields(server.Val())
-	l.native = major(info["redis_version"]) >= 7
 	l.seen = restart.Sighting{RunID: info["run_id"], Uptime: -1, At: time.Now()}
 	if seconds, err := strconv.ParseInt(info["uptime_in_seconds"], 10, 64); err == nil {
 		l.seen.Uptime = clock.Units(seconds, time.Second)
@@ -178,13 +176,4 @@ func fields(info string) map[string]string {
 		}
 	}
 	return m
-}
-
-func major(version string) int {
-	head, _, _ := strings.Cut(version, ".")
-	n, err := strconv.Atoi(head)
-	if errors.Is(err, strconv.ErrSyntax) {
-		return 0
-	}
-	return n
 }

@@ -30,7 +30,7 @@ func (i *Instance) settleAll(l *link) error {
 		}
 		p := i.mailbox.next()
 		if p == nil {
-			return errNotRedis // nobody has asked
+			return errUnasked
 		}
 		if over, err := i.settle(l, p); err != nil || over {
 			return err
@@ -39,6 +39,9 @@ func (i *Instance) settleAll(l *link) error {
 }
 
 // settle reads the replies to one pipeline.
+//
+// A reply that cannot be to its question is the end of the link, before anything is
+// made of it: whoever put it there may have put others, of which that cannot be told.
 //
 // When the server has forgotten our scripts, what comes behind is sent again, so
 // that the order stays, and its replies are worth nothing.
@@ -50,6 +53,12 @@ func (i *Instance) settle(l *link, p *pipeline) (over bool, err error) {
 	for k, c := range p.sent {
 		if err := i.answer(c); err != nil {
 			return false, err
+		}
+		if i.reply.unread || i.reply.kind != errorReply && !c.fits(&i.reply) {
+			return false, errUnasked
+		}
+		if k == last && l.in.Buffered() > 0 && i.mailbox.lastUnderWay() {
+			return false, errUnasked // one too many: who knows which
 		}
 		if !l.forgotten && i.reply.isNoScript() {
 			l.forgotten = true

@@ -51,13 +51,9 @@ func (r *Release) isPlain(s *sending) bool {
 	return r.Former == "" && (r.FenceKey == "" || !s.again && !s.opened.IsZero() && r.Since.After(s.opened))
 }
 
-func (r *Release) settle(s *sending, reply *reply) {
-	if reply.kind != numberReply {
-		r.To.Cast(garbled(s))
-		return
-	}
-	r.cast(s, reply.n)
-}
+func (r *Release) fits(reply *reply) bool { return reply.kind == numberReply }
+
+func (r *Release) settle(s *sending, reply *reply) { r.cast(s, reply.n) }
 
 // cast reads the number that either script replies.
 func (r *Release) cast(s *sending, reply int64) {

@@ -68,11 +68,11 @@ func (r *Renew) queue(_ *sending, out []byte) ([]byte, bool) {
 	return EncodeRenewals(out, r.Items), true
 }
 
+func (r *Renew) fits(votes *reply) bool {
+	return votes.kind == listReply && len(votes.list) == 1+len(r.Items) && votes.list[0].kind == numberReply
+}
+
 func (r *Renew) settle(s *sending, votes *reply) {
-	if votes.kind != listReply || len(votes.list) != 1+len(r.Items) || votes.list[0].kind != numberReply {
-		r.refuse(garbled(s))
-		return
-	}
 	i := s.instance
 	if micros := votes.list[0].n; micros > 0 {
 		i.glimpse(s, micros)
@@ -88,7 +88,7 @@ func (r *Renew) read(s *sending, item *Renewal, vote *reply) Vote {
 	switch {
 	case vote.kind == textReply:
 		v := s.refusal(vote.err())
-		v.Err = unpermittedCommand(string(vote.text), "'get'") // the one command whose error is not the whole script's
+		v.Err = s.instance.redact(unpermittedCommand(string(vote.text), "'get'")) // the one command whose error is not the whole script's
 		return v
 	case vote.kind != numberReply:
 		return garbled(s)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 )
 
@@ -53,10 +54,12 @@ func appendScript(out []byte, s lua, keys, args int) []byte {
 // reply is what the server answered. Its parts are good until the next one is
 // read into it.
 type reply struct {
-	kind replyKind
-	n    int64
-	text []byte
-	list []reply
+	kind   replyKind
+	cut    bool // there was more of it, which is not kept
+	unread bool // and that is so long that it is not even read: the connection is of no use any more, and nothing of ours has such an answer
+	n      int64
+	text   []byte
+	list   []reply
 }
 
 type replyKind uint8
@@ -65,27 +68,39 @@ const (
 	nilReply replyKind = iota
 	numberReply
 	textReply
+	statusReply
 	errorReply
 	listReply
 	pushReply // a list that nobody asked for (RESP3)
+	oddReply  // of another type that RESP2 has not; nothing of it is kept
 )
 
-// Bounds of a reply: ours are short, and what is longer is not from a Redis that
-// answers us.
+// What we want of a reply is short. A longer one is no reason to give up the connection:
+// what is too much of it is read and thrown away.
 const (
-	maxReplyText = 1 << 20
-	maxReplyList = 1 << 12
-	maxReplyNest = 2
+	maxText = 4 << 10   // how many bytes of a text are kept
+	maxList = 1 << 9    // how many items of a list
+	maxNest = 2         // how deep
+	maxSkip = 256 << 10 // how many bytes are thrown away: in so short a time that nobody minds
 )
 
-// read reads one reply.
-func (r *reply) read(in *bufio.Reader) error { return r.readNested(in, 0) }
+// read reads one reply. Unless it is unread, what is read next is the next one.
+func (r *reply) read(in *bufio.Reader) error {
+	r.unread = false
+	err := r.readNested(in, 0)
+	if err == errUnread { //nolint:errorlint // the bare value
+		r.unread = true
+		return nil
+	}
+	return err
+}
 
 func (r *reply) readNested(in *bufio.Reader, depth int) error {
+	r.cut = false
 	line, err := in.ReadSlice('\n')
 	switch {
 	case err == bufio.ErrBufferFull: //nolint:errorlint // the bare value
-		return errNotRedis
+		return r.readLongLine(in, line)
 	case err != nil:
 		return err
 	case len(line) < 3 || line[len(line)-2] != '\r':
@@ -94,15 +109,14 @@ func (r *reply) readNested(in *bufio.Reader, depth int) error {
 	head := line[1 : len(line)-2]
 	switch line[0] {
 	case '+', '-':
-		r.kind = textReply
-		if line[0] == '-' {
-			r.kind = errorReply
-		}
-		r.text = append(r.text[:0], head...)
+		r.setLine(line[0], head)
 		return nil
 	case '_':
 		r.kind = nilReply
 		return nil
+	case '#', ',', '(', '=', '!', '~', '%':
+		r.kind = oddReply
+		return newSkipper(in).value(line[0], head)
 	}
 	n, ok := number(head)
 	if !ok {
@@ -124,13 +138,37 @@ func (r *reply) readNested(in *bufio.Reader, depth int) error {
 	return errNotRedis
 }
 
+// setLine takes a status or an error.
+func (r *reply) setLine(mark byte, text []byte) {
+	r.kind = statusReply
+	if mark == '-' {
+		r.kind = errorReply
+	}
+	r.cut = len(text) > maxText
+	r.text = append(r.text[:0], text[:min(len(text), maxText)]...)
+}
+
+// readLongLine reads a line that does not fit into the buffer: only a status or an
+// error may be so long.
+func (r *reply) readLongLine(in *bufio.Reader, beginning []byte) error {
+	mark, last := beginning[0], beginning[len(beginning)-1]
+	if mark != '+' && mark != '-' {
+		return errNotRedis
+	}
+	r.setLine(mark, beginning[1:])
+	r.cut = true
+	return newSkipper(in).restOfLine(last)
+}
+
 func (r *reply) readText(in *bufio.Reader, n int64) error {
 	switch {
 	case n == -1:
 		r.kind = nilReply
 		return nil
-	case n < 0 || n > maxReplyText:
+	case n < 0:
 		return errNotRedis
+	case n > maxText:
+		return r.readLongText(in, n)
 	}
 	r.kind = textReply
 	if cap(r.text) < int(n)+2 {
@@ -147,46 +185,72 @@ func (r *reply) readText(in *bufio.Reader, n int64) error {
 	return nil
 }
 
+// readLongText keeps the beginning.
+func (r *reply) readLongText(in *bufio.Reader, n int64) error {
+	r.kind, r.cut = textReply, true
+	if cap(r.text) < maxText {
+		r.text = make([]byte, maxText)
+	}
+	r.text = r.text[:maxText]
+	if _, err := io.ReadFull(in, r.text); err != nil {
+		return err
+	}
+	return newSkipper(in).text(n - maxText)
+}
+
 func (r *reply) readList(in *bufio.Reader, n int64, depth int) error {
 	switch {
 	case n == -1:
 		r.kind = nilReply
 		return nil
-	case n < 0 || n > maxReplyList || depth == maxReplyNest:
+	case n < 0:
 		return errNotRedis
 	}
 	r.kind = listReply
-	for len(r.list) < int(n) {
+	kept := int(min(n, maxList))
+	if depth == maxNest {
+		kept = 0
+	}
+	for len(r.list) < kept {
 		r.list = append(r.list, reply{})
 	}
-	r.list = r.list[:n]
+	r.list = r.list[:kept]
 	for k := range r.list {
 		if err := r.list[k].readNested(in, depth+1); err != nil {
+			r.list = r.list[:k]
 			return err
 		}
 	}
-	return nil
+	if n == int64(kept) {
+		return nil
+	}
+	r.cut = true
+	return newSkipper(in).values(n - int64(kept))
 }
 
-// number reads a decimal number, as short as they are here.
+// number reads a decimal number: any that an int64 can be.
 func number(digits []byte) (n int64, ok bool) {
 	negative := len(digits) > 0 && digits[0] == '-'
 	if negative {
 		digits = digits[1:]
 	}
-	if len(digits) == 0 || len(digits) > 18 {
+	if len(digits) == 0 || len(digits) > 19 {
 		return 0, false
 	}
+	var u uint64 // 19 digits fit
 	for _, d := range digits {
 		if d < '0' || d > '9' {
 			return 0, false
 		}
-		n = n*10 + int64(d-'0')
+		u = u*10 + uint64(d-'0')
 	}
-	if negative {
-		n = -n
+	switch {
+	case negative && u <= 1<<63:
+		return -int64(u), true
+	case negative || u > math.MaxInt64:
+		return 0, false
 	}
-	return n, true
+	return int64(u), true
 }
 
 // isNoScript: the server has forgotten our scripts.

@@ -244,6 +244,7 @@ func (r relocation) queue(s *sending, out []byte) ([]byte, bool) {
 	}
 	return out, false
 }
+func (relocation) fits(*reply) bool        { return false } // it asks nothing
 func (relocation) settle(*sending, *reply) {}
 func (relocation) refuse(Vote)             {}
 func (relocation) debt() (debt, bool)      { return debt{}, false }

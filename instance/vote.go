@@ -43,8 +43,8 @@ type Vote struct {
 	Instance string        // the instance's name
 	Kind     Kind          // what it says
 	Again    bool          // the question was sent twice: the first may yet be heard, where the old connection could not be killed
-	Holder   string        // the token found in the lock: Held, Stolen
-	Left     time.Duration // time left of what is in the way: Held, Recovering; negative: unknown
+	Holder   string        // the token found in the lock: Held, Stolen; with ErrForeign the beginning of what is there
+	Left     time.Duration // time left of what is in the way: Held, Recovering; negative: unknown. It may be the longest that there is
 	Fence    uint64        // the highest fence seen there: Held, Stale; the server's clock in µs: Ahead
 	Err      error         // the reason, in the server's or the network's words; nil for most kinds
 }
@@ -88,12 +88,18 @@ type Caster interface {
 	Cast(Vote)
 }
 
+// longestOwner is an owner's and its '~'.
+const longestOwner = 129
+
 // Abbreviate shortens a token to what identifies it to a person without giving
 // it away: whoever knows a whole token can release its lock.
 func Abbreviate(token string) string {
 	owner, random := "", token
 	if i := strings.LastIndexByte(token, '~'); i >= 0 {
 		owner, random = token[:i+1], token[i+1:]
+	}
+	if len(owner) > longestOwner { // of no engine's
+		owner = ""
 	}
 	if len(random) < 12 {
 		return fmt.Sprintf("%q", owner+"…")

@@ -230,9 +230,4 @@ func TestINFOIsRead(t *testing.T) {
 	if info["redis_version"] != "7.0.15" || info["run_id"] != "abc" || info["config_file"] != "C:/x" || len(info) != 3 {
 		t.Errorf("%q", info)
 	}
-	for version, want := range map[string]int{"7.0.15": 7, "6.2": 6, "10.1.0": 10, "": 0, "unknown": 0, "8": 8} {
-		if got := major(version); got != want {
-			t.Errorf("major(%q) = %d", version, got)
-		}
-	}
 }

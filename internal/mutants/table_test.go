@@ -156,8 +156,8 @@ var table = []mutant{
 	{
 		name: "a renewal that puts a missing key back",
 		edits: one("instance/lua/renew.lua",
-			"  local holder = redis.pcall('GET', key)\n",
-			"  redis.call('SET', key, token, 'NX', 'PX', ttl)\n  local holder = redis.pcall('GET', key)\n"),
+			"  local holder = redis.pcall('GETRANGE', key, '0', '1024')\n",
+			"  redis.call('SET', key, token, 'NX', 'PX', ttl)\n  local holder = redis.pcall('GETRANGE', key, '0', '1024')\n"),
 		lua: true,
 	},
 	{
@@ -248,5 +248,50 @@ var table = []mutant{
 			"		if back {\n",
 			"		if back && s.at == \"\" {\n"),
 		in: "instance", test: "TestAnAddressOfSeveralServersHasNoVote",
+	},
+	{
+		name: "a push frame is taken for an answer",
+		edits: one("instance/reader.go",
+			"if i.reply.unread || i.reply.kind != errorReply && !c.fits(&i.reply) {",
+			"if i.reply.unread {"),
+		in: "instance", test: "TestWhatNobodyAskedForGrantsNothing",
+	},
+	{
+		name: "an answer too many is believed",
+		edits: one("instance/reader.go",
+			"if k == last && l.in.Buffered() > 0 && i.mailbox.lastUnderWay() {",
+			"if false {"),
+		in: "instance", test: "TestOneAnswerTooManyGrantsNothing",
+	},
+	{
+		name: "a time left that overflows",
+		edits: one("instance/acquire.go",
+			"	return clock.Units(r.n, time.Millisecond)",
+			"	return time.Duration(r.n) * time.Millisecond"),
+		in: "instance", test: "TestATimeIsAsLongAsThereIsOne",
+	},
+	{
+		name: "a pause that overflows",
+		edits: one("engine/contest.go",
+			"v.Left < pause-time.Millisecond {",
+			"v.Left+time.Millisecond < pause {"),
+		in: "engine", test: "TestNoTimeIsTooLongForAPause",
+	},
+	{
+		name: "SET sends all that somebody else keeps under the name",
+		edits: []edit{
+			{"instance/acquire.go", `"*6\r\n$3\r\nset\r\n"`, `"*7\r\n$3\r\nset\r\n"`},
+			{"instance/acquire.go", `"$2\r\nnx\r\n$2\r\npx\r\n"`, `"$2\r\nnx\r\n$3\r\nget\r\n$2\r\npx\r\n"`},
+			{"instance/acquire.go", "return r.kind == statusReply || r.kind == nilReply", "return r.kind == textReply || r.kind == nilReply"},
+			{"instance/acquire.go", "case r.kind == statusReply:", "case r.kind == nilReply:"},
+		},
+		in: ".", test: "TestALongValueIsNotWaitedForOverASlowLink",
+	},
+	{
+		name: "a script reads all that somebody else keeps under the name",
+		edits: one("instance/lua/inspect.lua",
+			"local holder = redis.pcall('GETRANGE', KEYS[1], '0', '1024')",
+			"local holder = ''"),
+		in: "instance", test: "TestNoScriptReadsAllThatIsThere",
 	},
 }

@@ -147,7 +147,7 @@ func (r *ours) command() []string {
 	key := r.key()
 	switch r.IntN(14) {
 	case 0, 1:
-		return []string{"set", key, r.token(), "nx", "get", "px", r.ttl()}
+		return []string{"set", key, r.token(), "nx", "px", r.ttl()}
 	case 2:
 		return r.call("acquire", []string{key}, r.token(), r.ttl())
 	case 3, 4, 5:
@@ -176,6 +176,7 @@ func (r *ours) rare(key string) []string {
 	rare := [][]string{
 		{"GET", key},
 		{"GET", fence(key)},
+		{"GETRANGE", key, "0", "1024"},
 		{"PTTL", key},
 		{"PTTL", fence(key)},
 		{"DEL", key},

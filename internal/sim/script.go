@@ -46,7 +46,7 @@ func shaOf(source string) string {
 
 func acquire(n *native, keys, argv []string) []byte {
 	if holder, held := n.look(keys[0]); held {
-		return list(number(0), bulk(holder), number(n.pttl(keys[0])))
+		return list(number(0), bulk(cut(holder)), number(n.pttl(keys[0])))
 	}
 	n.put(keys[0], argv[0], integer(argv[1]))
 	return list(number(1))
@@ -61,14 +61,14 @@ func acquireFenced(n *native, keys, argv []string) []byte {
 		if !fenced {
 			fence = "0"
 		}
-		return list(number(0), bulk(holder), number(n.pttl(keys[0])), bulk(fence))
+		return list(number(0), bulk(cut(holder)), number(n.pttl(keys[0])), bulk(cut(fence)))
 	}
 	now := n.clock.now().UnixMicro()
 	if integer(proposal) > now+integer(maxAhead) {
 		return list(number(3), bulk(strconv.FormatInt(now, 10)))
 	}
 	if fenced && integer(fence) >= integer(proposal) && !repeated {
-		return list(number(2), bulk(fence))
+		return list(number(2), bulk(cut(fence)))
 	}
 	n.put(keys[0], token, integer(ttl))
 	n.put(keys[1], highest, integer(fenceTTL))
@@ -174,10 +174,13 @@ func adopt(n *native, keys, argv []string) []byte {
 
 func inspect(n *native, keys, _ []string) []byte {
 	if holder, held := n.look(keys[0]); held {
-		return list(bulk(holder), number(n.pttl(keys[0])))
+		return list(bulk(cut(holder)), number(n.pttl(keys[0])))
 	}
 	return list()
 }
+
+// cut is as much of a value as the scripts reply.
+func cut(value string) string { return value[:min(len(value), 1025)] }
 
 // integer reads a number as the scripts' tonumber does, of those that we send.
 func integer(digits string) int64 {
