@@ -79,7 +79,7 @@ func (h *holding) suits(r *request) bool {
 func (h *holding) bequeath(r *request, deadline clock.Moment) *holding {
 	e, now := h.engine, clock.Glance()
 	h.estate.handed++
-	g := lease.Grant{Token: newToken(e.cfg.Owner), Deadline: deadline}
+	g := lease.Grant{Token: e.tokens.fresh(), Deadline: deadline}
 	if h.fencing != nil {
 		g.Fence = h.lease().Fence() + 1
 	}

@@ -59,7 +59,7 @@ func (e *Engine) hold(g lease.Grant, r *request, fencing instance.Fencing, start
 	}
 	if e.cfg.LocalHandoff > 0 && !h.shared {
 		h.estate = &estate{token: g.Token, since: start.Time}
-		g.Token = newToken(e.cfg.Owner)
+		g.Token = e.tokens.fresh()
 	}
 	return e.keep(h, g, r, start)
 }

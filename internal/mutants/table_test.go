@@ -18,8 +18,8 @@ var table = []mutant{
 	{
 		name: "the same token over all attempts of an acquire",
 		edits: one("engine/acquire.go",
-			"		q.token = newToken(e.cfg.Owner)\n",
-			"		q.token = newToken(e.cfg.Owner)\n		r.token = q.token\n"),
+			"		q.token = e.tokens.fresh()\n",
+			"		q.token = e.tokens.fresh()\n		r.token = q.token\n"),
 	},
 	{
 		name: "a fence that is granted twice: > instead of >=",
