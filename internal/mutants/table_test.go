@@ -228,4 +228,18 @@ var table = []mutant{
 			"		Reserved: min(r.reserve, instance.MaxFence-fence),"),
 		in: "engine", test: "TestReservedFencesNeverLockTheEngineOut",
 	},
+	{
+		name: "a lock that is handed on although the engine owes others a break",
+		edits: one("engine/handoff.go",
+			"	if _, owes := e.owesBreak(h.key, now); owes {\n		return false",
+			"	if _, owes := e.owesBreak(h.key, now); owes && false {\n		return false"),
+		in: "engine", test: "TestHandingOnLeavesOthersTheirTurn",
+	},
+	{
+		name: "an heir that is asked although the engine owes others a break",
+		edits: one("engine/holding.go",
+			"			return mayBeAsked(r) && !owes\n",
+			"			return mayBeAsked(r) && (!owes || true)\n"),
+		in: "engine", test: "TestHandingOnLeavesOthersTheirTurn",
+	},
 }
