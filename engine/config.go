@@ -73,7 +73,9 @@ type Config struct {
 	InstanceTimeout time.Duration
 
 	// LocalHandoff is how many times in a row a released lock may pass to the
-	// next in this engine's line without a round trip, while other engines wait.
+	// next in this engine's line without a round trip, while other engines wait. It
+	// ends sooner when this engine has had the resource for 5ms, or eight round trips,
+	// without a break; for up to 320ms where nobody else took it in the last ones.
 	// Each holder gets a Lease of its own, with a higher fencing token if it asked
 	// for one. The Token of a lease of such an engine is not what Redis has: it
 	// cannot be adopted, but the one that Detach returns can, and Inspect shows another.

@@ -59,7 +59,7 @@ func (e *Engine) hold(g lease.Grant, r *request, fencing instance.Fencing, start
 	}
 	if e.cfg.LocalHandoff > 0 && !h.shared {
 		h.estate = &estate{token: g.Token, since: start.Time}
-		g.Token = newToken(e.cfg.Owner)
+		g.Token = e.tokens.fresh()
 	}
 	return e.keep(h, g, r, start)
 }
@@ -204,20 +204,20 @@ func (h *holding) Detach() (token string, err error) {
 func (h *holding) giveUp(first bool) (p *poll, left bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch {
-	case h.settled.Load():
+	if h.settled.Load() {
 		return nil, false
-	case first && !h.released && h.handOver():
+	}
+	e, now, yes := h.engine, time.Now(), gone
+	e.courtesy.had(h.key, h.acquired(), now)
+	if first && !h.released && h.handOver(now) {
 		h.released = true // nothing of the lock is ours to put back or to delete
 		h.settled.Store(true)
 		return nil, true
 	}
-	e, now, yes := h.engine, time.Now(), gone
 	if h.released {
 		yes = othersOrGone
 	}
 	h.released = true
-	e.courtesy.had(h.key, h.acquired(), now)
 	var r *request
 	var heir chan<- bequest
 	if first {

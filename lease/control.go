@@ -9,7 +9,7 @@ import (
 
 // Control is the other end of a Lease, as a cancel func is of a context: who
 // made the lease keeps it, ends the lease and moves its deadline through it. A
-// user never needs one.
+// user never needs one. The lease of one that has not been begun has never been held.
 type Control struct{ lease Lease }
 
 // Grant is what a new lease starts from.
@@ -22,15 +22,7 @@ type Grant struct {
 	Backend  Backend
 }
 
-// New makes a lease that is held from now on.
-func New(g Grant) *Control {
-	c := new(Control)
-	c.Begin(g)
-	return c
-}
-
-// Begin makes c, which is new, the Control of a lease that is held from now on:
-// New, for who keeps the Control in something of his own.
+// Begin makes c, which is new, the Control of a lease that is held from now on.
 func (c *Control) Begin(g Grant) {
 	l := &c.lease
 	l.resource, l.token, l.backend = g.Resource, g.Token, g.Backend
@@ -52,7 +44,7 @@ func (c *Control) Lease() *Lease { return &c.lease }
 func (c *Control) End(cause error) bool {
 	because, byDeadline := c.finish(cause, clock.Glance()) // enough for something that ends it in any case
 	if because != nil {
-		c.lease.backend.Ended(because)
+		c.lease.owner().Ended(because)
 	}
 	return because != nil && !byDeadline
 }
@@ -91,7 +83,7 @@ func (c *Control) Prolong(deadline, now clock.Moment) bool {
 	}
 	l.mu.Unlock()
 	if first {
-		l.backend.Ended(err)
+		l.owner().Ended(err)
 	}
 	return err == nil
 }

@@ -18,8 +18,8 @@ var table = []mutant{
 	{
 		name: "the same token over all attempts of an acquire",
 		edits: one("engine/acquire.go",
-			"		q.token = newToken(e.cfg.Owner)\n",
-			"		q.token = newToken(e.cfg.Owner)\n		r.token = q.token\n"),
+			"		q.token = e.tokens.fresh()\n",
+			"		q.token = e.tokens.fresh()\n		r.token = q.token\n"),
 	},
 	{
 		name: "a fence that is granted twice: > instead of >=",
@@ -293,5 +293,19 @@ var table = []mutant{
 			"local holder = redis.pcall('GETRANGE', KEYS[1], '0', '1024')",
 			"local holder = ''"),
 		in: "instance", test: "TestNoScriptReadsAllThatIsThere",
+	},
+	{
+		name: "a lock that is handed on although the engine owes others a break",
+		edits: one("engine/handoff.go",
+			"	if _, owes := e.owesBreak(h.key, now); owes {\n		return false",
+			"	if _, owes := e.owesBreak(h.key, now); owes && false {\n		return false"),
+		in: "engine", test: "TestHandingOnLeavesOthersTheirTurn",
+	},
+	{
+		name: "an heir that is asked although the engine owes others a break",
+		edits: one("engine/holding.go",
+			"			return mayBeAsked(r) && !owes\n",
+			"			return mayBeAsked(r) && (!owes || true)\n"),
+		in: "engine", test: "TestHandingOnLeavesOthersTheirTurn",
 	},
 }
