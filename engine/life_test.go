@@ -596,6 +596,7 @@ func TestKeyEndsWithTheLongestTimeThatItsLeaseMayBeHeld(t *testing.T) {
 				other := start(t, fleet, config())
 				begun := time.Now()
 				l := acquire(t, e, "r", engine.WithMaxHold(limit))
+				synctest.Wait() // everywhere
 				next := acquiring(t.Context(), other, "r")
 				var last time.Time
 				for n := 0; l.Valid(); n++ {
