@@ -206,6 +206,19 @@ func (c Config) validity(ttl time.Duration) time.Duration {
 	return ttl - (time.Duration(float64(ttl)*c.DriftFactor) + fixedDrift)
 }
 
+// covering is the shortest TTL whose validity is at least d, in whole milliseconds,
+// but never more than most.
+func (c Config) covering(d, most time.Duration) time.Duration {
+	if c.validity(most) <= d {
+		return most
+	}
+	ttl := time.Duration(float64(d+fixedDrift) / (1 - c.DriftFactor)).Truncate(time.Millisecond)
+	for c.validity(ttl) < d {
+		ttl += time.Millisecond
+	}
+	return min(ttl, most)
+}
+
 // quarantine is how long an instance that restarted must not vote on new
 // acquires: until every lease that it may have forgotten is over.
 func (c Config) quarantine(attempt time.Duration) time.Duration {

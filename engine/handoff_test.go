@@ -293,7 +293,7 @@ func TestHandingOnLeavesOthersTheirTurn(t *testing.T) {
 				fleet.Each(func(s *sim.Server) { s.Latency(50*time.Microsecond, 50*time.Microsecond) })
 				other := start(t, fleet, config())
 				ctx, cancel := context.WithCancel(t.Context())
-				ended := make(chan struct{})
+				ended := make(chan struct{}, 4)
 				var grants atomic.Int32
 				for range 4 {
 					go func() {
@@ -313,7 +313,12 @@ func TestHandingOnLeavesOthersTheirTurn(t *testing.T) {
 				asked := grants.Load()
 				for turn := range 20 {
 					begun := time.Now()
-					l := acquire(t, other, "r")
+					soon, stop := context.WithTimeout(t.Context(), 5*time.Second)
+					l, err := other.Acquire(soon, "r")
+					stop()
+					if err != nil {
+						t.Fatal(err)
+					}
 					waited := time.Since(begun)
 					if most := c.first; turn == 0 && waited > most {
 						t.Errorf("the first turn came after %v", waited)

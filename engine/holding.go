@@ -110,6 +110,16 @@ func (e *Engine) shares(key, token string) bool {
 	return e.shared[sharedKey{key, token}] > 0
 }
 
+// within is the TTL to ask for at start: no more than it takes to reach the lease's
+// limit, if it has one, so that the key does not outlive it.
+func (h *holding) within(ttl time.Duration, start clock.Moment) time.Duration {
+	limit := h.entry.Control.Limit()
+	if limit.IsZero() {
+		return ttl
+	}
+	return h.engine.cfg.covering(max(limit.Until(start), 0), ttl)
+}
+
 // Extend asks a quorum to let the lease live for at least ttl from now.
 func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 	e, l := h.engine, h.lease()
@@ -123,6 +133,7 @@ func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 		return fmt.Errorf("extend %q: %w", l.Resource(), err)
 	}
 	start := clock.Glance()
+	ttl = h.within(ttl, start)
 	votes, won, stop := e.prove(ctx, instance.Renewal{Key: h.key, Token: h.token(), TTL: ttl, Fencing: h.fence()})
 	if won {
 		if !h.entry.Control.Prolong(start.Add(e.cfg.validity(ttl)), clock.Now()) {

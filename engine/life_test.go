@@ -585,3 +585,51 @@ func TestInstancesOfAnEngineThatIsNotMadeAreFree(t *testing.T) {
 		release(t, acquire(t, second, "r"))
 	})
 }
+
+// Nobody waits for a holder that hangs any longer than it may hold the lock.
+func TestKeyEndsWithTheLongestTimeThatItsLeaseMayBeHeld(t *testing.T) {
+	const room = 20 * time.Millisecond
+	drift := func(d time.Duration) time.Duration { return d/50 + room }
+	for _, limit := range []time.Duration{time.Millisecond, 300 * time.Millisecond, ttl - time.Second, ttl, 25 * time.Second, 61 * time.Second} {
+		t.Run(limit.String(), func(t *testing.T) {
+			simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+				other := start(t, fleet, config())
+				begun := time.Now()
+				l := acquire(t, e, "r", engine.WithMaxHold(limit))
+				synctest.Wait() // everywhere
+				next := acquiring(t.Context(), other, "r")
+				var last time.Time
+				for n := 0; l.Valid(); n++ {
+					last = time.Now()
+					for _, s := range fleet.Servers {
+						if ends := time.Since(begun) + s.TTL("r"); s.Get("r") == l.Token() && ends > limit+drift(limit) {
+							t.Fatalf("after %v a key lives until %v", time.Since(begun), ends)
+						}
+					}
+					switch {
+					case n%50 == 20:
+						fleet.Servers[0].Del("r") // to be healed
+					case n%50 == 40:
+						if err := l.Extend(t.Context(), time.Minute); err != nil {
+							t.Error(err)
+						}
+						synctest.Wait()
+					}
+					time.Sleep(min(100*time.Millisecond, limit/4))
+				}
+				isAll(t, l.Err(), lease.ErrMaxHold)
+				within(t, "the end of the lease", last.Sub(begun), limit-min(100*time.Millisecond, limit/4), limit)
+				time.Sleep(drift(limit))
+				r := got(t, next)
+				if r.err != nil {
+					t.Fatal(r.err)
+				}
+				within(t, "the next one's grant", r.at.Sub(begun), limit, limit+drift(limit))
+				isAll(t, l.Release(t.Context()), lease.ErrMaxHold)
+				if !r.lease.Valid() || fleet.Count("r", r.lease.Token()) < 2 {
+					t.Error("the release has hit the next one")
+				}
+			})
+		})
+	}
+}

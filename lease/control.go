@@ -106,6 +106,14 @@ func (c *Control) Left(now clock.Moment) (left time.Duration, more bool) {
 	return l.deadline.Until(now), !l.atLimit()
 }
 
+// Limit returns the moment that the deadline never passes; zero: there is none.
+func (c *Control) Limit() clock.Moment {
+	if s := c.lease.special; s != nil {
+		return s.limit
+	}
+	return clock.Moment{}
+}
+
 func (l *Lease) capped(deadline clock.Moment) clock.Moment {
 	if s := l.special; s != nil && !s.limit.IsZero() && s.limit.Until(deadline) < 0 {
 		return s.limit

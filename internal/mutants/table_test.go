@@ -308,4 +308,18 @@ var table = []mutant{
 			"			return mayBeAsked(r) && (!owes || true)\n"),
 		in: "engine", test: "TestHandingOnLeavesOthersTheirTurn",
 	},
+	{
+		name: "a lease with a limit whose acquire asks for the whole TTL",
+		edits: one("engine/option.go",
+			"		r.ttl = e.cfg.covering(r.maxHold, r.ttl)\n",
+			""),
+		in: "engine", test: "TestKeyEndsWithTheLongestTimeThatItsLeaseMayBeHeld",
+	},
+	{
+		name: "a renewal that has the key outlive the lease's limit",
+		edits: one("engine/renewal.go",
+			"		ttl = h.within(ttl, clock.Glance())\n",
+			""),
+		in: "engine", test: "TestKeyEndsWithTheLongestTimeThatItsLeaseMayBeHeld",
+	},
 }
