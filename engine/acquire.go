@@ -17,7 +17,8 @@ import (
 // what stood in the way: ErrHeld or ErrNoQuorum, in a *QuorumError that lists
 // every instance's vote. A cancelled Acquire returns at once and leaves no key
 // behind: what it may have left is taken back in the background, before anything
-// else that this engine asks of that instance.
+// else that this engine asks of that instance. A caller whose context ends before
+// the lock is free gets no lease, whatever else happens at that moment.
 //
 // Goroutines of one engine that wait for the same resource stand in line, first
 // come, first served. The lease is renewed until it is released, unless
@@ -67,6 +68,9 @@ func (e *Engine) acquire(ctx context.Context, r *request) (*lease.Lease, error) 
 	l, err := c.run(ctx)
 	w.served = l != nil
 	e.lines.leave(w)
+	if c.unwanted != nil {
+		c.unwanted.discard()
+	}
 	e.acquired(ctx, r, start, c.rounds, err)
 	return l, err
 }
@@ -185,7 +189,7 @@ func (e *Engine) decide(ctx context.Context, r *request, q question, first int) 
 	a := q.attempt
 	defer a.release()
 	decided, stop := a.pose(ctx, first)
-	if decided && a.won() { // at the last moment, perhaps: then the caller has it all the same
+	if decided && stop == nil && a.won() {
 		l, err := e.grant(r, q.token, q.fence, q.start)
 		if err == nil {
 			return l, nil, nil
@@ -196,6 +200,9 @@ func (e *Engine) decide(ctx context.Context, r *request, q question, first int) 
 	a.undo()
 	votes := a.result()
 	refused := e.refusal(r.op, r.resource, votes, decided)
+	if r.former != "" {
+		refused = e.unproven(r.op, r.resource, votes, nil)
+	}
 	refused.stop = stop
 	return nil, votes, refused
 }

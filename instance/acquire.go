@@ -9,8 +9,8 @@ import (
 )
 
 // Acquire asks for the lock. Votes: Granted, Held, Recovering, Stale, Ahead, or
-// what went wrong. It may be used again once it has been answered, and its undo,
-// if one was posted, too.
+// what went wrong; with Former: Granted, Gone, Stolen, or what went wrong. It
+// may be used again once it has been answered, and its undo, if one was posted, too.
 type Acquire struct {
 	Key    string
 	Token  string        // fresh for every attempt; see Shared
@@ -19,6 +19,7 @@ type Acquire struct {
 	Look   bool          // when held, say for how long: dearer for the server than not looking
 	Proof  time.Time     // when it heals: the start of the renewal that proved to a majority that the lock is ours; else zero
 	Shared bool          // the token is the user's own, so that finding it in the lock proves nothing
+	Former string        // the token that must have the lock now, and gives way to Token: an adoption, without fencing; "": nobody may have it
 	Fencing
 	To Caster
 
@@ -62,7 +63,7 @@ func (a *Acquire) send() bool {
 
 func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
 	switch {
-	case s.recovering > 0 && !s.heals(a.Proof):
+	case s.recovering > 0 && a.Former == "" && !s.heals(a.Proof):
 		v := s.vote(Recovering)
 		v.Left = s.recovering
 		a.To.Cast(v)
@@ -76,8 +77,10 @@ func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
 		a.To.Cast(s.vote(Unanswered))
 		return out, false
 	}
-	a.native = s.native && !a.Look && a.FenceKey == ""
+	a.native = s.native && !a.Look && a.FenceKey == "" && a.Former == ""
 	switch {
+	case a.Former != "":
+		return appendAdoption(out, a.Key, a.Former, a.Token, a.TTL), true
 	case a.native:
 		return a.plain(out), true
 	case a.FenceKey != "":
@@ -125,8 +128,19 @@ func (a *Acquire) fenced(out []byte) []byte {
 	return appendNumber(out, int64(a.highest()))
 }
 
+// appendAdoption appends the question to put one token in the place of another.
+func appendAdoption(out []byte, key, from, to string, ttl time.Duration) []byte {
+	out = appendScript(out, adoptScript, 1, 3)
+	out = appendArg(out, key)
+	out = appendArg(out, from)
+	out = appendArg(out, to)
+	return appendNumber(out, ttl.Milliseconds())
+}
+
 func (a *Acquire) settle(s *sending, r *reply) {
 	switch {
+	case a.Former != "":
+		a.To.Cast(a.adopted(s, r))
 	case !a.native:
 		a.To.Cast(a.read(s, r))
 	case r.kind == nilReply: // there was no holder, and now it is us
@@ -136,6 +150,20 @@ func (a *Acquire) settle(s *sending, r *reply) {
 	default:
 		a.To.Cast(garbled(s))
 	}
+}
+
+// adopted reads the reply to an adoption. Where it finds its own token it has been
+// heard before, and it was proved then that the lock was the former one's.
+func (a *Acquire) adopted(s *sending, r *reply) Vote {
+	switch {
+	case r.kind != numberReply:
+		return garbled(s)
+	case r.n == 1:
+		return s.vote(Granted)
+	case r.n == 0:
+		return s.vote(Gone)
+	}
+	return s.vote(Stolen)
 }
 
 // read reads a script's reply.
