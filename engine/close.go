@@ -16,7 +16,8 @@ import (
 // go by their TTL.
 //
 // It blocks until everything is answered and every goroutine of the engine is
-// gone, which the instances' timeouts bound; when ctx ends first it breaks off
+// gone, which the instances' timeouts bound. An instance that is not up is not waited
+// for. When ctx ends first it breaks off
 // what is still on the wire. Closing twice is fine: the second call waits for
 // the first and returns the same.
 func (e *Engine) Close(ctx context.Context) error {

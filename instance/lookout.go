@@ -164,7 +164,7 @@ func (o *lookout) open(ctx context.Context) (*tower, error) {
 	defer stop()
 	o.dialed <- conn
 	t := &tower{conn: o.client.EphemeralConn(), net: conn, in: bufio.NewReader(conn)}
-	err = t.track(ctx)
+	err = cutOff(ctx, t.track(ctx))
 	select {
 	case unused := <-o.dialed:
 		_ = unused.Close()
