@@ -16,10 +16,9 @@ import (
 // go by their TTL.
 //
 // It blocks until everything is answered and every goroutine of the engine is
-// gone, which the instances' timeouts bound. An instance that is not up is not waited
-// for. When ctx ends first it breaks off
-// what is still on the wire. Closing twice is fine: the second call waits for
-// the first and returns the same.
+// gone, which the instances' timeouts bound; an instance that is not up is not
+// waited for. When ctx ends first it breaks off what is still on the wire. Closing
+// twice is fine: the second call waits for the first and returns the same.
 func (e *Engine) Close(ctx context.Context) error {
 	e.closeOnce.Do(func() {
 		e.closeErr = e.close(ctx)

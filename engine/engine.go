@@ -56,11 +56,11 @@ type sharedKey struct{ key, token string }
 // Open dials the URLs (see instance.Dial) and makes an engine that owns and
 // closes the connections. It returns as soon as a quorum of the instances is up and
 // each of the others has been tried, or has had as long again as the quorum took (a
-// twentieth of its timeout at least): one that hangs holds nothing up. While a quorum is out of reach it goes on
-// trying until ctx ends, for 5 seconds if ctx has no deadline, and then says so,
-// instance by instance. What cannot get better by waiting, such as a wrong
-// password on a majority, fails at once. An instance that is down is a vote
-// missing, and joins in when it is up.
+// twentieth of its timeout at least): one that hangs holds nothing up. While a quorum
+// is out of reach it goes on trying until ctx ends, for 5 seconds if ctx has no
+// deadline, and then says so, instance by instance. What cannot get better by
+// waiting, such as a wrong password on a majority, fails at once. An instance that
+// is down is a vote missing, and joins in when it is up.
 func Open(ctx context.Context, urls []string, cfg Config) (*Engine, error) {
 	timeout := cfg.InstanceTimeout
 	var instances []*instance.Instance
