@@ -223,6 +223,41 @@ func TestOpensWithoutAMinority(t *testing.T) {
 	}
 }
 
+// A server that hangs, in the minority, holds up neither Open nor Close, whatever its
+// timeout is.
+func TestAHungMinorityHoldsUpNeitherOpenNorClose(t *testing.T) {
+	t.Parallel()
+	for n := range 3 {
+		servers := redistest.StartN(t, 3)
+		servers[n].Pause()
+		begun := time.Now()
+		e, err := engine.Open(within(t), redistest.URLs(servers), engine.Config{Guard: instance.GuardOff, TTL: 50 * time.Second, InstanceTimeout: 40 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		release(t, acquire(t, e, "r"))
+		if err := e.Close(within(t)); err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(begun); d > 20*time.Second {
+			t.Errorf("with server %d hung it took %v", n, d)
+		}
+	}
+}
+
+// What is told of a server that hangs is that, and not what becomes of the
+// connection then.
+func TestAHungServerIsSaidNotToAnswerInTime(t *testing.T) {
+	t.Parallel()
+	servers := redistest.StartN(t, 3)
+	servers[1].Pause()
+	e := open(t, servers, engine.Config{Guard: instance.GuardOff, InstanceTimeout: 200 * time.Millisecond})
+	state(t, e, 1, instance.Down)
+	if err := e.Instances()[1].Err; err == nil || err.Error() != "no answer in time" {
+		t.Errorf("the reason is %v", err)
+	}
+}
+
 // Scripts that the server has forgotten, and connections that it has cut, are
 // nobody's trouble.
 func TestForgottenScriptsAndCutConnections(t *testing.T) {

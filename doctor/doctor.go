@@ -103,13 +103,13 @@ func (c Config) validate() error {
 	driftOK := c.Drift >= 0 && c.Drift < 1 // false for what is no number
 	switch {
 	case c.MaxTTL < time.Millisecond || c.MaxTTL > longest:
-		return fmt.Errorf("MaxTTL is %v: it must be from 1ms to %v", c.MaxTTL, longest)
+		return fmt.Errorf("doctor: MaxTTL is %v: it must be from 1ms to %v", c.MaxTTL, longest)
 	case !driftOK:
-		return fmt.Errorf("Drift is %v: it must be from 0 to less than 1", c.Drift)
+		return fmt.Errorf("doctor: Drift is %v: it must be from 0 to less than 1", c.Drift)
 	case c.Sample < 0 || c.Sample > longest:
-		return fmt.Errorf("Sample is %v: it must be from 0 to %v", c.Sample, longest)
+		return fmt.Errorf("doctor: Sample is %v: it must be from 0 to %v", c.Sample, longest)
 	case c.Guard > instance.GuardOff:
-		return fmt.Errorf("Guard is %d: it must be instance.GuardAdaptive, GuardStrict or GuardOff", uint8(c.Guard))
+		return fmt.Errorf("doctor: Guard is %d: it must be instance.GuardAdaptive, GuardStrict or GuardOff", uint8(c.Guard))
 	}
 	return nil
 }
@@ -143,7 +143,7 @@ func Check(ctx context.Context, instances []*instance.Instance, cfg Config) (Rep
 	}
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
-		return Report{}, fmt.Errorf("doctor: bad Config: %w", err)
+		return Report{}, err
 	}
 	each := make([][]facts, len(instances))
 	var examinations errgroup.Group

@@ -16,9 +16,9 @@ import (
 // go by their TTL.
 //
 // It blocks until everything is answered and every goroutine of the engine is
-// gone, which the instances' timeouts bound; when ctx ends first it breaks off
-// what is still on the wire. Closing twice is fine: the second call waits for
-// the first and returns the same.
+// gone, which the instances' timeouts bound; an instance that is not up is not
+// waited for. When ctx ends first it breaks off what is still on the wire. Closing
+// twice is fine: the second call waits for the first and returns the same.
 //
 // Last it waits until the Logger and the Trace have been told of all that, for a
 // second at most. A func of the user's that has not returned by then, there or in

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -57,12 +56,13 @@ type Engine struct {
 type sharedKey struct{ key, token string }
 
 // Open dials the URLs (see instance.Dial) and makes an engine that owns and
-// closes the connections. It returns as soon as every instance has been tried
-// once and a quorum of them is up. While a quorum is out of reach it goes on
-// trying until ctx ends, for 5 seconds if ctx has no deadline, and then says so,
-// instance by instance. What cannot get better by waiting, such as a wrong
-// password on a majority, fails at once, with ErrRefused. An instance that is down is a vote
-// missing, and joins in when it is up.
+// closes the connections. It returns as soon as a quorum of the instances is up and
+// each of the others has been tried, or has had as long again as the quorum took (a
+// twentieth of its timeout at least): one that hangs holds nothing up. While a quorum
+// is out of reach it goes on trying until ctx ends, for 5 seconds if ctx has no
+// deadline, and then says so, instance by instance. What cannot get better by
+// waiting, such as a wrong password on a majority, fails at once, with ErrRefused. An instance that
+// is down is a vote missing, and joins in when it is up.
 func Open(ctx context.Context, urls []string, cfg Config) (*Engine, error) {
 	timeout := cfg.InstanceTimeout
 	var instances []*instance.Instance
@@ -146,11 +146,7 @@ func claim(instances []*instance.Instance) error {
 func (e *Engine) start() {
 	e.closing, e.beginClose = context.WithCancel(context.Background())
 
-	var slowest time.Duration
-	for _, i := range e.instances {
-		slowest = max(slowest, i.Timeout())
-	}
-	set := instance.NewSet(e.instances, e.cfg.Guard, e.cfg.quarantine(slowest))
+	set := instance.NewSet(e.instances, e.cfg.Guard, e.cfg.quarantine(e.slowest()))
 	set.Observe(e.telling.observer())
 
 	acting, stop := context.WithCancel(context.Background())

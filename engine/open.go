@@ -14,60 +14,88 @@ import (
 // wait for ever.
 const openPatience = 5 * time.Second
 
-// awaitQuorum waits until every instance has been tried and a quorum is up.
+// openEvery is how often Open looks at instances that have all been tried.
+const openEvery = 10 * time.Millisecond
+
+// awaitQuorum waits until a quorum is up, and until the others have been tried, or
+// have had as long again as the quorum took, or a twentieth of their timeout if that
+// is longer. Of a quorum that may not vote yet, all are waited for: they may be new,
+// which shows only when all have been seen.
 func (e *Engine) awaitQuorum(ctx context.Context) error {
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, openPatience)
 		defer cancel()
 	}
-	tried, ctx2 := errgroup.WithContext(ctx)
+	ctx2, cancel := context.WithCancel(ctx)
+	var asking errgroup.Group
+	defer func() { cancel(); _ = asking.Wait() }()
+	ready := make(chan struct{}, len(e.instances)) // one slot an instance: nobody blocks
 	for _, i := range e.instances {
-		tried.Go(func() error {
+		asking.Go(func() error {
 			select {
 			case <-i.Ready():
-				return nil
+				ready <- struct{}{}
 			case <-ctx2.Done():
-				return ended(ctx2)
 			}
+			return nil
 		})
 	}
-	err := tried.Wait()
-	for err == nil {
-		up, hopeless := e.turnout()
-		if err := e.unusable(); err != nil {
+	look := time.NewTicker(openEvery)
+	defer look.Stop()
+	begun := time.Now()
+	var enough <-chan time.Time // the others have had their time; nil: it has not begun
+	for tried, late := 0, false; ; {
+		select {
+		case <-ready:
+			tried++
+		case <-enough:
+			late = true
+		case <-look.C:
+		case <-ctx.Done():
+			return e.openError(ended(ctx))
+		}
+		all := tried == len(e.instances)
+		up, voting, hopeless := e.turnout()
+		switch err := e.unusable(); {
+		case err != nil:
 			return err
-		}
-		if up >= e.need {
+		case voting >= e.need && late, up >= e.need && all:
 			return nil
-		}
-		if hopeless {
+		case hopeless && all:
 			refused := e.openError(nil)
 			refused.reason = ErrRefused
 			return refused
-		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			err = ended(ctx)
+		case voting >= e.need && enough == nil:
+			enough = time.After(max(time.Since(begun), e.slowest()/20))
 		}
 	}
-	return e.openError(err)
 }
 
-// turnout counts the instances that are up, and says whether so many refuse us
-// that waiting is of no use.
-func (e *Engine) turnout() (up int, hopeless bool) {
+// slowest is the longest of the instances' timeouts.
+func (e *Engine) slowest() (d time.Duration) {
+	for _, i := range e.instances {
+		d = max(d, i.Timeout())
+	}
+	return d
+}
+
+// turnout counts the instances that are up, and of those the ones that may vote on
+// new acquires, and says whether so many refuse us that waiting is of no use.
+func (e *Engine) turnout() (up, voting int, hopeless bool) {
 	refusing := 0
 	for _, i := range e.instances {
 		switch h := i.Health(); {
-		case h.State == instance.Up, h.State == instance.Quarantined:
+		case h.State == instance.Up:
+			voting++
+			up++
+		case h.State == instance.Quarantined:
 			up++
 		case instance.IsRefusal(h.Err):
 			refusing++
 		}
 	}
-	return up, len(e.instances)-refusing < e.need
+	return up, voting, len(e.instances)-refusing < e.need
 }
 
 // unusable returns an error for a set of instances that must not be used,

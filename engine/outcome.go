@@ -52,8 +52,8 @@ func Cause(err error) string {
 		word string
 	}{
 		{lease.ErrReleased, "released"},
-		{lease.ErrGone, "gone"},
 		{lease.ErrDetached, "detached"},
+		{lease.ErrGone, "gone"},
 		{lease.ErrStolen, "stolen"},
 		{lease.ErrMaxHold, "max_hold"},
 		{lease.ErrExpired, "expired"},

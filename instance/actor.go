@@ -61,6 +61,7 @@ func (i *Instance) leave() {
 	}
 	_ = i.client.Close()
 	i.become(Closed, nil)
+	i.opened()
 }
 
 // sendAll sends messages in pipelines, in order. The actor has the turn.

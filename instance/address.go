@@ -109,7 +109,7 @@ func (i *Instance) look(ctx context.Context, probing bool) {
 		return
 	}
 	began := time.Now()
-	who, err := i.probe(ctx)
+	who, err := i.visit(ctx)
 	if err == nil {
 		err = i.met(who, began)
 	}
@@ -136,9 +136,9 @@ func (i *Instance) renamed(ctx context.Context, link terminus) bool {
 	return !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return bare(a) == link.addr })
 }
 
-// probe opens a connection to where the address leads now, asks who is there, and
+// visit opens a connection to where the address leads now, asks who is there, and
 // closes it.
-func (i *Instance) probe(ctx context.Context) (restart.Sighting, error) {
+func (i *Instance) visit(ctx context.Context) (restart.Sighting, error) {
 	ctx, cancel := context.WithTimeout(ctx, i.cfg.Timeout)
 	defer cancel()
 	conn, err := i.redial(ctx)

@@ -37,7 +37,7 @@ func (i *Instance) Ask(ctx context.Context, f func(*redis.Client) error) error {
 	defer h.close()
 	stop := context.AfterFunc(ctx, func() { _ = h.wire.Close() }) // go-redis would not notice
 	defer stop()
-	if err := f(h.client); err != nil {
+	if err := cutOff(ctx, f(h.client)); err != nil {
 		return i.verdict(err).Err
 	}
 	return nil

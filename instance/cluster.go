@@ -150,7 +150,6 @@ func (c *cluster) leave(s *scout) {
 	}
 	_ = c.whole.lookout.client.Close()
 	c.whole.leave()
-	c.whole.opened()
 }
 
 func (c *cluster) gone() Vote {

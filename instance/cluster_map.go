@@ -25,9 +25,13 @@ var errNoSlots = errors.New("the cluster serves no slots yet")
 func (c *cluster) look(ctx context.Context, s *scout) {
 	ctx, cancel := context.WithTimeout(ctx, c.whole.cfg.Timeout)
 	defer cancel()
+	defer context.AfterFunc(c.whole.mailbox.life, cancel)() // nobody waits for a map any more
 	v, err := s.view(ctx, c)
-	if err == nil {
+	switch {
+	case err == nil:
 		c.apply(v)
+		return
+	case c.whole.mailbox.isClosed():
 		return
 	}
 	c.mu.RLock()

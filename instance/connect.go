@@ -47,7 +47,10 @@ func (i *Instance) drop() {
 func (i *Instance) connect(ctx context.Context, probes backoff.BackOff, err error) bool {
 	for {
 		if err == nil {
-			err = i.dial(ctx, time.Now().Add(i.cfg.Timeout))
+			err = i.probe(ctx)
+		}
+		if err != nil && i.mailbox.isClosed() {
+			return false
 		}
 		if err == nil {
 			err = i.payDebts()
@@ -66,6 +69,17 @@ func (i *Instance) connect(ctx context.Context, probes backoff.BackOff, err erro
 		}
 		err = nil
 	}
+}
+
+// probe dials. Where the instance is not up nobody waits for what comes of it, so
+// that it is broken off when the mailbox is closed.
+func (i *Instance) probe(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if !i.isUp() {
+		defer context.AfterFunc(i.mailbox.life, cancel)()
+	}
+	return i.dial(ctx, time.Now().Add(i.cfg.Timeout))
 }
 
 // lost gives up a link that came to its end with nothing under way. It is replaced
@@ -101,7 +115,7 @@ func (i *Instance) dial(ctx context.Context, deadline time.Time) error {
 		_ = (*unused).Close()
 	}
 	if err != nil {
-		return err
+		return cutOff(ctx, err)
 	}
 	if err := i.set.register(i, l.seen.RunID); err != nil {
 		l.close()
@@ -114,6 +128,15 @@ func (i *Instance) dial(ctx context.Context, deadline time.Time) error {
 	i.link, i.former = l, nil
 	i.guard(l.seen)
 	return nil
+}
+
+// cutOff returns why a step has failed that ctx bounds, and whose connection is closed
+// when ctx ends: that, and not what the connection says of having been closed.
+func cutOff(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil && !isServerError(err) {
+		return ctx.Err()
+	}
+	return err
 }
 
 // guard applies the restart guard to what the new link has seen.

@@ -45,7 +45,7 @@ func only(conn net.Conn) dialFunc {
 func (h *held) process(ctx context.Context, cmd redis.Cmder) error {
 	stop := context.AfterFunc(ctx, func() { _ = h.wire.Close() }) // go-redis would not notice
 	defer stop()
-	err := h.conn.Process(ctx, cmd)
+	err := cutOff(ctx, h.conn.Process(ctx, cmd))
 	if err != nil && isProtocolError(err) {
 		return errNotRedis
 	}

@@ -165,7 +165,7 @@ func (o *lookout) open(ctx context.Context) (*tower, error) {
 	defer stop()
 	o.dialed <- conn
 	t := &tower{conn: o.client.EphemeralConn(), net: conn, in: bufio.NewReader(conn)}
-	if err = t.track(ctx); err == nil {
+	if err = cutOff(ctx, t.track(ctx)); err == nil {
 		err = i.isSame(ctx, t.conn, began)
 	}
 	select {

@@ -17,7 +17,9 @@ import (
 // posted it. There is no moment in between in which it could be lost.
 type mailbox struct {
 	limit int
-	wake  chan struct{} // one slot: "look again"; received by the actor
+	wake  chan struct{}   // one slot: "look again"; received by the actor
+	life  context.Context // ends when the mailbox is closed
+	die   context.CancelFunc
 
 	mu      sync.Mutex
 	queue   []Command
@@ -31,7 +33,9 @@ type mailbox struct {
 }
 
 func newMailbox(limit int) *mailbox {
-	return &mailbox{limit: limit, wake: make(chan struct{}, 1)}
+	m := &mailbox{limit: limit, wake: make(chan struct{}, 1)}
+	m.life, m.die = context.WithCancel(context.Background())
+	return m
 }
 
 // few is how many messages who posts may send by himself.
@@ -179,6 +183,7 @@ func (m *mailbox) close() {
 	m.mu.Lock()
 	m.closed = true
 	m.mu.Unlock()
+	m.die()
 	m.ring()
 }
 

@@ -7,18 +7,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
-	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -33,6 +30,7 @@ type runAction struct {
 	ttl      span
 	grace    span
 	maxHold  span
+	atLeast  span
 	owner    string
 	fencing  bool
 }
@@ -41,11 +39,12 @@ func (r *runAction) flags(fs *flag.FlagSet) {
 	r.servers.flags(fs)
 	r.ttl = span(10 * time.Second)
 	fs.BoolVar(&r.now, "n", false, "do not wait: fail at once when somebody else has the lock")
-	fs.Var(&r.wait, "w", "wait at most for `TIME`. Default: for ever")
+	fs.Var(&r.wait, "w", "wait at most for `TIME`, for the servers and for the lock. Default: for ever, but 5s for the servers")
 	fs.IntVar(&r.heldCode, "E", exitHeld, "exit with `CODE` when the lock was not to be had")
 	fs.Var(&r.ttl, "ttl", "a holder that dies leaves the lock for `TIME`, which is at most --max-ttl")
 	fs.Var(&r.grace, "grace", "the command gets TERM `TIME` before the lock may be gone. Default: a third of the TTL, at most 5s")
 	fs.Var(&r.maxHold, "max-hold", "end the command when it has had the lock for `TIME`. Default: never")
+	fs.Var(&r.atLeast, "at-least", "keep the lock for `TIME` from when it is acquired, also when the command ends before; at most --max-ttl")
 	fs.StringVar(&r.owner, "owner", "", "the `NAME` that others see as the holder. Default: user@host:pid")
 	fs.BoolVar(&r.fencing, "fencing", true, "take a fencing token; --fencing=false does without")
 }
@@ -64,17 +63,20 @@ func (r *runAction) run(ctx context.Context, args arguments) error {
 	defer signals.stop()
 	waiting, done := untilSignal(ctx, signals.in)
 	defer done()
+	bounded, cancel := r.bound(waiting)
+	defer cancel()
 
-	locks, err := r.open(waiting, r.config())
+	locks, err := r.open(bounded, r.config())
 	if err != nil {
 		return err
 	}
 	defer func() { _ = shut(locks) }() // releases what is still held; the rest has been said
 	noteRecovering(os.Stderr, locks.Instances(), time.Now())
-	held, err := r.acquire(waiting, locks, resource)
+	held, err := r.acquire(bounded, locks, resource)
 	if err != nil {
 		return err
 	}
+	acquired := time.Now()
 	done()
 	if waiting.Err() != nil { // granted and called off in the same moment
 		return fmt.Errorf("acquire %q: %w", resource, context.Cause(waiting))
@@ -82,6 +84,9 @@ func (r *runAction) run(ctx context.Context, args arguments) error {
 	code, err := r.supervise(held, signals, path, argv, environ(held))
 	if err != nil {
 		return err
+	}
+	if rest := time.Duration(r.atLeast) - time.Since(acquired); rest > 0 {
+		return r.leave(held, rest, code)
 	}
 	return r.end(held, code)
 }
@@ -111,6 +116,8 @@ func (r *runAction) split(args arguments) (resource string, argv []string, err e
 		return "", nil, usage("-E is %d: an exit code is from 0 to 255", r.heldCode)
 	case r.grace > r.ttl/2:
 		return "", nil, usage("--grace is %v: at most half the TTL, which is %v, so that renewals have the rest", &r.grace, &r.ttl)
+	case r.atLeast > r.maxTTL:
+		return "", nil, usage("--at-least is %v: at most --max-ttl, which is %v, for that is how long nobody relies on servers that have restarted", &r.atLeast, &r.maxTTL)
 	case r.maxHold > 0 && r.maxHold <= r.grace:
 		return "", nil, usage("--max-hold is %v: it must be longer than the grace, which is %v", &r.maxHold, &r.grace)
 	}
@@ -139,6 +146,14 @@ func (r *runAction) config() engine.Config {
 	return cfg
 }
 
+// bound is the time that -w leaves, from now on.
+func (r *runAction) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if r.wait == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Duration(r.wait))
+}
+
 // nowPatience is how long -n waits for servers that do not answer.
 const nowPatience = time.Second
 
@@ -151,41 +166,14 @@ func (r *runAction) open(ctx context.Context, cfg engine.Config) (*engine.Engine
 	return r.servers.open(ctx, cfg)
 }
 
-// noteRecovering says until when the restart guard lets nobody have a lock, and why.
-func noteRecovering(w io.Writer, servers []instance.Health, now time.Time) {
-	need, up := len(servers)/2+1, 0
-	var waits []time.Duration // of those that may not vote yet
-	for _, h := range servers {
-		switch h.State {
-		case instance.Up:
-			up++
-		case instance.Quarantined:
-			waits = append(waits, h.Recovering)
-		}
-	}
-	if up >= need || up+len(waits) < need { // enough may vote; or this is not what is missing
-		return
-	}
-	slices.Sort(waits)
-	left := waits[need-up-1]
-	fmt.Fprintf(w, "holdfast run: %d of %d servers were started a short while ago, and may have forgotten who holds which lock: none is granted before %s, in %v (--first-deployment does not wait)\n",
-		len(waits), len(servers), now.Add(left).Format(time.TimeOnly), left.Round(time.Second))
-}
-
 func (r *runAction) acquire(ctx context.Context, locks *engine.Engine, resource string) (held *lease.Lease, err error) {
 	var opts []engine.Option
 	if r.fencing {
 		opts = append(opts, engine.WithFencing())
 	}
-	switch {
-	case r.now:
+	if r.now {
 		held, err = locks.TryAcquire(ctx, resource, opts...)
-	case r.wait > 0:
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(r.wait))
-		defer cancel()
-		fallthrough
-	default:
+	} else {
 		held, err = locks.Acquire(ctx, resource, opts...)
 	}
 	if exitCode(err) == exitHeld {
@@ -219,6 +207,22 @@ func (r *runAction) end(held *lease.Lease, code int) error {
 		return fail(exitLost, "the lock was lost before the command had ended: %w", err)
 	case err != nil: // the keys go by their TTL
 		return warn(code, err)
+	}
+	return &exitError{code: code}
+}
+
+// leave leaves the lock as it is, to go by its TTL when --at-least is over.
+func (r *runAction) leave(held *lease.Lease, rest time.Duration, code int) (err error) {
+	if rest > held.Remaining() {
+		rest = rest.Truncate(time.Millisecond) + time.Millisecond // what Redis counts in
+		err = held.Extend(context.Background(), min(rest, time.Duration(r.maxTTL)))
+	}
+	_, lost := held.Detach()
+	switch {
+	case lost != nil:
+		return fail(exitLost, "the lock was lost before the command had ended: %w", lost)
+	case err != nil:
+		return warn(code, fmt.Errorf("the lock may be free before --at-least is over: %w", err))
 	}
 	return &exitError{code: code}
 }

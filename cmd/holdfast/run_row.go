@@ -28,6 +28,10 @@ The command finds in its environment
                      as 2006-01-02T15:04:05.678Z; it is renewed, so this is the
                      least, not the end
 
+With --at-least the lock stays for that long after it was acquired, also when the
+command ends before, however it ends: no process waits for that, it goes by its TTL. A
+command that ends shortly before may leave the lock for up to --ttl longer.
+
 Servers that were all started less than --max-ttl ago may have forgotten who holds
 what. Until they are older nobody gets a lock, and a line on standard error says so.
 The first time that servers are used, --first-deployment does not wait.

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
@@ -83,6 +86,27 @@ func (s *servers) guarding() instance.Guard {
 		return g
 	}
 	return instance.GuardAdaptive
+}
+
+// noteRecovering says until when the restart guard lets nobody have a lock, and why.
+func noteRecovering(w io.Writer, servers []instance.Health, now time.Time) {
+	need, up := len(servers)/2+1, 0
+	var waits []time.Duration // of those that may not vote yet
+	for _, h := range servers {
+		switch h.State {
+		case instance.Up:
+			up++
+		case instance.Quarantined:
+			waits = append(waits, h.Recovering)
+		}
+	}
+	if up >= need || up+len(waits) < need { // enough may vote; or this is not what is missing
+		return
+	}
+	slices.Sort(waits)
+	left := waits[need-up-1]
+	fmt.Fprintf(w, "holdfast run: %d of %d servers were started a short while ago, and may have forgotten who holds which lock: none is granted before %s, in %v (--first-deployment does not wait)\n",
+		len(waits), len(servers), now.Add(left).Format(time.TimeOnly), left.Round(time.Second))
 }
 
 // dial makes the instances. It does not connect.

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"context"
+	"flag"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast-go/holdfast/instance"
 )
 
 func TestSpan(t *testing.T) {
@@ -17,6 +22,61 @@ func TestSpan(t *testing.T) {
 	for _, text := range []string{"", "0", "-1s", "soon", "1e99s", "99999999999"} {
 		if err := new(span).Set(text); err == nil {
 			t.Errorf("%q was taken", text)
+		}
+	}
+}
+
+// Each call is a new engine, which could not tell a restart of all servers from a first
+// deployment: whoever knows says so.
+func TestServersThatWereRestartedAreNotTakenForNewOnes(t *testing.T) {
+	t.Setenv(firstDeployment, "")
+	for _, c := range []struct {
+		args string
+		want instance.Guard
+	}{
+		{"", instance.GuardStrict},
+		{"--guard strict", instance.GuardStrict},
+		{"--guard adaptive", instance.GuardAdaptive},
+		{"--guard off --first-deployment", instance.GuardOff},
+		{"--first-deployment", instance.GuardAdaptive},
+		{"--first-deployment=false", instance.GuardStrict},
+	} {
+		var s servers
+		if _, err := parse(newFlagSet("run", flagsOf(s.flags)), strings.Fields(c.args)); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.config().Guard; got != c.want {
+			t.Errorf("with %q the guard is %v, want %v", c.args, got, c.want)
+		}
+	}
+}
+
+// flagsOf is an action that only has flags.
+type flagsOf func(*flag.FlagSet)
+
+func (f flagsOf) flags(fs *flag.FlagSet)             { f(fs) }
+func (flagsOf) run(context.Context, arguments) error { return nil }
+
+// The note says when enough servers may vote, and nothing when that is not what is missing.
+func TestNoteOnServersThatRestarted(t *testing.T) {
+	up, down := instance.Health{State: instance.Up}, instance.Health{State: instance.Down}
+	young := func(left time.Duration) instance.Health {
+		return instance.Health{State: instance.Quarantined, Recovering: left}
+	}
+	for _, c := range []struct {
+		servers []instance.Health
+		want    string
+	}{
+		{[]instance.Health{up, up, young(time.Minute)}, ""},
+		{[]instance.Health{down, down, young(time.Minute)}, ""},
+		{[]instance.Health{up, young(50 * time.Second), young(20 * time.Second)}, "2 of 3 servers .* before 12:00:20, in 20s "},
+		{[]instance.Health{down, young(50 * time.Second), young(20 * time.Second)}, "2 of 3 servers .* before 12:00:50, in 50s "},
+		{[]instance.Health{young(time.Minute)}, "1 of 1 servers .* before 12:01:00, in 1m0s "},
+	} {
+		var b strings.Builder
+		noteRecovering(&b, c.servers, time.Date(2026, 1, 1, 12, 0, 0, 0, time.Local))
+		if (b.Len() > 0) != (c.want != "") || !regexp.MustCompile(c.want).MatchString(b.String()) {
+			t.Errorf("%+v: %q, want %q", c.servers, b.String(), c.want)
 		}
 	}
 }

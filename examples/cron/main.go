@@ -3,12 +3,14 @@
 //	go run ./examples/cron
 //
 // A lock alone is not enough for that. A host whose clock is late finds the lock free
-// again, and would run the job once more. So whoever runs it holds the lock for a while
-// after its time, a window, and nobody begins in the second half of the window.
+// again, and would run the job once more. So whoever has run it leaves the lock locked for
+// a while after its time, a window, and nobody begins in the second half of the window. It
+// detaches the lease for that, and the lock goes by its TTL: nobody waits for it.
+// `holdfast run --at-least` does the same for a command.
 //
 // Without HOLDFAST_REDIS it starts three Redis servers inside this program, and three
 // hosts with clocks that differ, for some seconds. With HOLDFAST_REDIS set it is one
-// host, until ^C, and until the window is over in which it has run the job:
+// host, until ^C:
 //
 //	HOLDFAST_REDIS=redis://host1:6379,redis://host2:6379,redis://host3:6379 go run ./examples/cron -every 1m
 package main
@@ -113,20 +115,19 @@ func (h host) once(ctx context.Context, tick time.Time) error {
 	if err != nil {
 		return h.skip(ctx, tick, err)
 	}
-	defer func() {
-		if err := held.Release(ctx); err != nil && !errors.Is(err, lease.ErrLost) {
-			fmt.Println(h.name, "leaves the lock to its TTL:", err)
-		}
-	}()
 	during, done := held.Context(ctx)
 	defer done()
 	if err := h.job(during, tick); err != nil { // then another may run it
 		fmt.Println(h.name, "breaks off", label(tick)+":", err)
+		if err := held.Release(ctx); err != nil && !errors.Is(err, lease.ErrLost) {
+			fmt.Println(h.name, "leaves the lock to its TTL:", err)
+		}
 		return nil
 	}
-	select { // not ctx: it was run, and must not be run again
-	case <-time.After(tick.Add(h.window).Sub(h.now())):
-	case <-held.Done():
+	// It was run, and must not be run again: the lock lives on for the TTL, which is as
+	// long as the window, from its last renewal.
+	if _, err := held.Detach(); err != nil {
+		fmt.Println(h.name, "has lost the lock:", err)
 	}
 	return nil
 }

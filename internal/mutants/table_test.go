@@ -130,6 +130,13 @@ var table = []mutant{
 		in: "engine", test: "TestEachExtremeFieldIsRefusedByNameOrHarmless",
 	},
 	{
+		name: "a command that takes servers which were restarted for new ones",
+		edits: one("cmd/holdfast/servers.go",
+			"s.guard = span(500*time.Millisecond), span(time.Minute), guardFlag(instance.GuardStrict)",
+			"s.guard = span(500*time.Millisecond), span(time.Minute), guardFlag(instance.GuardAdaptive)"),
+		in: "cmd/holdfast", test: "TestServersThatWereRestartedAreNotTakenForNewOnes",
+	},
+	{
 		name: "a late renewal that revives",
 		edits: one("lease/control.go",
 			"err == nil && deadline.Later(l.deadline) {\n		l.deadline = deadline\n",
