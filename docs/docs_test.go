@@ -25,6 +25,7 @@ import (
 	_ "github.com/redis/go-redis/v9"
 
 	_ "github.com/holdfast-go/holdfast/engine"
+	_ "github.com/holdfast-go/holdfast/holdfasttest"
 	_ "github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/redistest"
 	_ "github.com/holdfast-go/holdfast/lease"
@@ -34,20 +35,23 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 
 // imports are the packages that a block may use without saying so.
 var imports = map[string]string{
-	"backoff":  "github.com/cenkalti/backoff/v4",
-	"context":  "context",
-	"engine":   "github.com/holdfast-go/holdfast/engine",
-	"errors":   "errors",
-	"fmt":      "fmt",
-	"instance": "github.com/holdfast-go/holdfast/instance",
-	"lease":    "github.com/holdfast-go/holdfast/lease",
-	"log":      "log",
-	"os":       "os",
-	"redis":    "github.com/redis/go-redis/v9",
-	"slog":     "log/slog",
-	"sql":      "database/sql",
-	"time":     "time",
-	"tls":      "crypto/tls",
+	"backoff":      "github.com/cenkalti/backoff/v4",
+	"context":      "context",
+	"engine":       "github.com/holdfast-go/holdfast/engine",
+	"errors":       "errors",
+	"fmt":          "fmt",
+	"holdfasttest": "github.com/holdfast-go/holdfast/holdfasttest",
+	"instance":     "github.com/holdfast-go/holdfast/instance",
+	"lease":        "github.com/holdfast-go/holdfast/lease",
+	"log":          "log",
+	"os":           "os",
+	"redis":        "github.com/redis/go-redis/v9",
+	"slog":         "log/slog",
+	"sql":          "database/sql",
+	"synctest":     "testing/synctest",
+	"testing":      "testing",
+	"time":         "time",
+	"tls":          "crypto/tls",
 }
 
 // given are the variables that a block of statements may use without declaring

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/internal/clock"
+	"github.com/holdfast-go/holdfast/internal/ending"
 )
 
 // Lease is the right to a resource until Deadline. All methods are safe for
@@ -199,6 +200,21 @@ func (l *Lease) errAt(now clock.Moment) (first bool, err error) {
 		return true, l.err
 	}
 	return false, l.err
+}
+
+func init() { ending.Expire = func(l any) { l.(*Lease).expire() } }
+
+// expire ends the lease as its deadline does, for tests.
+func (l *Lease) expire() {
+	l.mu.Lock()
+	first := l.err == nil
+	if first {
+		l.end(ErrExpired)
+	}
+	l.mu.Unlock()
+	if first {
+		l.backend.Ended(ErrExpired)
+	}
 }
 
 // expiry is the cause that the deadline stands for.
