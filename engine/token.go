@@ -7,14 +7,14 @@ import (
 
 // tokens makes an engine's tokens, and knows them again. A token is
 //
-//	[owner ~] 130 random bits, the engine's mark
+//	[owner ~] 100 random bits, the engine's mark of 30
 //
 // The mark says whose it is to nobody but the engine itself, and is no part of what
 // makes the token hard to guess: whoever has seen one token knows the mark.
 type tokens struct{ owner, mark string }
 
 const (
-	randomChars = 26 // of 5 bits each
+	randomChars = 20 // of 5 bits each
 	markChars   = 6
 	alphabet    = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 )

@@ -25,7 +25,8 @@ func TestLeaseIsWhatItWasGranted(t *testing.T) {
 	}
 	_ = l.Extend(t.Context(), time.Second)
 	_ = l.Release(t.Context())
-	if b.extended.Load() != 1 || b.released.Load() != 1 || b.ended.Load() != 0 {
+	_, _ = l.Detach()
+	if b.extended.Load() != 1 || b.released.Load() != 1 || b.detached.Load() != 1 || b.ended.Load() != 0 {
 		t.Error("the backend was not asked once for each")
 	}
 }
