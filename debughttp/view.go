@@ -18,10 +18,17 @@ type view struct {
 	Waiting   int            `json:"waiting"`
 	Lost      uint64         `json:"lost"`
 	Dropped   uint64         `json:"losses_dropped"`
+	Untold    untoldView     `json:"untold"`
 	Instances []instanceView `json:"instances"`
 	Leases    []leaseView    `json:"leases"`
 	Lines     []lineView     `json:"waiters"`
 	Losses    []lossView     `json:"losses"`
+}
+
+type untoldView struct {
+	Log   uint64 `json:"log"`
+	Trace uint64 `json:"trace"`
+	Votes uint64 `json:"votes"`
 }
 
 type instanceView struct {
@@ -85,7 +92,7 @@ func (s seconds) String() string {
 func (h *handler) look(limit int) view {
 	s := h.engine.Snapshot(limit)
 	v := view{
-		At: s.At, Held: s.Held, Waiting: s.Waiting, Lost: s.Lost, Dropped: s.Dropped,
+		At: s.At, Held: s.Held, Waiting: s.Waiting, Lost: s.Lost, Dropped: s.Dropped, Untold: untoldView(s.Untold),
 		Instances: make([]instanceView, 0, len(s.Instances)), // [] in JSON, not null
 		Leases:    make([]leaseView, 0, len(s.Leases)),
 		Lines:     make([]lineView, 0, len(s.Lines)),

@@ -36,7 +36,8 @@ type Config struct {
 	// Backoff makes the waits between the rounds of one Acquire; one that
 	// returns backoff.Stop, or any other time below zero, ends it. Default, also for one that is nil: random, 5ms on average at first
 	// and up to 250ms later. When the time left of the lock that stands in the
-	// way is known and shorter, that is the wait.
+	// way is known and shorter, that is the wait. One that hangs is left behind when
+	// the context ends.
 	Backoff func() backoff.BackOff
 
 	// KeyPrefix comes before the resource in the names of the keys. Default
@@ -49,8 +50,9 @@ type Config struct {
 	// ASCII, without '~'.
 	Owner string
 
-	// Logger is told of lost leases and of instances that go up and down.
-	// Default: silent.
+	// Logger is told of lost leases and of instances that go up and down. Its
+	// handler is called on a goroutine that does nothing else: lines that it is too
+	// slow for are dropped and counted. Default: silent.
 	Logger *slog.Logger
 
 	// Trace has funcs that are called at the steps of every lock. Default: none.

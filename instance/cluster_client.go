@@ -1,17 +1,26 @@
 package instance
 
-import "github.com/redis/go-redis/v9"
+import (
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
 
 // newOfCluster makes an instance of an existing client's cluster.
 func newOfCluster(client *redis.ClusterClient, cfg Config) *Instance {
 	of := client.Options()
 	known := newSecrets(of.Password)
+	var hooks sync.Map // by address, so that a node whose hook hangs holds up no other
+	busy := func(addr string) chan struct{} {
+		slot, _ := hooks.LoadOrStore(addr, make(chan struct{}, sides))
+		return slot.(chan struct{})
+	}
 	options := func(addr string) *redis.Options {
 		opt := &redis.Options{
 			Network:    "tcp",
 			Addr:       addr,
 			ClientName: of.ClientName,
-			OnConnect:  of.OnConnect,
+			OnConnect:  heedfulHook(of.OnConnect, busy(addr)),
 			Username:   of.Username,
 			Password:   of.Password,
 
@@ -28,6 +37,6 @@ func newOfCluster(client *redis.ClusterClient, cfg Config) *Instance {
 	}
 	cfg.Cluster = of.Addrs // for the name
 	i := assemble(options(""), cfg, known)
-	i.cluster = newCluster(i, of.Addrs, options, func() dialFunc { return heedful(dial, 1) })
+	i.cluster = newCluster(i, of.Addrs, options, func() dialFunc { return heedful(dial, sides) })
 	return i
 }

@@ -78,7 +78,9 @@ type Config struct {
 	// Dialer makes the connections, to the sentinels too, in place of
 	// net.Dialer; TLS, where it is on, is spoken on top. It should heed ctx:
 	// when it does not, the instance is left waiting no longer than Timeout,
-	// but a goroutine stays until it returns. Default: net.Dialer.
+	// but a goroutine stays until it returns; the same goes for the funcs of TLS
+	// and for Credentials. The connection must heed its deadlines and Close.
+	// Default: net.Dialer.
 	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Sentinel finds the master by asking sentinels. Default: the URL's.

@@ -150,9 +150,10 @@ func newSingle(client *redis.Client, cfg Config) *Instance {
 	opt := *client.Options()
 	known := newSecrets(opt.Password)
 	known.watchOptions(&opt)
+	opt.OnConnect = heedfulHook(opt.OnConnect, make(chan struct{}, sides))
 	dialer := opt.Dialer
 	i := assemble(&opt, cfg, known)
-	i.dialer = heedful(dialer, 1)
+	i.dialer = heedful(dialer, sides)
 	if i.managed = opt.Addr == failoverClient; i.managed {
 		i.at = nil
 	}

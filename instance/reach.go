@@ -13,18 +13,22 @@ import (
 type reach struct {
 	cfg     Config
 	secrets *secrets
-	net     dialFunc     // without TLS
-	at      atomic.Value // string: where the master was, when it was last dialed; written by the actor
+	busy    chan struct{} // as many slots as connections may be in the making, where that calls the user
+	at      atomic.Value  // string: where the master was, when it was last dialed; written by the actor
 
 	tls         *tlsSource // nil: plain
 	sentinelTLS *tlsSource // nil: plain
 }
 
+// sides: an actor connects, and so do those that watch for it, a lookout or a watcher
+// of sentinels, and that look where the address leads. None is to wait for the others.
+const sides = 3
+
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
 func newReach(cfg Config) (*reach, error) {
 	r := &reach{cfg: cfg, secrets: newSecrets(cfg.Password, cfg.Sentinel.Password)}
-	r.net = cfg.dialerFor(max(1, len(cfg.Sentinel.Addrs)))
+	r.busy = make(chan struct{}, sides*(1+len(cfg.Sentinel.Addrs)))
 	var err error
 	if r.tls, r.sentinelTLS, err = newTLSSources(cfg); err != nil {
 		return nil, err
@@ -32,20 +36,12 @@ func newReach(cfg Config) (*reach, error) {
 	return r, nil
 }
 
-// dialerFor makes plain connections, some at a time.
-func (c Config) dialerFor(limit int) dialFunc {
-	if c.Dialer == nil {
-		return new(net.Dialer).DialContext
-	}
-	return heedful(c.Dialer, limit)
-}
-
 // nodeDialer connects to one node of a cluster: each has one of its own, so that
 // one that hangs holds up no other.
 func (r *reach) nodeDialer() dialFunc {
-	plain := r.cfg.dialerFor(1)
+	busy := make(chan struct{}, sides)
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return secured(ctx, plain, network, addr, r.tls)
+		return r.raise(ctx, busy, network, addr, r.tls)
 	}
 }
 
@@ -84,8 +80,24 @@ func (r *reach) master() string {
 
 // connect makes one connection, and speaks TLS on it if there is any.
 func (r *reach) connect(ctx context.Context, network, addr string, source *tlsSource) (net.Conn, error) {
-	return secured(ctx, r.net, network, addr, source)
+	return r.raise(ctx, r.busy, network, addr, source)
 }
+
+// raise makes a connection. A Dialer, and what a TLS config has of the user's own
+// (VerifyConnection, GetClientCertificate, …), may hang: then it is left when ctx
+// ends.
+func (r *reach) raise(ctx context.Context, busy chan struct{}, network, addr string, source *tlsSource) (net.Conn, error) {
+	dial := r.cfg.Dialer
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	if r.cfg.Dialer == nil && source == nil {
+		return dial(ctx, network, addr)
+	}
+	return heed(ctx, busy, func() (net.Conn, error) { return secured(ctx, dial, network, addr, source) }, discard)
+}
+
+func discard(conn net.Conn) { _ = conn.Close() }
 
 func secured(ctx context.Context, dial dialFunc, network, addr string, source *tlsSource) (net.Conn, error) {
 	conn, err := dial(ctx, network, addr)
@@ -137,7 +149,7 @@ func (r *reach) sendsPasswordsInTheClear() bool {
 func heedful(dial dialFunc, limit int) dialFunc {
 	busy := make(chan struct{}, limit)
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return heed(ctx, busy, func() (net.Conn, error) { return dial(ctx, network, addr) }, func(conn net.Conn) { _ = conn.Close() })
+		return heed(ctx, busy, func() (net.Conn, error) { return dial(ctx, network, addr) }, discard)
 	}
 }
 

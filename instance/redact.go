@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/auth"
 )
 
 // secrets are what must never be shown of one instance: its passwords, as they
@@ -74,10 +75,47 @@ func (s *secrets) watch(provider func(context.Context) (string, string, error)) 
 	}
 }
 
+// current asks a streaming provider for what is good now, as every new connection
+// does. A connection that stands is not told of later credentials: go-redis cannot
+// do that on one that it does not pool, and a server that wants them ends it.
+func current(provider auth.StreamingCredentialsProvider) func(context.Context) (string, string, error) {
+	return func(context.Context) (username, password string, err error) {
+		c, unsubscribe, err := provider.Subscribe(new(deaf))
+		if err != nil {
+			return "", "", err
+		}
+		username, password = c.BasicAuth()
+		if unsubscribe != nil {
+			err = unsubscribe()
+		}
+		return username, password, err
+	}
+}
+
+// deaf listens to nothing. It has a size, so that no two are the same listener.
+type deaf struct{ _ byte }
+
+func (*deaf) OnNext(auth.Credentials) {}
+func (*deaf) OnError(error)           {}
+
+// heedfulHook makes a client's OnConnect return when ctx ends, whether or not it
+// does so itself. busy is as in heed.
+func heedfulHook(hook func(context.Context, *redis.Conn) error, busy chan struct{}) func(context.Context, *redis.Conn) error {
+	if hook == nil {
+		return nil
+	}
+	return func(ctx context.Context, conn *redis.Conn) error {
+		_, err := heed(ctx, busy, func() (struct{}, error) { return struct{}{}, hook(ctx, conn) }, func(struct{}) {})
+		return err
+	}
+}
+
 // watchOptions does that for the provider of a client, as go-redis chooses it.
 func (s *secrets) watchOptions(opt *redis.Options) {
 	switch {
 	case opt.StreamingCredentialsProvider != nil:
+		opt.CredentialsProviderContext = s.watch(current(opt.StreamingCredentialsProvider))
+		opt.StreamingCredentialsProvider = nil
 	case opt.CredentialsProviderContext != nil:
 		opt.CredentialsProviderContext = s.watch(opt.CredentialsProviderContext)
 	case opt.CredentialsProvider != nil:

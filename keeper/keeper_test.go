@@ -599,3 +599,53 @@ func TestKeeperIsSafeForConcurrentUse(t *testing.T) {
 		}
 	})
 }
+
+// slowly is a backend that takes its time to be told.
+type slowly struct {
+	backend
+	all []*Entry
+	t   *testing.T
+}
+
+func (b *slowly) Ended(cause error) {
+	for _, e := range b.all {
+		if !closed(e.Control.Lease().Done()) {
+			b.t.Errorf("%s has not ended when the end of %s is told", e.Control.Lease().Resource(), b.e.Control.Lease().Resource())
+		}
+	}
+	b.backend.Ended(cause)
+	time.Sleep(2 * time.Millisecond)
+}
+
+func TestAllEndBeforeAnybodyIsTold(t *testing.T) {
+	for name, end := range map[string]func(k *kept, all []*Entry){
+		"at the deadline": func(*kept, []*Entry) { time.Sleep(validity) },
+		"not ours any more": func(k *kept, all []*Entry) {
+			var outcomes []Outcome
+			for _, e := range all {
+				outcomes = append(outcomes, Outcome{Entry: e, Lost: lease.ErrStolen})
+			}
+			k.Settle(clock.Now(), outcomes)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keep(t, func(t *testing.T, k *kept) {
+				k.answerWith(nil)
+				all := make([]*Entry, 100)
+				for n := range all {
+					e := &Entry{TTL: validity}
+					b := &slowly{backend{k.Keeper, e}, all, t}
+					e.Control.Begin(lease.Grant{Resource: fmt.Sprint(n), Deadline: clock.Now().Add(validity), Backend: b})
+					_ = e.Control.Lease().Done()
+					all[n] = e
+				}
+				for _, e := range all {
+					k.Add(e, clock.Now())
+				}
+				end(k, all)
+				synctest.Wait()
+				time.Sleep(time.Second)
+			})
+		})
+	}
+}

@@ -37,6 +37,7 @@
 //	holdfast.lease.held          {lease}    up-down counter
 //	holdfast.lease.duration      s          histogram; holdfast.lease.cause
 //	holdfast.loss.dropped        {lease}    counter
+//	holdfast.untold              {event}    counter; holdfast.untold.what
 //	holdfast.instance.state      1          gauge; holdfast.instance, holdfast.instance.state
 //	holdfast.instance.recovering s          gauge; holdfast.instance
 //	holdfast.instance.mailbox    {message}  gauge; holdfast.instance

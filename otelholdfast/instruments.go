@@ -64,6 +64,8 @@ func (m *maker) observed() {
 	m.note(err)
 	m.dropped, err = m.meter.Int64ObservableCounter("holdfast.loss.dropped", metric.WithUnit("{lease}"), metric.WithDescription("Losses that nobody read from Engine.Lost."))
 	m.note(err)
+	m.untold, err = m.meter.Int64ObservableCounter("holdfast.untold", metric.WithUnit("{event}"), metric.WithDescription("Lines of the log and calls of the trace that were dropped because the user's func was too slow."))
+	m.note(err)
 	m.state, err = m.meter.Int64ObservableGauge("holdfast.instance.state", metric.WithUnit("1"), metric.WithDescription("1 for the state that the instance is in, 0 for the others."))
 	m.note(err)
 	m.mailbox, err = m.meter.Int64ObservableGauge("holdfast.instance.mailbox", metric.WithUnit("{message}"), metric.WithDescription("Messages that wait to be sent to the instance."))

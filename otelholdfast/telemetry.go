@@ -39,11 +39,11 @@ type Telemetry struct {
 	acquire, rounds, handover, margin, lease, trip, batch histogram
 	votes, renewals, changes                              counter
 
-	held, waiting  metric.Int64ObservableUpDownCounter
-	dropped        metric.Int64ObservableCounter
-	state, mailbox metric.Int64ObservableGauge
-	recovering     metric.Float64ObservableGauge
-	observing      metric.Registration // nil: no engine is attached
+	held, waiting   metric.Int64ObservableUpDownCounter
+	dropped, untold metric.Int64ObservableCounter
+	state, mailbox  metric.Int64ObservableGauge
+	recovering      metric.Float64ObservableGauge
+	observing       metric.Registration // nil: no engine is attached
 }
 
 const scope = "github.com/holdfast-go/holdfast/otelholdfast"
@@ -90,7 +90,7 @@ func (t *Telemetry) Attach(e *engine.Engine) (err error) {
 	t.observing, err = t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		t.observe(o, e.Snapshot(0))
 		return nil
-	}, t.held, t.waiting, t.dropped, t.state, t.mailbox, t.recovering)
+	}, t.held, t.waiting, t.dropped, t.untold, t.state, t.mailbox, t.recovering)
 	return err
 }
 
@@ -108,6 +108,9 @@ func (t *Telemetry) observe(o metric.Observer, s engine.Snapshot) {
 	o.ObserveInt64(t.held, int64(s.Held), t.all)
 	o.ObserveInt64(t.waiting, int64(s.Waiting), t.all)
 	o.ObserveInt64(t.dropped, int64(s.Dropped), t.all)
+	for what, n := range map[string]uint64{"log": s.Untold.Log, "trace": s.Untold.Trace, "votes": s.Untold.Votes} {
+		o.ObserveInt64(t.untold, int64(n), t.all, metric.WithAttributes(whatName.String(what)))
+	}
 	for _, i := range s.Instances {
 		name := metric.WithAttributes(instanceName.String(i.Name))
 		for _, state := range states {

@@ -24,6 +24,7 @@ const (
 	wakerName     = attribute.Key("holdfast.waker")
 	grantedName   = attribute.Key("holdfast.granted")
 	confirmedName = attribute.Key("holdfast.renewal.confirmed")
+	whatName      = attribute.Key("holdfast.untold.what")
 	causeName     = attribute.Key("holdfast.lease.cause")
 	instanceName  = attribute.Key("holdfast.instance")
 	stateName     = attribute.Key("holdfast.instance.state")

@@ -9,7 +9,7 @@ import (
 
 // gauges is what is read from the engine when it is scraped.
 type gauges struct {
-	leases, waiting, dropped          *prometheus.Desc
+	leases, waiting, dropped, untold  *prometheus.Desc
 	state, since, mailbox, recovering *prometheus.Desc // one an instance
 }
 
@@ -21,6 +21,7 @@ func newGauges(constant prometheus.Labels) gauges {
 		leases:     desc("leases_held", "Leases that the engine holds."),
 		waiting:    desc("acquires_waiting", "Acquires that wait, or are just asking."),
 		dropped:    desc("losses_dropped_total", "Losses that were dropped because nobody read Engine.Lost."),
+		untold:     desc("untold_total", "Lines of the log and calls of the trace that were dropped because the user's func was too slow.", "what"),
 		state:      desc("instance_state", "1 for the state that the instance is in, 0 for the others.", "redis", "state"),
 		since:      desc("instance_state_since_seconds", "When the instance came into its state, as a Unix time.", "redis"),
 		mailbox:    desc("mailbox_depth", "Messages that wait to be sent to the instance.", "redis"),
@@ -29,7 +30,7 @@ func newGauges(constant prometheus.Labels) gauges {
 }
 
 func (g gauges) describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.leases, g.waiting, g.dropped, g.state, g.since, g.mailbox, g.recovering} {
+	for _, d := range []*prometheus.Desc{g.leases, g.waiting, g.dropped, g.untold, g.state, g.since, g.mailbox, g.recovering} {
 		out <- d
 	}
 }
@@ -43,6 +44,9 @@ func (g gauges) collect(out chan<- prometheus.Metric, s engine.Snapshot) {
 	gauge(g.leases, float64(s.Held))
 	gauge(g.waiting, float64(s.Waiting))
 	out <- prometheus.MustNewConstMetric(g.dropped, prometheus.CounterValue, float64(s.Dropped))
+	for what, n := range map[string]uint64{"log": s.Untold.Log, "trace": s.Untold.Trace, "votes": s.Untold.Votes} {
+		out <- prometheus.MustNewConstMetric(g.untold, prometheus.CounterValue, float64(n), what)
+	}
 	for _, i := range s.Instances {
 		for _, state := range states {
 			is := 0.0

@@ -165,6 +165,9 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 		{"holdfast_leases_held", "", 0},
 		{"holdfast_acquires_waiting", "", 0},
 		{"holdfast_losses_dropped_total", "", 0},
+		{"holdfast_untold_total", `what="log"`, 0},
+		{"holdfast_untold_total", `what="trace"`, 0},
+		{"holdfast_untold_total", `what="votes"`, 0},
 		{"holdfast_instance_changes_total", `redis="redis-2"`, 1}, // up, or recovering until all have been seen
 		{"holdfast_instance_state", `redis="redis-3",state="up"`, 1},
 		{"holdfast_instance_state", `redis="redis-3",state="down"`, 0},

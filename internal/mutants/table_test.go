@@ -329,4 +329,25 @@ var table = []mutant{
 			""),
 		in: "engine", test: "TestKeyEndsWithTheLongestTimeThatItsLeaseMayBeHeld",
 	},
+	{
+		name: "the user's log before the end of the next lease",
+		edits: one("engine/telling.go",
+			"	t := &telling{trace: trace, log: tell.NewLog()}\n	log := t.log.Logger(user)\n",
+			"	t := &telling{trace: trace, log: tell.NewLog()}\n	log := user\n"),
+		in: "engine", test: "TestLeasesEndOnTimeWhenTheLogIsSlow",
+	},
+	{
+		name: "the keeper tells of a lease before it ends the next",
+		edits: one("keeper/keeper.go",
+			"		k.causes = append(k.causes, e.Control.Finish(lease.ErrExpired, now))\n",
+			"		k.causes = append(k.causes, nil)\n		e.Control.End(lease.ErrExpired)\n"),
+		in: "keeper", test: "TestAllEndBeforeAnybodyIsTold",
+	},
+	{
+		name: "a reader that calls the user's Trace",
+		edits: one("engine/telling.go",
+			"		t.votes.Put(vote{instance: name, says: says})",
+			"		t.trace.Vote(name, says)"),
+		in: "engine", test: "TestNoFuncOfTheUsersHoldsUpTheEngine",
+	},
 }
