@@ -38,7 +38,7 @@ func (i *Instance) Ask(ctx context.Context, f func(*redis.Client) error) error {
 	stop := context.AfterFunc(ctx, func() { _ = h.wire.Close() }) // go-redis would not notice
 	defer stop()
 	if err := cutOff(ctx, f(h.client)); err != nil {
-		return i.verdict(err).Err
+		return i.verdict(h.wire.reason(err)).Err
 	}
 	return nil
 }

@@ -109,13 +109,14 @@ func (i *Instance) dial(ctx context.Context, deadline time.Time) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // go-redis would not notice
 	defer stop()
-	i.dialed.Store(&conn)
+	at := newDoor(conn)
+	i.dialed.Store(at)
 	l, err := open(ctx, i.client, conn, i.former)
 	if unused := i.dialed.Swap(nil); unused != nil {
-		_ = (*unused).Close()
+		_ = unused.Close()
 	}
 	if err != nil {
-		return cutOff(ctx, err)
+		return at.reason(cutOff(ctx, err))
 	}
 	if err := i.set.register(i, l.seen.RunID); err != nil {
 		l.close()

@@ -16,15 +16,16 @@ import (
 type held struct {
 	client *redis.Client
 	conn   *redis.Conn
-	wire   net.Conn
+	wire   *door
 }
 
 // hold makes conn the only connection of a client with these options.
 func hold(conn net.Conn, opt *redis.Options, cfg Config) *held {
 	tune(opt, cfg)
-	opt.Dialer = only(conn)
+	wire := newDoor(conn)
+	opt.Dialer = only(wire)
 	client := redis.NewClient(opt)
-	return &held{client: client, conn: client.Conn(), wire: conn}
+	return &held{client: client, conn: client.Conn(), wire: wire}
 }
 
 // only is a dialer that has one connection, and no second.
@@ -45,7 +46,7 @@ func only(conn net.Conn) dialFunc {
 func (h *held) process(ctx context.Context, cmd redis.Cmder) error {
 	stop := context.AfterFunc(ctx, func() { _ = h.wire.Close() }) // go-redis would not notice
 	defer stop()
-	err := cutOff(ctx, h.conn.Process(ctx, cmd))
+	err := h.wire.reason(cutOff(ctx, h.conn.Process(ctx, cmd)))
 	if err != nil && isProtocolError(err) {
 		return errNotRedis
 	}
@@ -74,6 +75,7 @@ func (f *failures) add(who string, err error) {
 	case isServerError(err):
 		f.refused++
 		f.cause = err
+		err = quoted(err)
 	}
 	f.says = append(f.says, fmt.Sprintf("%s: %v", who, err))
 }

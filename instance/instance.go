@@ -26,7 +26,7 @@ type Instance struct {
 	dialer  func(ctx context.Context, network, addr string) (net.Conn, error)
 	network string
 	addr    string
-	dialed  atomic.Pointer[net.Conn]                    // dialed by the actor, to be picked up by the client
+	dialed  atomic.Pointer[door]                        // dialed by the actor, to be picked up by the client
 	managed bool                                        // sentinels say where it is
 	watch   func(ctx context.Context, moved func())     // calls moved when they say that it is elsewhere; nil: nobody does
 	redial  func(ctx context.Context) (net.Conn, error) // dials where the actor last has; the lookout's
@@ -207,7 +207,7 @@ func assemble(opt *redis.Options, cfg Config, known *secrets) *Instance {
 	// would retry, outlive our timeout and log to the process's standard error.
 	opt.Dialer = func(context.Context, string, string) (net.Conn, error) {
 		if conn := i.dialed.Swap(nil); conn != nil {
-			return *conn, nil
+			return conn, nil
 		}
 		return unopened{}, nil
 	}

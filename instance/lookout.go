@@ -27,7 +27,7 @@ type lookout struct {
 	*vigils
 	instance *Instance
 	client   *redis.Client // opens the connection; in RESP3, else as the instance's
-	dialed   chan net.Conn // one slot: dialed by the lookout, to be picked up by the client
+	dialed   chan *door    // one slot: dialed by the lookout, to be picked up by the client
 	reported bool          // that there is none has been logged
 }
 
@@ -41,7 +41,7 @@ const notThere = time.Minute
 var errNoTracking = errors.New("the server cannot tell of changes in RESP3")
 
 func newLookout(i *Instance, opt *redis.Options) *lookout {
-	o := &lookout{vigils: newVigils(), instance: i, dialed: make(chan net.Conn, 1)}
+	o := &lookout{vigils: newVigils(), instance: i, dialed: make(chan *door, 1)}
 	mine := *opt
 	mine.Protocol = 3
 	mine.Dialer = func(context.Context, string, string) (net.Conn, error) {
@@ -120,7 +120,8 @@ func (o *lookout) wanted(ctx context.Context) bool {
 // pause waits after a failure. It reports false when ctx ends.
 func (o *lookout) pause(ctx context.Context, err error, pauses backoff.BackOff) bool {
 	pause := pauses.NextBackOff()
-	if isServerError(err) || errors.Is(err, errNoTracking) {
+	r := refusalOf(err)
+	if isServerError(err) && (r == nil || r.class != passing) || errors.Is(err, errNoTracking) {
 		pause = notThere
 		if !o.reported {
 			o.reported = true
@@ -163,7 +164,8 @@ func (o *lookout) open(ctx context.Context) (*tower, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // go-redis would not notice
 	defer stop()
-	o.dialed <- conn
+	at := newDoor(conn)
+	o.dialed <- at
 	t := &tower{conn: o.client.EphemeralConn(), net: conn, in: bufio.NewReader(conn)}
 	if err = cutOff(ctx, t.track(ctx)); err == nil {
 		err = i.isSame(ctx, t.conn, began)
@@ -175,7 +177,7 @@ func (o *lookout) open(ctx context.Context) (*tower, error) {
 	}
 	if err != nil {
 		t.close()
-		return nil, err
+		return nil, at.reason(err)
 	}
 	return t, nil
 }
@@ -256,6 +258,9 @@ func (o *lookout) read(t *tower) error {
 		if err := r.read(t.in); err != nil {
 			return err
 		}
+		if r.unread {
+			return errUnread
+		}
 		switch {
 		case r.kind == pushReply && r.isInvalidation():
 			o.invalidated(&r.list[1])
@@ -276,9 +281,10 @@ func (r *reply) isInvalidation() bool {
 	return len(r.list) == 2 && string(r.list[0].text) == "invalidate"
 }
 
-// invalidated reads the keys of an invalidation: none stands for all.
+// invalidated reads the keys of an invalidation: none stands for all, and so do more
+// than we can read.
 func (o *lookout) invalidated(keys *reply) {
-	if keys.kind == nilReply {
+	if keys.kind == nilReply || keys.cut {
 		o.flushed()
 		return
 	}

@@ -8,10 +8,12 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/auth"
@@ -28,7 +30,7 @@ type secrets struct {
 
 // maxSecrets bounds how many passwords of a provider are remembered: a password
 // that was replaced long ago is in no error any more.
-const maxSecrets = 32
+const maxSecrets = 64
 
 func newSecrets(passwords ...string) *secrets {
 	var mu sync.Mutex
@@ -45,7 +47,8 @@ func newSecrets(passwords ...string) *secrets {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		for _, spelling := range []string{password, url.QueryEscape(password), url.PathEscape(password)} {
+		oneLine := strings.NewReplacer("\r", " ", "\n", " ").Replace(password) // as an error has it
+		for _, spelling := range []string{password, oneLine, url.QueryEscape(password), url.PathEscape(password)} {
 			if !slices.Contains(known, spelling) {
 				known = append(known, spelling)
 			}
@@ -127,24 +130,96 @@ func (s *secrets) watchOptions(opt *redis.Options) {
 	}
 }
 
-// redact takes the instance's secrets out of an error's text. The original is
+// hide takes a secret out of a text. Of a long one its beginning is enough, since
+// servers cut what they quote. A short one is hidden where it is quoted: elsewhere it
+// is likely to be a part of a word, and hiding it would tell what it is.
+func hide(text, secret string) string {
+	const short, long = 4, 16
+	switch {
+	case len(secret) < short:
+		for _, mark := range []string{"'", `"`, "`"} {
+			text = strings.ReplaceAll(text, mark+secret+mark, mark+"***"+mark)
+		}
+		return text
+	case len(secret) < long:
+		return strings.ReplaceAll(text, secret, "***")
+	}
+	var b strings.Builder
+	for {
+		before, from, found := strings.Cut(text, secret[:long])
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		b.WriteString("***")
+		rest := secret[long:]
+		for from != "" && rest != "" && from[0] == rest[0] {
+			from, rest = from[1:], rest[1:]
+		}
+		text = from
+	}
+}
+
+// longestQuote is how much is shown of what a server says.
+const longestQuote = 512
+
+var (
+	// Redis, and what stands in front of it, quotes what came with a command that it does not know.
+	quotedArgs = regexp.MustCompile("(?s),? with args beginning with:.*")
+	// A token of ours, or the beginning of one.
+	quotedToken = regexp.MustCompile(`\b[A-Z2-7]{20,}\b`)
+)
+
+// quoted is what a server said as it may be shown: on one line, without the arguments
+// that it quotes and without whole tokens. Another error, or one with nothing to hide, is
+// returned as it is.
+func quoted(err error) error {
+	if !isServerError(err) {
+		return err
+	}
+	text := err.Error()
+	clean := quotedArgs.ReplaceAllLiteralString(text, " (its arguments are not shown)")
+	clean = quotedToken.ReplaceAllStringFunc(clean, func(token string) string { return token[:4] + "…" })
+	clean = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, clean)
+	if len(clean) > longestQuote {
+		clean = strings.ToValidUTF8(clean[:longestQuote], "") + "…"
+	}
+	if clean == text {
+		return err
+	}
+	return serverError(clean)
+}
+
+// redact takes the instance's secrets out of an error's text, and what a server quotes. The original is
 // dropped then: a %+v or a type switch must not bring them back. What is kept is
 // whether the server itself said it.
 func (i *Instance) redact(err error) error {
 	text := err.Error()
-	clean := text
+	clean := quoted(err).Error()
 	if i.secrets != nil {
 		for _, secret := range i.secrets.reveal() {
-			clean = strings.ReplaceAll(clean, secret, "***")
+			clean = hide(clean, secret)
 		}
 	}
 	switch {
 	case clean == text:
 		return err
 	case isServerError(err):
-		return serverError(clean)
+		return redacted{serverError(clean), refusalOf(err)}
 	}
 	return errors.New(clean)
+}
+
+// redacted is a server's error whose text has been changed. What kind of refusal it
+// is has been found before that: the text may begin otherwise now.
+type redacted struct {
+	serverError
+	kind *refusal
 }
 
 // shown is the Config as it may be seen: what is set, in the fields' order.

@@ -81,6 +81,10 @@ var scriptCaller = regexp.MustCompile(`^ERR Error (?:running script|compiling sc
 // refusalOf finds the error that a server replied with in the table; nil: it is not there,
 // or no server's.
 func refusalOf(err error) *refusal {
+	var known redacted
+	if errors.As(err, &known) {
+		return known.kind
+	}
 	var server redis.Error
 	if !errors.As(err, &server) || errors.Is(err, errClusterNode) {
 		return nil

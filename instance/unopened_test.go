@@ -32,7 +32,7 @@ func TestADialThatComesTooLateDoesNoHarm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i.lookout.dialed <- conn
+	i.lookout.dialed <- newDoor(conn)
 	if err := i.lookout.client.Ping(t.Context()).Err(); err != nil {
 		t.Errorf("the lookout's first attempt to connect: %v", err)
 	}

@@ -1,0 +1,188 @@
+package holdfast_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/redistest"
+)
+
+// What a server says to those whom it does not let in is what they are told.
+
+const denied = "DENIED Redis is running in protected mode because protected mode is enabled"
+
+// bouncer says why nobody is let in, and hangs up, whatever is said to it.
+func bouncer(t *testing.T, words string) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var guests sync.WaitGroup
+	guests.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte(words))
+			_ = c.Close()
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); guests.Wait() })
+	return l.Addr().String()
+}
+
+func TestWhatIsSaidAtTheDoorIsShown(t *testing.T) {
+	addr := bouncer(t, "-"+denied+": s3cr3t\r\n")
+	for _, form := range []string{"redis://:s3cr3t@" + addr, "redis://:s3cr3t@" + addr + "/3", "redis-sentinel://:s3cr3t@" + addr + "?master=m&sentinel_password=s3cr3t", "redis-cluster://:s3cr3t@" + addr} {
+		for range 20 { // whether our words or its end come first is for the network to say
+			_, err := engine.Open(within(t), []string{form}, engine.Config{})
+			oneLine(t, err)
+			if !strings.Contains(err.Error(), "DENIED Redis is running in protected mode") || strings.Contains(err.Error(), "s3cr3t") {
+				t.Fatalf("%s: %v", form, err)
+			}
+		}
+	}
+}
+
+// A server that has as many clients as it may have says so, on every network.
+func TestAFullServerSaysSo(t *testing.T) {
+	for _, server := range []*redistest.Server{redistest.Start(t), redistest.StartTCP(t)} {
+		server.MustDo("CONFIG", "SET", "maxclients", "1")
+		inside, err := net.Dial(server.Network(), server.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = inside.Write([]byte("PING\r\n"))
+		if _, err := inside.Read(make([]byte, 16)); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		_, err = engine.Open(ctx, []string{server.URL()}, engine.Config{})
+		cancel()
+		oneLine(t, err)
+		if !strings.Contains(err.Error(), "max number of clients reached") {
+			t.Errorf("%s: %v", server.Network(), err)
+		}
+
+		e, err := engine.New([]*instance.Instance{dialed(t, server)}, engine.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		state(t, e, 0, instance.Down)
+		_ = inside.Close()
+		state(t, e, 0, instance.Up) // it passes
+		if err := e.Close(within(t)); err != nil {
+			t.Error(err)
+		}
+		server.MustDo("CONFIG", "SET", "maxclients", "100")
+	}
+}
+
+func dialed(t *testing.T, s *redistest.Server) *instance.Instance {
+	t.Helper()
+	i, err := instance.Dial(s.URL(), instance.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// The connection of those who wait: the log says why there is none.
+func TestWhatIsSaidAtTheWaitersDoorIsLogged(t *testing.T) {
+	server := redistest.Start(t)
+	server.Set("r", "somebody else's", time.Minute)
+	addr := bouncer(t, "-"+denied+"\r\n")
+	var dials atomic.Int32
+	var log logged
+	i, err := instance.Dial(server.URL(), instance.Config{
+		Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Dialer: func(ctx context.Context, network, at string) (net.Conn, error) {
+			if dials.Add(1) == 1 {
+				return new(net.Dialer).DialContext(ctx, network, at)
+			}
+			return new(net.Dialer).DialContext(ctx, "tcp", addr)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := engineOf(t, engine.Config{}, i)
+	ctx, cancel := context.WithCancel(context.Background())
+	waited := make(chan error)
+	go func() {
+		_, err := e.Acquire(ctx, "r")
+		waited <- err
+	}()
+	eventually(t, "the reason is in the log", func() bool { return strings.Contains(log.String(), "DENIED Redis is running in protected mode") })
+	cancel()
+	if err := <-waited; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// logged is a log that may be read while it is written.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// Servers quote the arguments of commands that they do not know: neither tokens nor passwords are shown.
+func TestWhatServersQuoteIsNotShown(t *testing.T) {
+	t.Run("tokens", func(t *testing.T) {
+		server := redistest.Start(t, "--rename-command", "EVALSHA", "")
+		e := open(t, []*redistest.Server{server}, engine.Config{Owner: "me"})
+		l := acquire(t, e, "r", engine.WithoutRenewal())
+		err := l.Release(within(t))
+		oneLine(t, err)
+		if !strings.Contains(err.Error(), "unknown command 'evalsha'") || strings.Contains(err.Error(), l.Token()) || strings.Contains(err.Error(), l.Token()[3:10]) {
+			t.Error(err)
+		}
+	})
+	for name, password := range map[string]string{
+		"a line break":  "pass\nw0rd\r\nmore",
+		"a long one":    strings.Repeat("l0ng-s3cr3t/", 40),
+		"a single char": "e",
+		"a plain one":   "s3cr3t",
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := redistest.StartTCP(t, "--rename-command", "AUTH", "", "--rename-command", "HELLO", "")
+			_, err := engine.Open(within(t), []string{"redis://me:" + url.QueryEscape(password) + "@" + server.Addr()}, engine.Config{})
+			oneLine(t, err)
+			text := fmt.Sprintf("%v %+v %#v", err, err, err)
+			if !strings.Contains(text, "unknown command 'auth'") {
+				t.Error(err)
+			}
+			for _, piece := range []string{password, strings.ReplaceAll(password, "\n", " "), "w0rd", "l0ng", "s3cr3t", "'e'"} {
+				if strings.Contains(text, piece) && piece != "e" {
+					t.Errorf("%q is shown: %v", piece, err)
+				}
+			}
+		})
+	}
+}
