@@ -186,7 +186,7 @@ func TestSentinelForms(t *testing.T) {
 	t.Run("an existing failover client", func(t *testing.T) {
 		client := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "leader", SentinelAddrs: []string{at}, Password: leaderPW})
 		defer func() { _ = client.Close() }()
-		e := engineOf(t, engine.Config{}, instance.New(client, instance.Config{Name: "failover"}))
+		e := engineOf(t, engine.Config{}, instance.New(client, instance.Config{Name: "failover", Timeout: 5 * time.Second}))
 		release(t, acquire(t, e, "r"))
 	})
 
@@ -205,7 +205,7 @@ func TestSentinelForms(t *testing.T) {
 	}
 	t.Run("one that hangs costs no more than its share", func(t *testing.T) {
 		other.Pause()
-		works(t, "redis-sentinel://:"+leaderPW+"@"+at+","+other.Addr()+"/leader", instance.Config{Timeout: time.Second})
+		works(t, "redis-sentinel://:"+leaderPW+"@"+at+","+other.Addr()+"/leader", instance.Config{})
 		other.Resume()
 	})
 	t.Run("an outvoted sentinel is not believed", func(t *testing.T) {
