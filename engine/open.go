@@ -14,8 +14,11 @@ import (
 // wait for ever.
 const openPatience = 5 * time.Second
 
-// awaitQuorum waits until every instance has been tried and a quorum is up.
-func (e *Engine) awaitQuorum(ctx context.Context) error {
+// AwaitQuorum waits until every instance has been tried once and a quorum of them is
+// up: what Open does with the engine that it makes, for who has made one with New. It
+// returns why there is none when ctx ends, after 5 seconds if ctx has no deadline, or at
+// once, with ErrRefused, when waiting does not mend it. The engine stays as it is.
+func (e *Engine) AwaitQuorum(ctx context.Context) error {
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, openPatience)

@@ -123,7 +123,7 @@ func (i *Instance) look(ctx context.Context, probing bool) {
 // renamed reports whether the name in the address does not lead any more to where the
 // link ends.
 func (i *Instance) renamed(ctx context.Context, link terminus) bool {
-	host, _, err := net.SplitHostPort(i.at())
+	host, _, err := net.SplitHostPort(i.cfg.reachable(i.at()))
 	if _, literal := netip.ParseAddr(host); i.lookup == nil || err != nil || literal == nil || !link.addr.IsValid() {
 		return false
 	}

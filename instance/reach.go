@@ -45,7 +45,7 @@ func (c Config) dialerFor(limit int) dialFunc {
 func (r *reach) nodeDialer() dialFunc {
 	plain := r.cfg.dialerFor(1)
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return secured(ctx, plain, network, addr, r.tls)
+		return secured(ctx, plain, network, r.cfg.reachable(addr), r.tls)
 	}
 }
 
@@ -84,7 +84,7 @@ func (r *reach) master() string {
 
 // connect makes one connection, and speaks TLS on it if there is any.
 func (r *reach) connect(ctx context.Context, network, addr string, source *tlsSource) (net.Conn, error) {
-	return secured(ctx, r.net, network, addr, source)
+	return secured(ctx, r.net, network, r.cfg.reachable(addr), source)
 }
 
 func secured(ctx context.Context, dial dialFunc, network, addr string, source *tlsSource) (net.Conn, error) {
@@ -118,13 +118,13 @@ func (r *reach) sendsPasswordsInTheClear() bool {
 	c, s := r.cfg, r.cfg.Sentinel
 	secret := c.Password != "" || c.Credentials != nil
 	for _, addr := range append(c.Cluster[:len(c.Cluster):len(c.Cluster)], c.Addr) {
-		if addr != "" && secret && r.tls == nil && c.Dialer == nil && !isLocal(addr) {
+		if addr != "" && secret && r.tls == nil && c.Dialer == nil && !isLocal(c.reachable(addr)) {
 			return true
 		}
 	}
 	secret = secret && r.tls == nil || r.sentinelTLS == nil && (s.Password != "" || s.Credentials != nil)
 	for _, addr := range s.Addrs { // the master may be anywhere; the sentinels show whether that is this machine
-		if secret && c.Dialer == nil && !isLocal(addr) {
+		if secret && c.Dialer == nil && !isLocal(c.reachable(addr)) {
 			return true
 		}
 	}
