@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,11 @@ func TestSentinel(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	f := redistest.StartFleet(t, redistest.FleetConfig{Password: leaderPW, SentinelPassword: sentinelPW})
 	url := "redis-sentinel://:" + leaderPW + "@" + strings.Join(f.SentinelAddrs(), ",") + "/leader?client_name=holdfast&sentinel_password=" + sentinelPW
-	cfg := engine.Config{TTL: 5 * time.Second, MaxTTL: 5 * time.Second, RenewEvery: 200 * time.Millisecond, InstanceTimeout: time.Second}
+	log := new(lockedBuffer)
+	cfg := engine.Config{
+		TTL: 5 * time.Second, MaxTTL: 5 * time.Second, RenewEvery: 200 * time.Millisecond, InstanceTimeout: time.Second,
+		Logger: slog.New(slog.NewJSONHandler(log, nil)),
+	}
 	e, err := engine.Open(within(t), []string{url}, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -70,6 +75,11 @@ func TestSentinel(t *testing.T) {
 		t.Errorf("the lease is not at the new master: %v", held.Err())
 	}
 	eventually(t, "no connection to the old master is left", func() bool { return clientsOf(t, old, "holdfast") == 0 })
+	for _, want := range []string{`"master":"leader","from":"` + old.Addr() + `","to":"` + f.Master.Addr() + `"`, `"until":"2`, `"for":"5`} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log does not have %s:\n%s", want, log.String())
+		}
+	}
 	f.AwaitDemotion()
 	stop()
 	if n := <-calls; n == 0 {

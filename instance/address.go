@@ -50,6 +50,7 @@ func lookUp(ctx context.Context, host string) ([]netip.Addr, error) {
 
 // terminus is where a link ends.
 type terminus struct {
+	at     string     // the address, as it was given or announced; "": not ours to know
 	runID  string     // "": not known
 	addr   netip.Addr // invalid: not known, or it has none
 	opened time.Time
@@ -214,9 +215,16 @@ func (i *Instance) arrive(l *link, began time.Time) error {
 			return err
 		}
 	}
+	before, now := i.terminus(), terminusOf(l)
+	if i.at != nil {
+		now.at = i.at()
+	}
+	if before.at != "" && before.at != now.at {
+		i.log.Warn("the sentinels name another master", "master", i.cfg.Sentinel.Master, "from", before.at, "to", now.at)
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.ends = terminusOf(l)
+	i.ends = now
 	return nil
 }
 

@@ -44,7 +44,7 @@ func (c *cluster) look(ctx context.Context, s *scout) {
 // left to what that node says itself, which is newer than any map: else somebody
 // who has missed the latest would send us back and forth.
 func (c *cluster) apply(v *view) {
-	var walls []*barrier
+	walls := make(map[*Instance]*barrier) // by the node that the slots leave
 	c.mu.Lock()
 	if !c.mapped {
 		refused := c.adopt(v)
@@ -88,13 +88,16 @@ func (c *cluster) apply(v *view) {
 			}
 			c.assign(slot, to)
 		default:
-			walls = append(walls, c.begin(slot, to, up[from]))
+			if walls[from] == nil {
+				walls[from] = new(barrier)
+			}
+			walls[from].moves = append(walls[from].moves, c.begin(slot, to, up[from]))
 		}
 	}
 	c.tidy()
 	c.mu.Unlock()
-	for _, wall := range walls {
-		wall.move.from.mailbox.put(wall.move.from.name, wall)
+	for from, wall := range walls {
+		from.mailbox.put(from.name, wall)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -274,6 +275,26 @@ func TestRestartGuardFollowsTheSlot(t *testing.T) {
 		if alive != (len(got.kinds()) == 0 && b.mailbox.depth() == 1) || !alive != slices.Equal(got.kinds(), []Kind{Recovering}) {
 			t.Errorf("alive %v: votes %v, %d at the new node", alive, got.kinds(), b.mailbox.depth())
 		}
+	}
+}
+
+// However many slots a map takes away from a node, it is asked once whether what was
+// posted to it is over.
+func TestSlotsThatLeaveANodeTogetherHaveOneBarrier(t *testing.T) {
+	c := newTestCluster(t)
+	c.apply(c.testView(thirds))
+	a := c.nodes["a:1"]
+	got := new(votes)
+	acquire := &Acquire{Key: "hello", Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: got}
+	c.whole.Post(acquire)
+	c.apply(c.testView(func(slot int) string { return strings.Replace(thirds(slot), "a", "d", 1) }))
+	d := c.nodes["d:1"]
+	if n := a.mailbox.depth(); n != 2 || d.mailbox.depth() != 0 {
+		t.Errorf("%d messages wait at the old node, and %d at the new one", n, d.mailbox.depth())
+	}
+	a.serveAs(t, fmt.Sprintf("MOVED %d d:1", slotOf("hello")))
+	if c.owned[d] != slotCount/3+1 || c.owned[a] != 0 || len(c.moves) != 0 || d.mailbox.depth() != 1 {
+		t.Errorf("%d slots at the new node, %d at the old one; %d on their way; %d messages", c.owned[d], c.owned[a], len(c.moves), d.mailbox.depth())
 	}
 }
 
