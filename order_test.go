@@ -117,7 +117,7 @@ func (o *overtaken) try(t *testing.T, resource string) {
 	ctx, leave := context.WithCancel(within(t))
 	defer leave()
 	o.hold(t)
-	defer o.proxy.Deliver()
+	defer func() { o.proxy.Deliver() }()
 	acquired := make(chan *lease.Lease, 1)
 	go func() {
 		l, _ := o.engine.TryAcquire(ctx, resource, o.opts...)
