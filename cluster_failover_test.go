@@ -163,3 +163,22 @@ func TestClusterTLSAndCredentials(t *testing.T) {
 		t.Run(name, func(t *testing.T) { refused(t, bad.url, instance.Config{}, bad.says) })
 	}
 }
+
+// What a third of all slots costs the node that hands them over when they go to its
+// replica at once: a few messages.
+func TestClusterFailoverByHandCostsAFewMessages(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	c := redistest.StartCluster(t, 3, true)
+	e := onCluster(t, c, engine.Config{Guard: instance.GuardOff})
+	old := c.Masters[0]
+	key := keyOf(c, old, "r")
+	release(t, acquire(t, e, key))
+	before := calls(t, old, "cmdstat_client|id")
+	c.Replicas[0].MustDo("CLUSTER", "FAILOVER")
+	c.AwaitFailover(0)
+	eventually(t, "no slot is left at the old master", func() bool { return clientsOf(t, old, "holdfast") <= 1 }) // one asks for the map
+	release(t, acquire(t, e, key))
+	if n := calls(t, old, "cmdstat_client|id") - before; n > 20 {
+		t.Errorf("%d messages", n)
+	}
+}

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 
 // patience bounds every wait for something that must happen. It is long because
 // machines are slow at times; nothing is measured with it.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // open returns an engine on the servers that is closed, without error, with the test.
 func open(t testing.TB, servers []*redistest.Server, cfg engine.Config) *engine.Engine {

@@ -74,7 +74,7 @@ func TestWhatAQuorumRefusesForGoodIsNotWaitedFor(t *testing.T) {
 				_, err := try(within(t), name, c.opts...)
 				oneLine(t, err)
 				var q *engine.QuorumError
-				if !errors.Is(err, engine.ErrRefused) || !errors.Is(err, engine.ErrNoQuorum) || !errors.As(err, &q) || strings.Count(err.Error(), c.says) != 2 {
+				if !errors.Is(err, engine.ErrRefused) || !errors.Is(err, engine.ErrNoQuorum) || !errors.As(err, &q) || strings.Count(err.Error(), c.says) < 2 {
 					t.Errorf("it says %v", err)
 				}
 				if engine.Outcome(err) != "refused" {

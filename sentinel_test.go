@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +27,11 @@ func TestSentinel(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	f := redistest.StartFleet(t, redistest.FleetConfig{Password: leaderPW, SentinelPassword: sentinelPW})
 	url := "redis-sentinel://:" + leaderPW + "@" + strings.Join(f.SentinelAddrs(), ",") + "/leader?client_name=holdfast&sentinel_password=" + sentinelPW
-	cfg := engine.Config{TTL: 5 * time.Second, MaxTTL: 5 * time.Second, RenewEvery: 200 * time.Millisecond, InstanceTimeout: time.Second}
+	log := new(lockedBuffer)
+	cfg := engine.Config{
+		TTL: 5 * time.Second, MaxTTL: 5 * time.Second, RenewEvery: 200 * time.Millisecond, InstanceTimeout: time.Second,
+		Logger: slog.New(slog.NewJSONHandler(log, nil)),
+	}
 	e, err := engine.Open(within(t), []string{url}, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -70,6 +76,11 @@ func TestSentinel(t *testing.T) {
 		t.Errorf("the lease is not at the new master: %v", held.Err())
 	}
 	eventually(t, "no connection to the old master is left", func() bool { return clientsOf(t, old, "holdfast") == 0 })
+	for _, want := range []string{`"master":"leader","from":"` + old.Addr() + `","to":"` + f.Master.Addr() + `"`, `"WARN",.*"for":"\d+\.?\d*s","until":"2`} {
+		if !regexp.MustCompile(want).MatchString(log.String()) {
+			t.Errorf("the log does not have %s:\n%s", want, log.String())
+		}
+	}
 	f.AwaitDemotion()
 	stop()
 	if n := <-calls; n == 0 {
@@ -186,7 +197,7 @@ func TestSentinelForms(t *testing.T) {
 	t.Run("an existing failover client", func(t *testing.T) {
 		client := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "leader", SentinelAddrs: []string{at}, Password: leaderPW})
 		defer func() { _ = client.Close() }()
-		e := engineOf(t, engine.Config{}, instance.New(client, instance.Config{Name: "failover"}))
+		e := engineOf(t, engine.Config{}, instance.New(client, instance.Config{Name: "failover", Timeout: 5 * time.Second}))
 		release(t, acquire(t, e, "r"))
 	})
 
@@ -205,7 +216,7 @@ func TestSentinelForms(t *testing.T) {
 	}
 	t.Run("one that hangs costs no more than its share", func(t *testing.T) {
 		other.Pause()
-		works(t, "redis-sentinel://:"+leaderPW+"@"+at+","+other.Addr()+"/leader", instance.Config{Timeout: time.Second})
+		works(t, "redis-sentinel://:"+leaderPW+"@"+at+","+other.Addr()+"/leader", instance.Config{})
 		other.Resume()
 	})
 	t.Run("an outvoted sentinel is not believed", func(t *testing.T) {

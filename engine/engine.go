@@ -77,7 +77,7 @@ func Open(ctx context.Context, urls []string, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.awaitQuorum(ctx); err != nil {
+	if err := e.AwaitQuorum(ctx); err != nil {
 		return nil, join(err, e.Close(context.WithoutCancel(ctx)))
 	}
 	return e, nil

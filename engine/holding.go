@@ -267,7 +267,7 @@ func (h *holding) Ended(cause error) {
 		e.share(h.key, l.Token(), -1)
 	}
 	if errors.Is(cause, lease.ErrLost) {
-		e.log.Warn("lease lost", "resource", l.Resource(), "cause", cause, "held", time.Since(h.since).Round(time.Millisecond), "renewal", h.lastRenewal())
+		e.log.Warn("lease lost", "resource", l.Resource(), "cause", cause, "held", time.Since(h.since).Round(time.Millisecond).String(), "renewal", h.lastRenewal())
 		e.keeper.Emit(l)
 		e.losses.add(l, cause, time.Since(h.since))
 		e.lines.released(l.Resource())

@@ -17,11 +17,16 @@ const openPatience = 5 * time.Second
 // openEvery is how often Open looks at instances that have all been tried.
 const openEvery = 10 * time.Millisecond
 
-// awaitQuorum waits until a quorum is up, and until the others have been tried, or
+// AwaitQuorum waits until a quorum is up, and until the others have been tried, or
 // have had as long again as the quorum took, or a twentieth of their timeout if that
 // is longer. Of a quorum that may not vote yet, all are waited for: they may be new,
-// which shows only when all have been seen.
-func (e *Engine) awaitQuorum(ctx context.Context) error {
+// which shows only when all have been seen. It is what Open does with the engine that
+// it makes, for an engine that was made with New.
+//
+// It returns why there is no quorum when ctx ends, after 5 seconds if ctx has no
+// deadline, or at once, with ErrRefused, when waiting does not mend it. The engine
+// stays as it is.
+func (e *Engine) AwaitQuorum(ctx context.Context) error {
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, openPatience)

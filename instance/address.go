@@ -50,6 +50,7 @@ func lookUp(ctx context.Context, host string) ([]netip.Addr, error) {
 
 // terminus is where a link ends.
 type terminus struct {
+	at     string     // the address, as it was given or announced; "": not ours to know
 	runID  string     // "": not known
 	addr   netip.Addr // invalid: not known, or it has none
 	opened time.Time
@@ -123,7 +124,7 @@ func (i *Instance) look(ctx context.Context, probing bool) {
 // renamed reports whether the name in the address does not lead any more to where the
 // link ends.
 func (i *Instance) renamed(ctx context.Context, link terminus) bool {
-	host, _, err := net.SplitHostPort(i.at())
+	host, _, err := net.SplitHostPort(i.cfg.reachable(i.at()))
 	if _, literal := netip.ParseAddr(host); i.lookup == nil || err != nil || literal == nil || !link.addr.IsValid() {
 		return false
 	}
@@ -214,9 +215,16 @@ func (i *Instance) arrive(l *link, began time.Time) error {
 			return err
 		}
 	}
+	before, now := i.terminus(), terminusOf(l)
+	if i.at != nil {
+		now.at = i.at()
+	}
+	if before.at != "" && before.at != now.at {
+		i.log.Warn("the sentinels name another master", "master", i.cfg.Sentinel.Master, "from", before.at, "to", now.at)
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.ends = terminusOf(l)
+	i.ends = now
 	return nil
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,7 +48,7 @@ func (c *cluster) look(ctx context.Context, s *scout) {
 // left to what that node says itself, which is newer than any map: else somebody
 // who has missed the latest would send us back and forth.
 func (c *cluster) apply(v *view) {
-	var walls []*barrier
+	walls := make(map[*Instance]*barrier) // by the node that the slots leave
 	c.mu.Lock()
 	if !c.mapped {
 		refused := c.adopt(v)
@@ -90,13 +92,16 @@ func (c *cluster) apply(v *view) {
 			}
 			c.assign(slot, to)
 		default:
-			walls = append(walls, c.begin(slot, to, up[from]))
+			if walls[from] == nil {
+				walls[from] = new(barrier)
+			}
+			walls[from].moves = append(walls[from].moves, c.begin(slot, to, up[from]))
 		}
 	}
 	c.tidy()
 	c.mu.Unlock()
-	for _, wall := range walls {
-		wall.move.from.mailbox.put(wall.move.from.name, wall)
+	for from, wall := range walls {
+		from.mailbox.put(from.name, wall)
 	}
 }
 
@@ -243,7 +248,7 @@ func (s *scout) ask(ctx context.Context, c *cluster, addr string) (*view, error)
 		}
 		s.held = hold(conn, c.options(addr), c.whole.cfg)
 	}
-	cmd := redis.NewClusterSlotsCmd(ctx, "cluster", "slots")
+	cmd := redis.NewSliceCmd(ctx, "cluster", "slots") // as it is: go-redis's own cannot read a node without a host
 	if err := s.process(ctx, cmd); err != nil {
 		if strings.Contains(err.Error(), "cluster support disabled") {
 			err = serverError(err.Error() + " (it is no node of a cluster: write redis://… for a single server)")
@@ -261,23 +266,47 @@ func (s *scout) close() {
 }
 
 // readView reads what the node at addr says: the first node of a range is its
-// master.
-func readView(ranges []redis.ClusterSlot, addr string) (*view, error) {
+// master. Each range is a list of the first slot, the last, and the nodes, and a node
+// begins with its host and port.
+func readView(ranges []any, addr string) (*view, error) {
 	v := new(view)
 	if len(ranges) == 0 {
 		return nil, errNoSlots
 	}
 	at := &Instance{addr: addr}
 	for _, r := range ranges {
-		if r.Start < 0 || r.End >= slotCount || r.Start > r.End || len(r.Nodes) == 0 {
+		first, last, node, ok := readRange(r)
+		if !ok {
 			return nil, errNotRedis
 		}
-		master := at.neighbour(r.Nodes[0].Addr)
-		for slot := r.Start; slot <= r.End; slot++ {
+		master := at.neighbour(node)
+		for slot := first; slot <= last; slot++ {
 			v[slot] = master
 		}
 	}
 	return v, nil
+}
+
+// readRange reads a range of slots and the address of its master. A host that is NULL,
+// which is that of the node that was asked (cluster-preferred-endpoint-type
+// unknown-endpoint), is left empty.
+func readRange(r any) (first, last int64, addr string, ok bool) {
+	parts, _ := r.([]any)
+	if len(parts) < 3 {
+		return 0, 0, "", false
+	}
+	first, isFirst := parts[0].(int64)
+	last, isLast := parts[1].(int64)
+	node, _ := parts[2].([]any)
+	if !isFirst || !isLast || first < 0 || last >= slotCount || first > last || len(node) < 2 {
+		return 0, 0, "", false
+	}
+	host, isText := node[0].(string)
+	port, isPort := node[1].(int64)
+	if !isPort || !isText && node[0] != nil {
+		return 0, 0, "", false
+	}
+	return first, last, net.JoinHostPort(host, strconv.FormatInt(port, 10)), true
 }
 
 // sources are the addresses to ask: the masters', then those that we were given.

@@ -37,13 +37,13 @@ type move struct {
 	waiting  *mailbox  // posted since
 }
 
-// begin takes down that a slot changes hands. The caller posts the barrier once it
-// does not hold mu any more. Called with mu held for writing.
-func (c *cluster) begin(slot uint16, to *Instance, told bool) *barrier {
+// begin takes down that a slot changes hands. The caller posts a barrier with the move
+// once it does not hold mu any more. Called with mu held for writing.
+func (c *cluster) begin(slot uint16, to *Instance, told bool) *move {
 	mv := &move{cluster: c, slot: slot, from: c.slots[slot], to: to, told: told, waiting: newMailbox(c.whole.cfg.Mailbox)}
 	c.moves[slot] = mv
 	mv.from.leaving.Add(1)
-	return &barrier{mv}
+	return mv
 }
 
 // end is step 4.
@@ -155,15 +155,23 @@ func (c *cluster) retire(n *Instance) {
 	n.mailbox.close()
 }
 
-// barrier is a message that is answered when all in front of it have been.
-type barrier struct{ move *move }
+// barrier is a message that is answered when all in front of it have been. It ends
+// moves of slots away from the node that it is posted to: one barrier does for all that
+// a map takes away from it, a third of all slots perhaps.
+type barrier struct{ moves []*move }
+
+func (b *barrier) end() {
+	for _, mv := range b.moves {
+		mv.end()
+	}
+}
 
 func (b *barrier) queue(_ *sending, out []byte) ([]byte, bool) {
 	return append(out, "*2\r\n$6\r\nclient\r\n$2\r\nid\r\n"...), true
 }
 func (b *barrier) fits(r *reply) bool      { return r.kind == numberReply }
-func (b *barrier) settle(*sending, *reply) { b.move.end() }
-func (b *barrier) refuse(Vote)             { b.move.end() }
+func (b *barrier) settle(*sending, *reply) { b.end() }
+func (b *barrier) refuse(Vote)             { b.end() }
 func (b *barrier) debt() (debt, bool)      { return debt{}, false }
 func (b *barrier) reset()                  {}
 func (b *barrier) urgent() bool            { return true }

@@ -240,8 +240,9 @@ func (c *cluster) sendOn(from *Instance, r *routed, ref referral) bool {
 		v, taken = to.mailbox.offer(r, to.name)
 	default:
 		r.asking = false
-		wall = c.begin(r.slot, to, true)
-		wall.move.sentOn = append(wall.move.sentOn, r)
+		mv := c.begin(r.slot, to, true)
+		mv.sentOn = append(mv.sentOn, r)
+		wall = &barrier{[]*move{mv}}
 	}
 	c.mu.Unlock()
 	if !taken {

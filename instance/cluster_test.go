@@ -2,9 +2,11 @@ package instance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,6 +65,41 @@ func TestReferralsAreRead(t *testing.T) {
 	at := &Instance{addr: "[::1]:1"}
 	if got := at.neighbour(":2"); got != "[::1]:2" {
 		t.Errorf("a node on the same host is at %s", got)
+	}
+}
+
+func TestMapsAreRead(t *testing.T) {
+	node := func(host any, port int64) []any { return []any{host, port, "id", []any{"ip", "10.0.0.9"}} }
+	for name, c := range map[string]struct {
+		ranges []any
+		want   map[int]string
+		err    error
+	}{
+		"hosts":               {[]any{[]any{int64(0), int64(1), node("a", 1), node("b", 2)}, []any{int64(3), int64(3), node("::1", 3)}}, map[int]string{0: "a:1", 1: "a:1", 2: "", 3: "[::1]:3"}, nil},
+		"no host":             {[]any{[]any{int64(0), int64(5), node(nil, 7)}}, map[int]string{5: "asked:7"}, nil},
+		"an empty host":       {[]any{[]any{int64(0), int64(5), node("", 7)}}, map[int]string{5: "asked:7"}, nil},
+		"a host not known":    {[]any{[]any{int64(0), int64(5), node("?", 7)}}, map[int]string{5: "asked:7"}, nil},
+		"none":                {nil, nil, errNoSlots},
+		"too many":            {[]any{[]any{int64(0), int64(slotCount), node("a", 1)}}, nil, errNotRedis},
+		"negative":            {[]any{[]any{int64(-1), int64(0), node("a", 1)}}, nil, errNotRedis},
+		"backwards":           {[]any{[]any{int64(2), int64(1), node("a", 1)}}, nil, errNotRedis},
+		"nobody":              {[]any{[]any{int64(0), int64(1)}}, nil, errNotRedis},
+		"no port":             {[]any{[]any{int64(0), int64(1), []any{"a"}}}, nil, errNotRedis},
+		"a host of a number":  {[]any{[]any{int64(0), int64(1), []any{int64(1), int64(1)}}}, nil, errNotRedis},
+		"a port of letters":   {[]any{[]any{int64(0), int64(1), []any{"a", "1"}}}, nil, errNotRedis},
+		"no list":             {[]any{"a"}, nil, errNotRedis},
+		"a slot that is none": {[]any{[]any{"0", int64(1), node("a", 1)}}, nil, errNotRedis},
+	} {
+		v, err := readView(c.ranges, "asked:1")
+		if !errors.Is(err, c.err) {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for slot, want := range c.want {
+			if v[slot] != want {
+				t.Errorf("%s: slot %d is at %q", name, slot, v[slot])
+			}
+		}
 	}
 }
 
@@ -238,6 +275,26 @@ func TestRestartGuardFollowsTheSlot(t *testing.T) {
 		if alive != (len(got.kinds()) == 0 && b.mailbox.depth() == 1) || !alive != slices.Equal(got.kinds(), []Kind{Recovering}) {
 			t.Errorf("alive %v: votes %v, %d at the new node", alive, got.kinds(), b.mailbox.depth())
 		}
+	}
+}
+
+// However many slots a map takes away from a node, it is asked once whether what was
+// posted to it is over.
+func TestSlotsThatLeaveANodeTogetherHaveOneBarrier(t *testing.T) {
+	c := newTestCluster(t)
+	c.apply(c.testView(thirds))
+	a := c.nodes["a:1"]
+	got := new(votes)
+	acquire := &Acquire{Key: "hello", Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: got}
+	c.whole.Post(acquire)
+	c.apply(c.testView(func(slot int) string { return strings.Replace(thirds(slot), "a", "d", 1) }))
+	d := c.nodes["d:1"]
+	if n := a.mailbox.depth(); n != 2 || d.mailbox.depth() != 0 {
+		t.Errorf("%d messages wait at the old node, and %d at the new one", n, d.mailbox.depth())
+	}
+	a.serveAs(t, fmt.Sprintf("MOVED %d d:1", slotOf("hello")))
+	if c.owned[d] != slotCount/3+1 || c.owned[a] != 0 || len(c.moves) != 0 || d.mailbox.depth() != 1 {
+		t.Errorf("%d slots at the new node, %d at the old one; %d on their way; %d messages", c.owned[d], c.owned[a], len(c.moves), d.mailbox.depth())
 	}
 }
 

@@ -83,6 +83,12 @@ type Config struct {
 	// Default: net.Dialer.
 	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 
+	// AddrMap says where to connect instead of an address, host:port both, that
+	// sentinels or the nodes of a cluster announce and that cannot be reached from
+	// here, as behind a NAT. It is looked up for every address that is connected to,
+	// as it was given or announced. It is copied. Default: none.
+	AddrMap map[string]string
+
 	// Sentinel finds the master by asking sentinels. Default: the URL's.
 	Sentinel Sentinel
 
@@ -225,10 +231,23 @@ func (c Config) checkReach() error {
 			return fmt.Errorf("a cluster node's address: %w", err)
 		}
 	}
+	for announced, reachable := range c.AddrMap {
+		if err := errors.Join(checkAddr(announced), checkAddr(reachable)); err != nil {
+			return fmt.Errorf("AddrMap has %q for %q: %w", reachable, announced, err)
+		}
+	}
 	if c.Addr != "" && c.Addr[0] != '/' {
 		return checkAddr(c.Addr)
 	}
 	return nil
+}
+
+// reachable is where to connect for an address that was given or announced.
+func (c Config) reachable(addr string) string {
+	if mapped, ok := c.AddrMap[addr]; ok {
+		return mapped
+	}
+	return addr
 }
 
 // reachField names a field that is set and that Dial alone understands.
@@ -258,6 +277,8 @@ func (c Config) reachField() string {
 		return "ServerName"
 	case c.Dialer != nil:
 		return "Dialer"
+	case len(c.AddrMap) > 0:
+		return "AddrMap"
 	case !c.Sentinel.isZero():
 		return "Sentinel"
 	case len(c.Cluster) > 0:

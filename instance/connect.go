@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -157,7 +158,12 @@ func (i *Instance) guard(seen restart.Sighting) {
 	i.before = &seen
 
 	if j.Why != "" {
-		i.log.Warn("instance may not vote on new acquires yet", "reason", j.Why, "for", time.Until(j.Until).Round(time.Millisecond))
+		level := slog.LevelWarn
+		if first && i.set.guard == GuardAdaptive && j.Young { // as at every first deployment
+			level = slog.LevelInfo
+		}
+		i.log.Log(context.Background(), level, "instance may not vote on new acquires yet", "reason", j.Why,
+			"for", time.Until(j.Until).Round(time.Millisecond).String(), "until", j.Until.Round(time.Millisecond))
 	}
 	if !first {
 		return

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"strings"
@@ -43,6 +44,7 @@ func Dial(rawURL string, cfg Config) (*Instance, error) {
 	if err := cfg.checkReach(); err != nil {
 		return nil, fmt.Errorf("instance: %w", err)
 	}
+	cfg.AddrMap = maps.Clone(cfg.AddrMap)
 	r, err := newReach(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("instance: %w", err)

@@ -41,7 +41,7 @@ func newReach(cfg Config) (*reach, error) {
 func (r *reach) nodeDialer() dialFunc {
 	busy := make(chan struct{}, sides)
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return r.raise(ctx, busy, network, addr, r.tls)
+		return r.raise(ctx, busy, network, r.cfg.reachable(addr), r.tls)
 	}
 }
 
@@ -80,7 +80,7 @@ func (r *reach) master() string {
 
 // connect makes one connection, and speaks TLS on it if there is any.
 func (r *reach) connect(ctx context.Context, network, addr string, source *tlsSource) (net.Conn, error) {
-	return r.raise(ctx, r.busy, network, addr, source)
+	return r.raise(ctx, r.busy, network, r.cfg.reachable(addr), source)
 }
 
 // raise makes a connection. A Dialer, and what a TLS config has of the user's own
@@ -130,13 +130,13 @@ func (r *reach) sendsPasswordsInTheClear() bool {
 	c, s := r.cfg, r.cfg.Sentinel
 	secret := c.Password != "" || c.Credentials != nil
 	for _, addr := range append(c.Cluster[:len(c.Cluster):len(c.Cluster)], c.Addr) {
-		if addr != "" && secret && r.tls == nil && c.Dialer == nil && !isLocal(addr) {
+		if addr != "" && secret && r.tls == nil && c.Dialer == nil && !isLocal(c.reachable(addr)) {
 			return true
 		}
 	}
 	secret = secret && r.tls == nil || r.sentinelTLS == nil && (s.Password != "" || s.Credentials != nil)
 	for _, addr := range s.Addrs { // the master may be anywhere; the sentinels show whether that is this machine
-		if secret && c.Dialer == nil && !isLocal(addr) {
+		if secret && c.Dialer == nil && !isLocal(c.reachable(addr)) {
 			return true
 		}
 	}

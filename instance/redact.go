@@ -246,6 +246,7 @@ func (c Config) shown() []slog.Attr {
 	add("KeyFile", c.KeyFile != "", c.KeyFile)
 	add("ServerName", c.ServerName != "", c.ServerName)
 	add("Dialer", c.Dialer != nil, "func")
+	add("AddrMap", len(c.AddrMap) > 0, c.AddrMap)
 	add("Sentinel", !c.Sentinel.isZero(), c.Sentinel)
 	add("Cluster", len(c.Cluster) > 0, c.Cluster)
 	return attrs

@@ -67,7 +67,7 @@ func (i *Instance) glimpse(s *sending, micros int64) {
 	i.mu.Lock()
 	i.health.Stepped, i.health.SteppedAt = by, now.got.Time
 	i.mu.Unlock()
-	i.log.Warn("the server's clock was stepped: keys there end earlier or later than their leases", "by", by.Round(time.Millisecond))
+	i.log.Warn("the server's clock was stepped: keys there end earlier or later than their leases", "by", by.Round(time.Millisecond).String())
 }
 
 // concerns reports whether a lock that has so much left now shows the step: that

@@ -44,6 +44,23 @@ func (l *list) Set(text string) error {
 	return nil
 }
 
+// addrMap is a flag that may be given several times, for where an address leads.
+type addrMap map[string]string
+
+func (m *addrMap) String() string { return "" }
+
+func (m *addrMap) Set(text string) error {
+	announced, reachable, ok := strings.Cut(text, "=")
+	if !ok || announced == "" || reachable == "" {
+		return errors.New("want ANNOUNCED=REACHABLE, such as 10.0.0.1:6379=redis.example.com:16379")
+	}
+	if *m == nil {
+		*m = make(addrMap)
+	}
+	(*m)[announced] = reachable
+	return nil
+}
+
 // guardFlag is a flag for the restart guard.
 type guardFlag instance.Guard
 

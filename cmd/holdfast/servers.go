@@ -29,6 +29,7 @@ type servers struct {
 	maxTTL  span
 	guard   guardFlag
 	first   bool // these servers have never been locked on
+	addrs   addrMap
 	verbose bool
 }
 
@@ -40,11 +41,12 @@ func (s *servers) flags(fs *flag.FlagSet) {
 	fs.Var(&s.maxTTL, "max-ttl", "nobody in the fleet has a TTL above `TIME`; the same for all who share locks")
 	fs.Var(&s.guard, "guard", "how to treat servers that restarted: `GUARD` is adaptive, strict or off")
 	fs.BoolVar(&s.first, "first-deployment", os.Getenv(firstDeployment) != "", "nobody has ever locked on these servers: if all of them are new, do not wait. Default: "+firstDeployment)
+	fs.Var(&s.addrs, "map", "connect elsewhere for an address that sentinels or clusters announce: `ANNOUNCED=REACHABLE`; repeat it")
 	fs.BoolVar(&s.verbose, "v", false, "log what goes on to standard error")
 }
 
 // shared are the names of the flags above, for help.
-var shared = []string{"redis", "prefix", "timeout", "max-ttl", "guard", "first-deployment", "v"}
+var shared = []string{"redis", "prefix", "timeout", "max-ttl", "guard", "first-deployment", "map", "v"}
 
 // urls are the servers', from the flags or else from the environment.
 func (s *servers) urls() ([]string, error) {
@@ -117,7 +119,7 @@ func (s *servers) dial(log *slog.Logger) ([]*instance.Instance, error) {
 	}
 	var instances []*instance.Instance
 	for n, url := range urls {
-		i, err := instance.Dial(url, instance.Config{Timeout: time.Duration(s.timeout), Logger: log})
+		i, err := instance.Dial(url, instance.Config{Timeout: time.Duration(s.timeout), Logger: log, AddrMap: s.addrs})
 		if err != nil {
 			return nil, usage("server %d of %d: %w", n+1, len(urls), err)
 		}
@@ -128,14 +130,18 @@ func (s *servers) dial(log *slog.Logger) ([]*instance.Instance, error) {
 
 // open returns an engine with a quorum, for whose coming it waits for a while.
 func (s *servers) open(ctx context.Context, cfg engine.Config) (*engine.Engine, error) {
-	if _, err := s.dial(nil); err != nil { // what is wrong with a URL is told from what is wrong with a server
-		return nil, err
-	}
-	urls, err := s.urls()
+	instances, err := s.dial(cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
-	return engine.Open(ctx, urls, cfg)
+	e, err := engine.New(instances, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.AwaitQuorum(ctx); err != nil {
+		return nil, errors.Join(err, shut(e))
+	}
+	return e, nil
 }
 
 // look returns an engine, however few of its servers are up: each has been tried.

@@ -1,6 +1,9 @@
 package proxy
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // switches are what is done to traffic from now on. They sit under the proxy's mu.
 type switches struct {
@@ -87,15 +90,23 @@ func (p *Proxy) Held() int {
 	return n
 }
 
-// Deliver sends what is held, in order on each connection, and holds no longer.
-func (p *Proxy) Deliver() {
+// Deliver sends what is held, in order on each connection, and holds no longer. It
+// returns what reports whether all the connections that were held are over.
+func (p *Proxy) Deliver() (over func() bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var held []*conn
 	for c := range p.conns {
+		if c.held {
+			held = append(held, c)
+		}
 		c.held = false
 	}
 	close(p.changed)
 	p.changed = make(chan struct{})
+	return func() bool {
+		return !slices.ContainsFunc(held, func(c *conn) bool { return !c.ended() })
+	}
 }
 
 // Reset ends every connection with an RST at both ends. What was under way, or

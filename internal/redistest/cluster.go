@@ -208,7 +208,8 @@ func (s *Server) ownerOf(slot int) string {
 			continue
 		}
 		master := r[2].([]any)
-		return net.JoinHostPort(master[0].(string), fmt.Sprint(master[1]))
+		host, _, _ := net.SplitHostPort(s.Addr()) // all are on one, by whatever name they go
+		return net.JoinHostPort(host, fmt.Sprint(master[1]))
 	}
 	return ""
 }
