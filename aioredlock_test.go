@@ -242,6 +242,7 @@ func TestBug09ServerTroubleLooksLikeTaken(t *testing.T) {
 			state(t, e, place, instance.Up)
 		}
 		release(t, acquire(t, e, "bug9"))
+		clean(t, servers, "bug9")
 	}
 }
 

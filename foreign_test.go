@@ -106,7 +106,7 @@ func (o *others) whileTrying(t *testing.T, try func() error) {
 
 func TestOneForeignValueIsNobodyElsesTrouble(t *testing.T) {
 	servers := redistest.StartN(t, 3)
-	e := open(t, servers, engine.Config{TTL: 1500 * time.Millisecond})
+	e := open(t, servers, engine.Config{TTL: 1500 * time.Millisecond, InstanceTimeout: 5 * time.Second}) // for machines that are busy
 	o := startOthers(t, e)
 	for _, poison := range poisons {
 		for _, opts := range [][]engine.Option{nil, {engine.WithFencing()}} {
@@ -151,7 +151,7 @@ func TestOneForeignValueIsNobodyElsesTrouble(t *testing.T) {
 // A server that is far away, over a link on which 64 MB take seconds.
 func TestALongValueIsNotWaitedForOverASlowLink(t *testing.T) {
 	server := redistest.StartTCP(t)
-	i, err := instance.Dial(server.URL(), instance.Config{Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+	i, err := instance.Dial(server.URL(), instance.Config{Timeout: 2 * time.Second, Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 		return slow{conn}, err
 	}})
@@ -237,7 +237,7 @@ func TestAValueOf512MB(t *testing.T) {
 		t.Skip("it takes a gigabyte of memory")
 	}
 	servers := redistest.StartN(t, 1)
-	e := open(t, servers, engine.Config{TTL: 1500 * time.Millisecond})
+	e := open(t, servers, engine.Config{TTL: 1500 * time.Millisecond, InstanceTimeout: 5 * time.Second})
 	o := startOthers(t, e)
 	sized(512<<20)(servers[0], "report")
 	var tries atomic.Int32

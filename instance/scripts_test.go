@@ -11,8 +11,8 @@ import (
 )
 
 // Whatever is asked about a name under which somebody else keeps much, the server does not even copy it: no command that
-// it runs for us has GET of it.
-func TestNoScriptReadsAllThatIsThere(t *testing.T) {
+// it runs for us has GET of it, and none has it sent.
+func TestNothingReadsAllThatIsThere(t *testing.T) {
 	f := startFenced(t)
 	f.MustDo("SETRANGE", "lock", fmt.Sprint(1<<20), "x")
 	f.MustDo("SETRANGE", "fence", fmt.Sprint(1<<20), "x")
@@ -52,6 +52,12 @@ func TestNoScriptReadsAllThatIsThere(t *testing.T) {
 	stats, _ := f.MustDo("INFO", "commandstats").(string)
 	if strings.Contains(stats, "cmdstat_get:") {
 		t.Errorf("it was read whole: %s", stats)
+	}
+	stats, _ = f.MustDo("INFO", "stats").(string)
+	var sent int
+	_, behind, _ := strings.Cut(stats, "total_net_output_bytes:")
+	if _, err := fmt.Sscan(behind, &sent); err != nil || sent > 64<<10 {
+		t.Errorf("it was sent: %d bytes, %v", sent, err)
 	}
 }
 

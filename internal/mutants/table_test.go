@@ -292,14 +292,14 @@ var table = []mutant{
 			{"instance/acquire.go", "return r.kind == statusReply || r.kind == nilReply", "return r.kind == textReply || r.kind == nilReply"},
 			{"instance/acquire.go", "case r.kind == statusReply:", "case r.kind == nilReply:"},
 		},
-		in: ".", test: "TestALongValueIsNotWaitedForOverASlowLink",
+		in: "instance", test: "TestNothingReadsAllThatIsThere",
 	},
 	{
 		name: "a script reads all that somebody else keeps under the name",
 		edits: one("instance/lua/inspect.lua",
 			"local holder = redis.pcall('GETRANGE', KEYS[1], '0', '1024')",
 			"local holder = ''"),
-		in: "instance", test: "TestNoScriptReadsAllThatIsThere",
+		in: "instance", test: "TestNothingReadsAllThatIsThere",
 	},
 	{
 		name: "a lock that is handed on although the engine owes others a break",
