@@ -2,12 +2,12 @@
 # A planned SENTINEL FAILOVER, with everything healthy, has two masters that both take writes for about ten seconds.
 #
 # Expected: SENTINEL FAILOVER forces a failover without asking the other sentinels (Redis's documentation); master, replica and sentinels are
-# up and see each other, so the old master becomes a replica as the new one is promoted, as with the command FAILOVER.
+# up and see each other, so the old master becomes a replica as the new one is promoted.
 # What happens: the new one takes writes before any client is told of it, and the old one goes on until the sentinels reconfigure it, some 10 s
 # after they have announced the switch. Nobody tells it to pause. Who is connected to it still gets locks there, and all of them are forgotten.
 # Seen with: Redis 7.0.15.
 # Who cares: operators who do maintenance by it and think that only crashes lose locks. With min-replicas-to-write 1 on both no lock is granted
-# twice, but none is granted or renewed for 11 to 16 s: neither has a replica meanwhile. Use FAILOVER TO on the master, which pauses writes.
+# twice, but none is granted or renewed for 11 to 16 s: neither has a replica meanwhile. Stop those who lock first, or use fencing tokens.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
