@@ -3,7 +3,7 @@
 # Packages of Debian are unpacked, not installed: no service is started, nothing of the machine is changed.
 
 work=$(mktemp -d)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/holdfast-findings
+cache=/var/tmp/holdfast-findings-$(id -u) # Where nobody, as whom PostgreSQL runs, can read it.
 mkdir -p "$cache" "$work/bin"
 PATH=$work/bin:$PATH
 pids=()
@@ -21,6 +21,8 @@ fail() {
 	echo "NOT AS STATED: $*" >&2
 	exit 1
 }
+
+[ -O "$cache" ] || fail "$cache belongs to somebody else"
 
 # port prints a loopback port that nobody listens on.
 port() {
