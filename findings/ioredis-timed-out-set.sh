@@ -6,8 +6,8 @@
 # What happens: only the promise ends. The command stays in the queue for when there is no connection, and is sent when the server is back: 2 s
 # later the lock is taken, with its whole TTL, by a call that has long reported its failure.
 # Seen with: ioredis 6.0.0, Node 20.20.2, Redis 7.0.15.
-# Who cares: users of redlock, redis-semaphore, BullMQ and others on ioredis: after each outage there are locks that nobody holds. Set
-# enableOfflineQueue: false and maxRetriesPerRequest: 0 on clients for locks, and release after a failed acquire, too.
+# Who cares: users of redlock and other lock libraries on ioredis with a commandTimeout: after an outage there are locks that nobody holds. With
+# enableOfflineQueue: false nothing is sent later.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
