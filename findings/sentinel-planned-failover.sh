@@ -7,7 +7,7 @@
 # after they have announced the switch. Nobody tells it to pause. Who is connected to it still gets locks there, and all of them are forgotten.
 # Seen with: Redis 7.0.15.
 # Who cares: operators who do maintenance by it and think that only crashes lose locks. With min-replicas-to-write 1 on both no lock is granted
-# twice, but none is granted or renewed for 11 to 16 s: neither has a replica meanwhile. Stop those who lock first, or use fencing tokens.
+# twice, but none is granted or renewed for some 15 s: neither has a replica meanwhile. Stop those who lock first, or use fencing tokens.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
