@@ -115,9 +115,6 @@ func clusterForms(t *testing.T, c *redistest.Cluster) {
 	single := redistest.StartTCP(t)
 	refused(t, "redis-cluster://"+single.Addr(), instance.Config{}, "no node of a cluster")
 	refused(t, "redis-cluster://127.0.0.1:1", instance.Config{}, "node 127.0.0.1:1: ")
-	c.Masters[1].MustDo("CONFIG", "SET", "cluster-preferred-endpoint-type", "unknown-endpoint")
-	refused(t, "redis-cluster://"+c.Addrs()[1], instance.Config{}, "cluster-preferred-endpoint-type")
-	c.Masters[1].MustDo("CONFIG", "SET", "cluster-preferred-endpoint-type", "ip")
 	plain, err := one(t, "redis://"+c.Addrs()[0], instance.Config{})
 	if err != nil {
 		t.Fatal(err)

@@ -20,10 +20,7 @@ const askedFor = 10 * time.Second
 // view is one node's word on who serves the slots: addresses, "" for nobody.
 type view [slotCount]string
 
-var (
-	errNoSlots = errors.New("the cluster serves no slots yet")
-	errNoHosts = serverError("its map of slots has no hosts: set cluster-preferred-endpoint-type to ip or hostname on every node")
-)
+var errNoSlots = errors.New("the cluster serves no slots yet")
 
 // look asks one node for the map, and does what follows from it. As long as there
 // is none, the reason is the whole's.
@@ -253,11 +250,8 @@ func (s *scout) ask(ctx context.Context, c *cluster, addr string) (*view, error)
 	}
 	cmd := redis.NewSliceCmd(ctx, "cluster", "slots") // as it is: go-redis's own cannot read a node without a host
 	if err := s.process(ctx, cmd); err != nil {
-		switch {
-		case strings.Contains(err.Error(), "cluster support disabled"):
+		if strings.Contains(err.Error(), "cluster support disabled") {
 			err = serverError(err.Error() + " (it is no node of a cluster: write redis://… for a single server)")
-		case errors.Is(err, redis.Nil): // A host that is null: go-redis gives up in the middle of the reply.
-			err = errNoHosts
 		}
 		return nil, err
 	}
