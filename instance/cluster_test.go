@@ -241,6 +241,31 @@ func TestRestartGuardFollowsTheSlot(t *testing.T) {
 	}
 }
 
+// A slot may go to another node, which restarts, and come back, before we have asked
+// for anything in it: the map shows where it has been.
+func TestRestartGuardFollowsASlotThatComesBackUnasked(t *testing.T) {
+	const key = "hello" // of a
+	for _, forgetful := range []bool{true, false} {
+		c := newTestCluster(t)
+		c.apply(c.testView(thirds))
+		if n := c.nodes["c:1"]; forgetful {
+			n.until = time.Now().Add(time.Minute)
+		}
+		c.apply(c.testView(func(slot int) string {
+			if slot == int(slotOf(key)) {
+				return "c:1"
+			}
+			return thirds(slot)
+		}))
+		c.apply(c.testView(thirds))
+		got := new(votes)
+		c.whole.Post(&Acquire{Key: key, Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: got})
+		if a := c.nodes["a:1"]; forgetful != slices.Equal(got.kinds(), []Kind{Recovering}) || forgetful != (a.mailbox.depth() == 0) {
+			t.Errorf("forgetful %v: votes %v, %d at the node", forgetful, got.kinds(), a.mailbox.depth())
+		}
+	}
+}
+
 // While a slot changes hands there are moments in which each of two nodes names the
 // other. A release is asked again a little later, until its time is up; how long an
 // acquire waits is the engine's part.

@@ -202,13 +202,17 @@ type Move struct {
 	from, to *Server
 }
 
+func (mv *Move) String() string {
+	return fmt.Sprintf("slot %d from %s to %s", mv.slot, mv.from.name, mv.to.name)
+}
+
 // BeginMove has the slot of the key begin to move: its node says ASK from now on of
 // keys that it does not have. It returns nil when the slot cannot move there now.
 func (cl *Cluster) BeginMove(key string, to *Server) (mv *Move) {
 	cl.change(func() {
 		slot := slotOf(key)
 		from := cl.owner(slot)
-		if from == to || to.member.replica || to.member.failing || from.member.failing || cl.unsettled(slot, from) {
+		if from == to || from.isOut() || to.isOut() || to.member.replica || to.member.failing || from.member.failing || cl.unsettled(slot, from) {
 			return
 		}
 		mv = &Move{cl, slot, from, to}
@@ -329,6 +333,7 @@ func (cl *Cluster) promote(master, replica *Server, copied func(key string) bool
 			master.copy(key, replica)
 		}
 	}
+	master.forget() // what a dead process knows, nobody does
 	for _, s := range cl.Nodes {
 		for slot, owner := range s.member.view {
 			if owner == master {
