@@ -116,7 +116,7 @@ func TestLeastPrivilegeIsEnough(t *testing.T) {
 		}
 	}
 	l := acquire(t, a, "adopted", engine.WithoutRenewal())
-	adopted, err := b.Adopt(within(t), "adopted", l.Token())
+	adopted, err := b.Adopt(within(t), "adopted", detached(t, l))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -161,11 +161,12 @@ func TestNothingElseIsTakenForAStep(t *testing.T) {
 				t.Error(err)
 			}
 		},
-		"an adoption by another": func() {
-			other := open(t, servers, engine.Config{})
-			if _, err := other.Adopt(within(t), "r", l.Token(), engine.WithoutRenewal()); err != nil {
-				t.Error(err)
+		"an adoption": func() {
+			adopted, err := e.Adopt(within(t), "r", detached(t, l))
+			if err != nil {
+				t.Fatal(err)
 			}
+			l = adopted
 		},
 		"a key that is gone":        func() { servers[0].Del("r") },
 		"a key without an end":      func() { servers[0].MustDo("PERSIST", "r") },

@@ -279,17 +279,49 @@ func adopt(t *testing.T, servers []*redistest.Server) {
 		t.Errorf("of nothing: %v", err)
 	}
 	clean(t, servers, "nobody's")
-	adopted, err := b.Adopt(within(t), "adopt", l.Token())
+	adopted, err := b.Adopt(within(t), "adopt", detached(t, l))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if err := l.Release(within(t)); !errors.Is(err, lease.ErrDetached) {
+		t.Errorf("released what is detached: %v", err)
 	}
 	first := adopted.Deadline()
 	eventually(t, "the adopted lease is renewed", func() bool { return adopted.Deadline().After(first) })
 	if len(b.Leases()) != 1 {
 		t.Error("the adopted lease is not tracked")
 	}
-	release(t, adopted)
+	c := open(t, servers, engine.Config{}) // without a word to who has it now
+	taken, err := c.Adopt(within(t), "adopt", adopted.Token())
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-adopted.Done() // by its next renewal
+	if err := adopted.Err(); !errors.Is(err, lease.ErrStolen) {
+		t.Errorf("taken over, and %v", err)
+	}
+	if err := adopted.Release(within(t)); !errors.Is(err, lease.ErrStolen) {
+		t.Errorf("released what another has: %v", err)
+	}
+	if err := a.Close(within(t)); err != nil {
+		t.Error(err)
+	}
+	if err := b.Close(within(t)); err != nil {
+		t.Error(err)
+	}
+	everywhere(t, servers, taken)
+	release(t, taken)
 	clean(t, servers, "adopt")
+}
+
+// detached returns what Adopt needs to take the lease over.
+func detached(t *testing.T, l *lease.Lease) (token string) {
+	t.Helper()
+	token, err := l.Detach()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
 }
 
 func extend(t *testing.T, servers []*redistest.Server) {

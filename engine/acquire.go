@@ -17,7 +17,8 @@ import (
 // what stood in the way: ErrHeld or ErrNoQuorum, in a *QuorumError that lists
 // every instance's vote. A cancelled Acquire returns at once and leaves no key
 // behind: what it may have left is taken back in the background, before anything
-// else that this engine asks of that instance.
+// else that this engine asks of that instance. A caller whose context ends before
+// the lock is free gets no lease, whatever else happens at that moment.
 //
 // Goroutines of one engine that wait for the same resource stand in line, first
 // come, first served. The lease is renewed until it is released, unless
@@ -67,6 +68,9 @@ func (e *Engine) acquire(ctx context.Context, r *request) (*lease.Lease, error) 
 	l, err := c.run(ctx)
 	w.served = l != nil
 	e.lines.leave(w)
+	if c.unwanted != nil {
+		c.unwanted.discard()
+	}
 	e.acquired(ctx, r, start, c.rounds, err)
 	return l, err
 }
@@ -164,7 +168,7 @@ func (e *Engine) vote(ctx context.Context, r *request, first int, start clock.Mo
 type question struct {
 	attempt *attempt
 	token   string
-	fence   uint64
+	fencing instance.Fencing // zero: none
 	start   clock.Moment
 }
 
@@ -174,9 +178,8 @@ func (e *Engine) draft(r *request, start clock.Moment, look bool) question {
 	if q.token == "" {
 		q.token = newToken(e.cfg.Owner)
 	}
-	fencing := r.propose(e.cfg.KeyPrefix, start.Time)
-	q.fence = fencing.Fence
-	q.attempt.prepare(r, q.token, fencing, start.Time, look)
+	q.fencing = r.propose(e.cfg.KeyPrefix, start.Time)
+	q.attempt.prepare(r, q.token, q.fencing, start.Time, look)
 	return q
 }
 
@@ -185,8 +188,8 @@ func (e *Engine) decide(ctx context.Context, r *request, q question, first int) 
 	a := q.attempt
 	defer a.release()
 	decided, stop := a.pose(ctx, first)
-	if decided && a.won() { // at the last moment, perhaps: then the caller has it all the same
-		l, err := e.grant(r, q.token, q.fence, q.start)
+	if decided && stop == nil && a.won() {
+		l, err := e.grant(r, q.token, q.fencing, q.start)
 		if err == nil {
 			return l, nil, nil
 		}
@@ -196,6 +199,9 @@ func (e *Engine) decide(ctx context.Context, r *request, q question, first int) 
 	a.undo()
 	votes := a.result()
 	refused := e.refusal(r.op, r.resource, votes, decided)
+	if r.former != "" {
+		refused = e.unproven(r.op, r.resource, votes, nil)
+	}
 	refused.stop = stop
 	return nil, votes, refused
 }
@@ -204,16 +210,16 @@ func (e *Engine) decide(ctx context.Context, r *request, q question, first int) 
 var errLate = errors.New("the answers came after the lease's validity was over")
 
 // grant makes the lease of a won vote, if it is still valid.
-func (e *Engine) grant(r *request, token string, fence uint64, start clock.Moment) (*lease.Lease, error) {
+func (e *Engine) grant(r *request, token string, fencing instance.Fencing, start clock.Moment) (*lease.Lease, error) {
 	deadline, now := start.Add(e.cfg.validity(r.ttl)), clock.Glance()
 	if deadline.Until(now) <= 0 {
 		return nil, errLate
 	}
-	g := lease.Grant{Resource: r.resource, Token: token, Fence: fence, Deadline: deadline}
+	g := lease.Grant{Resource: r.resource, Token: token, Fence: fencing.Fence, Deadline: deadline}
 	if r.maxHold > 0 {
 		g.Limit = now.Add(r.maxHold) // or one that is slow to be granted would be over by then
 	}
-	return e.hold(g, r, start)
+	return e.hold(g, r, fencing, start)
 }
 
 // traceStart reads the clock if anybody wants to know how long an acquire takes.

@@ -2,42 +2,55 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
-	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/clock"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
 // Adopt takes over a lease by its token: one that another process or engine
-// acquired and handed on. A quorum must prove that the token holds the resource;
-// the lease is extended to its TTL by that and then kept as if it had been
-// acquired here. Who held it before must stop renewing it, and must not release it.
+// acquired and handed on with Lease.Detach. A quorum must prove that the token holds
+// the resource. In the same step the lock gets a token of its own, so that the old
+// one has no power over it any more, and a life of the lease's TTL at least. From
+// then on the lease is kept as if it had been acquired here.
+//
+// Who held it before should have detached it. If not, both are valid until its next
+// renewal: that says lease.ErrStolen, and so does its release, which deletes nothing.
+// Of several that adopt the same token at once, one at most gets the lease.
 //
 // The error is lease.ErrExpired or lease.ErrStolen when a quorum says that the
 // token does not hold the resource (any more), and ErrNoQuorum when too few
-// answer. A failed Adopt changes nothing. An adopted lease has no fencing token.
+// answer. A failed Adopt gives the lock back to the old token: it is then as it
+// was, or lives a little longer.
+//
+// An adopted lease has no fencing token, and WithFencing is refused. The one that
+// was acquired with the lock stays the highest until somebody else acquires: hand
+// it on beside the token. WithToken is refused, and WithTries has no meaning.
 func (e *Engine) Adopt(ctx context.Context, resource, token string, opts ...Option) (*lease.Lease, error) {
-	r, err := e.request("adopt", resource, append(opts, WithToken(token)))
+	r, err := e.request("adopt", resource, opts)
 	if err != nil {
 		return nil, err
 	}
-	if r.fencing {
-		return nil, fmt.Errorf("engine: adopt %q: WithFencing: a fencing token cannot be taken over; acquire anew for one", resource)
+	if err := checkAdoption(r, token); err != nil {
+		return nil, fmt.Errorf("engine: adopt %q: %w", resource, err)
 	}
+	r.former = token
 	if err := e.enter(); err != nil {
 		return nil, fmt.Errorf("adopt %q: %w", resource, err)
 	}
 	defer e.exit()
+	defer e.requests.Put(r)
+	l, _, err := e.vote(ctx, r, everybody, clock.Glance(), false)
+	return l, err
+}
 
-	start := clock.Glance()
-	votes, won, stop := e.prove(ctx, instance.Renewal{Key: r.key, Token: token, TTL: r.ttl})
-	if !won {
-		return nil, e.unproven("adopt", resource, votes, stop)
+func checkAdoption(r *request, token string) error {
+	switch {
+	case r.fencing:
+		return errors.New("WithFencing: a fencing token cannot be taken over; acquire anew for one")
+	case r.token != "":
+		return errors.New("WithToken: an adopted lease gets a fresh token")
 	}
-	l, err := e.grant(r, token, 0, start)
-	if err != nil {
-		return nil, fmt.Errorf("adopt %q: %w", resource, err)
-	}
-	return l, nil
+	return checkToken(token)
 }

@@ -31,7 +31,7 @@ type slot struct {
 func (s *slot) Cast(v instance.Vote) {
 	a := s.attempt
 	a.cast(s.place, v, v.Kind == instance.Granted)
-	if tell := a.engine.cfg.Trace.Vote; tell != nil && v.Kind != instance.Unanswered {
+	if tell := a.engine.cfg.Trace.Vote; tell != nil && v.Kind != instance.Unanswered && s.acquire.Former == "" {
 		tell(a.engine.instances[s.place].Name(), v.Kind)
 	}
 	a.release()
@@ -65,6 +65,7 @@ func (a *attempt) prepare(r *request, token string, fencing instance.Fencing, st
 		q := &s.acquire
 		q.Key, q.Token, q.TTL = r.key, token, r.ttl
 		q.GiveUp, q.Look, q.Shared, q.Fencing = giveUp, look, r.token != "", fencing
+		q.Former = r.former
 		q.To = s
 	}
 }
@@ -90,10 +91,14 @@ func (a *attempt) askAll() {
 }
 
 // wait waits until the ballot is decided, or the caller's context ends: then stop
-// says why, and decided whether it was decided all the same, at the last moment.
+// says why, and decided whether it was decided all the same, at the last moment. Of
+// two reasons to go on a select takes any, and a cancelled caller must get nothing.
 func (a *attempt) wait(ctx context.Context) (decided bool, stop error) {
 	select { // Close need not interrupt it: the instances' timeouts bound it
 	case <-a.done:
+		if ctx.Err() != nil {
+			return true, ended(ctx)
+		}
 		return true, nil
 	case <-ctx.Done():
 		return a.leave(), ended(ctx)
@@ -124,7 +129,8 @@ func (a *attempt) pose(ctx context.Context, first int) (decided bool, stop error
 	return a.wait(ctx)
 }
 
-// undo takes back what the attempt has or may have left on the instances. The
+// undo takes back what the attempt has or may have left on the instances: an
+// adoption gives the lock back to the token that had it. The
 // undo is posted behind the acquire, and so is served after it, even if nobody
 // waits any more and the acquire has not yet been sent.
 func (a *attempt) undo() {
@@ -136,7 +142,7 @@ func (a *attempt) undo() {
 		}
 		u := &s.undo
 		u.Key, u.Token, u.TTL, u.Fencing = s.acquire.Key, s.acquire.Token, s.acquire.TTL, s.acquire.Fencing
-		u.Undo = &s.acquire
+		u.Undo, u.Former = &s.acquire, s.acquire.Former
 		u.To = (*undone)(s)
 		a.refs.Add(1)
 		a.engine.instances[place].Post(u)
@@ -149,7 +155,7 @@ func mayHaveLeft(v instance.Vote, votes []instance.Vote, q *instance.Acquire) bo
 	switch v.Kind {
 	case instance.Busy, instance.Stale:
 		return false
-	case instance.Held, instance.Ahead:
+	case instance.Held, instance.Ahead, instance.Expired, instance.Stolen:
 		if !v.Again {
 			return false
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/lease"
 )
 
 func asQuorumError(err error, q **engine.QuorumError) bool { return errors.As(err, q) }
@@ -279,4 +280,120 @@ func TestAcquireThatAFrozenServerExecutesAfterItsTTLIsTakenBack(t *testing.T) {
 		}
 	}
 	t.Error("the acquire was never executed, so that this tests nothing")
+}
+
+// Whoever cancels before the lock is free knows that nobody has it then. The moment
+// when a waiter learns of both is drawn anew each time: by the order in which it
+// looks, and by goroutines that run beside each other.
+func TestCancelledCallerGetsNoLease(t *testing.T) {
+	const tries = 2000
+	for name, how := range map[string]struct {
+		cfg     engine.Config
+		same    bool // whether it waits in the holder's engine
+		latency time.Duration
+	}{
+		"another engine's lock":                {config(), false, 0},
+		"another engine's lock, far away":      {config(), false, 100 * time.Microsecond},
+		"its own engine's lock":                {config(), true, 0},
+		"its own engine's lock, far away":      {config(), true, 100 * time.Microsecond},
+		"a lock that is handed on":             {handingOn(64), true, 0},
+		"a lock that is handed on, a long way": {handingOn(64), true, 100 * time.Microsecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, 1, how.cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+				fleet.Each(func(s *sim.Server) { s.Latency(how.latency, how.latency) })
+				holder := e
+				if !how.same {
+					holder = start(t, fleet, how.cfg)
+				}
+				for try := range tries {
+					held := acquire(t, holder, "r")
+					ctx, cancel := context.WithCancel(t.Context())
+					waiting, ran := acquiring(ctx, e, "r"), make(chan error, 1)
+					called := false
+					go func() { ran <- e.Do(ctx, "r", func(context.Context) error { called = true; return nil }) }()
+					synctest.Wait()
+					cancel()
+					release(t, held)
+					r := <-waiting
+					isAll(t, r.err, context.Canceled)
+					isAll(t, <-ran, context.Canceled)
+					if r.lease != nil || called || t.Failed() {
+						t.Fatalf("try %d: a cancelled caller has %v, and Do has called its func: %v", try, r.lease, called)
+					}
+				}
+				time.Sleep(time.Second)
+				empty(t, fleet, "r")
+				if held := e.Leases(); len(held) != 0 {
+					t.Errorf("left behind: %v", held)
+				}
+			})
+		})
+	}
+}
+
+// What a cancelled caller was about to have is the next one's.
+func TestWhatACancelledCallerWasHandedIsTheNextOnes(t *testing.T) {
+	for name, cfg := range map[string]engine.Config{"over the wire": config(), "handed on": handingOn(64)} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, 3, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+				for range 200 {
+					held := acquire(t, e, "r")
+					ctx, cancel := context.WithCancel(t.Context())
+					first := acquiring(ctx, e, "r")
+					synctest.Wait()
+					second := acquiring(t.Context(), e, "r")
+					synctest.Wait()
+					cancel()
+					release(t, held)
+					isAll(t, (<-first).err, context.Canceled)
+					time.Sleep(aBreak)
+					next := got(t, second)
+					if next.err != nil {
+						t.Fatal(next.err)
+					}
+					release(t, next.lease)
+				}
+				empty(t, fleet, "r")
+			})
+		})
+	}
+}
+
+// The context ends when the server has granted, and its answer is on the way.
+func TestNobodyWhoseContextHasEndedGetsALease(t *testing.T) {
+	for name, get := range map[string]func(context.Context, *engine.Engine, string) (*lease.Lease, error){
+		"Acquire": func(ctx context.Context, e *engine.Engine, _ string) (*lease.Lease, error) {
+			return e.Acquire(ctx, "free")
+		},
+		"TryAcquire": func(ctx context.Context, e *engine.Engine, _ string) (*lease.Lease, error) {
+			return e.TryAcquire(ctx, "free", engine.WithFencing())
+		},
+		"Adopt": func(ctx context.Context, e *engine.Engine, token string) (*lease.Lease, error) {
+			return e.Adopt(ctx, "r", token)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, 1, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+				token := detach(t, acquire(t, e, "r"))
+				for range 500 {
+					ctx, cancel := context.WithCancel(t.Context())
+					fleet.Servers[0].Observe(func(e sim.Event) {
+						if e.Verb == "acquire" || e.Verb == "adopt" {
+							cancel()
+						}
+					})
+					l, err := get(ctx, e, token)
+					isAll(t, err, context.Canceled)
+					if l != nil {
+						t.Fatal("a lease for nobody")
+					}
+				}
+				synctest.Wait()
+				if fleet.Count("free", "") != 1 || fleet.Count("r", token) != 1 {
+					t.Errorf("left behind: %q, %q", fleet.Holders("free"), fleet.Holders("r"))
+				}
+			})
+		})
+	}
 }

@@ -73,7 +73,9 @@ type Config struct {
 	// next in this engine's line without a round trip, while other engines wait.
 	// Each holder gets a Lease of its own, with a higher fencing token if it asked
 	// for one. The Token of a lease of such an engine is not what Redis has: it
-	// cannot be adopted, and Inspect shows another. Default 0: never; at most 65536.
+	// cannot be adopted, but the one that Detach returns can, and Inspect shows another.
+	// With fencing it may be fewer times: the numbers for it are reserved with each
+	// acquire, a million a second at most. Default 0: never; at most 65536.
 	LocalHandoff int
 
 	// MaxWaiters is how many Acquires may wait in this engine at once; more are

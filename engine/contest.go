@@ -31,6 +31,8 @@ type contest struct {
 	asked   time.Time // when the watch was last asked to tell
 	told    told
 	since   time.Time // when it became the head of the line
+
+	unwanted *holding // what it was handed when its context had ended: the next one's
 }
 
 // How long a contest relies on being told, since a message may be lost: now and
@@ -117,8 +119,7 @@ func (c *contest) event(ctx context.Context, v watch, timer <-chan time.Time) (l
 	select {
 	case b := <-w.handed:
 		e.lines.took(w)
-		l, what = c.inherits(b)
-		return l, what, nil
+		return c.inherits(ctx, b)
 	case <-w.turn:
 		w.turn = nil
 		what = turned
@@ -135,8 +136,8 @@ func (c *contest) event(ctx context.Context, v watch, timer <-chan time.Time) (l
 	case <-e.closing.Done():
 		err = ErrClosed
 	}
-	if l, left := c.inherits(e.lines.decline(w)); left == asked || l != nil {
-		return l, left, nil
+	if l, left, stop := c.inherits(ctx, e.lines.decline(w)); left == asked || l != nil || stop != nil {
+		return l, left, stop
 	}
 	return nil, what, err
 }

@@ -195,3 +195,43 @@ func ExampleEngine_Lost() {
 	fmt.Println(lost.Resource(), errors.Is(lost.Err(), lease.ErrMaxHold))
 	// Output: leader true
 }
+
+// A lock is taken where a job is put into a queue, and handed on to the worker that does the job.
+func ExampleEngine_Adopt() {
+	urls, stop := servers()
+	defer stop()
+	ctx := context.Background()
+	producer, err := engine.Open(ctx, urls, engine.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	worker, err := engine.Open(ctx, urls, engine.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer worker.Close(ctx)
+
+	type job struct{ Video, Token string }
+	queue := make(chan job, 1)
+
+	held, err := producer.Acquire(ctx, "video/7", engine.WithTTL(time.Minute)) // for as long as the job may wait
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := held.Detach()
+	if err != nil {
+		log.Fatal(err)
+	}
+	queue <- job{"video/7", token}
+	fmt.Println("producer:", held.Err(), "·", producer.Close(ctx)) // which leaves the lock alone
+
+	next := <-queue
+	mine, err := worker.Adopt(ctx, next.Video, next.Token)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("worker:", mine.Valid(), "·", mine.Release(ctx))
+	// Output:
+	// producer: lease detached · <nil>
+	// worker: true · <nil>
+}

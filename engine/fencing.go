@@ -28,15 +28,30 @@ func (r *request) propose(prefix string, start time.Time) instance.Fencing {
 		clock = r.clock
 	}
 	fence := proposal(clock, r.seen)
+	// A proposal from the future would be everybody's lower bound until the
+	// future comes, and forgotten before: half a quarantine bounds it.
+	maxAhead := r.maxTTL / 2
 	return instance.Fencing{
 		FenceKey: fenceKey(prefix, r.key),
 		Fence:    fence,
-		Reserved: min(r.reserve, instance.MaxFence-fence),
+		Reserved: reserve(r.reserve, fence, clock, maxAhead),
 		FenceTTL: fenceTTL,
-		// A proposal from the future would be everybody's lower bound until the
-		// future comes, and forgotten before: half a quarantine bounds it.
-		MaxAhead: r.maxTTL / 2,
+		MaxAhead: maxAhead,
 	}
+}
+
+// reserve is how many of the numbers that are wanted behind a fence may come with it.
+// They are everybody's lower bound, used or not, and time makes a million of them a
+// second: whoever took more would be ahead of all clocks in the end, and refused. So
+// what is reserved never reaches further ahead of the clock than the largest wish
+// alone would, and than an eighth of what servers allow: most of that is for clocks
+// that differ.
+func reserve(wanted, fence, clock uint64, maxAhead time.Duration) uint64 {
+	furthest := min(clock+min(maxHandoff, uint64(maxAhead.Microseconds())/8), instance.MaxFence)
+	if fence >= furthest {
+		return 0
+	}
+	return min(wanted, furthest-fence)
 }
 
 // proposal is the fence that an acquire asks for.

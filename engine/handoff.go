@@ -65,9 +65,9 @@ func (h *holding) handOver() bool {
 	if r == nil {
 		return false
 	}
-	l := h.bequeath(r, deadline)
-	heir <- bequest{lease: l} // never blocks: one slot, sent to once
-	return l != nil
+	next := h.bequeath(r, deadline)
+	heir <- bequest{holding: next} // never blocks: one slot, sent to once
+	return next != nil
 }
 
 // suits reports whether an acquire may be served with this lock.
@@ -76,7 +76,7 @@ func (h *holding) suits(r *request) bool {
 }
 
 // bequeath makes the next lease of the lock: nil, when the engine is closed.
-func (h *holding) bequeath(r *request, deadline clock.Moment) *lease.Lease {
+func (h *holding) bequeath(r *request, deadline clock.Moment) *holding {
 	e, now := h.engine, clock.Glance()
 	h.estate.handed++
 	g := lease.Grant{Token: newToken(e.cfg.Owner), Deadline: deadline}
@@ -87,10 +87,9 @@ func (h *holding) bequeath(r *request, deadline clock.Moment) *lease.Lease {
 		g.Limit = now.Add(r.maxHold)
 	}
 	next := &holding{engine: e, key: h.key, since: now.Time, estate: h.estate, fencing: h.fencing}
-	l, err := e.keep(next, g, r, deadline.Add(-e.cfg.validity(r.ttl)))
-	if err != nil {
+	if _, err := e.keep(next, g, r, deadline.Add(-e.cfg.validity(r.ttl))); err != nil {
 		h.estate.handed--
 		return nil
 	}
-	return l
+	return next
 }

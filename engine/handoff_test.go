@@ -2,12 +2,15 @@ package engine_test
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
 	"github.com/holdfast-go/holdfast/lease"
 )
@@ -228,4 +231,44 @@ func TestNobodyIsLostInHandoffs(t *testing.T) {
 		}
 		release(t, acquire(t, e, "r"))
 	})
+}
+
+// An acquire reserves the numbers of those that the lock may be handed on to. They are
+// used up by the second, and must not run away from the clocks.
+func TestReservedFencesNeverLockTheEngineOut(t *testing.T) {
+	for _, c := range []struct {
+		pause time.Duration
+		times int
+	}{{10 * time.Millisecond, 6000}, {100 * time.Microsecond, 30000}} {
+		t.Run(fmt.Sprintf("every %v", c.pause), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fleet, ahead := sim.NewNative(t, 1), 0
+				cfg := handingOn(1 << 16)
+				cfg.Trace = &engine.Trace{Vote: func(_ string, k instance.Kind) {
+					if k == instance.Ahead {
+						ahead++
+					}
+				}}
+				e := start(t, fleet, cfg)
+				last, furthest := uint64(0), time.Duration(0)
+				for range c.times {
+					l := acquire(t, e, "r", engine.WithFencing())
+					if l.Fence() <= last {
+						t.Fatalf("fence %d after %d", l.Fence(), last)
+					}
+					last = l.Fence()
+					highest, err := strconv.ParseInt(fleet.Servers[0].Get("fence:{r}"), 10, 64)
+					if err != nil {
+						t.Fatal(err)
+					}
+					furthest = max(furthest, time.Duration(highest-time.Now().UnixMicro())*time.Microsecond)
+					release(t, l)
+					time.Sleep(c.pause)
+				}
+				if ahead != 0 || furthest > 100*time.Millisecond {
+					t.Errorf("%d votes ahead; the fence was ahead of the clock by %v", ahead, furthest)
+				}
+			})
+		})
+	}
 }

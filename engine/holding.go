@@ -51,10 +51,11 @@ func (h *holding) fence() instance.Fencing {
 
 // hold makes the lease of a grant, whose token and fence are those of the lock in
 // Redis, and takes it into care.
-func (e *Engine) hold(g lease.Grant, r *request, start clock.Moment) (*lease.Lease, error) {
+func (e *Engine) hold(g lease.Grant, r *request, fencing instance.Fencing, start clock.Moment) (*lease.Lease, error) {
 	h := &holding{engine: e, key: r.key, since: start.Time, shared: r.token != ""}
-	if g.Fence != 0 {
-		h.fencing = &instance.Fencing{FenceKey: fenceKey(e.cfg.KeyPrefix, r.key), Fence: g.Fence, Reserved: r.reserve, FenceTTL: fenceTTL, MaxAhead: r.maxTTL / 2}
+	if fencing.Fence != 0 {
+		granted := fencing // a copy, so that only this case allocates
+		h.fencing = &granted
 	}
 	if e.cfg.LocalHandoff > 0 && !h.shared {
 		h.estate = &estate{token: g.Token, since: start.Time}
@@ -144,6 +145,9 @@ func (h *holding) Release(context.Context) error {
 	if !first {
 		cause = h.lease().Err()
 	}
+	if cause == lease.ErrDetached { //nolint:errorlint // the bare cause
+		return h.verdict(cause) // the lock may be another's by now
+	}
 	p, left := h.giveUp(first)
 	if p == nil {
 		return h.verdict(cause)
@@ -161,6 +165,33 @@ func (h *holding) Release(context.Context) error {
 		return because(cause, q)
 	}
 	return q
+}
+
+// discard releases a lease that nobody has got, and waits for nothing.
+func (h *holding) discard() {
+	p, left := h.giveUp(h.entry.Control.End(lease.ErrReleased))
+	if p == nil {
+		return
+	}
+	if !left {
+		h.engine.lines.released(h.lease().Resource())
+	}
+	p.leave()
+	p.free()
+}
+
+// Detach ends the lease and leaves the lock as it is in Redis, for who adopts it
+// there: nothing that is posted from now on is about it.
+func (h *holding) Detach() (token string, err error) {
+	l := h.lease()
+	if !h.entry.Control.End(lease.ErrDetached) {
+		return "", fmt.Errorf("detach %q: %w", l.Resource(), l.Err())
+	}
+	h.mu.Lock()
+	h.released = true // nor is it healed: who does so has mu, and has posted by now
+	h.mu.Unlock()
+	h.engine.lines.released(l.Resource()) // who waits for our release may wait for another's
+	return h.token(), nil
 }
 
 // giveUp posts the release of a lease that has ended, unless there is none to

@@ -3,8 +3,6 @@ package engine
 import (
 	"sync"
 	"time"
-
-	"github.com/holdfast-go/holdfast/lease"
 )
 
 // lines are the waiters of this engine, one FIFO a resource. Only the head of a
@@ -180,7 +178,7 @@ func (l *lines) listen(w *waiter) {
 // as it is, or a question that is already on its way, behind the release. Neither,
 // if it came to nothing.
 type bequest struct {
-	lease    *lease.Lease
+	holding  *holding
 	question question
 }
 

@@ -69,6 +69,20 @@ func (r *realServer) acquire(token, ttl, fence uint8, look bool) instance.Kind {
 	return (<-a).Kind
 }
 
+func (r *realServer) adopt(from, to, ttl uint8) instance.Kind {
+	a := make(answer, 1)
+	r.instance.Post(&instance.Acquire{
+		Key: "k", Token: realToken(to), Former: realToken(from), TTL: realTTL(ttl), GiveUp: time.Now().Add(time.Hour), To: a,
+	})
+	return (<-a).Kind
+}
+
+func (r *realServer) giveBack(from, to uint8) instance.Kind {
+	a := make(answer, 1)
+	r.instance.Post(&instance.Release{Key: "k", Token: realToken(from), Former: realToken(to), TTL: time.Hour, To: a})
+	return (<-a).Kind
+}
+
 func (r *realServer) renew(token, ttl uint8) instance.Kind {
 	a := make(answer, 1)
 	items := []instance.Renewal{{Key: "k", Token: realToken(token), TTL: realTTL(ttl), Fencing: r.fencing(1)}}
@@ -124,7 +138,7 @@ func TestModelAnswersAsRedisDoes(t *testing.T) {
 				token, other, fence, ttl := upTo(3), upTo(3), upTo(8), upTo(5)
 				var question string
 				var want, got []instance.Kind
-				switch dice := random.IntN(20); {
+				switch dice := random.IntN(24); {
 				case dice < 8 && fenced:
 					question = "acquire"
 					want = []instance.Kind{scripts.acquireFenced(&model, token, ttl, fence)}
@@ -149,7 +163,15 @@ func TestModelAnswersAsRedisDoes(t *testing.T) {
 					question = "release together"
 					want = []instance.Kind{scripts.release(&model, token), scripts.release(&model, other)}
 					got = real.releaseTogether(token, other)
-				case dice < 19:
+				case dice < 20:
+					question = "adopt"
+					want = []instance.Kind{scripts.adopt(&model, token, other, ttl)}
+					got = []instance.Kind{real.adopt(token, other, ttl)}
+				case dice < 21:
+					question = "give back"
+					want = []instance.Kind{scripts.adopt(&model, token, other, 0)}
+					got = []instance.Kind{real.giveBack(token, other)}
+				case dice < 23:
 					question = "expire"
 					model.holder, model.left = 0, 0
 					real.Del("k")

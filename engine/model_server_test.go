@@ -65,6 +65,19 @@ func (m *modelScripts) renew(s *modelServer, token, ttl uint8) instance.Kind {
 	return instance.Granted
 }
 
+// adopt is adopt.lua.
+func (m *modelScripts) adopt(s *modelServer, from, to, ttl uint8) instance.Kind {
+	switch {
+	case s.holder == 0:
+		return instance.Expired
+	case s.holder != from && s.holder != to:
+		return instance.Stolen
+	case s.holder == from && from != to:
+		s.holder, s.left = to, max(s.left, ttl)
+	}
+	return instance.Granted
+}
+
 // release is release.lua.
 func (m *modelScripts) release(s *modelServer, token uint8) instance.Kind {
 	switch {

@@ -76,6 +76,7 @@ type request struct {
 	renew    bool
 	fencing  bool
 	token    string // the user's own; "" is a fresh one for every attempt
+	former   string // of an adoption: the token that has the lock
 	maxHold  time.Duration
 	maxTTL   time.Duration
 	reserve  uint64   // fences that a grant brings besides its own: see estate

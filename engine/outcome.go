@@ -42,14 +42,15 @@ func stoppedBy(err, stop error) bool {
 }
 
 // Cause has one word for the end of a lease, given its error: "held" while it has
-// not ended, then "released", "expired", "stolen", "max_hold" or "closed", or
-// "lost" for what is none of these.
+// not ended, then "released", "detached", "expired", "stolen", "max_hold" or
+// "closed", or "lost" for what is none of these.
 func Cause(err error) string {
 	for _, c := range []struct {
 		err  error
 		word string
 	}{
 		{lease.ErrReleased, "released"},
+		{lease.ErrDetached, "detached"},
 		{lease.ErrStolen, "stolen"},
 		{lease.ErrMaxHold, "max_hold"},
 		{lease.ErrExpired, "expired"},

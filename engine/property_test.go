@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -161,12 +162,12 @@ func TestLinesAreListsWhoseFirstHasTheTurn(t *testing.T) {
 					if again, _ := l.heir(name, func(*request) bool { return true }); again != nil {
 						t.Error("it is promised twice")
 					}
-					handed <- bequest{question: question{fence: 7}}
+					handed <- bequest{question: question{fencing: instance.Fencing{Fence: 7}}}
 				}
-				if b := l.decline(w); (b.question.fence == 7) != (takes != nil) {
+				if b := l.decline(w); (b.question.fencing.Fence == 7) != (takes != nil) {
 					t.Errorf("it has %+v, promised: %v", b, takes != nil)
 				}
-				if b := l.decline(w); b.question.fence != 0 {
+				if b := l.decline(w); b.question.fencing.Fence != 0 {
 					t.Error("it is left twice")
 				}
 			},
@@ -184,5 +185,30 @@ func TestLinesAreListsWhoseFirstHasTheTurn(t *testing.T) {
 				}
 			},
 		})
+	})
+}
+
+// However often a resource is acquired, and however many numbers are wanted with
+// each lock, what is reserved stays near the clock, and fences rise.
+func TestReservedFencesStayNearTheClock(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		maxTTL := time.Duration(rapid.Int64Range(1, 60_000).Draw(t, "MaxTTL")) * time.Millisecond
+		r := request{fencing: true, key: "r", maxTTL: maxTTL, reserve: rapid.Uint64Range(0, maxHandoff).Draw(t, "LocalHandoff")}
+		now, fence := time.UnixMicro(1_790_000_000_000_000), uint64(0)
+		for range 200 {
+			now = now.Add(time.Duration(rapid.Int64Range(1, 20_000).Draw(t, "µs")) * time.Microsecond)
+			r.seen = fence
+			f := r.propose("", now)
+			if f.Fence <= fence {
+				t.Fatalf("fence %d after %d", f.Fence, fence)
+			}
+			if f.Reserved > r.reserve {
+				t.Fatalf("%d of %d numbers reserved", f.Reserved, r.reserve)
+			}
+			fence = f.Fence + f.Reserved
+			if ahead := time.Duration(fence-uint64(now.UnixMicro())) * time.Microsecond; f.Reserved > 0 && ahead > min(maxTTL/16, maxHandoff*time.Microsecond) {
+				t.Fatalf("%v ahead of the clock", ahead)
+			}
+		}
 	})
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"time"
 
 	"github.com/holdfast-go/holdfast/lease"
@@ -30,18 +31,22 @@ func (c *contest) looked(err error) {
 }
 
 // inherits takes what was left to c by who released the lock here: a lease, for which
-// it need not look, or the question that is on its way.
-func (c *contest) inherits(b bequest) (*lease.Lease, event) {
+// it need not look, or the question that is on its way. A caller whose context has
+// ended is no heir: the lease is kept for the next in line, and stop says why.
+func (c *contest) inherits(ctx context.Context, b bequest) (l *lease.Lease, what event, stop error) {
 	switch {
-	case b.lease != nil:
+	case b.holding != nil && ctx.Err() != nil:
+		c.unwanted = b.holding
+		return nil, none, ended(ctx)
+	case b.holding != nil:
 		if c.engine.cfg.Trace.Woken != nil {
 			c.engine.cfg.Trace.Woken(c.request.resource, ByRelease, 0, true)
 		}
-		return b.lease, none
+		return b.holding.lease(), none, nil
 	case b.question.attempt != nil:
 		c.hears(ByRelease)
 		c.request.asked = b.question
-		return nil, asked
+		return nil, asked, nil
 	}
-	return nil, none
+	return nil, none, nil
 }

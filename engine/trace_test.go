@@ -292,7 +292,7 @@ func TestOutcomesAndCausesAreOneWord(t *testing.T) {
 	}
 	for want, err := range map[string]error{
 		"held": nil, "released": lease.ErrReleased, "expired": lease.ErrExpired, "stolen": lease.ErrStolen,
-		"max_hold": lease.ErrMaxHold, "closed": lease.ErrClosed, "lost": lease.ErrLost,
+		"max_hold": lease.ErrMaxHold, "closed": lease.ErrClosed, "detached": lease.ErrDetached, "lost": lease.ErrLost,
 	} {
 		if got := engine.Cause(err); got != want || err != nil && engine.Cause(fmt.Errorf("x: %w", err)) != want {
 			t.Errorf("%v: %q", err, got)

@@ -1,14 +1,15 @@
 package instance
 
 import (
+	"fmt"
 	"strconv"
 	"sync/atomic"
 	"time"
 )
 
 // Acquire asks for the lock. Votes: Granted, Held, Recovering, Stale, Ahead, or
-// what went wrong. It may be used again once it has been answered, and its undo,
-// if one was posted, too.
+// what went wrong; with Former: Granted, Expired, Stolen, or what went wrong. It
+// may be used again once it has been answered, and its undo, if one was posted, too.
 type Acquire struct {
 	Key    string
 	Token  string        // fresh for every attempt; see Shared
@@ -17,6 +18,7 @@ type Acquire struct {
 	Look   bool          // when held, say for how long: dearer for the server than not looking
 	Proof  time.Time     // when it heals: the start of the renewal that proved to a majority that the lock is ours; else zero
 	Shared bool          // the token is the user's own, so that finding it in the lock proves nothing
+	Former string        // the token that must have the lock now, and gives way to Token: an adoption, without fencing; "": nobody may have it
 	Fencing
 	To Caster
 
@@ -60,7 +62,7 @@ func (a *Acquire) send() bool {
 
 func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
 	switch {
-	case s.recovering > 0 && !s.heals(a.Proof):
+	case s.recovering > 0 && a.Former == "" && !s.heals(a.Proof):
 		v := s.vote(Recovering)
 		v.Left = s.recovering
 		a.To.Cast(v)
@@ -74,8 +76,10 @@ func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
 		a.To.Cast(s.vote(Unanswered))
 		return out, false
 	}
-	a.native = s.native && !a.Look && a.FenceKey == ""
+	a.native = s.native && !a.Look && a.FenceKey == "" && a.Former == ""
 	switch {
+	case a.Former != "":
+		return appendAdoption(out, a.Key, a.Former, a.Token, a.TTL), true
 	case a.native:
 		return a.plain(out), true
 	case a.FenceKey != "":
@@ -123,8 +127,19 @@ func (a *Acquire) fenced(out []byte) []byte {
 	return appendNumber(out, int64(a.highest()))
 }
 
+// appendAdoption appends the question to put one token in the place of another.
+func appendAdoption(out []byte, key, from, to string, ttl time.Duration) []byte {
+	out = appendScript(out, adoptScript, 1, 3)
+	out = appendArg(out, key)
+	out = appendArg(out, from)
+	out = appendArg(out, to)
+	return appendNumber(out, ttl.Milliseconds())
+}
+
 func (a *Acquire) settle(s *sending, r *reply) {
 	switch {
+	case a.Former != "":
+		a.To.Cast(a.adopted(s, r))
 	case !a.native:
 		a.To.Cast(a.read(s, r))
 	case r.kind == nilReply: // there was no holder, and now it is us
@@ -134,6 +149,20 @@ func (a *Acquire) settle(s *sending, r *reply) {
 	default:
 		a.To.Cast(garbled(s))
 	}
+}
+
+// adopted reads the reply to an adoption. Where it finds its own token it has been
+// heard before, and it was proved then that the lock was the former one's.
+func (a *Acquire) adopted(s *sending, r *reply) Vote {
+	switch {
+	case r.kind != numberReply:
+		return garbled(s)
+	case r.n == 1:
+		return s.vote(Granted)
+	case r.n == 0:
+		return s.vote(Expired)
+	}
+	return s.vote(Stolen)
 }
 
 // read reads a script's reply.
@@ -157,9 +186,17 @@ func (a *Acquire) read(s *sending, r *reply) Vote {
 	case code == 3 && len(fields) == 1:
 		v := s.vote(Ahead)
 		v.Fence = fields[0].fence()
+		v.Err = a.tooFarAhead(v.Fence)
 		return v
 	}
 	return garbled(s)
+}
+
+// tooFarAhead says by how much, and what can be done.
+func (a *Acquire) tooFarAhead(clock uint64) error {
+	ahead := time.Duration(a.Fence-min(clock, a.Fence)) * time.Microsecond
+	return fmt.Errorf("the fencing token to be granted is %v ahead of this server's clock, and at most %v may be: "+
+		"set the clocks of servers and clients right, or wait until this one has caught up", ahead.Round(time.Millisecond), a.MaxAhead)
 }
 
 // held is the vote when there is a holder. Finding ourselves there after the

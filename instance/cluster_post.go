@@ -112,7 +112,7 @@ func (c *cluster) offer(m Command, slot uint16) (v Vote, taken bool) {
 	case owner == nil:
 		return c.refusal(errUncovered), false
 	}
-	if a, ok := original(m).(*Acquire); ok && len(c.until) > 0 {
+	if a, ok := original(m).(*Acquire); ok && a.Former == "" && len(c.until) > 0 {
 		// As for an instance that has restarted, a healing may pass whose proof is younger than what happened.
 		until := c.until[slot]
 		if rest := time.Until(until); rest > 0 && a.Proof.Before(until.Add(-c.set.quarantine)) {
@@ -159,7 +159,7 @@ func (c *cluster) settle(d debt) {
 
 // release is the message that pays the debt. Nobody waits for its answer.
 func (d debt) release() *Release {
-	return &Release{Key: d.key, Token: d.token, TTL: time.Until(d.until), Since: d.since, Fencing: d.fencing, To: nobody{}}
+	return &Release{Key: d.key, Token: d.token, TTL: time.Until(d.until), Since: d.since, Former: d.former, Fencing: d.fencing, To: nobody{}}
 }
 
 // nobody takes votes that nobody waits for.

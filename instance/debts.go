@@ -15,6 +15,7 @@ const payEvery = 500 * time.Millisecond
 // rest of its TTL, so it is deleted when the instance is back.
 type debt struct {
 	key, token string
+	former     string // as in Release
 	fencing    Fencing
 	since      time.Time // when its acquire began; zero: unknown
 	until      time.Time // by then the key has expired on its own, if it was there when the debt arose
@@ -131,7 +132,7 @@ func (i *Instance) pay(owed []debt) (unpaid []debt, err error) {
 		n := min(len(owed), i.cfg.Batch)
 		i.out = i.out[:0]
 		for _, d := range owed[:n] {
-			r := Release{Key: d.key, Token: d.token, Fencing: d.fencing}
+			r := Release{Key: d.key, Token: d.token, Former: d.former, Fencing: d.fencing}
 			i.out, _ = r.queue(&s, i.out)
 		}
 		if err := i.link.send(i.out, time.Now().Add(i.cfg.Timeout)); err != nil {

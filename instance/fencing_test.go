@@ -3,6 +3,7 @@ package instance_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,7 +112,11 @@ func TestAFenceIsNeverGivenTwiceNorALowerOneLater(t *testing.T) {
 
 func TestAProposalFarAheadOfTheServersClockIsNotTakenOver(t *testing.T) {
 	f := startFenced(t)
-	f.says(f.acquire("t", uint64(time.Now().Add(2*time.Hour).UnixMicro())), instance.Ahead)
+	v := f.acquire("t", uint64(time.Now().Add(2*time.Hour).UnixMicro()))
+	f.says(v, instance.Ahead)
+	if says := v.String(); !strings.Contains(says, " ahead of this server's clock") || !strings.Contains(says, "set the clocks") {
+		t.Errorf("it does not say what to do: %s", says)
+	}
 	f.says(f.acquire("t", uint64(time.Now().UnixMicro())), instance.Granted)
 }
 

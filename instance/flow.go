@@ -71,9 +71,9 @@ func small(messages []Command) bool {
 	for _, c := range messages {
 		switch c := c.(type) {
 		case *Acquire:
-			text += len(c.Key) + len(c.FenceKey) + len(c.Token)
+			text += len(c.Key) + len(c.FenceKey) + len(c.Token) + len(c.Former)
 		case *Release:
-			text += len(c.Key) + len(c.FenceKey) + len(c.Token)
+			text += len(c.Key) + len(c.FenceKey) + len(c.Token) + len(c.Former)
 		default:
 			return false
 		}

@@ -12,6 +12,9 @@ type Release struct {
 	TTL   time.Duration // how long the key can still live
 	Undo  *Acquire      // when it undoes an attempt: nothing is sent if that was not
 	Since time.Time     // when it releases a lease: the start of the attempt that acquired it
+	// Former is the token that is put back, where Undo was an adoption: the lock
+	// is not ours to delete. "" is none.
+	Former string
 	Fencing
 	To Caster
 
@@ -25,6 +28,8 @@ func (r *Release) queue(s *sending, out []byte) ([]byte, bool) {
 	case r.moot:
 		r.To.Cast(s.vote(Expired))
 		return out, false
+	case r.Former != "":
+		return appendAdoption(out, r.Key, r.Token, r.Former, time.Millisecond), true // it has more left
 	case !r.isPlain(s):
 		out = appendScript(out, releaseFencedScript, 2, 3)
 		out = appendArg(out, r.Key)
@@ -38,12 +43,12 @@ func (r *Release) queue(s *sending, out []byte) ([]byte, bool) {
 	return appendArg(out, r.Token), true
 }
 
-// isPlain reports whether it leaves no tombstone: because there is no fence, or
-// no need of one. The tombstone is for an acquire that may be executed later than
+// isPlain reports whether it only deletes, and leaves no tombstone: because there
+// is no fence, or no need of one. The tombstone is for an acquire that may be executed later than
 // its release. One that was posted when the link was open already has travelled in
 // front of its release, and has left its number at the fence if it took the lock.
 func (r *Release) isPlain(s *sending) bool {
-	return r.FenceKey == "" || !s.again && !s.opened.IsZero() && r.Since.After(s.opened)
+	return r.Former == "" && (r.FenceKey == "" || !s.again && !s.opened.IsZero() && r.Since.After(s.opened))
 }
 
 func (r *Release) settle(s *sending, reply *reply) {
@@ -73,5 +78,5 @@ func (r *Release) debt() (debt, bool) {
 	if r.moot {
 		return debt{}, false
 	}
-	return debt{key: r.Key, token: r.Token, fencing: r.Fencing, since: r.Since, until: time.Now().Add(r.TTL)}, true
+	return debt{key: r.Key, token: r.Token, former: r.Former, fencing: r.Fencing, since: r.Since, until: time.Now().Add(r.TTL)}, true
 }

@@ -24,13 +24,14 @@ var (
 	releaseFencedScript = script("release_fenced")
 	renewScript         = script("renew")
 	renewFencedScript   = script("renew_fenced")
+	adoptScript         = script("adopt")
 	inspectScript       = script("inspect")
 
 	scripts = []lua{
 		acquireScript, acquireFencedScript,
 		releaseScript, releaseManyScript, releaseFencedScript,
 		renewScript, renewFencedScript,
-		inspectScript,
+		adoptScript, inspectScript,
 	}
 )
 

@@ -122,6 +122,7 @@ type backend struct {
 
 func (*backend) Extend(context.Context, time.Duration) error { return nil }
 func (*backend) Release(context.Context) error               { return nil }
+func (*backend) Detach() (string, error)                     { return "", nil }
 
 func (b *backend) Ended(cause error) {
 	b.k.Remove(b.e)

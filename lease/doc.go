@@ -11,6 +11,7 @@
 //	ErrStolen     a majority of the instances answered that it is not ours
 //	ErrMaxHold    it reached the longest time it was allowed to be held
 //	ErrClosed     the engine that held it was closed
+//	ErrDetached   its holder handed it on
 //
 // Done is closed when it ends, Err says why, and nothing revives it: neither a
 // renewal that comes back late nor a second call of anything.

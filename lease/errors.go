@@ -14,6 +14,11 @@ var (
 	// ErrClosed: the engine was closed, which released the lease.
 	ErrClosed = errors.New("engine closed")
 
+	// ErrDetached: the holder let go of the lease without releasing it, by
+	// Lease.Detach. The resource stays locked, for whoever adopts it, until the TTL
+	// is over. That is no loss: it is not ErrLost.
+	ErrDetached = errors.New("lease detached")
+
 	// ErrLost: the lease ended without being released. ErrExpired, ErrStolen
 	// and ErrMaxHold are ErrLost too.
 	ErrLost = errors.New("lease lost")

@@ -37,6 +37,9 @@ type Backend interface {
 	Extend(ctx context.Context, ttl time.Duration) error
 	// Release ends the lease, then gives it back on the instances.
 	Release(ctx context.Context) error
+	// Detach ends the lease, leaves the lock as it is, and returns the token that
+	// has it. It does not block.
+	Detach() (token string, err error)
 	// Ended is called once, right after the lease ended, by whoever noticed,
 	// and never while the lease's lock is held. It must not block.
 	Ended(cause error)
@@ -46,7 +49,8 @@ type Backend interface {
 func (l *Lease) Resource() string { return l.resource }
 
 // Token returns the random value that proves ownership: whoever knows it can
-// adopt, extend and release this lease. Treat it like a password.
+// adopt, extend and release this lease. Treat it like a password. To hand the
+// lease on, take the token that Detach returns: it is not always this one.
 func (l *Lease) Token() string { return l.token }
 
 // Fence returns the fencing token: later acquires of the resource get higher
@@ -139,6 +143,23 @@ func (l *Lease) Extend(ctx context.Context, ttl time.Duration) error {
 func (l *Lease) Release(ctx context.Context) error {
 	return l.backend.Release(ctx)
 }
+
+// Detach lets go of the lease without releasing it: to hand it on to another
+// process, which takes it over with Engine.Adopt. The lease ends here at once, with
+// ErrDetached, and is not renewed any more. In Redis the resource stays locked until
+// the TTL of the last renewal or extension is over: it must be adopted before, so
+// extend the lease first if that may take longer.
+//
+// token is what Adopt needs: not always Token, see Config.LocalHandoff of the engine.
+// Whoever knows it has power over the lock. A Fence is still the highest: hand it
+// on beside the token.
+//
+// From then on nothing of the lease reaches Redis. Release sends nothing and
+// returns ErrDetached, and Close of the engine lets the lock be. The error is the
+// cause of the end when the lease has ended before, by Detach too: then there is no
+// token. Detach does not block, and asks no instance whether the lock is still ours:
+// Adopt does.
+func (l *Lease) Detach() (token string, err error) { return l.backend.Detach() }
 
 // String names the resource and the state, never the token.
 func (l *Lease) String() string {

@@ -19,10 +19,13 @@ type backend struct {
 	cause    atomic.Value
 	extended atomic.Int32
 	released atomic.Int32
+	detached atomic.Int32
 }
 
 func (b *backend) Extend(context.Context, time.Duration) error { b.extended.Add(1); return nil }
 func (b *backend) Release(context.Context) error               { b.released.Add(1); return nil }
+
+func (b *backend) Detach() (string, error) { b.detached.Add(1); return token, nil }
 
 func (b *backend) Ended(cause error) {
 	b.ended.Add(1)

@@ -146,7 +146,7 @@ func (r *ours) more() string {
 
 func (r *ours) command() []string {
 	key := r.key()
-	switch r.IntN(13) {
+	switch r.IntN(14) {
 	case 0, 1:
 		return []string{"set", key, r.token(), "nx", "get", "px", r.ttl()}
 	case 2:
@@ -166,6 +166,8 @@ func (r *ours) command() []string {
 		return r.call("renew_fenced", []string{key, fence(key)}, r.token(), r.ttl(), r.ttl())
 	case 11:
 		return r.call("inspect", []string{key})
+	case 12:
+		return r.call("adopt", []string{key}, r.token(), r.token(), r.ttl())
 	}
 	return r.rare(key)
 }

@@ -22,6 +22,7 @@ var scripts = map[string]script{
 	"release with a fencing token": releaseFenced,
 	"renew":                        renew,
 	"renew with fencing tokens":    renewFenced,
+	"adopt":                        adopt,
 	"inspect":                      inspect,
 }
 
@@ -155,6 +156,20 @@ func renewFenced(n *native, keys, argv []string) []byte {
 		}
 	}
 	return renewals(n, votes)
+}
+
+func adopt(n *native, keys, argv []string) []byte {
+	from, to, ttl := argv[0], argv[1], argv[2]
+	switch holder, held := n.look(keys[0]); {
+	case held && holder == to:
+	case held && holder == from:
+		n.put(keys[0], to, max(n.pttl(keys[0]), integer(ttl)))
+	case held:
+		return number(-1)
+	default:
+		return number(0)
+	}
+	return number(1)
 }
 
 func inspect(n *native, keys, _ []string) []byte {
