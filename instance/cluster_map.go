@@ -167,6 +167,7 @@ func (c *cluster) create(addr string) *Instance {
 	}
 	n := c.unattached(addr)
 	n.home, n.gone = c, make(chan struct{})
+	n.mailbox.ofNode = true
 	c.nodes[addr] = n
 	return n
 }

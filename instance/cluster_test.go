@@ -266,6 +266,23 @@ func TestRestartGuardFollowsASlotThatComesBackUnasked(t *testing.T) {
 	}
 }
 
+// A lock may have moved to a node that we have not been able to reach since before it
+// was acquired: its release is owed there all the same.
+func TestReleaseIsOwedToANodeThatWasGivenTheLock(t *testing.T) {
+	const key = "hello" // of a
+	c := newTestCluster(t)
+	c.apply(c.testView(thirds))
+	a, b := c.nodes["a:1"], c.nodes["b:1"]
+	b.down(Vote{Kind: Unreachable, Err: errNotDialed})
+	time.Sleep(time.Millisecond) // clocks tell the two apart
+	acquired := time.Now()
+	c.whole.Post(&Release{Key: key, Token: "t", TTL: time.Second, Since: acquired, To: new(votes)})
+	a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slotOf(key)))
+	if owed := b.mailbox.settleDebts(); len(owed) != 1 || owed[0].token != "t" {
+		t.Errorf("owed: %d", len(owed))
+	}
+}
+
 // While a slot changes hands there are moments in which each of two nodes names the
 // other. A release is asked again a little later, until its time is up; how long an
 // acquire waits is the engine's part.

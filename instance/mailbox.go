@@ -16,8 +16,9 @@ import (
 // in the queue, to be answered by the actor, or refused, to be answered by who
 // posted it. There is no moment in between in which it could be lost.
 type mailbox struct {
-	limit int
-	wake  chan struct{} // one slot: "look again"; received by the actor
+	limit  int
+	ofNode bool          // of a cluster, in which locks move from node to node
+	wake   chan struct{} // one slot: "look again"; received by the actor
 
 	mu      sync.Mutex
 	queue   []Command

@@ -106,6 +106,9 @@ func (l *locks) seeLock(w *watched, e sim.Event, k sim.Change) {
 	switch {
 	case k.Before == k.After:
 		return
+	case e.Verb == "adopt" && slices.Equal(e.Args[:2], []string{k.Before, k.After}):
+		t.log("%s: %s puts %s of %s in the place of %s", server, e.Verb, after, k.Key, before)
+		w.since[k.Key], w.had[k.After] = e.At, true
 	case k.Before != "" && k.After != "":
 		t.complain("locks: on %s %s put %s in the place of %s", server, e.Verb, after, before)
 	case k.After == "":
@@ -149,7 +152,7 @@ func (l *locks) checkHealing(e sim.Event, k sim.Change) {
 		return
 	}
 	for _, r := range all {
-		if r.loose || r.released || e.At.Before(r.from.Add(inFlight)) || r.expired() {
+		if r.loose || r.given || r.released || e.At.Before(r.from.Add(inFlight)) || r.expired() {
 			return
 		}
 	}

@@ -72,8 +72,7 @@ func (w *worker) acquire(which int) (*holding, error) {
 	if p.fenced[which] {
 		opts = append(opts, engine.WithFencing())
 	}
-	fixed := w.IntN(3) == 0
-	if fixed {
+	if w.IntN(3) == 0 {
 		opts = append(opts, engine.WithoutRenewal())
 	}
 	patience := pick(w.Rand, between(w.Rand, 0, 50*time.Millisecond), between(w.Rand, 0, 2*p.ttl), between(w.Rand, 0, 2*p.ttl))
@@ -97,7 +96,7 @@ func (w *worker) acquire(which int) (*holding, error) {
 		opts = append(opts, engine.WithTries(1+w.IntN(3)))
 	}
 	r, err := w.get(ctx, acquire, resource(which), as, opts)
-	if err == nil && fixed && !p.fenced[which] && w.IntN(2) == 0 {
+	if err == nil && w.IntN(12) == 0 {
 		return w.giveAway(r)
 	}
 	return r, err
@@ -116,15 +115,12 @@ func (w *worker) maxHold() time.Duration {
 	return between(w.Rand, time.Millisecond, 2*w.trial.plan.ttl)
 }
 
-// giveAway has another engine adopt the lease, as its token allows; nobody asks the
-// lease itself for anything any more. What cannot be adopted is lost.
+// giveAway has another engine adopt the lease. Its holder lets go of it first, as it
+// should, or else may be told that it is valid for a while, and is not asked.
 func (w *worker) giveAway(r *holding) (*holding, error) {
 	t := w.trial
-	if p := t.plan.engines[w.host]; p.handoff > 0 && !r.own || r.over {
-		return r, nil
-	}
 	host := (w.host + 1) % t.plan.hosts
-	as := terms{asked: time.Now(), own: true, loose: r.loose}
+	as := terms{asked: time.Now(), loose: r.loose}
 	var opts []engine.Option
 	if w.IntN(2) == 0 {
 		opts = append(opts, engine.WithoutRenewal())
@@ -134,13 +130,26 @@ func (w *worker) giveAway(r *holding) (*holding, error) {
 		opts = append(opts, engine.WithMaxHold(as.maxHold))
 	}
 	t.ledger.giving(r.record)
-	l, err := t.engines[host].Adopt(context.Background(), r.lease.Resource(), r.lease.Token(), opts...)
+	token, kept, err := r.lease.Token(), w.shows(r) && w.IntN(4) == 0, error(nil)
+	if !kept {
+		token, err = r.lease.Detach()
+	}
+	if err != nil {
+		return nil, err
+	}
+	l, err := t.engines[host].Adopt(context.Background(), r.lease.Resource(), token, opts...)
+	if err != nil && kept {
+		w.release(r)
+	}
 	if err != nil {
 		return nil, err
 	}
 	t.counts.count(&t.counts.adopted)
 	return t.ledger.granted(l, host, as), nil
 }
+
+// shows reports whether a lease's token is that of its lock.
+func (w *worker) shows(r *holding) bool { return r.own || w.trial.plan.engines[w.host].handoff == 0 }
 
 type acquireFunc = func(context.Context, string, ...engine.Option) (*lease.Lease, error)
 
