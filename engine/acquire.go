@@ -211,7 +211,8 @@ var errLate = errors.New("the answers came after the lease's validity was over")
 
 // grant makes the lease of a won vote, if it is still valid.
 func (e *Engine) grant(r *request, token string, fencing instance.Fencing, start clock.Moment) (*lease.Lease, error) {
-	deadline, now := start.Add(e.cfg.validity(r.ttl)), clock.Glance()
+	now := clock.Glance()
+	deadline := start.Add(e.cfg.validity(r.ttl))
 	if deadline.Until(now) <= 0 {
 		return nil, errLate
 	}

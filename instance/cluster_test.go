@@ -241,6 +241,22 @@ func TestRestartGuardFollowsTheSlot(t *testing.T) {
 	}
 }
 
+// A node that may not vote takes its slots' votes along.
+func TestQuarantineMovesWithTheSlot(t *testing.T) {
+	const key = "hello" // of a
+	c := newTestCluster(t)
+	c.apply(c.testView(thirds))
+	a := c.nodes["a:1"]
+	a.until = time.Now().Add(time.Minute)
+	got := new(votes)
+	c.whole.Post(&Release{Key: key, Token: "t", TTL: time.Second, To: nobody{}})
+	a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slotOf(key)))
+	c.whole.Post(&Acquire{Key: key, Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: got})
+	if b := c.nodes["b:1"]; c.slots[slotOf(key)] != b || !slices.Equal(got.kinds(), []Kind{Recovering}) || b.mailbox.depth() != 1 {
+		t.Errorf("votes %v, %d at the new node", got.kinds(), b.mailbox.depth())
+	}
+}
+
 // A slot may go to another node, which restarts, and come back, before we have asked
 // for anything in it: the map shows where it has been.
 func TestRestartGuardFollowsASlotThatComesBackUnasked(t *testing.T) {
@@ -274,7 +290,6 @@ func TestReleaseIsOwedToANodeThatWasGivenTheLock(t *testing.T) {
 	c.apply(c.testView(thirds))
 	a, b := c.nodes["a:1"], c.nodes["b:1"]
 	b.down(Vote{Kind: Unreachable, Err: errNotDialed})
-	time.Sleep(time.Millisecond) // clocks tell the two apart
 	acquired := time.Now()
 	c.whole.Post(&Release{Key: key, Token: "t", TTL: time.Second, Since: acquired, To: new(votes)})
 	a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slotOf(key)))

@@ -56,9 +56,6 @@ type ending struct {
 
 func (r *record) lost() bool { return errors.Is(r.cause, lease.ErrLost) }
 
-// left: it ended, and its keys are still there.
-func (r *record) left() bool { return r.lost() || r.given }
-
 // expired: it ended at its deadline, and so did its keys, soon after.
 func (r *record) expired() bool {
 	return r.lost() && !r.until.Before(r.lease.Deadline())

@@ -119,6 +119,7 @@ func (c *counts) add(o *counts) {
 	c.adopted += o.adopted
 	c.held += o.held
 	c.tokens += o.tokens
+	c.strays += o.strays
 	c.wait = max(c.wait, o.wait)
 	for kind, n := range o.faults {
 		c.faults[kind] += n
@@ -127,14 +128,17 @@ func (c *counts) add(o *counts) {
 
 // report prints what was exercised, and fails the test when something was not.
 func (c *counts) report(t *testing.T) {
-	fmt.Printf("%s: %d seeds: %d leases granted, %d of them handed on, %d adopted and %d with tokens of the user's; %d acquires refused, %d leases lost, %d of them held for too long, %d extended; looked at %d times; outside the assumptions %d held twice; longest wait after the faults %v\nfaults:",
-		t.Name(), c.seeds, c.acquires, c.handed, c.adopted, c.tokens, c.refused, c.losses, c.held, c.extended, c.looks, c.overlaps, c.wait.Round(time.Millisecond))
+	fmt.Printf("%s: %d seeds: %d leases granted, %d of them handed on, %d adopted and %d with tokens of the user's; %d acquires refused, %d leases lost, %d of them held for too long, %d extended; looked at %d times; outside the assumptions %d held twice; %d left behind in clusters; longest wait after the faults %v\nfaults:",
+		t.Name(), c.seeds, c.acquires, c.handed, c.adopted, c.tokens, c.refused, c.losses, c.held, c.extended, c.looks, c.overlaps, c.strays, c.wait.Round(time.Millisecond))
 	for _, kind := range slices.Sorted(maps.Keys(c.faults)) {
 		fmt.Printf(" %d %s;", c.faults[kind], kind)
 	}
 	fmt.Println()
 	if c.seeds < 100 {
 		return
+	}
+	if c.strays > c.seeds/20 {
+		t.Errorf("%d locks were left behind in clusters: far more than can be helped", c.strays)
 	}
 	least := min(c.losses, c.refused, c.extended, c.overlaps, c.handed, c.adopted, c.held, c.tokens)
 	if least == 0 || len(c.faults) < len(kinds) {

@@ -52,6 +52,7 @@ type counts struct {
 	mu                                         sync.Mutex
 	seeds, acquires, refused, losses, extended int
 	overlaps, looks                            int // two leases at once, outside the assumptions; looks at a lease's keys
+	strays                                     int // locks left behind in clusters
 	handed, adopted, held, tokens              int // leases handed on, adopted, held for the longest time, and with a token of the user's
 	faults                                     map[string]int
 	failed                                     atomic.Bool

@@ -84,8 +84,9 @@ func (w *worker) acquire(which int) (*holding, error) {
 	}
 	var as terms
 	if w.IntN(8) == 0 {
-		as.own, as.loose = true, !once || p.fenced[which]
-		opts = append(opts, engine.WithToken(w.token()))
+		n := w.IntN(4) * int(w.uses.Add(1)) // every fourth is one that has been used before
+		as.own, as.loose = true, !once || p.fenced[which] || n == 0
+		opts = append(opts, engine.WithToken(fmt.Sprintf("%s%d-%d-%d", userToken, w.host, w.place, n)))
 		w.trial.counts.count(&w.trial.counts.tokens)
 	}
 	if w.IntN(4) == 0 {
@@ -100,15 +101,6 @@ func (w *worker) acquire(which int) (*holding, error) {
 		return w.giveAway(r)
 	}
 	return r, err
-}
-
-// token is one of the worker's own: some it uses again and again.
-func (w *worker) token() string {
-	n := w.uses.Add(1)
-	if w.IntN(4) == 0 {
-		n = 0
-	}
-	return fmt.Sprintf("%s%d-%d-%d", userToken, w.host, w.place, n)
 }
 
 func (w *worker) maxHold() time.Duration {
