@@ -381,6 +381,14 @@ func maxHold(t *testing.T, servers []*redistest.Server) {
 	if held := time.Since(start); held < 1500*time.Millisecond {
 		t.Errorf("held for %v only", held)
 	}
+	hangs := acquire(t, e, "hangs", engine.WithTTL(time.Minute), engine.WithMaxHold(300*time.Millisecond))
+	everywhere(t, servers, hangs)
+	for _, s := range servers {
+		if left := s.PTTL("hangs"); left > 400*time.Millisecond {
+			t.Errorf("the key of a lease that ends in 300ms lives for another %v", left)
+		}
+	}
+	release(t, acquire(t, e, "hangs")) // which its holder has not released
 }
 
 func closes(t *testing.T, servers []*redistest.Server) {

@@ -176,7 +176,7 @@ type question struct {
 func (e *Engine) draft(r *request, start clock.Moment, look bool) question {
 	q := question{attempt: e.newAttempt(), token: r.token, start: start}
 	if q.token == "" {
-		q.token = newToken(e.cfg.Owner)
+		q.token = e.tokens.fresh()
 	}
 	q.fencing = r.propose(e.cfg.KeyPrefix, start.Time)
 	q.attempt.prepare(r, q.token, q.fencing, start.Time, look)

@@ -79,6 +79,7 @@ func (h *holding) close() error {
 	}
 	votes, won := p.wait()
 	if won {
+		h.settled.Store(true)
 		return nil
 	}
 	return fmt.Errorf("close: %w", h.engine.unproven("release", h.lease().Resource(), votes, nil))

@@ -175,11 +175,15 @@ func TestOptionsSayHowOneAcquireDiffers(t *testing.T) {
 
 func TestTokensAreFreshAndNameTheirOwner(t *testing.T) {
 	seen := map[string]bool{}
-	for range 1000 {
-		for _, owner := range []string{"", "a host, a job"} {
-			token := newToken(owner)
-			if seen[token] || len(token) < 26 || ownerOf(token) != owner {
+	for _, owner := range []string{"", "a host, a job", strings.Repeat("x", maxOwner)} {
+		mine, theirs := newTokens(owner), newTokens(owner)
+		for range 1000 {
+			token := mine.fresh()
+			if seen[token] || len(token[strings.LastIndexByte(token, '~')+1:]) != 26 || ownerOf(token) != owner {
 				t.Fatalf("%q", token)
+			}
+			if !mine.made(token) || theirs.made(token) || newTokens("else").made(token) {
+				t.Fatalf("%q is taken for somebody else's", token)
 			}
 			seen[token] = true
 		}

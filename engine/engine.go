@@ -20,6 +20,7 @@ import (
 type Engine struct {
 	cfg       Config
 	need      int
+	tokens    tokens
 	instances []*instance.Instance
 	keeper    *keeper.Keeper
 	losses    losses
@@ -83,7 +84,8 @@ func Open(ctx context.Context, urls []string, cfg Config) (*Engine, error) {
 
 // New makes an engine of instances made with instance.Dial or instance.New; from
 // then on they belong to it. It does not wait for them: until a quorum is up,
-// acquires fail with ErrNoQuorum. A quorum is more than half; any number from 1
+// acquires fail with ErrNoQuorum. When New fails, they belong to nobody, as before,
+// and may be used again. A quorum is more than half; any number from 1
 // on works, odd ones make better use of their instances.
 func New(instances []*instance.Instance, cfg Config) (*Engine, error) {
 	paced := cfg.Backoff != nil
@@ -97,6 +99,7 @@ func New(instances []*instance.Instance, cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg:       cfg,
 		need:      quorum(len(instances)),
+		tokens:    newTokens(cfg.Owner),
 		instances: instances,
 		lines:     newLines(cfg.MaxWaiters),
 		paced:     paced,
@@ -127,8 +130,11 @@ func claim(instances []*instance.Instance) error {
 		}
 		seen[i] = true
 	}
-	for _, i := range instances {
+	for n, i := range instances {
 		if err := i.Claim(); err != nil {
+			for _, claimed := range instances[:n] { // another engine may have them
+				claimed.Disclaim()
+			}
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/holdfast-go/holdfast/instance"
@@ -13,7 +14,9 @@ import (
 // What stood in the way, for errors.Is. The error that holds them is usually a
 // *QuorumError, which says what each instance voted.
 var (
-	// ErrHeld: somebody else holds the resource, or contends for it right now.
+	// ErrHeld: somebody else holds the resource, or contends for it right now. That
+	// may be another goroutine of the same engine, or the caller itself: then the
+	// text says so.
 	ErrHeld = errors.New("held by another")
 
 	// ErrNoQuorum: too few instances could be asked, or confirmed in time.
@@ -33,6 +36,7 @@ type QuorumError struct {
 	Votes    []instance.Vote // one an instance, in the engine's order
 
 	reason error // the sentinel
+	own    bool  // whoever holds the resource does so in the engine that asked
 	stop   error // why the caller did not wait for the end: its context's error; nil otherwise
 }
 
@@ -61,7 +65,11 @@ func (q *QuorumError) Error() string {
 	if q.stop != nil {
 		fmt.Fprintf(&b, ": %v", q.stop)
 	}
-	fmt.Fprintf(&b, ": %v (needs %d of %d: ", q.reason, q.Need, len(q.Votes))
+	reason := q.reason.Error()
+	if q.own {
+		reason = "held by this engine itself"
+	}
+	fmt.Fprintf(&b, ": %s (needs %d of %d: ", reason, q.Need, len(q.Votes))
 	for i, v := range q.Votes {
 		if i > 0 {
 			b.WriteString("; ")
@@ -104,6 +112,9 @@ func (e *Engine) refusal(op, resource string, votes []instance.Vote, decided boo
 	}
 	if held && able >= e.need {
 		q.reason = ErrHeld
+		q.own = slices.ContainsFunc(votes, func(v instance.Vote) bool {
+			return v.Kind == instance.Held && (e.tokens.made(v.Holder) || e.shares(e.key(resource), v.Holder))
+		})
 	}
 	return q
 }

@@ -50,8 +50,9 @@ func (h *holding) acquired() time.Time {
 }
 
 // handOver hands the lock of a lease that has just been released to the next in
-// line, and reports whether it did. Called with h.mu held, once.
-func (h *holding) handOver() bool {
+// line, and reports whether it did. Not when this engine owes others a break: a turn
+// is not longer for being one lock's. Called with h.mu held, once.
+func (h *holding) handOver(now time.Time) bool {
 	e := h.engine
 	if h.estate == nil || h.estate.handed >= e.cfg.LocalHandoff ||
 		h.fencing != nil && uint64(h.estate.handed) >= h.fencing.Reserved {
@@ -59,6 +60,9 @@ func (h *holding) handOver() bool {
 	}
 	deadline := h.entry.Control.Deadline()
 	if deadline.Until(clock.Glance()) < e.cfg.validity(h.entry.TTL)/2 {
+		return false
+	}
+	if _, owes := e.owesBreak(h.key, now); owes {
 		return false
 	}
 	r, heir := e.lines.heir(h.lease().Resource(), h.suits)
@@ -79,7 +83,7 @@ func (h *holding) suits(r *request) bool {
 func (h *holding) bequeath(r *request, deadline clock.Moment) *holding {
 	e, now := h.engine, clock.Glance()
 	h.estate.handed++
-	g := lease.Grant{Token: newToken(e.cfg.Owner), Deadline: deadline}
+	g := lease.Grant{Token: e.tokens.fresh(), Deadline: deadline}
 	if h.fencing != nil {
 		g.Fence = h.lease().Fence() + 1
 	}

@@ -272,3 +272,70 @@ func TestReservedFencesNeverLockTheEngineOut(t *testing.T) {
 		})
 	}
 }
+
+// However many times a lock may be handed on, and for how long each holder has it,
+// others get their turn: after the shortest where they are known to wait, after the
+// longest where they have just come.
+func TestHandingOnLeavesOthersTheirTurn(t *testing.T) {
+	const (
+		hold    = 20 * time.Millisecond
+		longest = 320 * time.Millisecond // of a turn: see courtesy
+	)
+	for name, c := range map[string]struct {
+		alone time.Duration // before the other comes
+		first time.Duration // until its first turn
+	}{
+		"who waits from the beginning":    {0, 2 * hold},
+		"who comes when nobody else does": {5 * time.Second, longest + 2*hold},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, 1, handingOn(64), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+				fleet.Each(func(s *sim.Server) { s.Latency(50*time.Microsecond, 50*time.Microsecond) })
+				other := start(t, fleet, config())
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan struct{}, 4)
+				var grants atomic.Int32
+				for range 4 {
+					go func() {
+						defer func() { ended <- struct{}{} }()
+						for {
+							l, err := e.Acquire(ctx, "r")
+							if err != nil {
+								return
+							}
+							grants.Add(1)
+							time.Sleep(hold)
+							release(t, l)
+						}
+					}()
+				}
+				time.Sleep(hold/2 + c.alone)
+				asked := grants.Load()
+				for turn := range 20 {
+					begun := time.Now()
+					soon, stop := context.WithTimeout(t.Context(), 5*time.Second)
+					l, err := other.Acquire(soon, "r")
+					stop()
+					if err != nil {
+						t.Fatal(err)
+					}
+					waited := time.Since(begun)
+					if most := c.first; turn == 0 && waited > most {
+						t.Errorf("the first turn came after %v", waited)
+					} else if turn > 0 && waited > 3*hold {
+						t.Errorf("turn %d came after %v", turn, waited)
+					}
+					time.Sleep(hold)
+					release(t, l)
+				}
+				if grants.Load() < asked+10 {
+					t.Error("the engine that hands on has not had its own turns")
+				}
+				cancel()
+				for range 4 {
+					<-ended
+				}
+			})
+		})
+	}
+}

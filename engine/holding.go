@@ -59,7 +59,7 @@ func (e *Engine) hold(g lease.Grant, r *request, fencing instance.Fencing, start
 	}
 	if e.cfg.LocalHandoff > 0 && !h.shared {
 		h.estate = &estate{token: g.Token, since: start.Time}
-		g.Token = newToken(e.cfg.Owner)
+		g.Token = e.tokens.fresh()
 	}
 	return e.keep(h, g, r, start)
 }
@@ -110,6 +110,16 @@ func (e *Engine) shares(key, token string) bool {
 	return e.shared[sharedKey{key, token}] > 0
 }
 
+// within is the TTL to ask for at start: no more than it takes to reach the lease's
+// limit, if it has one, so that the key does not outlive it.
+func (h *holding) within(ttl time.Duration, start clock.Moment) time.Duration {
+	limit := h.entry.Control.Limit()
+	if limit.IsZero() {
+		return ttl
+	}
+	return h.engine.cfg.covering(max(limit.Until(start), 0), ttl)
+}
+
 // Extend asks a quorum to let the lease live for at least ttl from now.
 func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 	e, l := h.engine, h.lease()
@@ -123,6 +133,7 @@ func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 		return fmt.Errorf("extend %q: %w", l.Resource(), err)
 	}
 	start := clock.Glance()
+	ttl = h.within(ttl, start)
 	votes, won, stop := e.prove(ctx, instance.Renewal{Key: h.key, Token: h.token(), TTL: ttl, Fencing: h.fence()})
 	if won {
 		if !h.entry.Control.Prolong(start.Add(e.cfg.validity(ttl)), clock.Now()) {
@@ -204,20 +215,20 @@ func (h *holding) Detach() (token string, err error) {
 func (h *holding) giveUp(first bool) (p *poll, left bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch {
-	case h.settled.Load():
+	if h.settled.Load() {
 		return nil, false
-	case first && !h.released && h.handOver():
+	}
+	e, now, yes := h.engine, time.Now(), gone
+	e.courtesy.had(h.key, h.acquired(), now)
+	if first && !h.released && h.handOver(now) {
 		h.released = true // nothing of the lock is ours to put back or to delete
 		h.settled.Store(true)
 		return nil, true
 	}
-	e, now, yes := h.engine, time.Now(), gone
 	if h.released {
 		yes = othersOrGone
 	}
 	h.released = true
-	e.courtesy.had(h.key, h.acquired(), now)
 	var r *request
 	var heir chan<- bequest
 	if first {

@@ -169,7 +169,9 @@ func TestCloseReleasesEverythingEndsWaitersAndClosesLost(t *testing.T) {
 		_, err = e.Adopt(t.Context(), "r", "token")
 		isAll(t, err, engine.ErrClosed)
 		isAll(t, held[0].Extend(t.Context(), 0), engine.ErrClosed)
-		isAll(t, held[0].Release(t.Context()), engine.ErrClosed)
+		err = held[0].Release(t.Context())
+		isAll(t, err, engine.ErrClosed)
+		isNone(t, err, engine.ErrNoQuorum) // it was released
 	})
 }
 
@@ -524,4 +526,110 @@ func TestFencesRiseAcrossHoldersAndEngines(t *testing.T) {
 			synctest.Wait()
 		}
 	})
+}
+
+// Who asks for what its own engine holds may wait for itself: the text says so.
+func TestRefusalSaysThatItIsThisEngineThatHoldsTheResource(t *testing.T) {
+	for name, how := range map[string]struct {
+		cfg  engine.Config
+		opts []engine.Option
+	}{
+		"plain":              {config(), nil},
+		"an owner":           {engine.Config{TTL: ttl, Owner: "host", KeyPrefix: "app:"}, nil},
+		"a token of its own": {engine.Config{TTL: ttl, KeyPrefix: "app:"}, []engine.Option{engine.WithToken("mine")}},
+		"handed on":          {handingOn(8), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, 3, how.cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+				other := start(t, fleet, how.cfg)
+				held := acquire(t, e, "r", how.opts...)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				_, tried := e.TryAcquire(t.Context(), "r")
+				_, waited := e.Acquire(ctx, "r")
+				_, theirs := other.TryAcquire(t.Context(), "r")
+				for err, own := range map[error]bool{tried: true, waited: true, theirs: false} {
+					isAll(t, err, engine.ErrHeld)
+					if strings.Contains(err.Error(), "by this engine") != own || strings.Contains(err.Error(), "by another") == own {
+						t.Errorf("its own: %v: %v", own, err)
+					}
+				}
+				release(t, held)
+			})
+		})
+	}
+}
+
+func TestInstancesOfAnEngineThatIsNotMadeAreFree(t *testing.T) {
+	simulate(t, 2, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		mine := fleet.Instances(instance.Config{Timeout: timeout})
+		taken := fleet.Instances(instance.Config{Timeout: timeout})[:1]
+		first, err := engine.New(taken, config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer first.Close(t.Context())
+		for range 2 {
+			if _, err := engine.New([]*instance.Instance{mine[0], mine[1], taken[0]}, config()); err == nil || !strings.Contains(err.Error(), "belongs to an engine already") {
+				t.Fatalf("two engines with one instance: %v", err)
+			}
+			if _, err := engine.New(mine, engine.Config{TTL: -1}); err == nil {
+				t.Fatal("a bad Config")
+			}
+		}
+		second, err := engine.New(mine, config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer second.Close(t.Context())
+		release(t, acquire(t, second, "r"))
+	})
+}
+
+// Nobody waits for a holder that hangs any longer than it may hold the lock.
+func TestKeyEndsWithTheLongestTimeThatItsLeaseMayBeHeld(t *testing.T) {
+	const room = 20 * time.Millisecond
+	drift := func(d time.Duration) time.Duration { return d/50 + room }
+	for _, limit := range []time.Duration{time.Millisecond, 300 * time.Millisecond, ttl - time.Second, ttl, 25 * time.Second, 61 * time.Second} {
+		t.Run(limit.String(), func(t *testing.T) {
+			simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+				other := start(t, fleet, config())
+				begun := time.Now()
+				l := acquire(t, e, "r", engine.WithMaxHold(limit))
+				synctest.Wait() // everywhere
+				next := acquiring(t.Context(), other, "r")
+				var last time.Time
+				for n := 0; l.Valid(); n++ {
+					last = time.Now()
+					for _, s := range fleet.Servers {
+						if ends := time.Since(begun) + s.TTL("r"); s.Get("r") == l.Token() && ends > limit+drift(limit) {
+							t.Fatalf("after %v a key lives until %v", time.Since(begun), ends)
+						}
+					}
+					switch {
+					case n%50 == 20:
+						fleet.Servers[0].Del("r") // to be healed
+					case n%50 == 40:
+						if err := l.Extend(t.Context(), time.Minute); err != nil {
+							t.Error(err)
+						}
+						synctest.Wait()
+					}
+					time.Sleep(min(100*time.Millisecond, limit/4))
+				}
+				isAll(t, l.Err(), lease.ErrMaxHold)
+				within(t, "the end of the lease", last.Sub(begun), limit-min(100*time.Millisecond, limit/4), limit)
+				time.Sleep(drift(limit))
+				r := got(t, next)
+				if r.err != nil {
+					t.Fatal(r.err)
+				}
+				within(t, "the next one's grant", r.at.Sub(begun), limit, limit+drift(limit))
+				isAll(t, l.Release(t.Context()), lease.ErrMaxHold)
+				if !r.lease.Valid() || fleet.Count("r", r.lease.Token()) < 2 {
+					t.Error("the release has hit the next one")
+				}
+			})
+		})
+	}
 }

@@ -56,7 +56,9 @@ func WithTries(tries int) Option {
 func WithFencing() Option { return func(r *request) { r.fencing = true } }
 
 // WithMaxHold ends the lease, with lease.ErrMaxHold, when it has been held for
-// so long: a holder that hangs cannot keep the resource for ever. At least 1ms.
+// so long: a holder that hangs cannot keep the resource for ever. At least 1ms. The
+// key in Redis ends then, too, but for the drift, whatever the TTL: the next one
+// need not wait for a holder that hangs to release.
 func WithMaxHold(d time.Duration) Option {
 	return func(r *request) {
 		r.maxHold = d
@@ -117,6 +119,9 @@ func (e *Engine) request(op, resource string, opts []Option) (*request, error) {
 	}
 	if v := e.cfg.validity(r.ttl); v <= 0 && len(r.errs) == 0 {
 		r.check(fmt.Errorf("a TTL of %v leaves no validity: clock drift is taken to be %v", r.ttl, r.ttl-v))
+	}
+	if r.maxHold > 0 && len(r.errs) == 0 {
+		r.ttl = e.cfg.covering(r.maxHold, r.ttl)
 	}
 	if len(r.errs) > 0 {
 		return nil, fmt.Errorf("engine: %s: %w", op, join(r.errs...))

@@ -212,3 +212,20 @@ func TestReservedFencesStayNearTheClock(t *testing.T) {
 		}
 	})
 }
+
+// The TTL that covers a time is the shortest that does.
+func TestTTLCoversWhatItIsAskedToAndNoMore(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := Config{DriftFactor: rapid.Float64Range(0, 0.99).Draw(t, "DriftFactor")}
+		most := time.Duration(rapid.Int64Range(10, 1<<40).Draw(t, "most")) * time.Millisecond
+		d := time.Duration(rapid.Int64Range(0, 1<<60).Draw(t, "d"))
+		switch ttl := c.covering(d, most); {
+		case ttl > most || ttl%time.Millisecond != 0 || ttl <= 0:
+			t.Fatalf("%v", ttl)
+		case ttl == most && c.validity(most-time.Millisecond) > d:
+			t.Fatalf("%v, where less would do", ttl)
+		case ttl < most && (c.validity(ttl) < d || c.validity(ttl-2*time.Millisecond) > d):
+			t.Fatalf("%v covers %v", ttl, c.validity(ttl))
+		}
+	})
+}

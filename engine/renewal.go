@@ -99,10 +99,13 @@ func (e *Engine) newRenewal() *renewal {
 
 func (r *renewal) add(entry *keeper.Entry) {
 	h := holdingOf(entry)
-	until := h.lease().Deadline()
+	until, ttl := h.lease().Deadline(), entry.TTL
+	if !entry.Control.Limit().IsZero() {
+		ttl = h.within(ttl, clock.Glance())
+	}
 	blank := tally{voters: len(r.slots), need: r.engine.need}
 	r.items = append(r.items, instance.Renewal{
-		Number: len(r.items), Key: h.key, Token: h.token(), TTL: entry.TTL, Fencing: h.fence(),
+		Number: len(r.items), Key: h.key, Token: h.token(), TTL: ttl, Fencing: h.fence(),
 		Until: until, Since: until.Add(-r.engine.cfg.validity(entry.TTL)), // too late for an extended one: it is not doubted then
 	})
 	r.entries = append(r.entries, entry)
@@ -220,7 +223,7 @@ func (r *renewal) settle(decided []int) {
 		o := keeper.Outcome{Entry: r.entries[n]}
 		switch r.tallies[n].verdict {
 		case confirmed:
-			o.Deadline = r.start.Add(e.cfg.validity(o.Entry.TTL))
+			o.Deadline = r.start.Add(e.cfg.validity(r.items[n].TTL))
 		case stolen:
 			o.Lost = lease.ErrStolen
 		case expired:
@@ -271,7 +274,7 @@ func (r *renewal) heal(entry *keeper.Entry, missing uint64) {
 	for place, i := range r.engine.instances {
 		if place < 64 && missing&(1<<place) != 0 {
 			i.Post(&instance.Acquire{
-				Key: h.key, Token: h.token(), TTL: entry.TTL, GiveUp: l.Deadline(),
+				Key: h.key, Token: h.token(), TTL: h.within(entry.TTL, clock.Glance()), GiveUp: l.Deadline(),
 				Proof: r.start.Time, Fencing: h.fence(), To: healed{},
 			})
 		}

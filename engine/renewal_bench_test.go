@@ -41,7 +41,7 @@ func grantOne(b *testing.B, e *Engine, resource string) *lease.Lease {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l, err := e.grant(r, newToken(""), instance.Fencing{}, clock.Now())
+	l, err := e.grant(r, newTokens("").fresh(), instance.Fencing{}, clock.Now())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -5,13 +5,39 @@ import (
 	"strings"
 )
 
-// newToken returns a fresh token: 130 random bits, behind the owner if there is
-// one.
-func newToken(owner string) string {
-	if owner == "" {
-		return rand.Text()
+// tokens makes an engine's tokens, and knows them again. A token is
+//
+//	[owner ~] 100 random bits, the engine's mark of 30
+//
+// The mark says whose it is to nobody but the engine itself, and is no part of what
+// makes the token hard to guess: whoever has seen one token knows the mark.
+type tokens struct{ owner, mark string }
+
+const (
+	randomChars = 20 // of 5 bits each
+	markChars   = 6
+	alphabet    = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+)
+
+func newTokens(owner string) tokens { return tokens{owner, rand.Text()[:markChars]} }
+
+// fresh returns a new token, in one allocation.
+func (t tokens) fresh() string {
+	var random [randomChars]byte
+	_, _ = rand.Read(random[:]) // it never fails
+	token := make([]byte, 0, maxOwner+1+randomChars+markChars)
+	if t.owner != "" {
+		token = append(append(token, t.owner...), '~')
 	}
-	return owner + "~" + rand.Text()
+	for _, b := range random {
+		token = append(token, alphabet[b%byte(len(alphabet))])
+	}
+	return string(append(token, t.mark...))
+}
+
+// made reports whether a token is this engine's.
+func (t tokens) made(token string) bool {
+	return ownerOf(token) == t.owner && strings.HasSuffix(token, t.mark)
 }
 
 // ownerOf returns the owner that a token was made with, or "".

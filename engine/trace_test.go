@@ -162,7 +162,7 @@ func TestALockThatIsHandedOverAsItIsTakesNoTime(t *testing.T) {
 		fleet.Each(func(s *sim.Server) { s.Latency(time.Millisecond, time.Millisecond) })
 		l := acquire(t, e, "r")
 		waiting := acquiring(t.Context(), e, "r")
-		time.Sleep(time.Second)
+		time.Sleep(2500 * time.Microsecond) // it has looked, and the turn is not over
 		release(t, l)
 		if r := got(t, waiting); r.err != nil {
 			t.Error(r.err)

@@ -173,6 +173,10 @@ func (i *Instance) Claim() error {
 	return nil
 }
 
+// Disclaim takes a Claim back, of an engine that does not come about after all. It
+// must not have begun to run the instance.
+func (i *Instance) Disclaim() { i.claimed.Store(false) }
+
 // assemble makes an instance but for its dialer.
 func assemble(opt *redis.Options, cfg Config, known *secrets) *Instance {
 	tune(opt, cfg)

@@ -496,11 +496,18 @@ func TestOneStuckRenewalDoesNotHoldUpTheOthers(t *testing.T) {
 	})
 }
 
+// lost is a lease that is nobody's.
+func lost(resource string) *lease.Lease {
+	c := new(lease.Control)
+	c.Begin(lease.Grant{Resource: resource})
+	return c.Lease()
+}
+
 func TestEmitNeverBlocksAndDropsTheOldest(t *testing.T) {
 	k := New(nil)
 	var all []*lease.Lease
 	for n := range LostBuffer + 100 {
-		l := lease.New(lease.Grant{Resource: fmt.Sprint(n)}).Lease()
+		l := lost(fmt.Sprint(n))
 		all = append(all, l)
 		k.Emit(l)
 	}
@@ -516,7 +523,7 @@ func TestEmitNeverBlocksAndDropsTheOldest(t *testing.T) {
 
 func TestEveryLossIsReceivedOrCountedUnderConcurrency(t *testing.T) {
 	k := New(nil)
-	l := lease.New(lease.Grant{}).Lease()
+	l := lost("")
 	const emitters, each = 8, 2000
 	received := make(chan int)
 	go func() {

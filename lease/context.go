@@ -31,7 +31,7 @@ func (l *Lease) Context(parent context.Context) (context.Context, context.Cancel
 	l.mu.Unlock()
 
 	if first {
-		l.backend.Ended(err)
+		l.owner().Ended(err)
 	}
 	if err != nil {
 		cancel(err)

@@ -9,7 +9,7 @@ import (
 
 // Control is the other end of a Lease, as a cancel func is of a context: who
 // made the lease keeps it, ends the lease and moves its deadline through it. A
-// user never needs one.
+// user never needs one. The lease of one that has not been begun has never been held.
 type Control struct{ lease Lease }
 
 // Grant is what a new lease starts from.
@@ -22,15 +22,7 @@ type Grant struct {
 	Backend  Backend
 }
 
-// New makes a lease that is held from now on.
-func New(g Grant) *Control {
-	c := new(Control)
-	c.Begin(g)
-	return c
-}
-
-// Begin makes c, which is new, the Control of a lease that is held from now on:
-// New, for who keeps the Control in something of his own.
+// Begin makes c, which is new, the Control of a lease that is held from now on.
 func (c *Control) Begin(g Grant) {
 	l := &c.lease
 	l.resource, l.token, l.backend = g.Resource, g.Token, g.Backend
@@ -60,12 +52,12 @@ func (c *Control) End(cause error) bool {
 
 	switch {
 	case expired:
-		l.backend.Ended(err)
+		l.owner().Ended(err)
 		return false
 	case err != nil:
 		return false
 	}
-	l.backend.Ended(cause)
+	l.owner().Ended(cause)
 	return true
 }
 
@@ -81,7 +73,7 @@ func (c *Control) Prolong(deadline, now clock.Moment) bool {
 	}
 	l.mu.Unlock()
 	if first {
-		l.backend.Ended(err)
+		l.owner().Ended(err)
 	}
 	return err == nil
 }
@@ -102,6 +94,14 @@ func (c *Control) Left(now clock.Moment) (left time.Duration, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.deadline.Until(now), !l.atLimit()
+}
+
+// Limit returns the moment that the deadline never passes; zero: there is none.
+func (c *Control) Limit() clock.Moment {
+	if s := c.lease.special; s != nil {
+		return s.limit
+	}
+	return clock.Moment{}
 }
 
 func (l *Lease) capped(deadline clock.Moment) clock.Moment {

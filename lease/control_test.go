@@ -136,7 +136,7 @@ func TestLimitCapsTheDeadlineAndIsTheCause(t *testing.T) {
 		b := new(backend)
 		now := clock.Now()
 		limit := now.Add(10 * time.Second)
-		c := New(Grant{Resource: "r", Token: token, Deadline: now.Add(5 * time.Second), Limit: limit, Backend: b})
+		c := begun(Grant{Resource: "r", Token: token, Deadline: now.Add(5 * time.Second), Limit: limit, Backend: b})
 		if _, more := c.Left(now); !more {
 			t.Error("at the limit from the beginning")
 		}
@@ -151,14 +151,14 @@ func TestLimitCapsTheDeadlineAndIsTheCause(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		now := clock.Now()
-		c := New(Grant{Resource: "r", Deadline: now.Add(time.Hour), Limit: now.Add(time.Second), Backend: new(backend)})
+		c := begun(Grant{Resource: "r", Deadline: now.Add(time.Hour), Limit: now.Add(time.Second), Backend: new(backend)})
 		if _, more := c.Left(now); more || !c.Lease().Deadline().Equal(now.Time.Add(time.Second)) {
 			t.Error("a grant longer than the limit is not cut")
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		now := clock.Now()
-		c := New(Grant{Resource: "r", Deadline: now.Add(time.Second), Limit: now.Add(time.Hour), Backend: new(backend)})
+		c := begun(Grant{Resource: "r", Deadline: now.Add(time.Second), Limit: now.Add(time.Hour), Backend: new(backend)})
 		time.Sleep(time.Second)
 		if err := c.Lease().Err(); !errors.Is(err, ErrExpired) {
 			t.Errorf("it ended before the limit with %v", err)

@@ -31,6 +31,9 @@ var (
 	// ours, and at least one of them named another holder.
 	ErrStolen = fmt.Errorf("%w: held by another", ErrLost)
 
+	// errUnmade is what a Lease says that no engine has granted.
+	errUnmade = fmt.Errorf("%w: it has never been held", ErrExpired)
+
 	// ErrMaxHold: the lease reached the longest time it may be held.
 	ErrMaxHold = fmt.Errorf("%w: held for the longest time allowed", ErrLost)
 )

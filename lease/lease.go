@@ -18,7 +18,7 @@ type Lease struct {
 	special  *special // nil: nothing
 
 	mu       sync.Mutex
-	deadline clock.Moment  // moves only forward
+	deadline clock.Moment  // moves only forward; zero: it has never been held
 	err      error         // nil while held; written once
 	done     chan struct{} // made by the first Done; closed by end
 	watchers *watcher      // the contexts that end with the lease, a list
@@ -44,6 +44,22 @@ type Backend interface {
 	// and never while the lease's lock is held. It must not block.
 	Ended(cause error)
 }
+
+// owner is whoever made the lease. Nobody has made a zero one.
+func (l *Lease) owner() Backend {
+	if l.backend == nil {
+		return nobody{}
+	}
+	return l.backend
+}
+
+// nobody is the backend of a lease that nobody has made: it has expired.
+type nobody struct{}
+
+func (nobody) Extend(context.Context, time.Duration) error { return errUnmade }
+func (nobody) Release(context.Context) error               { return errUnmade }
+func (nobody) Detach() (string, error)                     { return "", errUnmade }
+func (nobody) Ended(error)                                 {}
 
 // Resource returns the name of what is locked.
 func (l *Lease) Resource() string { return l.resource }
@@ -88,7 +104,7 @@ func (l *Lease) check(now clock.Moment) error {
 	first, err := l.errAt(now)
 	l.mu.Unlock()
 	if first {
-		l.backend.Ended(err)
+		l.owner().Ended(err)
 	}
 	return err
 }
@@ -127,7 +143,7 @@ func (l *Lease) Remaining() time.Duration {
 // deadline where it was. Extend blocks until a quorum answered, ctx ends, or
 // every instance has answered or timed out.
 func (l *Lease) Extend(ctx context.Context, ttl time.Duration) error {
-	return l.backend.Extend(ctx, ttl)
+	return l.owner().Extend(ctx, ttl)
 }
 
 // Release gives the lease back. It ends locally at once: Done is closed and Err
@@ -141,7 +157,7 @@ func (l *Lease) Extend(ctx context.Context, ttl time.Duration) error {
 // not be confirmed: those keys go by their TTL. Releasing twice is fine, and a
 // release that could not be confirmed may be called again.
 func (l *Lease) Release(ctx context.Context) error {
-	return l.backend.Release(ctx)
+	return l.owner().Release(ctx)
 }
 
 // Detach lets go of the lease without releasing it: to hand it on to another
@@ -159,7 +175,7 @@ func (l *Lease) Release(ctx context.Context) error {
 // cause of the end when the lease has ended before, by Detach too: then there is no
 // token. Detach does not block, and asks no instance whether the lock is still ours:
 // Adopt does.
-func (l *Lease) Detach() (token string, err error) { return l.backend.Detach() }
+func (l *Lease) Detach() (token string, err error) { return l.owner().Detach() }
 
 // String names the resource and the state, never the token.
 func (l *Lease) String() string {

@@ -16,7 +16,7 @@ import (
 func TestLeaseIsWhatItWasGranted(t *testing.T) {
 	deadline := clock.Now().Add(time.Hour)
 	b := new(backend)
-	l := New(Grant{Resource: "r", Token: token, Fence: 7, Deadline: deadline, Backend: b}).Lease()
+	l := begun(Grant{Resource: "r", Token: token, Fence: 7, Deadline: deadline, Backend: b}).Lease()
 	if l.Resource() != "r" || l.Token() != token || l.Fence() != 7 || !l.Deadline().Equal(deadline.Time) {
 		t.Errorf("%q, %q, %d, %v", l.Resource(), l.Token(), l.Fence(), l.Deadline())
 	}
@@ -25,7 +25,8 @@ func TestLeaseIsWhatItWasGranted(t *testing.T) {
 	}
 	_ = l.Extend(t.Context(), time.Second)
 	_ = l.Release(t.Context())
-	if b.extended.Load() != 1 || b.released.Load() != 1 || b.ended.Load() != 0 {
+	_, _ = l.Detach()
+	if b.extended.Load() != 1 || b.released.Load() != 1 || b.detached.Load() != 1 || b.ended.Load() != 0 {
 		t.Error("the backend was not asked once for each")
 	}
 }
@@ -210,5 +211,29 @@ func TestLeaseIsSafeForConcurrentUse(t *testing.T) {
 		if b.ended.Load() != 1 || !errors.Is(l.Err(), ErrReleased) {
 			t.Fatalf("ended %d times, %v", b.ended.Load(), l.Err())
 		}
+	}
+}
+
+func TestALeaseThatNobodyHasMadeHasNeverBeenHeld(t *testing.T) {
+	var l Lease
+	for _, text := range []string{fmt.Sprint(&l), fmt.Sprint(new(Control)), fmt.Sprintf("%+v %#v", &l, new(Control)), fmt.Sprint(Grant{})} {
+		if strings.Contains(text, "PANIC") {
+			t.Error(text)
+		}
+	}
+	if l.Valid() || !closed(l.Done()) || l.Remaining() != 0 || l.Token() != "" || l.Fence() != 0 {
+		t.Errorf("held: %v", &l)
+	}
+	_, detached := l.Detach()
+	ctx, cancel := new(Lease).Context(t.Context())
+	defer cancel()
+	for _, err := range []error{new(Lease).Err(), l.Extend(t.Context(), 0), l.Release(t.Context()), detached, context.Cause(ctx)} {
+		if !errors.Is(err, ErrExpired) {
+			t.Errorf("it says %v", err)
+		}
+	}
+	c := new(Control)
+	if c.End(ErrReleased) || c.Prolong(clock.Now().Add(time.Hour), clock.Now()) {
+		t.Error("it could be ended, or prolonged")
 	}
 }

@@ -34,10 +34,17 @@ func (b *backend) Ended(cause error) {
 
 const token = "a token that nobody may see"
 
+// begun is the Control of a new lease.
+func begun(g Grant) *Control {
+	c := new(Control)
+	c.Begin(g)
+	return c
+}
+
 // held is a lease that is valid for d.
 func held(d time.Duration) (*Control, *backend) {
 	b := new(backend)
-	return New(Grant{Resource: "r", Token: token, Fence: 7, Deadline: clock.Now().Add(d), Backend: b}), b
+	return begun(Grant{Resource: "r", Token: token, Fence: 7, Deadline: clock.Now().Add(d), Backend: b}), b
 }
 
 func closed(ch <-chan struct{}) bool {

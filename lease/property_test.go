@@ -53,7 +53,7 @@ func (m *ledger) grant(t *rapid.T) {
 	}
 	deadline := now.Add(seconds(t, "validity", 0, 10))
 	m.deadline = m.capped(deadline.Time)
-	m.control = New(Grant{Resource: "r", Token: token, Deadline: deadline, Limit: clock.Moment{Time: m.limit, Slept: now.Slept}, Backend: m.backend})
+	m.control = begun(Grant{Resource: "r", Token: token, Deadline: deadline, Limit: clock.Moment{Time: m.limit, Slept: now.Slept}, Backend: m.backend})
 }
 
 func (m *ledger) actions() map[string]func(*rapid.T) {

@@ -57,7 +57,7 @@ func TestLeaseGrantedAfterTheMachineSleptIsNotTouchedByThat(t *testing.T) {
 func TestLimitCountsSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := clock.Now()
-		c := New(Grant{Resource: "r", Deadline: now.Add(time.Minute), Limit: now.Add(time.Hour), Backend: new(backend)})
+		c := begun(Grant{Resource: "r", Deadline: now.Add(time.Minute), Limit: now.Add(time.Hour), Backend: new(backend)})
 		clock.Inject(30 * time.Second)
 		now = clock.Now()
 		c.Prolong(now.Add(2*time.Hour), now)

@@ -18,8 +18,8 @@ var table = []mutant{
 	{
 		name: "the same token over all attempts of an acquire",
 		edits: one("engine/acquire.go",
-			"		q.token = newToken(e.cfg.Owner)\n",
-			"		q.token = newToken(e.cfg.Owner)\n		r.token = q.token\n"),
+			"		q.token = e.tokens.fresh()\n",
+			"		q.token = e.tokens.fresh()\n		r.token = q.token\n"),
 	},
 	{
 		name: "a fence that is granted twice: > instead of >=",
@@ -229,6 +229,34 @@ var table = []mutant{
 		in: "engine", test: "TestReservedFencesNeverLockTheEngineOut",
 	},
 	{
+		name: "a lock that is handed on although the engine owes others a break",
+		edits: one("engine/handoff.go",
+			"	if _, owes := e.owesBreak(h.key, now); owes {\n		return false",
+			"	if _, owes := e.owesBreak(h.key, now); owes && false {\n		return false"),
+		in: "engine", test: "TestHandingOnLeavesOthersTheirTurn",
+	},
+	{
+		name: "an heir that is asked although the engine owes others a break",
+		edits: one("engine/holding.go",
+			"			return mayBeAsked(r) && !owes\n",
+			"			return mayBeAsked(r) && (!owes || true)\n"),
+		in: "engine", test: "TestHandingOnLeavesOthersTheirTurn",
+	},
+	{
+		name: "a lease with a limit whose acquire asks for the whole TTL",
+		edits: one("engine/option.go",
+			"		r.ttl = e.cfg.covering(r.maxHold, r.ttl)\n",
+			""),
+		in: "engine", test: "TestKeyEndsWithTheLongestTimeThatItsLeaseMayBeHeld",
+	},
+	{
+		name: "a renewal that has the key outlive the lease's limit",
+		edits: one("engine/renewal.go",
+			"		ttl = h.within(ttl, clock.Glance())\n",
+			""),
+		in: "engine", test: "TestKeyEndsWithTheLongestTimeThatItsLeaseMayBeHeld",
+	},
+	{
 		name: "a lock that is handed on and counted from then on",
 		edits: one("engine/handoff.go",
 			"	next := h.bequeath(r, deadline)\n",
@@ -239,19 +267,6 @@ var table = []mutant{
 		edits: one("engine/handoff.go",
 			"		g.Limit = now.Add(r.maxHold)\n",
 			"		g.Limit = now.Add(time.Hour)\n"),
-	},
-	{
-		name: "an acquire that is slow to be granted has been held meanwhile",
-		edits: one("engine/acquire.go",
-			"		g.Limit = now.Add(r.maxHold)",
-			"		g.Limit = start.Add(r.maxHold)"),
-	},
-	{
-		name: "the next in line is asked for though others are owed a break",
-		edits: one("engine/holding.go",
-			"			return mayBeAsked(r) && !owes\n",
-			"			return mayBeAsked(r) && (owes || !owes)\n"),
-		in: "internal/trial", test: "TestNoEngineStarves",
 	},
 	{
 		name: "a break that was taken is counted as one that was not",
