@@ -113,7 +113,7 @@ func (p *plan) class() string {
 // chooseClusters: most instances are servers on their own.
 func (p *plan) chooseClusters(r *rand.Rand) {
 	p.servers = p.votes
-	if p.mini || r.IntN(3) > 0 {
+	if p.mini || r.IntN(4) > 0 {
 		return
 	}
 	for range 1 + r.IntN(p.votes) {
@@ -134,12 +134,12 @@ func (p *plan) chooseEngines(r *rand.Rand) {
 		e := enginePlan{
 			handoff: pick(r, 0, 0, 0, 1, 16, 65536),
 			owner:   fmt.Sprintf("engine-%d", h+1),
-			tries:   pick(r, 0, 0, 0, 0, 0, 0, 0, 3),
+			tries:   pick(r, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3),
 			guard:   pick(r, instance.GuardAdaptive, instance.GuardStrict),
 		}
 		switch {
 		case e.handoff > 0:
-			p.workers = 3
+			p.workers = 2
 		case r.IntN(2) == 0:
 			e.owner = ""
 		}

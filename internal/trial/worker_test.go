@@ -93,7 +93,7 @@ func (w *worker) acquire(which int) (*holding, error) {
 		as.maxHold = w.maxHold()
 		opts = append(opts, engine.WithMaxHold(as.maxHold))
 	}
-	if w.IntN(8) == 0 {
+	if w.IntN(16) == 0 {
 		opts = append(opts, engine.WithTries(1+w.IntN(3)))
 	}
 	r, err := w.get(ctx, acquire, resource(which), as, opts)
