@@ -42,7 +42,7 @@ func (v *voter) get(key string) (value string, until time.Time) {
 	return "", time.Time{}
 }
 
-// owners are what the tokens of an engine begin with, if it shows its owner.
+// owns reports whether a token is the engine's, as far as that shows.
 func (e *enginePlan) owns(token string) bool {
 	return e.owner != "" && strings.HasPrefix(token, e.owner+"~")
 }
