@@ -224,13 +224,14 @@ var errLate = errors.New("the answers came after the lease's validity was over")
 
 // grant makes the lease of a won vote, if it is still valid.
 func (e *Engine) grant(r *request, token string, fencing instance.Fencing, start clock.Moment) (*lease.Lease, error) {
+	now := clock.Glance()
 	deadline := start.Add(e.cfg.validity(r.ttl))
-	if deadline.Until(clock.Glance()) <= 0 {
+	if deadline.Until(now) <= 0 {
 		return nil, errLate
 	}
 	g := lease.Grant{Resource: r.resource, Token: token, Fence: fencing.Fence, Deadline: deadline}
 	if r.maxHold > 0 {
-		g.Limit = start.Add(r.maxHold)
+		g.Limit = now.Add(r.maxHold) // or one that is slow to be granted would be over by then
 	}
 	return e.hold(g, r, fencing, start)
 }

@@ -51,6 +51,8 @@ type lockAttempt struct {
 	missing  uint8 // the places that had nothing there
 	shaky    uint8 // the places that have restarted since it began
 	healable uint8 // the places that may be healed: missing when the last renewal was confirmed
+	former   uint8 // the token of the lease that it adopts, or has; 0: none
+	held     uint8 // since this holder has it, where that is limited
 }
 
 // lockRules are the decisions of the engine and of the instances, and which
@@ -76,6 +78,14 @@ type lockRules struct {
 	// without.
 	provisional bool
 
+	handoffs  bool  // a lock may be handed on to another holder of the same engine
+	adoptions bool  // a lease may be let go of, and adopted by others
+	maxHold   uint8 // how long one holder may have it; 0: as long as it likes
+
+	lateHandoff bool // the validity of a lock that is handed on is counted from then on
+	lateLimit   bool // a renewal is not held to the limit
+	clings      bool // a lease is adopted that has not been let go of
+	proves      bool // an adoption only proves the token
 	lateStart   bool // the validity of an acquire is counted from its answers on
 	lateRenewal bool // that of a renewal is
 	lateFanOut  bool // the validity is counted from when the others are asked
@@ -177,15 +187,19 @@ func (m *lockRules) tick(s lockState) lockState {
 	}
 	for a := range s.attempts {
 		own := &s.attempts[a]
-		if own.phase == atRest || own.phase == gaveUp || own.phase == gaveBack {
+		if own.phase == atRest || own.phase == gaveUp || own.phase == gaveBack || own.phase == detached {
 			continue
 		}
 		own.age = min(own.age+1, m.validity)
+		if m.maxHold > 0 && own.phase == leased {
+			own.held = min(own.held+1, m.maxHold+1)
+		}
+		over := own.age == m.validity || m.maxHold > 0 && own.held == m.maxHold && !(m.lateLimit && own.renewing)
 		switch {
-		case own.age == m.validity && own.phase == leased:
-			*own = lockAttempt{phase: gaveBack}
-		case own.age == m.validity:
-			*own = lockAttempt{phase: gaveUp}
+		case over && own.phase == leased:
+			*own = lockAttempt{phase: gaveBack, former: own.former}
+		case over:
+			*own = lockAttempt{phase: gaveUp, former: own.former}
 		case own.renewing:
 			own.renewAge = min(own.renewAge+1, m.validity)
 		}
@@ -205,6 +219,9 @@ func (m *lockRules) attemptSteps(s lockState, a uint8, to func(model.Step, lockS
 		if m.mayBegin(&s, a) {
 			m.begin(s, a, to)
 		}
+		if m.adoptions {
+			m.adopt(s, a, to)
+		}
 		return
 	case courting:
 		step(fansOut, func(own *lockAttempt) { // granted, or not answered: not refused, but that makes no difference here
@@ -218,7 +235,7 @@ func (m *lockRules) attemptSteps(s lockState, a uint8, to func(model.Step, lockS
 				own.age = 0
 			}
 		})
-	case asking:
+	case asking, adopting:
 		if modelTally(own.oks, m.need).won() {
 			step(wins, func(own *lockAttempt) {
 				own.phase, own.oks, own.arbiter = leased, 0, 0
@@ -228,10 +245,23 @@ func (m *lockRules) attemptSteps(s lockState, a uint8, to func(model.Step, lockS
 			})
 		}
 	case leased:
-		step(ends, func(own *lockAttempt) { *own = lockAttempt{phase: gaveBack} })
+		step(ends, func(own *lockAttempt) { *own = lockAttempt{phase: gaveBack, former: own.former} })
+		if m.handoffs {
+			step(handsOn, func(own *lockAttempt) { // a lease of its own, with the lock's token and deadline
+				*own = lockAttempt{phase: leased, age: own.age, former: own.former}
+				if m.lateHandoff {
+					own.age = 0
+				}
+			})
+		}
+		if m.adoptions {
+			step(detaches, func(own *lockAttempt) {
+				*own = lockAttempt{phase: detached, healable: own.healable, former: own.former}
+			})
+		}
 	}
-	if own.phase == courting || own.phase == asking {
-		step(gives, func(own *lockAttempt) { *own = lockAttempt{phase: gaveUp} })
+	if own.phase == courting || own.phase == asking || own.phase == adopting {
+		step(gives, func(own *lockAttempt) { *own = lockAttempt{phase: gaveUp, former: own.former} })
 	}
 	if m.renewals {
 		m.renewalSteps(own, step)
@@ -264,6 +294,17 @@ func (m *lockRules) begin(s lockState, a uint8, to func(model.Step, lockState)) 
 	}
 }
 
+// adopt has an attempt begin that adopts another one's lease.
+func (m *lockRules) adopt(s lockState, a uint8, to func(model.Step, lockState)) {
+	for b := range m.attempts {
+		if phase := s.attempts[b].phase; phase == detached || m.clings && phase == leased {
+			next := s
+			next.attempts[a] = lockAttempt{phase: adopting, former: m.token(b)}
+			to(model.Step{What: adopts, Who: a, Value: b}, next)
+		}
+	}
+}
+
 func (m *lockRules) renewalSteps(own lockAttempt, step func(uint8, func(*lockAttempt))) {
 	switch {
 	case own.phase == leased && !own.renewing:
@@ -273,7 +314,7 @@ func (m *lockRules) renewalSteps(own lockAttempt, step func(uint8, func(*lockAtt
 			if m.rashHealing {
 				own.shaky = 0
 			}
-			*own = lockAttempt{phase: leased, age: own.renewAge, healable: own.missing &^ own.shaky}
+			*own = lockAttempt{phase: leased, age: own.renewAge, healable: own.missing &^ own.shaky, former: own.former, held: own.held}
 			if m.lateRenewal {
 				own.age = 0
 			}
@@ -296,7 +337,10 @@ func (m *lockRules) deliver(s lockState, a, i uint8, to func(model.Step, lockSta
 	if own.phase == courting {
 		left = m.courting - lockDrift
 	}
-	if asked && s.servers[i].age == m.grown {
+	switch {
+	case own.former != 0: // proves that the lock was there before: no restart matters
+		send(hearsAdoption, func(own *lockAttempt, server *lockServer) instance.Kind { return m.askToAdopt(own, server, a, i, left) })
+	case asked && s.servers[i].age == m.grown:
 		send(hears, func(own *lockAttempt, server *lockServer) instance.Kind { return m.ask(own, server, a, i, left) })
 	}
 	if own.healable>>i&1 != 0 {
@@ -308,7 +352,12 @@ func (m *lockRules) deliver(s lockState, a, i uint8, to func(model.Step, lockSta
 	if own.renewing {
 		send(hearsRenewal, func(own *lockAttempt, server *lockServer) instance.Kind { return m.prove(own, server, a, i) })
 	}
-	if own.phase == gaveUp || own.phase == gaveBack {
+	switch {
+	case own.phase == gaveUp && own.former != 0:
+		send(hearsReturn, func(own *lockAttempt, server *lockServer) instance.Kind {
+			return m.modelScripts.adopt(&server.modelServer, m.token(a), own.former, 0)
+		})
+	case own.phase == gaveUp, own.phase == gaveBack:
 		send(hearsRelease, func(_ *lockAttempt, server *lockServer) instance.Kind {
 			return m.release(&server.modelServer, m.token(a))
 		})
@@ -342,8 +391,24 @@ func (m *lockRules) ask(own *lockAttempt, server *lockServer, a, i, left uint8) 
 	return kind
 }
 
+// askToAdopt has an instance vote on an adoption.
+func (m *lockRules) askToAdopt(own *lockAttempt, server *lockServer, a, i, left uint8) instance.Kind {
+	to := m.token(a)
+	if m.proves {
+		to = own.former
+	}
+	kind := m.modelScripts.adopt(&server.modelServer, own.former, to, left)
+	if kind == instance.Granted && own.phase == adopting {
+		own.oks |= 1 << i
+	}
+	return kind
+}
+
 func (m *lockRules) wrong(s lockState) string {
 	for a := range s.attempts {
+		if own := s.attempts[a]; m.maxHold > 0 && own.phase == leased && own.held > m.maxHold {
+			return fmt.Sprintf("%s holds it for longer than it may", modelName(uint8(a)))
+		}
 		for b := range a {
 			if s.attempts[a].phase == leased && s.attempts[b].phase == leased {
 				return fmt.Sprintf("%s and %s both have a valid lease", modelName(uint8(b)), modelName(uint8(a)))
@@ -372,6 +437,9 @@ orders:
 		for to, from := range order {
 			e.attempts[to] = s.attempts[from]
 			names[m.token(from)] = m.token(uint8(to))
+		}
+		for to := range order {
+			e.attempts[to].former = names[e.attempts[to].former]
 		}
 		for i := range e.servers {
 			e.servers[i].holder = names[s.servers[i].holder]
@@ -437,7 +505,7 @@ func (s *lockState) compare(o *lockState) int {
 
 func (a lockAttempt) number() uint64 {
 	n := uint64(0)
-	for _, part := range [...]uint8{a.phase, a.age, a.renewAge, a.arbiter, a.oks, a.renewed, a.missing, a.shaky, a.healable} {
+	for _, part := range [...]uint8{a.phase, a.age, a.renewAge, a.arbiter, a.oks, a.renewed, a.missing, a.shaky, a.healable, a.former, a.held} {
 		n = n<<4 | uint64(part)
 	}
 	n <<= 1
@@ -475,6 +543,9 @@ func TestModelLeasesExcludeEachOther(t *testing.T) {
 		{"an arbiter first, two, and all that", 4, func(m *lockRules) { m.attempts = 2; m.arbiters, m.restarts, m.renewals = true, true, true }},
 		{"a provisional arbiter", 4, func(m *lockRules) { m.arbiters, m.provisional, m.courting = true, true, 2 }},
 		{"a provisional arbiter and restarts", 3, func(m *lockRules) { m.arbiters, m.restarts, m.provisional, m.courting = true, true, true, 2 }},
+		{"handed on, held for 3 ticks at most, renewals", 4, func(m *lockRules) { m.handoffs, m.renewals, m.maxHold = true, true, 3 }},
+		{"adoptions", 4, func(m *lockRules) { m.adoptions = true }},
+		{"adoptions, restarts, renewals and healing", 3, func(m *lockRules) { m.adoptions, m.restarts, m.renewals = true, true, true }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -526,6 +597,10 @@ func TestModelOfLeasesFindsEveryMutant(t *testing.T) {
 			m.restarts, m.renewals, m.rashHealing = true, true, true
 		}},
 		{"the validity is counted from when the others are asked", func(m *lockRules) { m.arbiters, m.lateFanOut = true, true }},
+		{"a lock that is handed on is counted from then on", func(m *lockRules) { m.handoffs, m.lateHandoff = true, true }},
+		{"a renewal is not held to the longest time", func(m *lockRules) { m.renewals, m.maxHold, m.lateLimit = true, 1, true }},
+		{"a lease is adopted that its holder has not let go of", func(m *lockRules) { m.adoptions, m.clings = true, true }},
+		{"an adoption only proves the token", func(m *lockRules) { m.adoptions, m.proves = true, true }},
 		{"what the arbiter granted for a short while is a vote", func(m *lockRules) { m.arbiters, m.courting = true, 2 }},
 	} {
 		m := rightLockRules(3)

@@ -25,6 +25,8 @@ const (
 	gaveUp                // without a lease; undone
 	leased
 	gaveBack // released, or expired
+	detached // let go of the lease, which is whose it is that adopts it
+	adopting // has asked all for the lock of one that is detached
 )
 
 // The steps of the models.
@@ -45,6 +47,11 @@ const (
 	expires
 	forgets
 	ticks
+	handsOn
+	detaches
+	adopts
+	hearsAdoption
+	hearsReturn
 )
 
 func sayStep(s model.Step) string {
@@ -85,6 +92,16 @@ func sayStep(s model.Step) string {
 		return where + " restarts, and has forgotten all"
 	case ticks:
 		return "time passes"
+	case handsOn:
+		return who + " hands its lock on to the next in line"
+	case detaches:
+		return who + " lets go of its lease"
+	case adopts:
+		return fmt.Sprintf("%s adopts %s's lease, and asks all", who, modelName(s.Value))
+	case hearsAdoption:
+		return fmt.Sprintf("%s hears %s's adoption: %v", where, who, instance.Kind(s.Value))
+	case hearsReturn:
+		return fmt.Sprintf("%s hears %s's undo: %v", where, who, instance.Kind(s.Value))
 	}
 	panic(fmt.Sprintf("no words for %v", s))
 }

@@ -78,8 +78,11 @@ func (c *cluster) apply(v *view) {
 		switch {
 		case from != nil && from == settled.from && addr == settled.addr, addr == "":
 			continue
-		case from != nil && (from.addr == addr || stays[from]):
+		case from != nil && from.addr == addr:
 			settled.from, settled.addr = from, addr
+			continue
+		case stays[from]: // it will say so itself, if we ask before the slot is back
+			c.doubt(slot, c.nodes[addr])
 			continue
 		case c.moves[slot] != nil:
 			continue
@@ -173,6 +176,7 @@ func (c *cluster) create(addr string) *Instance {
 	}
 	n := c.unattached(addr)
 	n.home, n.gone = c, make(chan struct{})
+	n.mailbox.ofNode = true
 	c.nodes[addr] = n
 	return n
 }

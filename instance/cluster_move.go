@@ -117,8 +117,24 @@ func (c *cluster) distrust(mv *move) {
 	if !mv.told {
 		until = now.Add(c.set.quarantine)
 	}
-	if until.After(now) && until.After(c.until[mv.slot]) {
-		c.until[mv.slot] = until
+	c.abstain(mv.slot, until)
+}
+
+// doubt has the restart guard follow a slot that is another node's by the map, though
+// we have not heard of it: should it come back before we do, its node does not know
+// what the other one has forgotten. Called with mu held for writing.
+func (c *cluster) doubt(slot uint16, other *Instance) {
+	if c.set.guard != GuardOff && other != nil {
+		now := time.Now()
+		c.abstain(slot, now.Add(other.recovering(now)))
+	}
+}
+
+// abstain keeps the slot's votes on new acquires back until then. Called with mu held
+// for writing.
+func (c *cluster) abstain(slot uint16, until time.Time) {
+	if until.After(time.Now()) && until.After(c.until[slot]) {
+		c.until[slot] = until
 	}
 }
 

@@ -298,6 +298,63 @@ func TestSlotsThatLeaveANodeTogetherHaveOneBarrier(t *testing.T) {
 	}
 }
 
+// A node that may not vote takes its slots' votes along.
+func TestQuarantineMovesWithTheSlot(t *testing.T) {
+	const key = "hello" // of a
+	c := newTestCluster(t)
+	c.apply(c.testView(thirds))
+	a := c.nodes["a:1"]
+	a.until = time.Now().Add(time.Minute)
+	got := new(votes)
+	c.whole.Post(&Release{Key: key, Token: "t", TTL: time.Second, To: nobody{}})
+	a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slotOf(key)))
+	c.whole.Post(&Acquire{Key: key, Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: got})
+	if b := c.nodes["b:1"]; c.slots[slotOf(key)] != b || !slices.Equal(got.kinds(), []Kind{Recovering}) || b.mailbox.depth() != 1 {
+		t.Errorf("votes %v, %d at the new node", got.kinds(), b.mailbox.depth())
+	}
+}
+
+// A slot may go to another node, which restarts, and come back, before we have asked
+// for anything in it: the map shows where it has been.
+func TestRestartGuardFollowsASlotThatComesBackUnasked(t *testing.T) {
+	const key = "hello" // of a
+	for _, forgetful := range []bool{true, false} {
+		c := newTestCluster(t)
+		c.apply(c.testView(thirds))
+		if n := c.nodes["c:1"]; forgetful {
+			n.until = time.Now().Add(time.Minute)
+		}
+		c.apply(c.testView(func(slot int) string {
+			if slot == int(slotOf(key)) {
+				return "c:1"
+			}
+			return thirds(slot)
+		}))
+		c.apply(c.testView(thirds))
+		got := new(votes)
+		c.whole.Post(&Acquire{Key: key, Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: got})
+		if a := c.nodes["a:1"]; forgetful != slices.Equal(got.kinds(), []Kind{Recovering}) || forgetful != (a.mailbox.depth() == 0) {
+			t.Errorf("forgetful %v: votes %v, %d at the node", forgetful, got.kinds(), a.mailbox.depth())
+		}
+	}
+}
+
+// A lock may have moved to a node that we have not been able to reach since before it
+// was acquired: its release is owed there all the same.
+func TestReleaseIsOwedToANodeThatWasGivenTheLock(t *testing.T) {
+	const key = "hello" // of a
+	c := newTestCluster(t)
+	c.apply(c.testView(thirds))
+	a, b := c.nodes["a:1"], c.nodes["b:1"]
+	b.down(Vote{Kind: Unreachable, Err: errNotDialed})
+	acquired := time.Now()
+	c.whole.Post(&Release{Key: key, Token: "t", TTL: time.Second, Since: acquired, To: new(votes)})
+	a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slotOf(key)))
+	if owed := b.mailbox.settleDebts(); len(owed) != 1 || owed[0].token != "t" {
+		t.Errorf("owed: %d", len(owed))
+	}
+}
+
 // While a slot changes hands there are moments in which each of two nodes names the
 // other. A release is asked again a little later, until its time is up; how long an
 // acquire waits is the engine's part.

@@ -25,10 +25,11 @@ type debt struct {
 //
 // A lease whose acquire began while the instance was down already has never been
 // heard of there: so what is owed is bounded by the leases that were held when it
-// went down, and does not grow while it stays down.
+// went down, and does not grow while it stays down. A node of a cluster is another
+// matter: it may have been given the lock by the node that was asked.
 func (m *mailbox) owe(c Command) {
 	d, ok := c.debt()
-	if !ok || m.refusal != nil && d.since.After(m.down) {
+	if !ok || m.refusal != nil && !m.ofNode && d.since.After(m.down) {
 		return
 	}
 	if now := time.Now(); len(m.owed) >= maxDebts && now.Sub(m.pruned) >= time.Second {

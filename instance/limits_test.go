@@ -16,7 +16,7 @@ import (
 // kinds that there are have nothing to overflow.
 var (
 	counted  = []string{"Timeout", "Mailbox", "Batch", "DB"}
-	timeless = []reflect.Kind{reflect.String, reflect.Slice, reflect.Func, reflect.Pointer, reflect.Bool, reflect.Struct}
+	timeless = []reflect.Kind{reflect.String, reflect.Slice, reflect.Func, reflect.Pointer, reflect.Bool, reflect.Struct, reflect.Map}
 )
 
 func TestEachExtremeFieldIsRefusedByNameOrHarmless(t *testing.T) {

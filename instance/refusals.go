@@ -82,12 +82,12 @@ var scriptCaller = regexp.MustCompile(`^ERR Error (?:running script|compiling sc
 // or no server's.
 func refusalOf(err error) *refusal {
 	var known redacted
-	if errors.As(err, &known) {
-		return known.kind
-	}
 	var server redis.Error
-	if !errors.As(err, &server) || errors.Is(err, errClusterNode) {
+	switch {
+	case errors.Is(err, errClusterNode), !errors.As(err, &server):
 		return nil
+	case errors.As(err, &known):
+		return known.kind
 	}
 	text := scriptCaller.ReplaceAllString(server.Error(), "")
 	for k := range refusals {

@@ -37,10 +37,10 @@ const (
 // orders are what a client is to do.
 type orders struct {
 	Name      string
-	History   string   // file
-	Proxies   []string // URLs of the instances
-	Direct    []string // network addresses of the servers themselves, for looking at keys
-	Register  string   // unix socket
+	History   string     // file
+	Instances []string   // their URLs
+	Direct    [][]string // network addresses of the servers themselves, for looking at keys: several of a cluster
+	Register  string     // unix socket
 	Guard     instance.Guard
 	Engines   int
 	Workers   int // an engine
@@ -54,7 +54,8 @@ type client struct {
 	orders
 	recorder
 	register *redis.Client
-	servers  []*redis.Client
+	servers  [][]*redis.Client // of each instance
+	lockers  []*locker         // the engines
 	leases   atomic.Int64
 	values   atomic.Int64
 	over     context.Context // the faults are over
@@ -101,15 +102,26 @@ func (c *client) run() error {
 
 	c.register = direct(c.Register)
 	defer c.register.Close()
-	for _, addr := range c.Direct {
-		s := direct(addr)
-		defer s.Close()
-		c.servers = append(c.servers, s)
+	for _, addrs := range c.Direct {
+		var nodes []*redis.Client
+		for _, addr := range addrs {
+			s := direct(addr)
+			defer s.Close()
+			nodes = append(nodes, s)
+		}
+		c.servers = append(c.servers, nodes)
 	}
 	var engines sync.WaitGroup
 	errs := make([]error, c.Engines)
 	for n := range c.Engines {
-		engines.Go(func() { errs[n] = c.engine(n) })
+		k, err := c.open(n)
+		if err != nil {
+			return err
+		}
+		c.lockers = append(c.lockers, k)
+	}
+	for n, k := range c.lockers {
+		engines.Go(func() { errs[n] = c.drive(n, k) })
 	}
 	engines.Wait()
 	for _, err := range errs {
@@ -126,7 +138,7 @@ func (c *client) run() error {
 // end: a leak, but not of ours.
 func direct(addr string) *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Network: "unix", Addr: addr, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true, Protocol: 2,
+		Network: networkOf(addr), Addr: addr, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true, Protocol: 2,
 		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, addr)
 		},
@@ -134,20 +146,44 @@ func direct(addr string) *redis.Client {
 	})
 }
 
-// engine opens one engine and lets its workers work.
-func (c *client) engine(n int) error {
+func networkOf(addr string) string {
+	if strings.HasPrefix(addr, "/") {
+		return "unix"
+	}
+	return "tcp"
+}
+
+// locker is an engine, and how it differs from others.
+type locker struct {
+	*engine.Engine
+	owner   string
+	handoff int
+}
+
+// open opens one engine. Every other one hands locks on.
+func (c *client) open(n int) (*locker, error) {
 	var instances []*instance.Instance
-	for _, url := range c.Proxies {
+	for _, url := range c.Instances {
 		i, err := instance.Dial(url, instance.Config{Timeout: instanceTimeout})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		instances = append(instances, i)
 	}
-	e, err := engine.New(instances, engine.Config{TTL: ttl, MaxTTL: ttl, Guard: c.Guard, Owner: c.Name})
-	if err != nil {
-		return err
-	}
+	k := &locker{owner: fmt.Sprintf("%s-%d", c.Name, n), handoff: n % 2 * 16}
+	var err error
+	k.Engine, err = engine.New(instances, engine.Config{TTL: ttl, MaxTTL: ttl, Guard: c.Guard, Owner: k.owner, LocalHandoff: k.handoff})
+	return k, err
+}
+
+// ours reports whether a token may be that of a lease of this engine: one that hands
+// locks on shows none.
+func (k *locker) ours(l *locks.Lease, token string) bool {
+	return token == l.Token() || k.handoff > 0 && strings.HasPrefix(token, k.owner+"~")
+}
+
+// drive lets an engine's workers work.
+func (c *client) drive(n int, e *locker) error {
 	var workers sync.WaitGroup
 	for k := range c.Workers {
 		random := rand.New(rand.NewPCG(c.Seed, uint64(n*c.Workers+k)))
@@ -167,7 +203,7 @@ func (c *client) engine(n int) error {
 }
 
 // cycle acquires a resource, uses it and gives it back.
-func (c *client) cycle(e *engine.Engine, random *rand.Rand, ctx context.Context, patience time.Duration) {
+func (c *client) cycle(e *locker, random *rand.Rand, ctx context.Context, patience time.Duration) {
 	n := random.IntN(c.Resources)
 	resource, opts := fmt.Sprintf("plain-%d", n), []engine.Option(nil)
 	fenced := n%2 == 1
@@ -176,8 +212,16 @@ func (c *client) cycle(e *engine.Engine, random *rand.Rand, ctx context.Context,
 	}
 	asking, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	opts = append(opts, c.options(random, !fenced && patience != lastPatience)...)
 	call := now()
 	l, err := e.Acquire(asking, resource, opts...)
+	if err == nil && !fenced && random.IntN(20) == 0 {
+		other := c.lockers[random.IntN(len(c.lockers))]
+		if l, err = giveAway(asking, l, other); err != nil {
+			return // it goes by its TTL
+		}
+		e = other
+	}
 	if err != nil {
 		if patience == lastPatience {
 			c.add(event{Kind: starved, Resource: resource, At: now(), Text: err.Error()})
@@ -188,7 +232,7 @@ func (c *client) cycle(e *engine.Engine, random *rand.Rand, ctx context.Context,
 	c.add(event{Kind: acquired, Lease: id, Resource: resource, Fence: l.Fence(), Call: call, At: now(), Until: onClock(l.Deadline())})
 	use := usage(random)
 	if use == 0 {
-		use = c.sample(l, resource)
+		use = c.sample(e, l, resource)
 	}
 	if fenced {
 		c.write(l, id)
@@ -207,6 +251,32 @@ func (c *client) cycle(e *engine.Engine, random *rand.Rand, ctx context.Context,
 	if fenced && random.IntN(10) == 0 {
 		c.write(l, id)
 	}
+}
+
+// options are those of one acquire. A token of one's own is good for one attempt.
+func (c *client) options(random *rand.Rand, once bool) (opts []engine.Option) {
+	if random.IntN(10) == 0 {
+		opts = append(opts, engine.WithoutRenewal())
+	}
+	if random.IntN(10) == 0 {
+		opts = append(opts, engine.WithTTL(ttl/2))
+	}
+	if random.IntN(10) == 0 {
+		opts = append(opts, engine.WithMaxHold(ttl/4+time.Duration(random.Int64N(int64(ttl)))))
+	}
+	if once && random.IntN(20) == 0 {
+		opts = append(opts, engine.WithTries(1), engine.WithToken(fmt.Sprintf("%s~%x", c.Name, random.Uint64())))
+	}
+	return opts
+}
+
+// giveAway has another engine adopt the lease.
+func giveAway(ctx context.Context, l *locks.Lease, to *locker) (*locks.Lease, error) {
+	token, err := l.Detach()
+	if err != nil {
+		return nil, err
+	}
+	return to.Adopt(ctx, l.Resource(), token)
 }
 
 // usage is how long a lease is used: hardly at all, mostly; sometimes for longer
@@ -246,22 +316,28 @@ func (c *client) write(l *locks.Lease, id int) {
 // sample counts the keys of a valid lease on the servers themselves. Those that
 // do not answer, or have restarted so lately that they may not vote, cannot help
 // anybody else either. It returns how long the lease is used.
-func (c *client) sample(l *locks.Lease, resource string) time.Duration {
+func (c *client) sample(e *locker, l *locks.Lease, resource string) time.Duration {
 	var there, excused atomic.Int32
 	var looks sync.WaitGroup
 	if !l.Valid() {
 		return 0
 	}
-	for _, s := range c.servers {
+	for _, nodes := range c.servers {
 		looks.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), ttl/2)
 			defer cancel()
-			token, err := s.Get(ctx, resource).Result()
-			info, down := s.Info(ctx, "server", "replication").Result() // afterwards: it says whether the server is new
+			has, cannot, known := false, false, false
+			for _, s := range nodes { // the key is on one of them
+				token, err := s.Get(ctx, resource).Result()
+				info, down := s.Info(ctx, "server", "replication").Result() // afterwards: it says whether the server is new
+				elsewhere := err != nil && (strings.HasPrefix(err.Error(), "MOVED ") || strings.HasPrefix(err.Error(), "ASK "))
+				has, known = has || e.ours(l, token), known || !elsewhere
+				cannot = cannot || err != nil && !errors.Is(err, redis.Nil) && !elsewhere || down != nil || mayNotVote(info)
+			}
 			switch {
-			case token == l.Token():
+			case has:
 				there.Add(1)
-			case err != nil && !errors.Is(err, redis.Nil), down != nil, mayNotVote(info):
+			case cannot, !known: // or its slot moves just now
 				excused.Add(1)
 			}
 		})
@@ -269,7 +345,7 @@ func (c *client) sample(l *locks.Lease, resource string) time.Duration {
 	looks.Wait()
 	if l.Valid() {
 		enough := int(there.Load()+excused.Load()) > len(c.servers)/2
-		c.add(event{Kind: sampled, Resource: resource, At: now(), OK: enough, Text: fmt.Sprintf("%d keys, %d servers that cannot vote", there.Load(), excused.Load())})
+		c.add(event{Kind: sampled, Resource: resource, At: now(), OK: enough, Text: fmt.Sprintf("%d keys, %d instances that cannot vote", there.Load(), excused.Load())})
 	}
 	return 0
 }

@@ -21,6 +21,8 @@ type stage struct {
 	t       *testing.T
 	servers []*redistest.Server
 	proxies []*proxy.Proxy
+	cluster *redistest.Cluster
+	moved   int // how many times a slot has been chosen to move
 	crew    *crew
 }
 
@@ -34,7 +36,7 @@ type fault struct {
 
 const (
 	minority = 2
-	anyone   = 5
+	anyone   = servers
 )
 
 // within are the faults that the guarantees allow for.
@@ -62,6 +64,8 @@ var within = []fault{
 	{"SCRIPT FLUSH", func(s *stage, k int) { s.do(k, "SCRIPT", "FLUSH") }, nothing, anyone},
 	{"OOM", func(s *stage, k int) { s.do(k, "CONFIG", "SET", "maxmemory", "1") }, func(s *stage, k int) { s.do(k, "CONFIG", "SET", "maxmemory", "0") }, anyone},
 	{"READONLY", func(s *stage, k int) { s.do(k, "REPLICAOF", "127.0.0.1", "1") }, func(s *stage, k int) { s.do(k, "REPLICAOF", "NO", "ONE") }, minority},
+	{"slots moved", func(s *stage, k int) { s.moveSlots(20) }, nothing, 0},
+	{"cluster node stopped", func(s *stage, k int) { s.cluster.Masters[k%masters].Pause() }, func(s *stage, k int) { s.cluster.Masters[k%masters].Resume() }, 0},
 	{"client stopped", func(s *stage, k int) { s.client(k).signal(syscall.SIGSTOP) }, func(s *stage, k int) { s.client(k).signal(syscall.SIGCONT) }, 0},
 	{"client killed", func(s *stage, k int) {
 		place := k % len(s.crew.members)
@@ -83,6 +87,20 @@ var outside = []fault{
 
 func healed(s *stage, place int) { s.proxies[place].Heal() }
 func nothing(*stage, int)        {}
+
+// moveSlots moves the slots of some of the resources to other masters, one after the
+// other, while clients are at it.
+func (s *stage) moveSlots(n int) {
+	s.t.Helper()
+	for range n {
+		s.moved++
+		kind := []string{"plain", "fenced"}[s.moved%2] // as the clients call them
+		slot, to := s.cluster.Slot(fmt.Sprintf("%s-%d", kind, s.moved%resources)), s.cluster.Masters[s.moved%masters]
+		if from := s.cluster.Owner(slot); from != nil && from != to {
+			s.cluster.Migrate(slot, to)
+		}
+	}
+}
 
 func (s *stage) client(place int) *process { return s.crew.members[place%len(s.crew.members)] }
 

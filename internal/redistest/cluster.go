@@ -234,16 +234,21 @@ func (c *Cluster) BeginMigration(slot int, to *Server) *Migration {
 // MoveKeys moves the keys that are in the slot now (MIGRATE).
 func (m *Migration) MoveKeys() {
 	m.c.t.Helper()
+	m.MoveKeysOf(func(string) bool { return true })
+}
+
+// MoveKeysOf moves those of them for which which returns true.
+func (m *Migration) MoveKeysOf(which func(key string) bool) {
+	m.c.t.Helper()
 	host, port, _ := strings.Cut(m.to.Addr(), ":")
-	for {
-		keys, _ := m.from.MustDo("CLUSTER", "GETKEYSINSLOT", m.slot, "100").([]any)
-		if len(keys) == 0 {
-			return
-		}
-		args := []string{"MIGRATE", host, port, "", "0", "5000", "KEYS"}
-		for _, key := range keys {
+	keys, _ := m.from.MustDo("CLUSTER", "GETKEYSINSLOT", m.slot, "1000").([]any)
+	args := []string{"MIGRATE", host, port, "", "0", "5000", "KEYS"}
+	for _, key := range keys {
+		if which(key.(string)) {
 			args = append(args, key.(string))
 		}
+	}
+	if len(args) > 7 {
 		m.from.MustDo(args...)
 	}
 }

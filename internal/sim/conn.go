@@ -21,6 +21,7 @@ type conn struct {
 	host    *Host // nil: of no host
 	id      int64
 	session session // the goroutine's own
+	asking  bool    // so is this: what comes next is asked of a node that is being given the slot
 
 	// Guarded by server.mu.
 	changed       chan struct{} // closed, and made anew, whenever anything below changes, or what is the server's

@@ -25,6 +25,10 @@
 // may be ahead, run fast and be stepped. That both answer as a real server does is
 // tested with random sequences of our own commands.
 //
-// It is not Redis: there is no eviction, no memory limit, no replication and no
-// permission. Those are tested on real servers, with package redistest.
+// Servers may make up a cluster, which is one instance ([Fleet.AddCluster]): its
+// nodes say MOVED, ASK and TRYAGAIN, while slots move between them key by key, and a
+// replica may take the place of a master that died. That, too, is compared.
+//
+// It is not Redis: there is no eviction, no memory limit, no replication but for
+// what a failover leaves, and no permission. Those are tested on real servers, with package redistest.
 package sim

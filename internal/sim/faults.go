@@ -100,6 +100,9 @@ func (s *Server) restart(remember bool) {
 	})
 	if !remember {
 		s.forget()
+		if s.member != nil {
+			s.member.former = ""
+		}
 	}
 	s.store.forgetScripts()
 }

@@ -26,7 +26,7 @@ func native(t *testing.T, test func(*testing.T, *sim.Server, *respondent)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		test(t, s, &respondent{"native", conn, bufio.NewReader(conn)})
+		test(t, s, &respondent{"native", conn, bufio.NewReader(conn), false})
 	})
 }
 
@@ -115,7 +115,7 @@ func hosted(t *testing.T, test func(*testing.T, *sim.Host, *sim.Server, *respond
 		if err != nil {
 			t.Fatal(err)
 		}
-		test(t, h, fleet.Servers[0], &respondent{"native", conn, bufio.NewReader(conn)})
+		test(t, h, fleet.Servers[0], &respondent{"native", conn, bufio.NewReader(conn), false})
 	})
 }
 

@@ -9,7 +9,8 @@ import (
 
 // Fleet is the servers of one test.
 type Fleet struct {
-	Servers []*Server
+	Servers  []*Server  // all, those that are nodes of clusters too
+	Clusters []*Cluster // each one instance
 
 	t testing.TB
 }
@@ -54,8 +55,8 @@ func (f *Fleet) Seed(seed uint64) {
 	}
 }
 
-// Instances makes one instance a server, for one engine on a host of its own:
-// call it again for the next engine. Each is called after its server.
+// Instances makes one instance a server, or a cluster, for one engine on a host of
+// its own: call it again for the next engine. Each is called after its server.
 func (f *Fleet) Instances(cfg instance.Config) []*instance.Instance {
 	return f.Host().Instances(cfg)
 }

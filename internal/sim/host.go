@@ -30,11 +30,14 @@ func (f *Fleet) Host() *Host {
 	return &Host{fleet: f, changed: make(chan struct{}), apart: make(map[*Server]bool), conns: make(map[*conn]bool)}
 }
 
-// Instances makes one instance a server, for one engine. Each is called after its
-// server.
+// Instances makes one instance of each server that is on its own, and of each
+// cluster, for one engine. Each is called after its server, or cluster.
 func (h *Host) Instances(cfg instance.Config) []*instance.Instance {
 	instances := make([]*instance.Instance, 0, len(h.fleet.Servers))
 	for _, s := range h.fleet.Servers {
+		if s.member != nil {
+			continue
+		}
 		client := redis.NewClient(&redis.Options{
 			Addr:                     s.name,
 			Dialer:                   func(ctx context.Context, _, _ string) (net.Conn, error) { return h.Dial(ctx, s) },
@@ -44,6 +47,9 @@ func (h *Host) Instances(cfg instance.Config) []*instance.Instance {
 		h.fleet.t.Cleanup(func() { _ = client.Close() })
 		cfg.Name = s.name
 		instances = append(instances, instance.New(client, cfg))
+	}
+	for _, cl := range h.fleet.Clusters {
+		instances = append(instances, h.instance(cl, cfg))
 	}
 	return instances
 }

@@ -224,6 +224,13 @@ func (n *native) expires(key string) (time.Time, bool) {
 	return n.clock.when(time.UnixMilli(n.entries[key].at)), true
 }
 
+// left is how long a key still lives, by the server's own clock.
+func (n *native) left(key string) time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Duration(n.pttl(key)) * time.Millisecond
+}
+
 func (n *native) set(key, value string, ttl time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 type Event struct {
 	At     time.Time
 	Server *Server
-	Verb   string   // "acquire", "release", "renew", "inspect", "forget"; another command by its name
+	Verb   string   // "acquire", "adopt", "release", "renew", "inspect", "forget"; another command by its name
 	Args   []string // of the command, behind the keys
 	Keys   []Change // that it was about
 }

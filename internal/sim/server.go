@@ -13,10 +13,11 @@ import (
 
 // Server is one simulated Redis. All methods are safe for concurrent use.
 type Server struct {
-	name  string
-	clock *clock
-	store store
-	conns sync.WaitGroup // the goroutines of the connections
+	name   string
+	clock  *clock
+	store  store
+	member *membership    // of a cluster; nil: it is no node of any. Guarded by turn
+	conns  sync.WaitGroup // the goroutines of the connections
 
 	turn    sync.Mutex // held over the execution of one command, and over what must not happen during one
 	observe func(Event)
@@ -27,6 +28,7 @@ type Server struct {
 	replies  span   // how long a reply is
 	hung     bool
 	cut      bool
+	dead     bool // for good, or until it is started again
 	losing   bool
 	deaf     bool
 	twice    bool
@@ -84,7 +86,7 @@ func (s *Server) Dial(context.Context, string, string) (net.Conn, error) {
 func (s *Server) accept(h *Host) (*conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cut || s.closed {
+	if s.cut || s.dead || s.closed {
 		return nil, &net.OpError{Op: "dial", Net: "sim", Addr: addr(s.name), Err: syscall.ECONNREFUSED}
 	}
 	s.lastID++
@@ -191,8 +193,17 @@ func (s *Server) execute(c *conn, args []string) (reply []byte, ok bool) {
 	if reply, ok := s.own(c, args); ok {
 		return reply, true
 	}
+	asking := c.asking
+	c.asking = false
 	if refusal := s.note(args); refusal != "" {
 		return text("-" + refusal), true
+	}
+	if strings.EqualFold(args[0], "ASKING") && s.member != nil {
+		c.asking = true
+		return text("+OK"), true
+	}
+	if reply, ok := s.refers(args, asking); ok {
+		return reply, true
 	}
 	s.alter(func() {
 		reply = s.observed(c, args)
@@ -236,7 +247,12 @@ func (s *Server) own(c *conn, args []string) (reply []byte, ok bool) {
 		return bulk(fmt.Sprintf("# Server\r\nredis_version:%s\r\nrun_id:%s.%d\r\nuptime_in_seconds:%d\r\n",
 			version74, s.name, s.starts, uptime)), true
 	case words == "INFO REPLICATION":
-		return bulk(fmt.Sprintf("# Replication\r\nrole:master\r\nmaster_replid:%s.%d\r\nmaster_replid2:%040d\r\n", s.name, s.starts, 0)), true
+		role, former := s.role()
+		return bulk(fmt.Sprintf("# Replication\r\nrole:%s\r\nmaster_replid:%s\r\nmaster_replid2:%s\r\n", role, s.history(), former)), true
+	case words == "CLUSTER SLOTS" && s.member != nil:
+		return s.member.slots(), true
+	case words == "CLUSTER SLOTS":
+		return text("-ERR This instance has cluster support disabled"), true
 	case words == "CLIENT ID":
 		return number(c.id), true
 	case words == "CLIENT TRACKING ON":
@@ -261,4 +277,16 @@ func (s *Server) kill(id string) (killed int64) {
 		}
 	}
 	return killed
+}
+
+// role is what INFO says of it: master or slave, and which history it had before it
+// became a master.
+func (s *Server) role() (role, former string) {
+	role, former = "master", strings.Repeat("0", 40)
+	if m := s.member; m != nil && m.replica {
+		role = "slave"
+	} else if m != nil && m.former != "" {
+		former = m.former
+	}
+	return role, former
 }

@@ -2,11 +2,16 @@ package trial
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/sim"
 )
 
 // fault is one thing that goes wrong, for a time.
 type fault struct {
+	number       int
 	kind         *kind
 	at, length   time.Duration
 	server, host int           // whom it strikes
@@ -25,6 +30,10 @@ type kind struct {
 	begin, end func(*trial, fault)
 }
 
+func clustered(p *plan) bool { return len(p.clusters) > 0 }
+func hasReplicas(p *plan) bool {
+	return !p.steps && slices.ContainsFunc(p.clusters, func(c clusterPlan) bool { return c.replicas > 0 })
+}
 func stepping(p *plan) bool       { return p.steps }
 func forgetful(p *plan) bool      { return p.forgets }
 func losesMemory(p *plan) bool    { return !p.steps }
@@ -107,6 +116,70 @@ var kinds = []kind{
 		name: "flush", weight: 4, ofServer: true, possible: forgetful,
 		begin: func(t *trial, f fault) { t.fleet.Servers[f.server].Forget() },
 	},
+	{
+		name: "move a slot", weight: 12, possible: clustered,
+		begin: (*trial).beginMove,
+		end:   (*trial).endMove,
+	},
+	{
+		name: "restart empty, then move the slot", weight: 3, possible: func(p *plan) bool { return clustered(p) && losesMemory(p) },
+		begin: func(t *trial, f fault) {
+			cl, key := t.about(f)
+			cl.Owner(key).Restart()
+			t.beginMove(f)
+		},
+		end: (*trial).endMove,
+	},
+	{
+		name: "fail over", weight: 3, possible: hasReplicas,
+		begin: func(t *trial, f fault) {
+			cl, key := t.about(f)
+			r := rand.New(rand.NewPCG(t.plan.seed, uint64(f.number)))
+			t.moving.Go(func() {
+				if cl.Failover(key, f.extent, func(string) bool { return r.IntN(2) == 0 }) {
+					t.log("failed over: %s", cl.Name)
+				}
+			})
+		},
+	},
+	{
+		name: "cluster down", weight: 2, ofServer: true, possible: clustered,
+		begin: func(t *trial, f fault) { t.fleet.Servers[f.server].Refuse("CLUSTERDOWN The cluster is down") },
+		end:   func(t *trial, f fault) { t.fleet.Servers[f.server].Refuse("") },
+	},
+}
+
+// about returns the cluster and the key that a fault of a cluster is about.
+func (t *trial) about(f fault) (cl *sim.Cluster, key string) {
+	return t.fleet.Clusters[f.server%len(t.fleet.Clusters)], t.plan.key(resource(f.host % len(t.plan.fenced)))
+}
+
+// beginMove has a slot begin to move to another node, and some of its keys go there.
+func (t *trial) beginMove(f fault) {
+	cl, key := t.about(f)
+	for k := range cl.Nodes {
+		if mv := cl.BeginMove(key, cl.Nodes[(f.number+k)%len(cl.Nodes)]); mv != nil {
+			some := f.extent%3 == 0
+			mv.Keys(func(key string) bool { return t.plan.isFence(key) == some })
+			t.moves[f.number] = mv
+			t.log("moving: %v", mv)
+			return
+		}
+	}
+}
+
+// endMove ends the move as soon as that can be.
+func (t *trial) endMove(f fault) {
+	mv := t.moves[f.number]
+	if mv == nil {
+		return
+	}
+	t.moving.Go(func() {
+		for !mv.End(f.extent / 8) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.log("moved: %v", mv)
+	})
 }
 
 func (f fault) String() string {

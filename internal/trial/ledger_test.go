@@ -15,20 +15,32 @@ type ledger struct {
 	trial *trial
 
 	mu      sync.Mutex
-	tokens  map[string]*record
+	leases  map[*lease.Lease]*record
+	tokens  map[string][]*record
 	held    map[string][]*record          // by resource: those that have not ended
 	fences  map[string]map[uint64]*record // by resource
 	highest map[string]uint64             // fence, by resource
-	early   map[string]ending             // of leases that ended before they were entered
+	early   map[*lease.Lease]ending       // of leases that ended before they were entered
 }
 
 // record is one lease.
 type record struct {
-	lease       *lease.Lease
-	host        int
-	asked, from time.Time
-	ending           // guarded by ledger.mu
-	released    bool // by its holder; guarded by ledger.mu
+	terms
+	lease    *lease.Lease
+	host     int
+	from     time.Time
+	ending        // guarded by ledger.mu
+	released bool // by its holder; guarded by ledger.mu
+	given    bool // to another engine, which adopts it; guarded by ledger.mu
+}
+
+// terms are how a lease was asked for.
+type terms struct {
+	asked   time.Time
+	before  uint64        // the highest fence of the leases that had been granted then
+	own     bool          // the token is the user's
+	loose   bool          // so that neither exclusion nor honesty is promised: it is that of several attempts
+	maxHold time.Duration // 0: as long as it likes
 }
 
 // holding is a lease as its holder sees it.
@@ -52,11 +64,12 @@ func (r *record) expired() bool {
 func newLedger(t *trial) *ledger {
 	return &ledger{
 		trial:   t,
-		tokens:  make(map[string]*record),
+		leases:  make(map[*lease.Lease]*record),
+		tokens:  make(map[string][]*record),
 		held:    make(map[string][]*record),
 		fences:  make(map[string]map[uint64]*record),
 		highest: make(map[string]uint64),
-		early:   make(map[string]ending),
+		early:   make(map[*lease.Lease]ending),
 	}
 }
 
@@ -69,16 +82,17 @@ func (l *ledger) before(resource string) uint64 {
 }
 
 // granted enters a lease, and checks that no other is valid.
-func (l *ledger) granted(granted *lease.Lease, host int, asked time.Time, before uint64) *holding {
-	r := &record{lease: granted, host: host, asked: asked, from: time.Now()}
+func (l *ledger) granted(granted *lease.Lease, host int, as terms) *holding {
+	r := &record{terms: as, lease: granted, host: host, from: time.Now()}
 	resource := granted.Resource()
 	l.mu.Lock()
 	others := append([]*record(nil), l.held[resource]...)
-	if r.ending = l.early[granted.Token()]; r.until.IsZero() {
+	if r.ending = l.early[granted]; r.until.IsZero() {
 		l.held[resource] = append(l.held[resource], r)
 	}
-	l.tokens[granted.Token()] = r
-	l.enterFence(r, before)
+	l.leases[granted] = r
+	l.tokens[granted.Token()] = append(l.tokens[granted.Token()], r)
+	l.enterFence(r, as.before)
 	l.mu.Unlock()
 
 	l.trial.log("engine %d: granted %s", host+1, l.describe(r))
@@ -86,7 +100,7 @@ func (l *ledger) granted(granted *lease.Lease, host int, asked time.Time, before
 		if !other.lease.Valid() || !granted.Valid() {
 			continue
 		}
-		if l.trial.plan.tame() {
+		if l.trial.plan.tame() && !r.loose && !other.loose {
 			l.trial.complain("mutual exclusion: %s while %s", l.describe(r), l.describe(other))
 		} else {
 			l.trial.counts.count(&l.trial.counts.overlaps)
@@ -116,7 +130,7 @@ func (l *ledger) enterFence(r *record, before uint64) {
 }
 
 // ended is told of the end of every lease, by whoever noticed.
-func (l *ledger) ended(ended *lease.Lease, cause error) {
+func (l *ledger) ended(ended *lease.Lease, host int, cause error) {
 	end := ending{until: time.Now(), cause: cause}
 	if deadline := ended.Deadline(); deadline.Before(end.until) {
 		end.until = deadline
@@ -124,23 +138,39 @@ func (l *ledger) ended(ended *lease.Lease, cause error) {
 	if errors.Is(cause, lease.ErrLost) {
 		l.trial.counts.count(&l.trial.counts.losses)
 	}
+	if errors.Is(cause, lease.ErrMaxHold) {
+		l.trial.counts.count(&l.trial.counts.held)
+	}
 	l.mu.Lock()
-	r := l.tokens[ended.Token()]
+	r := l.leases[ended]
 	if r == nil {
-		l.early[ended.Token()] = end
+		l.early[ended] = end
 		l.mu.Unlock()
 		return
 	}
 	r.ending = end
-	held := l.held[ended.Resource()]
+	l.unhold(r)
+	l.mu.Unlock()
+	l.trial.log("engine %d: ended %s", host+1, l.describe(r))
+}
+
+// unhold: nobody relies on the lease any more. Called with mu held.
+func (l *ledger) unhold(r *record) {
+	held := l.held[r.lease.Resource()]
 	for k, other := range held {
 		if other == r {
-			l.held[ended.Resource()] = append(held[:k:k], held[k+1:]...)
-			break
+			l.held[r.lease.Resource()] = append(held[:k:k], held[k+1:]...)
+			return
 		}
 	}
-	l.mu.Unlock()
-	l.trial.log("engine %d: ended %s", r.host+1, l.describe(r))
+}
+
+// giving notes that the holder leaves the lease to another engine.
+func (l *ledger) giving(r *record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.given = true
+	l.unhold(r)
 }
 
 // releasing notes that the holder gives the lease back.
@@ -166,14 +196,17 @@ func (l *ledger) look(r *holding) {
 		r.over = true
 		return
 	}
+	if limit := r.from.Add(r.maxHold); r.maxHold > 0 && deadline.After(limit) {
+		t.complain("max hold: it may be held until %v: %s", limit.Sub(t.begun), l.describe(r.record))
+	}
 	if r.over {
 		t.complain("revival: it was seen to be over: %s", l.describe(r.record))
 	}
-	if !t.plan.tame() {
+	if !t.plan.tame() || r.loose {
 		return
 	}
-	behind, keys := t.behind(r.lease, deadline)
-	if need := t.plan.servers/2 + 1; behind < need && r.lease.Valid() && !r.lease.Deadline().After(deadline) {
+	behind, keys := t.behind(r.record, deadline)
+	if need := t.plan.votes/2 + 1; behind < need && r.lease.Valid() && !r.lease.Deadline().After(deadline) {
 		t.complain("honesty: the lease says that it is valid until %v, and only %d instances are behind it until then: %s; %s",
 			deadline.Sub(t.begun), behind, l.describe(r.record), keys)
 	}
@@ -181,21 +214,28 @@ func (l *ledger) look(r *holding) {
 
 // behind counts the instances that have the lease's key until its deadline, or
 // have lost it with their memory, and may not grant another before then.
-func (t *trial) behind(l *lease.Lease, deadline time.Time) (n int, keys string) {
-	for _, s := range t.fleet.Servers {
-		holder, until := s.Get(l.Resource()), time.Now().Add(s.TTL(l.Resource()))
-		if holder != l.Token() {
-			until = time.Time{}
-		}
-		if forgotten := t.locks.forgotten(s, l.Token()); forgotten.After(until) { // and, perhaps, been healed since
-			until = forgotten
-		}
-		if !until.Before(deadline) {
-			n++
-		}
-		keys += fmt.Sprintf("%s has %s until %v; ", s.Name(), instance.Abbreviate(holder), until.Sub(t.begun))
+func (t *trial) behind(r *record, deadline time.Time) (most int, keys string) {
+	key := t.plan.key(r.lease.Resource())
+	ours := func(token string) bool { return token == r.lease.Token() }
+	if e := &t.plan.engines[r.host]; e.handoff > 0 && !r.own { // no lease shows the token: any one of the engine's
+		ours = e.owns
 	}
-	return n, keys
+	n := make(map[string]int) // by token
+	for _, v := range t.voters {
+		until := t.locks.forgotten(v, key, ours) // and, perhaps, been healed since
+		holder, expires := v.get(key)
+		if ours(holder) && expires.After(until[holder]) {
+			until[holder] = expires
+		}
+		for token, until := range until {
+			if !until.Before(deadline) {
+				n[token]++
+				most = max(most, n[token])
+			}
+		}
+		keys += fmt.Sprintf("%s has %s until %v; ", v.name, instance.Abbreviate(holder), expires.Sub(t.begun))
+	}
+	return most, keys
 }
 
 func (l *ledger) describe(r *record) string {
@@ -218,12 +258,24 @@ func (l *ledger) describeLocked(r *record) string {
 	return s
 }
 
-// find returns what is known of a token.
-func (l *ledger) find(token string) (r record, ok bool) {
+// find returns what is known of a token: the leases that had it.
+func (l *ledger) find(token string) (all []record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if found := l.tokens[token]; found != nil {
-		return *found, true
+	for _, r := range l.tokens[token] {
+		all = append(all, *r)
 	}
-	return record{}, false
+	return all
+}
+
+// handedOn returns the leases of an engine that hands locks on, of one resource.
+func (l *ledger) handedOn(host int, key string) (all []record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.leases {
+		if r.host == host && !r.own && l.trial.plan.key(r.lease.Resource()) == key {
+			all = append(all, *r)
+		}
+	}
+	return all
 }

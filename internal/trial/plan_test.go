@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/holdfast-go/holdfast/instance"
 )
 
 // plan is what a seed decides.
@@ -14,8 +17,12 @@ type plan struct {
 	length time.Duration // of the faults
 	mini   bool          // on miniredis, which has no clocks
 
-	servers, hosts, workers int    // workers of each host
-	fenced                  []bool // one a resource
+	votes                   int           // instances: servers on their own, and clusters
+	clusters                []clusterPlan // the last of the instances
+	servers, hosts, workers int           // servers in all, and workers of each host
+	engines                 []enginePlan  // one a host
+	prefix                  string        // of all keys
+	fenced                  []bool        // one a resource
 	ttl, maxTTL, timeout    time.Duration
 	low, high               time.Duration // what a packet takes when nothing is wrong
 	clocks                  []clockPlan
@@ -33,6 +40,17 @@ type clockPlan struct {
 	rate   float64
 }
 
+// clusterPlan is an instance that is a cluster.
+type clusterPlan struct{ masters, replicas int }
+
+// enginePlan is how an engine differs from the others.
+type enginePlan struct {
+	handoff int
+	owner   string
+	tries   int
+	guard   instance.Guard
+}
+
 type calm struct{ from, to time.Duration }
 
 const (
@@ -46,9 +64,12 @@ func newPlan(seed uint64, length time.Duration, mini bool) *plan {
 	r := rand.New(rand.NewPCG(seed, 0))
 	p := &plan{seed: seed, length: length, mini: mini}
 	p.chooseClass(r)
-	p.servers = pick(r, 1, 2, 3, 3, 3, 3, 4, 5, 5)
+	p.votes = pick(r, 1, 2, 3, 3, 3, 3, 4, 5, 5)
+	p.chooseClusters(r)
 	p.hosts = 2 + r.IntN(2)
 	p.workers = 1 + r.IntN(2)
+	p.chooseEngines(r)
+	p.prefix = pick(r, "", "", "", "app:", "{app}:")
 	for range 1 + r.IntN(3) {
 		p.fenced = append(p.fenced, p.unkind || r.IntN(2) == 0)
 	}
@@ -89,6 +110,52 @@ func (p *plan) class() string {
 	return "within the assumptions"
 }
 
+// chooseClusters: most instances are servers on their own.
+func (p *plan) chooseClusters(r *rand.Rand) {
+	p.servers = p.votes
+	if p.mini || r.IntN(4) > 0 {
+		return
+	}
+	for range 1 + r.IntN(p.votes) {
+		c := clusterPlan{masters: 2 + r.IntN(2), replicas: r.IntN(2)}
+		p.clusters = append(p.clusters, c)
+		p.servers += c.masters + c.replicas - 1
+		if len(p.clusters) == 2 {
+			return
+		}
+	}
+}
+
+// chooseEngines: one that hands locks on has somebody to hand them to, and is known
+// by its tokens, since its leases do not show them. One that trusts every instance
+// is right only where none loses its memory, or nothing is promised.
+func (p *plan) chooseEngines(r *rand.Rand) {
+	for h := range p.hosts {
+		e := enginePlan{
+			handoff: pick(r, 0, 0, 0, 1, 16, 65536),
+			owner:   fmt.Sprintf("engine-%d", h+1),
+			tries:   pick(r, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3),
+			guard:   pick(r, instance.GuardAdaptive, instance.GuardStrict),
+		}
+		switch {
+		case e.handoff > 0:
+			p.workers = 2
+		case r.IntN(2) == 0:
+			e.owner = ""
+		}
+		if !p.tame() && r.IntN(2) == 0 {
+			e.guard = instance.GuardOff
+		}
+		p.engines = append(p.engines, e)
+	}
+}
+
+// key is the name of a resource's key.
+func (p *plan) key(resource string) string { return p.prefix + resource }
+
+// isFence reports whether a key has a fence, rather than a lock.
+func (p *plan) isFence(key string) bool { return strings.HasPrefix(key, p.prefix+"fence:") }
+
 // chooseClocks: as fast as the drift allows, or any rate within it; and apart by
 // less than what a fence may be ahead of a server.
 func (p *plan) chooseClocks(r *rand.Rand) {
@@ -128,6 +195,7 @@ func (p *plan) chooseFaults(r *rand.Rand) {
 	}
 	for k := range p.faults {
 		f := &p.faults[k]
+		f.number = k
 		if f.kind.steps { // from one offset to another
 			f.step, offsets[f.server] = f.step-offsets[f.server], f.step
 		}
@@ -157,8 +225,8 @@ func (p *plan) newFault(r *rand.Rand, begin, end time.Duration) fault {
 }
 
 func (p *plan) String() string {
-	return fmt.Sprintf("seed %d: %d instances, %d engines of %d workers, fenced %v, TTL %v (at most %v), timeout %v, packets take %v to %v, clocks %v; %s; %d faults in %v",
-		p.seed, p.servers, p.hosts, p.workers, p.fenced, p.ttl, p.maxTTL, p.timeout, p.low, p.high, p.clocks, p.class(), len(p.faults), p.length)
+	return fmt.Sprintf("seed %d: %d instances, clusters %v, engines %+v of %d workers, prefix %q, fenced %v, TTL %v (at most %v), timeout %v, packets take %v to %v, clocks %v; %s; %d faults in %v",
+		p.seed, p.votes, p.clusters, p.engines, p.workers, p.prefix, p.fenced, p.ttl, p.maxTTL, p.timeout, p.low, p.high, p.clocks, p.class(), len(p.faults), p.length)
 }
 
 // quarantine is what the restart guard keeps to, by the documentation.

@@ -19,16 +19,20 @@ import (
 
 // trial is one plan carried out.
 type trial struct {
-	plan  *plan
-	begun time.Time
-	fleet *sim.Fleet
-	hosts []*sim.Host
-	logf  func(format string, args ...any) // nil: nobody wants to know
+	plan   *plan
+	begun  time.Time
+	fleet  *sim.Fleet
+	voters []*voter
+	hosts  []*sim.Host
+	logf   func(format string, args ...any) // nil: nobody wants to know
 
 	engines []*engine.Engine
 	ledger  *ledger
 	locks   *locks
 	counts  counts
+
+	moves  map[int]*sim.Move // slots on their way, by the number of the fault
+	moving sync.WaitGroup    // what goes on behind a fault
 
 	mu         sync.Mutex
 	complaints []string
@@ -48,6 +52,8 @@ type counts struct {
 	mu                                         sync.Mutex
 	seeds, acquires, refused, losses, extended int
 	overlaps, looks                            int // two leases at once, outside the assumptions; looks at a lease's keys
+	strays                                     int // locks left behind in clusters
+	handed, adopted, held, tokens              int // leases handed on, adopted, held for the longest time, and with a token of the user's
 	faults                                     map[string]int
 	failed                                     atomic.Bool
 	wait                                       time.Duration // the longest of a waiter, when the faults had ended
@@ -62,7 +68,7 @@ func (c *counts) count(n *int) {
 // run carries out a plan.
 func run(t *testing.T, p *plan, logf func(string, ...any)) *trial {
 	t.Helper()
-	tr := &trial{plan: p, logf: logf, counts: counts{seeds: 1, faults: make(map[string]int)}}
+	tr := &trial{plan: p, logf: logf, counts: counts{seeds: 1, faults: make(map[string]int)}, moves: make(map[int]*sim.Move)}
 	synctest.Test(t, tr.run)
 	return tr
 }
@@ -91,10 +97,14 @@ func (t *trial) run(tt *testing.T) {
 func (t *trial) build(tt *testing.T) {
 	p := t.plan
 	if p.mini {
-		t.fleet = sim.New(tt, p.servers)
+		t.fleet = sim.New(tt, p.votes)
 	} else {
-		t.fleet = sim.NewNative(tt, p.servers)
+		t.fleet = sim.NewNative(tt, p.votes-len(p.clusters))
 	}
+	for _, c := range p.clusters {
+		t.fleet.AddCluster(c.masters, c.replicas)
+	}
+	t.enlist()
 	t.fleet.Seed(p.seed)
 	t.ledger, t.locks = newLedger(t), newLocks(t)
 	for k, s := range t.fleet.Servers {
@@ -108,12 +118,24 @@ func (t *trial) build(tt *testing.T) {
 		s.Jitter(p.low, p.high)
 		s.Observe(t.locks.see)
 	}
-	for range p.hosts {
-		h := t.fleet.Host()
+	for h, ep := range p.engines {
+		h, host := t.fleet.Host(), h
 		e, err := engine.New(h.Instances(instance.Config{Timeout: p.timeout}), engine.Config{
-			TTL:    p.ttl,
-			MaxTTL: p.maxTTL,
-			Trace:  &engine.Trace{Ended: func(l *lease.Lease, cause error, _ time.Duration) { t.ledger.ended(l, cause) }},
+			TTL:          p.ttl,
+			MaxTTL:       p.maxTTL,
+			KeyPrefix:    p.prefix,
+			LocalHandoff: ep.handoff,
+			Owner:        ep.owner,
+			Tries:        ep.tries,
+			Guard:        ep.guard,
+			Trace: &engine.Trace{
+				Ended: func(l *lease.Lease, cause error, _ time.Duration) { t.ledger.ended(l, host, cause) },
+				Woken: func(_ string, _ engine.Waker, took time.Duration, granted bool) {
+					if granted && took == 0 && ep.handoff > 0 {
+						t.counts.count(&t.counts.handed)
+					}
+				},
+			},
 		})
 		if err != nil {
 			tt.Fatal(err)
@@ -152,6 +174,7 @@ func (t *trial) direct() {
 		c.do()
 	}
 	time.Sleep(t.plan.length - t.now())
+	t.moving.Wait()
 	t.log("the faults have ended")
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
@@ -19,11 +20,12 @@ type worker struct {
 	host   int
 	place  int
 	engine *engine.Engine
+	uses   atomic.Int64 // of tokens of its own
 }
 
 func newWorker(t *trial, host, place int) *worker {
 	r := rand.New(rand.NewPCG(t.plan.seed, uint64(1+host*100+place)))
-	return &worker{r, t, host, place, t.engines[host]}
+	return &worker{Rand: r, trial: t, host: host, place: place, engine: t.engines[host]}
 }
 
 func (w *worker) run() {
@@ -53,7 +55,7 @@ func (w *worker) work() {
 	switch {
 	case err == nil:
 		w.hold(r)
-	case errors.Is(err, engine.ErrHeld), errors.Is(err, engine.ErrNoQuorum),
+	case errors.Is(err, engine.ErrHeld), errors.Is(err, engine.ErrNoQuorum), errors.Is(err, lease.ErrLost),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		w.trial.counts.count(&w.trial.counts.refused)
 	default:
@@ -65,7 +67,7 @@ func resource(which int) string { return fmt.Sprintf("r%d", which) }
 
 func (w *worker) acquire(which int) (*holding, error) {
 	p := w.trial.plan
-	ttl := pick(w.Rand, p.ttl, p.ttl, p.maxTTL, p.ttl/2)
+	ttl := pick(w.Rand, p.ttl, p.ttl, p.ttl, p.maxTTL, p.ttl/2)
 	opts := []engine.Option{engine.WithTTL(ttl)}
 	if p.fenced[which] {
 		opts = append(opts, engine.WithFencing())
@@ -76,24 +78,82 @@ func (w *worker) acquire(which int) (*holding, error) {
 	patience := pick(w.Rand, between(w.Rand, 0, 50*time.Millisecond), between(w.Rand, 0, 2*p.ttl), between(w.Rand, 0, 2*p.ttl))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	acquire := w.engine.Acquire
-	if w.IntN(5) == 0 {
+	acquire, once := w.engine.Acquire, w.IntN(5) == 0
+	if once {
 		ctx, acquire = context.Background(), w.engine.TryAcquire
 	}
-	return w.get(ctx, acquire, resource(which), opts)
+	var as terms
+	if w.IntN(8) == 0 {
+		n := w.IntN(4) * int(w.uses.Add(1)) // every fourth is one that has been used before
+		as.own, as.loose = true, !once || p.fenced[which] || n == 0
+		opts = append(opts, engine.WithToken(fmt.Sprintf("%s%d-%d-%d", userToken, w.host, w.place, n)))
+		w.trial.counts.count(&w.trial.counts.tokens)
+	}
+	if w.IntN(4) == 0 {
+		as.maxHold = w.maxHold()
+		opts = append(opts, engine.WithMaxHold(as.maxHold))
+	}
+	if w.IntN(16) == 0 {
+		opts = append(opts, engine.WithTries(1+w.IntN(3)))
+	}
+	r, err := w.get(ctx, acquire, resource(which), as, opts)
+	if err == nil && w.IntN(12) == 0 {
+		return w.giveAway(r)
+	}
+	return r, err
 }
+
+func (w *worker) maxHold() time.Duration {
+	return between(w.Rand, time.Millisecond, 2*w.trial.plan.ttl)
+}
+
+// giveAway has another engine adopt the lease. Its holder lets go of it first, as it
+// should, or else may be told that it is valid for a while, and is not asked.
+func (w *worker) giveAway(r *holding) (*holding, error) {
+	t := w.trial
+	host := (w.host + 1) % t.plan.hosts
+	as := terms{asked: time.Now(), loose: r.loose}
+	var opts []engine.Option
+	if w.IntN(2) == 0 {
+		opts = append(opts, engine.WithoutRenewal())
+	}
+	if w.IntN(4) == 0 {
+		as.maxHold = w.maxHold()
+		opts = append(opts, engine.WithMaxHold(as.maxHold))
+	}
+	t.ledger.giving(r.record)
+	token, kept, err := r.lease.Token(), w.shows(r) && w.IntN(4) == 0, error(nil)
+	if !kept {
+		token, err = r.lease.Detach()
+	}
+	if err != nil {
+		return nil, err
+	}
+	l, err := t.engines[host].Adopt(context.Background(), r.lease.Resource(), token, opts...)
+	if err != nil && kept {
+		w.release(r)
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.counts.count(&t.counts.adopted)
+	return t.ledger.granted(l, host, as), nil
+}
+
+// shows reports whether a lease's token is that of its lock.
+func (w *worker) shows(r *holding) bool { return r.own || w.trial.plan.engines[w.host].handoff == 0 }
 
 type acquireFunc = func(context.Context, string, ...engine.Option) (*lease.Lease, error)
 
-func (w *worker) get(ctx context.Context, acquire acquireFunc, resource string, opts []engine.Option) (*holding, error) {
+func (w *worker) get(ctx context.Context, acquire acquireFunc, resource string, as terms, opts []engine.Option) (*holding, error) {
 	t := w.trial
-	before, asked := t.ledger.before(resource), time.Now()
+	as.before, as.asked = t.ledger.before(resource), time.Now()
 	l, err := acquire(ctx, resource, opts...)
 	if err != nil {
 		return nil, err
 	}
 	t.counts.count(&t.counts.acquires)
-	return t.ledger.granted(l, w.host, asked, before), nil
+	return t.ledger.granted(l, w.host, as), nil
 }
 
 // hold looks at the lease again and again, for a moment or for longer than it
@@ -162,14 +222,14 @@ func (w *worker) last() {
 	t := w.trial
 	time.Sleep(t.plan.length - t.now())
 	which := w.place % len(t.plan.fenced)
-	var opts []engine.Option
+	opts := []engine.Option{engine.WithTries(0)}
 	if t.plan.fenced[which] {
 		opts = append(opts, engine.WithFencing())
 	}
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), t.plan.patience())
 	defer cancel()
-	r, err := w.get(ctx, w.engine.Acquire, resource(which), opts)
+	r, err := w.get(ctx, w.engine.Acquire, resource(which), terms{}, opts)
 	if err != nil {
 		t.complain("waiting: the faults have ended, and a waiter did not get %s in %v: %v", resource(which), time.Since(begun), err)
 		return
