@@ -69,6 +69,16 @@ func expect(t *testing.T, r Report, want ...string) {
 	}
 }
 
+// finding is the first of that ID.
+func finding(r Report, id string) Finding {
+	for _, f := range r.Findings {
+		if f.ID == id {
+			return f
+		}
+	}
+	return Finding{}
+}
+
 // Real servers in good health have nothing wrong but their youth, and nothing is
 // left on them.
 func TestRealServers(t *testing.T) {
@@ -150,6 +160,33 @@ func TestRealIllnesses(t *testing.T) {
 		s := redistest.Start(t, "--cluster-enabled", "yes")
 		expect(t, check(t, quick, url[0], s.URL(), url[1]), "mode of 2", "refuses-writes of 2")
 	})
+	t.Run("a sentinel", func(t *testing.T) {
+		master := redistest.StartTCP(t)
+		s := redistest.StartSentinel(t, master)
+		r := check(t, quick, s.URL())
+		expect(t, r, "mode of 1", "single")
+		if f := finding(r, "mode"); r.Quorum() || !strings.Contains(f.Mend, "redis-sentinel://HOST?master=leader.") {
+			t.Errorf("a quorum: %v; %+v", r.Quorum(), f)
+		}
+		r = check(t, quick, s.URL()+"/3")
+		expect(t, r, "unreachable of 1", "single")
+		if f := finding(r, "unreachable"); !strings.Contains(f.Mend, "redis-sentinel://") {
+			t.Errorf("with a database: %+v", f)
+		}
+	})
+	t.Run("writes paused", func(t *testing.T) {
+		s := redistest.Start(t)
+		s.MustDo("CLIENT", "PAUSE", "60000", "WRITE")
+		i, err := instance.Dial(s.URL(), instance.Config{Timeout: 200 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := checkAll(t, quick, []*instance.Instance{i})
+		expect(t, r, "refuses-writes of 1", "single")
+		if r.Quorum() {
+			t.Error("it takes no writes, and is a quorum")
+		}
+	})
 	t.Run("dead", func(t *testing.T) {
 		s := redistest.Start(t)
 		s.Kill()
@@ -194,6 +231,114 @@ func TestRealIllnesses(t *testing.T) {
 	})
 }
 
+// Commands that a server does not have, or has under another name, are told with
+// what that costs, and are never taken for well.
+func TestCommandsThatAreNotThere(t *testing.T) {
+	for _, c := range []struct {
+		command     string
+		want        []string
+		safe, votes bool
+	}{
+		{"INFO", []string{"no-info of 1"}, false, true},
+		{"EVALSHA", []string{"commands of 1"}, true, false},
+		{"SCRIPT", []string{"commands of 1"}, true, false},
+		{"DEL", []string{"commands of 1"}, true, false},
+		{"SET", []string{"commands of 1"}, true, false},
+		{"TIME", []string{"commands of 1", "unknown of 1"}, false, true},
+		{"CONFIG", nil, true, true},
+		{"CLIENT", []string{"commands of 1"}, true, true},
+	} {
+		t.Run(c.command, func(t *testing.T) {
+			s := redistest.Start(t, "--rename-command", c.command, "")
+			r := check(t, quick, s.URL())
+			expect(t, r, append(c.want, "single")...)
+			if r.Safe() != c.safe || r.Quorum() != c.votes {
+				t.Errorf("safe: %v, a quorum: %v", r.Safe(), r.Quorum())
+			}
+			if f := finding(r, "commands"); f.ID != "" && (!strings.Contains(f.What, strings.ToLower(c.command)) || strings.Contains(f.What, "holdfast-doctor")) {
+				t.Errorf("%+v", f)
+			}
+			engineVotes(t, s, c.votes)
+		})
+	}
+}
+
+// engineVotes fails the test unless an engine can, or cannot, lock on that server.
+func engineVotes(t *testing.T, s *redistest.Server, want bool) {
+	t.Helper()
+	i, err := instance.Dial(s.URL(), instance.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.New([]*instance.Instance{i}, engine.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close(t.Context())
+	<-i.Ready()
+	l, err := e.TryAcquire(t.Context(), "job")
+	if err == nil {
+		err = l.Release(t.Context())
+	}
+	if (err == nil) != want {
+		t.Errorf("an engine there: %v", err)
+	}
+}
+
+// What a server refuses at the greeting is not taken for an answer to a question.
+func TestRefusedAtTheDoor(t *testing.T) {
+	s := redistest.Start(t)
+	s.User("ann", "pw", "~* resetchannels +@all -select")
+	r := check(t, quick, strings.Replace(s.URL(), "unix://", "unix://ann:pw@", 1)+"?db=3")
+	expect(t, r, "single", "unreachable of 1")
+	if f := finding(r, "unreachable"); !strings.Contains(f.What, "'select'") || !strings.Contains(f.Mend, "+select") {
+		t.Errorf("%+v", f)
+	}
+	if r.Safe() || r.Known() || r.Endangered() {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Slots that are on their way are told, and that nobody may know it, too.
+func TestSlotsOnTheirWay(t *testing.T) {
+	c := redistest.StartCluster(t, 3, false)
+	url := "redis-cluster://" + c.Addrs()[0]
+	slot := c.Slot("job")
+	from := c.Owner(slot)
+	to := c.Masters[0]
+	if to == from {
+		to = c.Masters[1]
+	}
+	m := c.BeginMigration(slot, to)
+	r := check(t, quick, url)
+	if f := finding(r, "moving"); !strings.Contains(f.What, fmt.Sprint(slot)) {
+		t.Errorf("%+v", r.Findings)
+	}
+	m.End()
+	expect(t, check(t, quick, url), "single")
+	for _, s := range c.Masters {
+		s.User("ann", "pw", "~* resetchannels +@all -cluster|nodes")
+	}
+	r = check(t, quick, strings.Replace(url, "://", "://ann:pw@", 1))
+	if f := finding(r, "unknown"); f.Severity != Note || !strings.Contains(f.What, "CLUSTER NODES") || !r.Safe() {
+		t.Errorf("%+v", r.Findings)
+	}
+}
+
+// What Valkey 9 says of a move of slots.
+func TestAtomicMigrations(t *testing.T) {
+	migration := func(slots, state string) any {
+		return []any{"name", "14b2", "operation", "EXPORT", "slot_ranges", slots, "create_time", int64(1795760244), "state", state, "cow_size", int64(0)}
+	}
+	got := underWay([]any{migration("0-100", "success"), migration("101-200", "waiting-to-snapshot"), migration("7", "failed")})
+	if !slices.Equal(got, []string{"101-200"}) {
+		t.Errorf("%q", got)
+	}
+	if got := underWay(nil); got != nil {
+		t.Errorf("%q", got)
+	}
+}
+
 // A cluster is one instance, of which each master is looked at.
 func TestCluster(t *testing.T) {
 	c := redistest.StartCluster(t, 3, false)
@@ -226,9 +371,16 @@ func TestPermissions(t *testing.T) {
 	expect(t, as(enough, "locks:"), "single")
 	for _, part := range []string{"script|load", "evalsha", "set", "get", "del", "pttl", "pexpire", "time", "client|id", "client|kill", "client|tracking"} {
 		r := as(strings.Replace(enough, " +"+part, "", 1), "locks:")
-		expect(t, r, "single", "permissions of 1")
-		if f := r.Findings[0]; !strings.Contains(f.What, part) {
+		want := []string{"single", "permissions of 1"}
+		if part == "time" { // and the clock may be anything
+			want = append(want, "unknown of 1")
+		}
+		expect(t, r, want...)
+		if f := finding(r, "permissions"); !strings.Contains(f.What, part) {
 			t.Errorf("without %s: %+v", part, f)
+		}
+		if r.Safe() == (part == "time") {
+			t.Errorf("without %s it is safe: %v", part, r.Safe())
 		}
 	}
 	expect(t, as(strings.Replace(enough, " +info", "", 1), "locks:"), "single", "no-info of 1")
@@ -247,7 +399,7 @@ func TestClocks(t *testing.T) {
 	m := miniredis.RunT(t)
 	m.SetTime(time.Now().Add(-time.Hour))
 	r := check(t, quick, m.Addr())
-	expect(t, r, "single", "clock-rate of 1", "clock-offset of 1")
+	expect(t, r, "single", "clock-rate of 1", "clock-offset of 1", "commands of 1", "unknown of 1")
 }
 
 // What Dial knows to be unsafe.
