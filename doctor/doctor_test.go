@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -239,7 +240,6 @@ func TestCommandsThatAreNotThere(t *testing.T) {
 		want        []string
 		safe, votes bool
 	}{
-		{"INFO", []string{"no-info of 1"}, false, true},
 		{"EVALSHA", []string{"commands of 1"}, true, false},
 		{"SCRIPT", []string{"commands of 1"}, true, false},
 		{"DEL", []string{"commands of 1"}, true, false},
@@ -250,7 +250,8 @@ func TestCommandsThatAreNotThere(t *testing.T) {
 	} {
 		t.Run(c.command, func(t *testing.T) {
 			s := redistest.Start(t, "--rename-command", c.command, "")
-			r := check(t, quick, s.URL())
+			dial := func() *instance.Instance { return dialed(t, s, instance.Config{}) }
+			r := checkAll(t, quick, []*instance.Instance{dial()})
 			expect(t, r, append(c.want, "single")...)
 			if r.Safe() != c.safe || r.Quorum() != c.votes {
 				t.Errorf("safe: %v, a quorum: %v", r.Safe(), r.Quorum())
@@ -258,18 +259,46 @@ func TestCommandsThatAreNotThere(t *testing.T) {
 			if f := finding(r, "commands"); f.ID != "" && (!strings.Contains(f.What, strings.ToLower(c.command)) || strings.Contains(f.What, "holdfast-doctor")) {
 				t.Errorf("%+v", f)
 			}
-			engineVotes(t, s, c.votes)
+			engineVotes(t, dial(), c.votes)
 		})
 	}
+	t.Run("INFO", func(t *testing.T) { // which the server must have, so that the test finds it
+		s := redistest.Start(t)
+		dial := func() *instance.Instance {
+			return dialed(t, s, instance.Config{Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+				return withoutInfo{conn}, err
+			}})
+		}
+		r := checkAll(t, quick, []*instance.Instance{dial()})
+		expect(t, r, "no-info of 1", "single")
+		if f := finding(r, "no-info"); r.Known() || !strings.Contains(f.What, "ERR unknown command") || !strings.Contains(f.Mend, "rename-command") {
+			t.Errorf("known: %v, %+v", r.Known(), f)
+		}
+		engineVotes(t, dial(), true)
+	})
 }
 
-// engineVotes fails the test unless an engine can, or cannot, lock on that server.
-func engineVotes(t *testing.T, s *redistest.Server, want bool) {
+// withoutInfo is a connection to a server that has INFO under another name.
+type withoutInfo struct{ net.Conn }
+
+func (c withoutInfo) Write(p []byte) (int, error) {
+	return c.Conn.Write(bytes.ReplaceAll(p, []byte("\r\ninfo\r\n"), []byte("\r\nwhat\r\n")))
+}
+
+func dialed(t *testing.T, s *redistest.Server, cfg instance.Config) *instance.Instance {
 	t.Helper()
-	i, err := instance.Dial(s.URL(), instance.Config{})
+	cfg.Timeout = 5 * time.Second
+	i, err := instance.Dial(s.URL(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return i
+}
+
+// engineVotes fails the test unless an engine can, or cannot, lock on that server.
+func engineVotes(t *testing.T, i *instance.Instance, want bool) {
+	t.Helper()
 	e, err := engine.New([]*instance.Instance{i}, engine.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -296,6 +325,26 @@ func TestRefusedAtTheDoor(t *testing.T) {
 	}
 	if r.Safe() || r.Known() || r.Endangered() {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Valkey 9 has users that may use some databases only.
+func TestDatabasesThatAreNotPermitted(t *testing.T) {
+	s := redistest.Start(t)
+	if _, err := s.Do("ACL", "SETUSER", "ann", "reset", "on", ">pw", "~*", "+@all", "resetdbs", "db=3"); err != nil {
+		t.Skip("this server has no such rule, Valkey 9 has (HOLDFAST_TEST_SERVER): ", err)
+	}
+	url := strings.Replace(s.URL(), "unix://", "unix://ann:pw@", 1)
+	expect(t, check(t, quick, url+"?db=3"), "single")
+	r := check(t, quick, url)
+	expect(t, r, "single", "permissions of 1")
+	if f := finding(r, "permissions"); r.Quorum() || !strings.Contains(f.What, "database") || !strings.Contains(f.Mend, "db=N") {
+		t.Errorf("%+v", f)
+	}
+	r = check(t, quick, url+"?db=4")
+	expect(t, r, "single", "unreachable of 1")
+	if f := finding(r, "unreachable"); !strings.Contains(f.Mend, "db=N") {
+		t.Errorf("%+v", f)
 	}
 }
 
