@@ -90,11 +90,13 @@ nested: redis etcd
 		( $(call IN,$$dir) go vet ./... && $$staticcheck ./... && go test -count=1 -timeout $(TIMEOUT) ./... ); \
 	done
 
-windows: redis ## the page in a real browser, the metrics and alerts in a real Prometheus: installs both (apt-get only)
+windows: redis ## the page in a real browser, metrics and alerts in a real Prometheus, fencing in a real PostgreSQL: installs them (apt-get only)
 	@command -v chromium >/dev/null || $(MAKE) install-chromium
 	@command -v prometheus >/dev/null || $(MAKE) install-prometheus
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(MAKE) install-postgresql
 	@go test -race -count=1 -v -run '^TestInABrowser$$' ./debughttp -chromium chromium
-	@$(call IN,promholdfast) go test -race -count=1 -v -run 'Alerts|Prometheus' .
+	@$(call IN,promholdfast) go test -race -count=1 -v -run 'Alerts|Prometheus|Loss' .
+	@$(call IN,examples/fencedsql) go test -race -count=1 -v -run PostgreSQL .
 
 redis: ## install redis-server if there is none (apt-get only)
 	@command -v redis-server >/dev/null || $(MAKE) install-redis
@@ -105,12 +107,13 @@ etcd: ## install etcd if there is none, for bench/ (apt-get only); it does witho
 # Debian's packages start services on their usual ports. The tests need only the programs, so a policy-rc.d forbids the
 # start, for the time of the installation and unless the machine has a policy of its own. On a machine that boots with
 # systemd the service is still enabled for the next boot: `systemctl disable redis-server etcd prometheus`.
-INSTALL = install-redis install-etcd install-chromium install-prometheus
+INSTALL = install-redis install-etcd install-chromium install-prometheus install-postgresql
 .PHONY: $(INSTALL)
 install-redis:      PACKAGE = redis-server
 install-etcd:       PACKAGE = etcd-server
 install-chromium:   PACKAGE = chromium
 install-prometheus: PACKAGE = prometheus
+install-postgresql: PACKAGE = postgresql
 $(INSTALL):
 	@echo "== installing $(PACKAGE)"
 	@command -v apt-get >/dev/null || { echo "no apt-get here: install $(PACKAGE) by your own means (redis-server: 7.0 or later)" >&2; exit 1; }

@@ -77,7 +77,7 @@ func (e *examination) askClockAgain(ctx context.Context, cfg Config) (err error)
 func (e *examination) read(ctx context.Context) (quickest reading, err error) {
 	for range readings {
 		r := reading{sent: time.Now()}
-		reply, _, err := e.do(ctx, "time")
+		reply, _, err := e.do(ctx, "time") // refused: tryCommands says so
 		r.got = time.Now()
 		if err != nil {
 			return reading{}, err

@@ -48,7 +48,8 @@ type Finding struct {
 type Patient struct {
 	Name    string
 	Reached bool
-	Version string        // of Redis; "": not known
+	Product string        // redis, valkey, or what else the server calls itself; "": not known
+	Version string        // of the product; "": not known
 	Role    string        // master or slave; "": not known
 	Uptime  time.Duration // 0: not known
 	Latency time.Duration // the median of a few round trips; 0: not known
@@ -59,11 +60,12 @@ func (p Patient) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Name    string  `json:"name"`
 		Reached bool    `json:"reached"`
+		Product string  `json:"product,omitempty"`
 		Version string  `json:"version,omitempty"`
 		Role    string  `json:"role,omitempty"`
 		Uptime  float64 `json:"uptime_seconds,omitempty"`
 		Latency float64 `json:"latency_ms,omitempty"`
-	}{p.Name, p.Reached, p.Version, p.Role, p.Uptime.Seconds(), float64(p.Latency.Microseconds()) / 1000})
+	}{p.Name, p.Reached, p.Product, p.Version, p.Role, p.Uptime.Seconds(), float64(p.Latency.Microseconds()) / 1000})
 }
 
 // Report is the outcome of a Check.
@@ -71,16 +73,28 @@ type Report struct {
 	Servers  []Patient `json:"servers"`  // the instances; of a cluster, its masters
 	Findings []Finding `json:"findings"` // the worst first
 
-	quorum bool
+	known, quorum bool
 }
 
-// Safe reports whether no finding is a Danger.
+// Safe reports whether the instances are known to be safe to lock with: no finding
+// is a Danger, and nothing is unknown that decides it. When it is false, either is
+// the case; Known says whether it is the latter.
 func (r Report) Safe() bool {
-	return !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == Danger })
+	return r.known && !r.Endangered()
 }
 
-// Quorum reports whether more than half of the instances were reached; of a
-// cluster, all of its masters.
+// Endangered reports whether a finding is a Danger.
+func (r Report) Endangered() bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == Danger })
+}
+
+// Known reports whether every server was reached and has told all that decides
+// whether it is safe. What has not is among the findings.
+func (r Report) Known() bool { return r.known }
+
+// Quorum reports whether more than half of the instances can vote: they answer, are
+// masters, have and permit every command without which there is no vote, and take
+// writes; of a cluster, all of its masters. Else nobody can lock.
 func (r Report) Quorum() bool { return r.quorum }
 
 // Config says what the instances are used for. The zero value works.
@@ -162,11 +176,12 @@ func Check(ctx context.Context, instances []*instance.Instance, cfg Config) (Rep
 
 // judge applies the rules.
 func judge(all []facts, cfg Config) Report {
-	var r Report
+	r := Report{known: true}
 	missing := make(map[int]bool)
 	for _, f := range all {
 		r.Servers = append(r.Servers, f.patient())
-		missing[f.place] = missing[f.place] || !f.reached()
+		missing[f.place] = missing[f.place] || !f.votes()
+		r.known = r.known && (f.known() || f.mode() == "sentinel") // which has no vote, and nothing to tell
 	}
 	n := len(missing)
 	maps.DeleteFunc(missing, func(_ int, is bool) bool { return !is })

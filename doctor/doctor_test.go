@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -67,6 +68,16 @@ func expect(t *testing.T, r Report, want ...string) {
 	if !slices.Equal(got, want) {
 		t.Errorf("found %q, want %q: %+v", got, want, r.Findings)
 	}
+}
+
+// finding is the first of that ID.
+func finding(r Report, id string) Finding {
+	for _, f := range r.Findings {
+		if f.ID == id {
+			return f
+		}
+	}
+	return Finding{}
 }
 
 // Real servers in good health have nothing wrong but their youth, and nothing is
@@ -150,6 +161,33 @@ func TestRealIllnesses(t *testing.T) {
 		s := redistest.Start(t, "--cluster-enabled", "yes")
 		expect(t, check(t, quick, url[0], s.URL(), url[1]), "mode of 2", "refuses-writes of 2")
 	})
+	t.Run("a sentinel", func(t *testing.T) {
+		master := redistest.StartTCP(t)
+		s := redistest.StartSentinel(t, master)
+		r := check(t, quick, s.URL())
+		expect(t, r, "mode of 1", "single")
+		if f := finding(r, "mode"); r.Quorum() || !strings.Contains(f.Mend, "redis-sentinel://HOST?master=leader.") {
+			t.Errorf("a quorum: %v; %+v", r.Quorum(), f)
+		}
+		r = check(t, quick, s.URL()+"/3")
+		expect(t, r, "unreachable of 1", "single")
+		if f := finding(r, "unreachable"); !strings.Contains(f.Mend, "redis-sentinel://") {
+			t.Errorf("with a database: %+v", f)
+		}
+	})
+	t.Run("writes paused", func(t *testing.T) {
+		s := redistest.Start(t)
+		s.MustDo("CLIENT", "PAUSE", "60000", "WRITE")
+		i, err := instance.Dial(s.URL(), instance.Config{Timeout: 200 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := checkAll(t, quick, []*instance.Instance{i})
+		expect(t, r, "refuses-writes of 1", "single")
+		if r.Quorum() {
+			t.Error("it takes no writes, and is a quorum")
+		}
+	})
 	t.Run("dead", func(t *testing.T) {
 		s := redistest.Start(t)
 		s.Kill()
@@ -194,6 +232,162 @@ func TestRealIllnesses(t *testing.T) {
 	})
 }
 
+// Commands that a server does not have, or has under another name, are told with
+// what that costs, and are never taken for well.
+func TestCommandsThatAreNotThere(t *testing.T) {
+	for _, c := range []struct {
+		command     string
+		want        []string
+		safe, votes bool
+	}{
+		{"EVALSHA", []string{"commands of 1"}, true, false},
+		{"SCRIPT", []string{"commands of 1"}, true, false},
+		{"DEL", []string{"commands of 1"}, true, false},
+		{"SET", []string{"commands of 1"}, true, false},
+		{"TIME", []string{"commands of 1", "unknown of 1"}, false, true},
+		{"CONFIG", nil, true, true},
+		{"CLIENT", []string{"commands of 1"}, true, true},
+	} {
+		t.Run(c.command, func(t *testing.T) {
+			s := redistest.Start(t, "--rename-command", c.command, "")
+			dial := func() *instance.Instance { return dialed(t, s, instance.Config{}) }
+			r := checkAll(t, quick, []*instance.Instance{dial()})
+			expect(t, r, append(c.want, "single")...)
+			if r.Safe() != c.safe || r.Quorum() != c.votes {
+				t.Errorf("safe: %v, a quorum: %v", r.Safe(), r.Quorum())
+			}
+			if f := finding(r, "commands"); f.ID != "" && (!strings.Contains(f.What, strings.ToLower(c.command)) || strings.Contains(f.What, "holdfast-doctor")) {
+				t.Errorf("%+v", f)
+			}
+			engineVotes(t, dial(), c.votes)
+		})
+	}
+	t.Run("INFO", func(t *testing.T) { // which the server must have, so that the test finds it
+		s := redistest.Start(t)
+		dial := func() *instance.Instance {
+			return dialed(t, s, instance.Config{Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+				return withoutInfo{conn}, err
+			}})
+		}
+		r := checkAll(t, quick, []*instance.Instance{dial()})
+		expect(t, r, "no-info of 1", "single")
+		if f := finding(r, "no-info"); r.Known() || !strings.Contains(f.What, "ERR unknown command") || !strings.Contains(f.Mend, "rename-command") {
+			t.Errorf("known: %v, %+v", r.Known(), f)
+		}
+		engineVotes(t, dial(), true)
+	})
+}
+
+// withoutInfo is a connection to a server that has INFO under another name.
+type withoutInfo struct{ net.Conn }
+
+func (c withoutInfo) Write(p []byte) (int, error) {
+	return c.Conn.Write(bytes.ReplaceAll(p, []byte("\r\ninfo\r\n"), []byte("\r\nwhat\r\n")))
+}
+
+func dialed(t *testing.T, s *redistest.Server, cfg instance.Config) *instance.Instance {
+	t.Helper()
+	cfg.Timeout = 5 * time.Second
+	i, err := instance.Dial(s.URL(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// engineVotes fails the test unless an engine can, or cannot, lock on that server.
+func engineVotes(t *testing.T, i *instance.Instance, want bool) {
+	t.Helper()
+	e, err := engine.New([]*instance.Instance{i}, engine.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close(t.Context())
+	<-i.Ready()
+	l, err := e.TryAcquire(t.Context(), "job")
+	if err == nil {
+		err = l.Release(t.Context())
+	}
+	if (err == nil) != want {
+		t.Errorf("an engine there: %v", err)
+	}
+}
+
+// What a server refuses at the greeting is not taken for an answer to a question.
+func TestRefusedAtTheDoor(t *testing.T) {
+	s := redistest.Start(t)
+	s.User("ann", "pw", "~* resetchannels +@all -select")
+	r := check(t, quick, strings.Replace(s.URL(), "unix://", "unix://ann:pw@", 1)+"?db=3")
+	expect(t, r, "single", "unreachable of 1")
+	if f := finding(r, "unreachable"); !strings.Contains(f.What, "'select'") || !strings.Contains(f.Mend, "+select") {
+		t.Errorf("%+v", f)
+	}
+	if r.Safe() || r.Known() || r.Endangered() {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Valkey 9 has users that may use some databases only.
+func TestDatabasesThatAreNotPermitted(t *testing.T) {
+	s := redistest.Start(t)
+	if _, err := s.Do("ACL", "SETUSER", "ann", "reset", "on", ">pw", "~*", "+@all", "resetdbs", "db=3"); err != nil {
+		t.Skip("this server has no such rule, Valkey 9 has (HOLDFAST_TEST_SERVER): ", err)
+	}
+	url := strings.Replace(s.URL(), "unix://", "unix://ann:pw@", 1)
+	expect(t, check(t, quick, url+"?db=3"), "single")
+	r := check(t, quick, url)
+	expect(t, r, "single", "permissions of 1")
+	if f := finding(r, "permissions"); r.Quorum() || !strings.Contains(f.What, "database") || !strings.Contains(f.Mend, "db=N") {
+		t.Errorf("%+v", f)
+	}
+	r = check(t, quick, url+"?db=4")
+	expect(t, r, "single", "unreachable of 1")
+	if f := finding(r, "unreachable"); !strings.Contains(f.Mend, "db=N") {
+		t.Errorf("%+v", f)
+	}
+}
+
+// Slots that are on their way are told, and that nobody may know it, too.
+func TestSlotsOnTheirWay(t *testing.T) {
+	c := redistest.StartCluster(t, 3, false)
+	url := "redis-cluster://" + c.Addrs()[0]
+	slot := c.Slot("job")
+	from := c.Owner(slot)
+	to := c.Masters[0]
+	if to == from {
+		to = c.Masters[1]
+	}
+	m := c.BeginMigration(slot, to)
+	r := check(t, quick, url)
+	if f := finding(r, "moving"); !strings.Contains(f.What, fmt.Sprint(slot)) {
+		t.Errorf("%+v", r.Findings)
+	}
+	m.End()
+	expect(t, check(t, quick, url), "single")
+	for _, s := range c.Masters {
+		s.User("ann", "pw", "~* resetchannels +@all -cluster|nodes")
+	}
+	r = check(t, quick, strings.Replace(url, "://", "://ann:pw@", 1))
+	if f := finding(r, "unknown"); f.Severity != Note || !strings.Contains(f.What, "CLUSTER NODES") || !r.Safe() {
+		t.Errorf("%+v", r.Findings)
+	}
+}
+
+// What Valkey 9 says of a move of slots.
+func TestAtomicMigrations(t *testing.T) {
+	migration := func(slots, state string) any {
+		return []any{"name", "14b2", "operation", "EXPORT", "slot_ranges", slots, "create_time", int64(1795760244), "state", state, "cow_size", int64(0)}
+	}
+	got := underWay([]any{migration("0-100", "success"), migration("101-200", "waiting-to-snapshot"), migration("7", "failed")})
+	if !slices.Equal(got, []string{"101-200"}) {
+		t.Errorf("%q", got)
+	}
+	if got := underWay(nil); got != nil {
+		t.Errorf("%q", got)
+	}
+}
+
 // A cluster is one instance, of which each master is looked at.
 func TestCluster(t *testing.T) {
 	c := redistest.StartCluster(t, 3, false)
@@ -226,9 +420,16 @@ func TestPermissions(t *testing.T) {
 	expect(t, as(enough, "locks:"), "single")
 	for _, part := range []string{"script|load", "evalsha", "set", "get", "del", "pttl", "pexpire", "time", "client|id", "client|kill", "client|tracking"} {
 		r := as(strings.Replace(enough, " +"+part, "", 1), "locks:")
-		expect(t, r, "single", "permissions of 1")
-		if f := r.Findings[0]; !strings.Contains(f.What, part) {
+		want := []string{"single", "permissions of 1"}
+		if part == "time" { // and the clock may be anything
+			want = append(want, "unknown of 1")
+		}
+		expect(t, r, want...)
+		if f := finding(r, "permissions"); !strings.Contains(f.What, part) {
 			t.Errorf("without %s: %+v", part, f)
+		}
+		if r.Safe() == (part == "time") {
+			t.Errorf("without %s it is safe: %v", part, r.Safe())
 		}
 	}
 	expect(t, as(strings.Replace(enough, " +info", "", 1), "locks:"), "single", "no-info of 1")
@@ -247,7 +448,7 @@ func TestClocks(t *testing.T) {
 	m := miniredis.RunT(t)
 	m.SetTime(time.Now().Add(-time.Hour))
 	r := check(t, quick, m.Addr())
-	expect(t, r, "single", "clock-rate of 1", "clock-offset of 1")
+	expect(t, r, "single", "clock-rate of 1", "clock-offset of 1", "commands of 1", "unknown of 1")
 }
 
 // What Dial knows to be unsafe.

@@ -3,9 +3,9 @@ package doctor
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"errors"
 	"math"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,7 +18,7 @@ import (
 )
 
 // facts are what one server has answered: an instance, or a master of one that is
-// a cluster.
+// a cluster. What it has not told is not here, and is never taken for well.
 type facts struct {
 	name    string
 	place   int  // of the instance that it is, or belongs to
@@ -26,21 +26,64 @@ type facts struct {
 	timeout time.Duration
 	risks   []string
 	err     error             // why it could not be asked to the end
-	info    map[string]string // empty where INFO is not permitted
-	config  map[string]string // empty where CONFIG is not permitted
-	denied  []string          // commands that are not permitted, of those that an engine uses
-	refusal error             // why it takes no writes, in its own words; nil: it does
+	info    map[string]string // empty where INFO is refused
+	config  map[string]string // empty where CONFIG is refused
+	refused map[string]error  // commands that an engine uses and the server refuses for good, and its words
+	refusal error             // why it takes no writes for now, in its words; nil: it does
+	stalled string            // the command that it did not answer in time, while it answered others
 	clock   clock
-	masters []string // the run_ids of the masters that its address leads to; empty where INFO is not permitted
+	masters []string // the run_ids of the masters that its address leads to; empty where INFO is refused
+
+	moving      []string // slots that are on their way from or to this node of a cluster
+	movingKnown bool     // it has told which, or that there are none
 }
 
 func (f facts) reached() bool { return f.err == nil }
 
 func (f facts) patient() Patient {
 	return Patient{
-		Name: f.name, Reached: f.reached(), Version: f.info["redis_version"], Role: f.info["role"],
+		Name: f.name, Reached: f.reached(), Product: f.product(), Version: f.version(), Role: f.info["role"],
 		Uptime: max(0, f.uptime()), Latency: f.clock.latency(),
 	}
+}
+
+// product is what the server calls itself, in small letters. Redis has no field for
+// its name.
+func (f facts) product() string {
+	switch name := f.info["server_name"]; {
+	case name != "":
+		return strings.ToLower(name)
+	case f.info["redis_version"] != "":
+		return "redis"
+	}
+	return ""
+}
+
+// version is the product's own. What others call redis_version is the Redis that
+// they do as.
+func (f facts) version() string {
+	return or(f.info[f.product()+"_version"], f.info["redis_version"])
+}
+
+// mode is "standalone", "cluster" or "sentinel"; "" when it has not told. Valkey has
+// another field for it than Redis.
+func (f facts) mode() string {
+	return or(f.info["redis_mode"], f.info["server_mode"])
+}
+
+// votes reports whether it can vote at all, be it only on some locks.
+func (f facts) votes() bool {
+	return f.reached() && f.mode() != "sentinel" && (f.mode() != "cluster" || f.cluster) && f.info["role"] != "slave" &&
+		len(f.masters) < 2 && f.pause() == "" && f.refusal == nil && f.stalled == "" && len(costly(f.commands(isAny))) == 0
+}
+
+// pause is why writes are paused, in the server's word; "": they are not, or it does
+// not tell, as Redis does not.
+func (f facts) pause() string {
+	if why := f.info["paused_reason"]; why != "none" && f.info["paused_actions"] != "none" {
+		return why
+	}
+	return ""
 }
 
 // number is a number of INFO's; -1 when it is not there.
@@ -83,12 +126,13 @@ func examineAll(ctx context.Context, place int, i *instance.Instance, cfg Config
 
 // examine asks everything.
 func examine(ctx context.Context, i *instance.Instance, cfg Config) facts {
-	e := examination{facts: facts{name: i.Name(), timeout: i.Timeout()}}
+	e := examination{facts: facts{name: i.Name(), timeout: i.Timeout(), refused: make(map[string]error)}}
 	e.err = i.Ask(ctx, func(client *redis.Client) error {
 		e.client = client
-		for _, step := range []func(context.Context, Config) error{e.askInfo, e.askConfig, e.askClock, e.tryCommands, e.askClockAgain} {
+		// What may cost the connection comes last.
+		for _, step := range []func(context.Context, Config) error{e.askInfo, e.askConfig, e.askSlots, e.askClock, e.askClockAgain, e.tryCommands} {
 			switch err := step(ctx, cfg); {
-			case errors.Is(err, errReadOnly):
+			case errors.Is(err, errEnough):
 				return nil
 			case err != nil:
 				return err
@@ -96,7 +140,7 @@ func examine(ctx context.Context, i *instance.Instance, cfg Config) facts {
 		}
 		return nil
 	})
-	if e.reached() {
+	if e.reached() && e.mode() != "sentinel" {
 		e.err = e.callAgain(ctx, i)
 	}
 	return e.facts
@@ -111,7 +155,7 @@ func (e *examination) callAgain(ctx context.Context, i *instance.Instance) error
 	e.note(e.info)
 	for n := 1; n < calls && e.info["run_id"] != ""; n++ {
 		err := i.Ask(ctx, func(client *redis.Client) error {
-			again := examination{client: client}
+			again := examination{client: client, facts: facts{refused: make(map[string]error)}}
 			err := again.askInfo(ctx, Config{})
 			e.note(again.info)
 			return err
@@ -130,36 +174,52 @@ func (e *examination) note(info map[string]string) {
 	}
 }
 
-// errReadOnly: go-redis has closed the connection on which it read this.
-var errReadOnly = errors.New("read-only")
+// errEnough: there is nothing more to be learnt, or no connection to learn it on.
+var errEnough = errors.New("enough")
 
-// do puts one question. A refusal for want of a permission is not an error but
-// allowed false; every other one is.
-func (e *examination) do(ctx context.Context, args ...any) (reply any, allowed bool, err error) {
+// do puts one question. That the server refuses it for good is no error: what it
+// says is refusal then. Every other error is one.
+func (e *examination) do(ctx context.Context, args ...any) (reply any, refusal, err error) {
 	reply, err = e.client.Do(ctx, args...).Result()
 	switch {
 	case err == nil || errors.Is(err, redis.Nil):
-		return reply, true, nil
-	case strings.HasPrefix(err.Error(), "NOPERM"):
-		return nil, false, nil
+		return reply, nil, nil
+	case isRefusal(err) && (instance.IsRefusal(err) || strings.HasPrefix(err.Error(), "ERR ")):
+		return nil, err, nil
 	}
-	return nil, false, err
+	return nil, nil, err
 }
 
+// isRefusal reports whether the server itself said no.
+func isRefusal(err error) bool {
+	var server redis.Error
+	return errors.As(err, &server)
+}
+
+// isTimeout reports whether there was no answer in time.
+func isTimeout(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) && network.Timeout()
+}
+
+// askInfo asks who is there. A Sentinel has nothing else to tell.
 func (e *examination) askInfo(ctx context.Context, _ Config) error {
 	e.info = make(map[string]string)
-	reply, allowed, err := e.do(ctx, "info")
+	reply, refusal, err := e.do(ctx, "info")
 	if err != nil {
 		return err
 	}
-	if !allowed {
-		e.denied = append(e.denied, "info")
+	if refusal != nil {
+		e.refused["info"] = refusal
 	}
 	text, _ := reply.(string)
 	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
 		if key, value, ok := strings.Cut(lines.Text(), ":"); ok {
 			e.info[key] = strings.TrimSpace(value)
 		}
+	}
+	if e.mode() == "sentinel" {
+		return errEnough
 	}
 	return nil
 }
@@ -169,76 +229,66 @@ func (e *examination) askInfo(ctx context.Context, _ Config) error {
 func (e *examination) askConfig(ctx context.Context, _ Config) error {
 	e.config = make(map[string]string)
 	for _, name := range []string{"save", "appendfsync"} {
-		reply, allowed, err := e.do(ctx, "config", "get", name)
+		reply, _, err := e.do(ctx, "config", "get", name)
 		if err != nil && !isRefusal(err) {
 			return err
 		}
-		if pair, ok := reply.([]any); ok && allowed && len(pair) == 2 {
+		if pair, ok := reply.([]any); ok && len(pair) == 2 {
 			e.config[name], _ = pair[1].(string)
 		}
 	}
 	return nil
 }
 
-// isRefusal reports whether the server itself said no.
-func isRefusal(err error) bool {
-	var server redis.Error
-	return errors.As(err, &server)
-}
-
-// tryCommands tries every command that an engine uses, on a key that nobody else
-// has. It is there for a second at most.
-func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
-	if e.info["role"] == "slave" { // it would refuse to write, and that is known
+// askSlots asks a node of a cluster which of its slots are on their way.
+func (e *examination) askSlots(ctx context.Context, _ Config) error {
+	if e.info["cluster_enabled"] != "1" {
 		return nil
 	}
-	key := cfg.KeyPrefix + "holdfast-doctor:" + rand.Text()
-	var id any = int64(math.MaxInt64) // nobody's
-	switch reply, allowed, err := e.do(ctx, "client", "id"); {
-	case err == nil && allowed:
-		id = reply
-	case err == nil:
-		e.denied = append(e.denied, "client|id")
-	case !isRefusal(err):
+	nodes, refusal, err := e.do(ctx, "cluster", "nodes")
+	if err != nil && !isRefusal(err) {
 		return err
 	}
-	sha := strings.Repeat("0", 40) // no script's
-	switch reply, allowed, err := e.do(ctx, "script", "load", "return 1"); {
-	case err == nil && allowed:
-		sha, _ = reply.(string)
-	case err == nil:
-		e.denied = append(e.denied, "script|load")
-	case !isRefusal(err):
+	text, _ := nodes.(string)
+	e.moving = movingSlots(text)
+	migrations, noneSuch, err := e.do(ctx, "cluster", "getslotmigrations") // Valkey 9: whole ranges at once
+	if err != nil && !isRefusal(err) {
 		return err
 	}
-	for _, try := range []struct {
-		command string
-		args    []any
-	}{
-		{"evalsha", []any{"evalsha", sha, 1, key}},
-		{"get", []any{"get", key}},
-		{"get of the fence", []any{"get", cfg.KeyPrefix + "fence:{" + key + "}"}},
-		{"set", []any{"set", key, "doctor", "px", 1000, "nx"}},
-		{"pttl", []any{"pttl", key}},
-		{"pexpire", []any{"pexpire", key, 1000}},
-		{"del", []any{"del", key}},
-		{"time", []any{"time"}},
-		{"client|kill", []any{"client", "kill", "id", id, "skipme", "yes"}}, // ours or nobody's, and we are skipped
-		{"client|tracking", []any{"client", "tracking", "off"}},
-	} {
-		_, allowed, err := e.do(ctx, try.args...)
-		switch {
-		case err == nil && !allowed:
-			e.denied = append(e.denied, try.command)
-		case err != nil && !isRefusal(err):
-			return err
-		case err != nil && strings.HasPrefix(err.Error(), "MOVED"): // another node's key, but permitted
-		case err != nil && try.command == "set":
-			e.refusal = err
-			if strings.HasPrefix(err.Error(), "READONLY") {
-				return errReadOnly
+	e.moving = append(e.moving, underWay(migrations)...)
+	e.movingKnown = refusal == nil && text != "" && (noneSuch == nil || !isDenied(noneSuch))
+	return nil
+}
+
+// movingSlots reads CLUSTER NODES, where a node says of itself alone which slots it
+// is giving away or taking: [5->-node], [5-<-node].
+func movingSlots(nodes string) (slots []string) {
+	for line := range strings.Lines(nodes) {
+		for _, field := range strings.Fields(line) {
+			if inner, ok := strings.CutPrefix(field, "["); ok {
+				slot, _, _ := strings.Cut(inner, "-")
+				slots = append(slots, slot)
 			}
 		}
 	}
-	return nil
+	return slots
+}
+
+// underWay reads CLUSTER GETSLOTMIGRATIONS: a list of lists of names and values.
+func underWay(migrations any) (ranges []string) {
+	list, _ := migrations.([]any)
+	for _, one := range list {
+		fields := make(map[string]string)
+		pairs, _ := one.([]any)
+		for n := 0; n+1 < len(pairs); n += 2 {
+			name, _ := pairs[n].(string)
+			fields[name], _ = pairs[n+1].(string)
+		}
+		switch fields["state"] {
+		case "success", "failed", "cancelled", "canceled", "":
+		default:
+			ranges = append(ranges, fields["slot_ranges"])
+		}
+	}
+	return ranges
 }

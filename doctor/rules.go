@@ -13,14 +13,15 @@ import (
 // rules are those that look at one instance. Where it could not be asked, a rule
 // finds nothing.
 var rules = []func(facts, Config) []Finding{
-	unreachable, severalServers, mode, version, noInfo, permissions, refusesWrites, eviction, persistence, young, failover,
-	clockRate, clockOffset, slow, insecure,
+	unreachable, unknown, severalServers, mode, version, noInfo, permissions, commands, refusesWrites, eviction, persistence, young,
+	failover, moving, clockRate, clockOffset, slow, insecure,
 }
 
 // IDs are those of all findings that there are.
 var IDs = []string{
-	"clock-offset", "clock-rate", "even", "eviction", "failover", "insecure", "mode", "no-info", "permissions", "persistence",
-	"refuses-writes", "replica", "replica-of-member", "same-server", "several-servers", "single", "slow", "unreachable", "version", "young",
+	"clock-offset", "clock-rate", "commands", "even", "eviction", "failover", "insecure", "mode", "moving", "no-info", "permissions",
+	"persistence", "refuses-writes", "replica", "replica-of-member", "same-server", "several-servers", "single", "slow", "unknown",
+	"unreachable", "version", "young",
 }
 
 // find is what a rule returns that has found something.
@@ -32,10 +33,71 @@ func unreachable(f facts, _ Config) []Finding {
 	if f.reached() {
 		return nil
 	}
-	return f.find("unreachable", Warning,
-		fmt.Sprintf("It cannot be asked: %v.", f.err),
-		"It is one vote missing; and nothing else is known of it.",
-		advised(f.err, "See that it runs, that its address, user and password are right, and that nothing is in between."))
+	what := fmt.Sprintf("It cannot be asked: %v.", f.err)
+	mend := advised(f.err, "See that it runs, that its address, user and password are right, and that nothing is in between.")
+	switch {
+	case !isRefusal(f.err):
+	case isDenied(f.err):
+		mend += " The user needs +select where the database is not 0 (in Valkey 9 that database, too: db=N), and +client|setname with a client name."
+	case strings.Contains(strings.ToLower(f.err.Error()), "unknown command 'select'"):
+		mend = "If it is a Sentinel, write redis-sentinel://HOST?master=NAME. Else it has database 0 alone: leave the number out."
+	}
+	return f.find("unreachable", Warning, what, "It is one vote missing; and nothing else is known of it.", mend)
+}
+
+// vital are the fields of INFO that say whether two can hold a lock at once.
+var vital = []string{"run_id", "uptime_in_seconds", "role", "maxmemory", "maxmemory_policy", "aof_enabled"}
+
+// missing names what the server has not told: what decides whether it is safe, and
+// what else belongs to a full picture.
+func (f facts) missing() (decides, other []string) {
+	if !f.reached() || f.mode() == "sentinel" { // all of it; nothing
+		return nil, nil
+	}
+	lacks := func(field string) bool { return f.info[field] == "" }
+	for _, field := range vital {
+		if lacks(field) && (field != "maxmemory_policy" || f.info["maxmemory"] != "0") {
+			decides = append(decides, field)
+		}
+	}
+	if _, _, known := f.clock.rate(); !known {
+		decides = append(decides, "the rate of its clock (TIME)")
+	}
+	for _, field := range []string{"redis_version", "connected_slaves"} {
+		if lacks(field) {
+			other = append(other, field)
+		}
+	}
+	if f.mode() == "" {
+		other = append(other, "redis_mode or server_mode")
+	}
+	if f.info["cluster_enabled"] == "1" && !f.movingKnown {
+		other = append(other, "which slots are on their way (CLUSTER NODES)")
+	}
+	return decides, other
+}
+
+// known reports whether the server has told all that decides whether it is safe.
+func (f facts) known() bool {
+	decides, _ := f.missing()
+	return f.reached() && len(decides) == 0
+}
+
+func unknown(f facts, _ Config) []Finding {
+	decides, other := f.missing()
+	if _, refused := f.refused["info"]; refused { // that is a finding of its own
+		return nil
+	}
+	what := func(names []string) string { return "It has not told: " + strings.Join(names, ", ") + "." }
+	const mend = "Permit INFO and TIME to the user, for a cluster CLUSTER NODES as well, and see whether something between here and the server changes what it says."
+	if len(decides) > 0 {
+		return f.find("unknown", Warning, what(append(decides, other...)),
+			"Whether it is safe to lock with depends on it, and what is not known is not taken for well.", mend)
+	}
+	if len(other) > 0 {
+		return f.find("unknown", Note, what(other), "It decides nothing about safety, but may about availability.", mend)
+	}
+	return nil
 }
 
 func severalServers(f facts, _ Config) []Finding {
@@ -57,17 +119,24 @@ func advised(err error, otherwise string) string {
 }
 
 func mode(f facts, _ Config) []Finding {
-	switch mode := f.info["redis_mode"]; {
+	switch mode := f.mode(); {
 	case mode == "cluster" && !f.cluster:
-		return f.find("mode", Warning, "It is a node of a Redis Cluster.",
+		return f.find("mode", Warning, "It is a node of a cluster.",
 			"It answers for some slots only, and for the others with MOVED, which is no vote.",
 			"To take the whole cluster for one instance, write redis-cluster://HOST.")
 	case mode == "sentinel":
 		return f.find("mode", Warning, "It is a Sentinel.",
 			"Sentinels hold no keys.",
-			"To lock on the master that it watches, write redis-sentinel://HOST?master=NAME.")
+			fmt.Sprintf("To lock on the master that it watches, write redis-sentinel://HOST?master=%s.", or(f.watched(), "NAME")))
 	}
 	return nil
+}
+
+// watched is the name of a master that the Sentinel watches, as it says in INFO:
+// "name=leader,status=ok,…".
+func (f facts) watched() string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(f.info["master0"], "name="), ",")
+	return name
 }
 
 // The version that all is tested with, and the one without which fencing fails:
@@ -77,72 +146,99 @@ const (
 	fencedMajor = 5
 )
 
+// major is that of the Redis that it is, or does as; 0: not known.
+func (f facts) major() int {
+	head, _, _ := strings.Cut(f.info["redis_version"], ".")
+	major, _ := strconv.Atoi(head)
+	return major
+}
+
 func version(f facts, _ Config) []Finding {
-	text := f.info["redis_version"]
-	head, _, _ := strings.Cut(text, ".")
-	switch major, err := strconv.Atoi(head); {
-	case err != nil || major >= testedMajor:
+	what := fmt.Sprintf("It is Redis %s.", f.info["redis_version"])
+	if f.product() != "redis" {
+		what = fmt.Sprintf("It is %s %s, which does as Redis %s.", f.product(), f.version(), f.info["redis_version"])
+	}
+	switch major := f.major(); {
+	case major == 0 || major >= testedMajor:
 		return nil
 	case major < fencedMajor:
-		return f.find("version", Warning, fmt.Sprintf("It is Redis %s.", text),
-			"Acquires with fencing tokens fail there, and Holdfast is not tested with it.", "Use Redis 7 or later.")
+		return f.find("version", Warning, what,
+			"Acquires with fencing tokens fail there, and Holdfast is not tested with it.", "Use Redis 7, Valkey 7.2, or later.")
 	default:
-		return f.find("version", Warning, fmt.Sprintf("It is Redis %s.", text),
-			"Acquires take a script there, about three times the work, and Holdfast is not tested with it.", "Use Redis 7 or later.")
+		return f.find("version", Warning, what,
+			"Acquires take a script there, about three times the work, and Holdfast is not tested with it.", "Use Redis 7, Valkey 7.2, or later.")
 	}
 }
 
 func noInfo(f facts, cfg Config) []Finding {
-	if !slices.Contains(f.denied, "info") {
+	refusal, refused := f.refused["info"]
+	if !refused {
 		return nil
 	}
 	severity := Danger
 	if cfg.Guard == instance.GuardOff {
 		severity = Warning
 	}
-	return f.find("no-info", severity, "INFO is not permitted.",
-		"Without it nobody can tell that the server has restarted and forgotten its locks, or that it is there twice: there is no restart guard.",
-		"Give the user +info: ACL SETUSER NAME +info.")
+	what, mend := "INFO is not permitted.", "Give the user +info: ACL SETUSER NAME +info."
+	if isLacking(refusal) {
+		what = fmt.Sprintf("INFO is refused: %s.", words(refusal))
+		mend = "Take rename-command INFO out of its configuration; or lock on a server without a proxy in between."
+	}
+	return f.find("no-info", severity, what,
+		"Without it nobody can tell that the server has restarted and forgotten its locks, or that it is there twice: there is no restart guard. And nothing else is known of it, such as whether it throws keys away.", mend)
+}
+
+// notInfo are commands without INFO, which has a finding of its own.
+func notInfo(commands []string) []string {
+	return slices.DeleteFunc(commands, func(c string) bool { return c == "info" })
 }
 
 func permissions(f facts, _ Config) []Finding {
-	denied := slices.DeleteFunc(slices.Clone(f.denied), func(c string) bool { return c == "info" })
+	denied := notInfo(f.commands(isDenied))
 	if len(denied) == 0 {
 		return nil
 	}
-	var why []string
-	costs := slices.Clone(denied)
-	for _, d := range denials {
-		has := func(c string) bool { return slices.Contains(d.commands, c) }
-		if slices.ContainsFunc(denied, has) {
-			why = append(why, d.why)
-		}
-		costs = slices.DeleteFunc(costs, has)
-	}
-	if len(costs) > 0 {
-		why = append(why, "Every vote that needs "+strings.Join(costs, ", ")+" fails with NOPERM.")
-	}
-	return f.find("permissions", Warning, fmt.Sprintf("Not permitted to this user: %s.", strings.Join(denied, ", ")), strings.Join(why, " "),
-		"docs/operations.md has the rule that is enough. Keys must be permitted from the prefix on, fences as well.")
+	return f.find("permissions", Warning, fmt.Sprintf("Not permitted to this user: %s. It says %s.", strings.Join(denied, ", "), words(f.refused[denied[0]])),
+		effect(denied),
+		"docs/operations.md has the rule that is enough. Keys must be permitted from the prefix on, fences as well; in Valkey 9 the database, too (db=N).")
 }
 
-// denials are what it costs to go without a permission. Those that are not here
-// cost votes.
-var denials = []struct {
-	commands []string
-	why      string
-}{
-	{[]string{"client|id", "client|kill"}, "What was sent on a connection that was lost may be executed later, when a frozen server thaws, and leave a lock that nobody holds until its TTL is over."},
-	{[]string{"client|tracking"}, "Who waits for a lock is not woken by the server, but has to ask again and again."},
+func commands(f facts, _ Config) []Finding {
+	lacking := notInfo(f.commands(isLacking))
+	if len(lacking) == 0 {
+		return nil
+	}
+	return f.find("commands", Warning, fmt.Sprintf("It does not have, or not as an engine uses them: %s. It says %s.", strings.Join(lacking, ", "), words(f.refused[lacking[0]])),
+		effect(lacking),
+		"Take rename-command out of its configuration, and what stands between here and the server away; or use Redis 7, Valkey 7.2, or later.")
 }
 
 func refusesWrites(f facts, _ Config) []Finding {
-	if f.refusal == nil || f.info["role"] == "slave" {
+	const why = "To every acquire it is one vote missing."
+	if f.info["role"] == "slave" {
 		return nil
 	}
-	return f.find("refuses-writes", Warning, fmt.Sprintf("It takes no writes: %s.", strings.TrimSuffix(f.refusal.Error(), ".")),
-		"To every acquire it is one vote missing.",
-		advised(f.refusal, "See its log."))
+	if pause := f.pause(); pause != "" {
+		return f.find("refuses-writes", Warning, fmt.Sprintf("Its writes are paused: paused_reason is %s, for another %v.", pause, time.Duration(max(0, f.number("paused_timeout_milliseconds")))*time.Millisecond),
+			why, "CLIENT UNPAUSE ends a client_pause; a failover or a slot migration ends by itself. Look again then.")
+	}
+	if f.stalled != "" {
+		return f.find("refuses-writes", Warning, fmt.Sprintf("It answers, but not %s: nothing came for %v.", f.stalled, f.timeout),
+			why, "Somebody may have paused its writes (CLIENT UNPAUSE ends that), or a failover or the move of a slot is under way. Look again.")
+	}
+	if f.refusal == nil {
+		return nil
+	}
+	return f.find("refuses-writes", Warning, fmt.Sprintf("It takes no writes: %s.", words(f.refusal)), why, advised(f.refusal, "See its log."))
+}
+
+func moving(f facts, _ Config) []Finding {
+	if len(f.moving) == 0 {
+		return nil
+	}
+	return f.find("moving", Warning, fmt.Sprintf("Slots are on their way from or to it: %s.", strings.Join(f.moving, ", ")),
+		"Locks go along. But new locks with fencing tokens wait there until a slot has been moved; and an atomic migration (CLUSTER MIGRATESLOTS) that fails may have lost what was granted last.",
+		"Wait until it is done, and see CLUSTER GETSLOTMIGRATIONS: none should have failed.")
 }
 
 func eviction(f facts, _ Config) []Finding {

@@ -43,28 +43,47 @@ func stoppedBy(err, stop error) bool {
 	return errors.Is(err, stop)
 }
 
+// Outcomes are all words of Outcome. A metric that has all of its series from the
+// start shows the first of each kind as a rise.
+func Outcomes() []string {
+	return []string{"granted", "held", "no_quorum", "refused", "timeout", "canceled", "closed", "failed"}
+}
+
+// causes are the ends of leases, and the words for them.
+var causes = []struct {
+	err  error
+	word string
+}{
+	{lease.ErrReleased, "released"},
+	{lease.ErrGone, "gone"},
+	{lease.ErrDetached, "detached"},
+	{lease.ErrStolen, "stolen"},
+	{lease.ErrMaxHold, "max_hold"},
+	{lease.ErrExpired, "expired"},
+	{lease.ErrClosed, "closed"},
+	{lease.ErrLost, "lost"},
+}
+
+// Causes are all words that Cause has for a lease that has ended.
+func Causes() []string {
+	words := make([]string, len(causes))
+	for k, c := range causes {
+		words[k] = c.word
+	}
+	return words
+}
+
 // Cause has one word for the end of a lease, given its error: "held" while it has
 // not ended, then "released", "detached", "expired", "gone", "stolen", "max_hold" or
 // "closed", or "lost" for what is none of these.
 func Cause(err error) string {
-	for _, c := range []struct {
-		err  error
-		word string
-	}{
-		{lease.ErrReleased, "released"},
-		{lease.ErrDetached, "detached"},
-		{lease.ErrGone, "gone"},
-		{lease.ErrStolen, "stolen"},
-		{lease.ErrMaxHold, "max_hold"},
-		{lease.ErrExpired, "expired"},
-		{lease.ErrClosed, "closed"},
-	} {
+	if err == nil {
+		return "held"
+	}
+	for _, c := range causes {
 		if errors.Is(err, c.err) {
 			return c.word
 		}
-	}
-	if err == nil {
-		return "held"
 	}
 	return "lost"
 }

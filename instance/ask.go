@@ -14,7 +14,9 @@ import (
 // instances that no engine runs: where the sentinels have sent us is an actor's
 // own to know.
 //
-// It returns why there is no connection, or what f returned, without secrets.
+// It returns why there is no connection, or what f returned, without secrets. A
+// server that refuses the greeting (AUTH, SELECT, CLIENT SETNAME) is not asked: f
+// only hears what is said of its own questions.
 // ctx bounds all of it; the instance's timeout bounds each step. Nothing is asked
 // twice: a client whose connection broke has no other.
 func (i *Instance) Ask(ctx context.Context, f func(*redis.Client) error) error {
@@ -37,6 +39,9 @@ func (i *Instance) Ask(ctx context.Context, f func(*redis.Client) error) error {
 	defer h.close()
 	stop := context.AfterFunc(ctx, func() { _ = h.wire.Close() }) // go-redis would not notice
 	defer stop()
+	if err := h.greet(ctx); err != nil {
+		return i.verdict(h.wire.reason(cutOff(ctx, err))).Err
+	}
 	if err := cutOff(ctx, f(h.client)); err != nil {
 		return i.verdict(h.wire.reason(err)).Err
 	}

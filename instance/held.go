@@ -53,6 +53,18 @@ func (h *held) process(ctx context.Context, cmd redis.Cmder) error {
 	return err
 }
 
+// greet has go-redis introduce itself, and returns why the server will not have us.
+// Else go-redis gives out a refused greeting as the answer to the first question.
+func (h *held) greet(ctx context.Context) error {
+	pipe := h.client.Pipeline()
+	ping := pipe.Ping(ctx)
+	_, err := pipe.Exec(ctx)
+	if err != nil && isServerError(ping.Err()) { // it may well not permit PING
+		return nil
+	}
+	return err
+}
+
 func (h *held) close() {
 	_ = h.conn.Close()
 	_ = h.client.Close()

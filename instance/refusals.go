@@ -50,6 +50,7 @@ var refusals = []refusal{
 	{"NOREPLICAS", passing, "fewer replicas are connected than min-replicas-to-write wants"},
 	{"ERR max number of clients", passing, "it has no room for another connection: raise maxclients, or see who has so many"},
 
+	{"NOPERM No permissions to access database", lasting, "the user may not use that database: ACL SETUSER NAME db=N"}, // Valkey 9
 	{"NOPERM", lasting, "the user lacks a permission, or the keys are not permitted to it; docs/operations.md has the rule that is enough"},
 	{"NOAUTH", lasting, "it wants a password, and none was given"},
 	{"WRONGPASS", lasting, "user name or password is wrong, or the user is disabled"},

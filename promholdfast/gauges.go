@@ -11,6 +11,7 @@ import (
 type gauges struct {
 	leases, waiting, dropped, untold  *prometheus.Desc
 	state, since, mailbox, recovering *prometheus.Desc // one an instance
+	step, stepped                     *prometheus.Desc // one an instance
 }
 
 func newGauges(constant prometheus.Labels) gauges {
@@ -26,11 +27,13 @@ func newGauges(constant prometheus.Labels) gauges {
 		since:      desc("instance_state_since_seconds", "When the instance came into its state, as a Unix time.", "redis"),
 		mailbox:    desc("mailbox_depth", "Messages that wait to be sent to the instance.", "redis"),
 		recovering: desc("instance_recovering_seconds", "How long the restart guard still keeps the instance from voting on new acquires.", "redis"),
+		step:       desc("instance_clock_step_seconds", "By how much the clock of the instance's server was last seen to be stepped; 0: never.", "redis"),
+		stepped:    desc("instance_clock_stepped_at_seconds", "When that was noticed, as a Unix time; 0: never.", "redis"),
 	}
 }
 
 func (g gauges) describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.leases, g.waiting, g.dropped, g.untold, g.state, g.since, g.mailbox, g.recovering} {
+	for _, d := range []*prometheus.Desc{g.leases, g.waiting, g.dropped, g.untold, g.state, g.since, g.mailbox, g.recovering, g.step, g.stepped} {
 		out <- d
 	}
 }
@@ -58,5 +61,11 @@ func (g gauges) collect(out chan<- prometheus.Metric, s engine.Snapshot) {
 		gauge(g.since, float64(i.Since.UnixMilli())/1000, i.Name)
 		gauge(g.mailbox, float64(i.Waiting), i.Name)
 		gauge(g.recovering, i.Recovering.Seconds(), i.Name)
+		gauge(g.step, i.Stepped.Seconds(), i.Name)
+		stepped := 0.0
+		if !i.SteppedAt.IsZero() {
+			stepped = float64(i.SteppedAt.UnixMilli()) / 1000
+		}
+		gauge(g.stepped, stepped, i.Name)
 	}
 }

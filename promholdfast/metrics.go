@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/instance"
 )
 
 // Options says how the metrics are made. The zero value works.
@@ -46,7 +47,8 @@ type Metrics struct {
 	engine atomic.Pointer[engine.Engine] // nil: none is attached
 }
 
-// New makes metrics that are all zero.
+// New makes metrics that are all zero. They are there from the start, those of an
+// instance from Attach on.
 func New(o Options) *Metrics {
 	if o.Buckets == nil {
 		o.Buckets = DefaultBuckets
@@ -65,13 +67,55 @@ func New(o Options) *Metrics {
 	m.changes = counter(m, o, "instance_changes_total", "Changes of an instance's state, by the new one.", "redis", "state")
 	m.trip = histograms(m, o, "pipeline_seconds", "Round trips of pipelines to an instance: how long a vote takes there.", o.Buckets, "redis")
 	m.batch = histograms(m, o, "pipeline_messages", "Messages in a pipeline to an instance.", []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512}, "redis")
+	m.start()
 	return m
+}
+
+// start makes the series of every label value that there can be. To Prometheus a
+// series that begins with 1 has not risen: increase() would not see the first loss.
+func (m *Metrics) start() {
+	for _, outcome := range engine.Outcomes() {
+		m.acquires.WithLabelValues(outcome)
+	}
+	for _, cause := range engine.Causes() {
+		m.ended.WithLabelValues(cause)
+	}
+	for _, result := range []string{confirmed, failed} {
+		m.renewals.WithLabelValues(result)
+	}
+	for by := engine.ByRelease; by <= engine.ByExpiry; by++ {
+		m.handover.WithLabelValues(by.String())
+		m.vain.WithLabelValues(by.String())
+	}
+}
+
+// votes are what instances say to an acquire.
+var votes = []instance.Kind{
+	instance.Granted, instance.Held, instance.Stale, instance.Ahead, instance.Unreachable, instance.TimedOut, instance.Busy,
+	instance.Recovering, instance.Misconfigured,
+}
+
+// startInstance is start for an instance, whose name is a label.
+func (m *Metrics) startInstance(name string) {
+	for _, kind := range votes {
+		m.votes.WithLabelValues(name, kind.String())
+	}
+	for _, state := range states {
+		m.changes.WithLabelValues(name, state.String())
+	}
+	m.trip.WithLabelValues(name)
+	m.batch.WithLabelValues(name)
 }
 
 // Attach says whose state is shown: leases held, acquires waiting, the instances.
 // Until then there is none. The engine should be the one that has the Trace; an
 // engine that was attached before is forgotten.
-func (m *Metrics) Attach(e *engine.Engine) { m.engine.Store(e) }
+func (m *Metrics) Attach(e *engine.Engine) {
+	for _, i := range e.Instances() {
+		m.startInstance(i.Name)
+	}
+	m.engine.Store(e)
+}
 
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(out chan<- *prometheus.Desc) {

@@ -3,6 +3,9 @@ package promholdfast_test
 import (
 	"context"
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,6 +118,38 @@ func (w *watched) value(name, label string) float64 {
 	return -1
 }
 
+// series are all that is emitted, as Prometheus names them.
+func (w *watched) series() map[string]float64 {
+	w.t.Helper()
+	families, err := w.registry.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	all := make(map[string]float64)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
+			}
+			name := func(suffix string, more ...string) string {
+				return f.GetName() + suffix + "{" + strings.Join(append(slices.Clone(labels), more...), ",") + "}"
+			}
+			h := m.GetHistogram()
+			if h == nil {
+				all[name("")] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+				continue
+			}
+			for _, b := range h.GetBucket() {
+				all[name("_bucket", fmt.Sprintf(`le="%v"`, b.GetUpperBound()))] = float64(b.GetCumulativeCount())
+			}
+			all[name("_bucket", `le="+Inf"`)] = float64(h.GetSampleCount())
+			all[name("_sum")], all[name("_count")] = h.GetSampleSum(), float64(h.GetSampleCount())
+		}
+	}
+	return all
+}
+
 // until waits for the metric to reach the value, which may be about to happen: a lease
 // is counted after its Done was closed.
 func (w *watched) until(name, label string, least float64) {
@@ -168,13 +203,18 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 		{"holdfast_untold_total", `what="log"`, 0},
 		{"holdfast_untold_total", `what="trace"`, 0},
 		{"holdfast_untold_total", `what="votes"`, 0},
-		{"holdfast_instance_changes_total", `redis="redis-2"`, 1}, // up, or recovering until all have been seen
 		{"holdfast_instance_state", `redis="redis-3",state="up"`, 1},
 		{"holdfast_instance_state", `redis="redis-3",state="down"`, 0},
 		{"holdfast_mailbox_depth", `redis="redis-1"`, 0},
 		{"holdfast_instance_recovering_seconds", `redis="redis-1"`, 0},
 	} {
 		w.settles(c.name, c.label, c.want)
+	}
+	changes := func(state string) float64 {
+		return w.value("holdfast_instance_changes_total", fmt.Sprintf(`redis="redis-2",state=%q`, state))
+	}
+	if n := changes("up") + changes("recovering"); n != 1 { // recovering until all have been seen
+		t.Errorf("%v changes of state", n)
 	}
 	w.until("holdfast_votes_total", `kind="granted",redis="redis-3"`, 1) // its others may have been taken back
 	w.until("holdfast_renewal_margin_seconds", "", 1)
@@ -185,6 +225,88 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 	_, _ = w.TryAcquire(t.Context(), "probe") // who asks nothing notices nothing
 	w.until("holdfast_instance_state", `redis="redis-2",state="down"`, 1)
 	w.until("holdfast_instance_changes_total", `redis="redis-2",state="down"`, 1)
+}
+
+// Whatever comes to be counted was there with its 0 before: else increase() would not
+// see the first of it.
+func TestEverySeriesIsThereFromTheStart(t *testing.T) {
+	w := watch(t, engine.Config{TTL: time.Second, RenewEvery: 50 * time.Millisecond})
+	before := w.series()
+	for _, outcome := range engine.Outcomes() {
+		if _, there := before[fmt.Sprintf("holdfast_acquires_total{outcome=%q}", outcome)]; !there {
+			t.Errorf("outcome %s is not there", outcome)
+		}
+	}
+	for _, cause := range engine.Causes() {
+		if _, there := before[fmt.Sprintf("holdfast_leases_ended_total{cause=%q}", cause)]; !there {
+			t.Errorf("cause %s is not there", cause)
+		}
+	}
+	for series, value := range before { // connecting has been counted already
+		if value != 0 && !strings.Contains(series, "_instance_") && !strings.Contains(series, "_pipeline_") {
+			t.Errorf("%s begins with %v", series, value)
+		}
+	}
+	w.use()
+	w.servers[1].Kill()
+	_, _ = w.TryAcquire(t.Context(), "probe")
+	w.until("holdfast_instance_changes_total", `redis="redis-2",state="down"`, 1)
+	for series := range w.series() {
+		if _, there := before[series]; !there {
+			t.Errorf("%s has come later", series)
+		}
+	}
+}
+
+// The series that the tests of the alerts begin with are those of a real exporter.
+func TestTheAlertsAreTestedWithWhatIsEmitted(t *testing.T) {
+	anonymous := func(series string) string {
+		return regexp.MustCompile(`redis="[^"]*"`).ReplaceAllString(series, `redis="R"`)
+	}
+	emitted := make(map[string]bool)
+	for series := range watch(t, engine.Config{}).series() {
+		emitted[anonymous(series)] = true
+	}
+	scrape := regexp.MustCompile(`job="[^"]*",instance="[^"]*",?`)
+	tested := regexp.MustCompile(`series: '([^']+)'`).FindAllStringSubmatch(read(t, alertsTest), -1)
+	if len(tested) == 0 {
+		t.Fatal("there are none")
+	}
+	for _, m := range tested {
+		if series := anonymous(scrape.ReplaceAllString(m[1], "")); !emitted[series] {
+			t.Errorf("%s is not among %q", series, slices.Sorted(maps.Keys(emitted)))
+		}
+	}
+}
+
+// A server whose clock was stepped shows with its size and its time.
+func TestClockSteps(t *testing.T) {
+	servers := redistest.StartSteppableN(t, 1)
+	i, err := instance.Dial(servers[0].URL(), instance.Config{Name: "redis-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &watched{t: t, registry: prometheus.NewRegistry()}
+	m := promholdfast.New(promholdfast.Options{})
+	w.registry.MustRegister(m)
+	began := time.Now()
+	w.Engine, err = engine.New([]*instance.Instance{i}, engine.Config{TTL: 5 * time.Second, RenewEvery: 50 * time.Millisecond, Trace: m.Trace()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Close(context.Background()) })
+	m.Attach(w.Engine)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := w.Acquire(ctx, "job"); err != nil {
+		t.Fatal(err)
+	}
+	w.until("holdfast_renewals_total", `result="confirmed"`, 2)
+	w.settles("holdfast_instance_clock_step_seconds", `redis="redis-1"`, 0)
+	w.settles("holdfast_instance_clock_stepped_at_seconds", `redis="redis-1"`, 0)
+	servers[0].StepClock(2 * time.Second)
+	w.until("holdfast_instance_clock_step_seconds", `redis="redis-1"`, 1.9)
+	w.until("holdfast_instance_clock_stepped_at_seconds", `redis="redis-1"`, float64(began.Unix()))
 }
 
 // A resource may be a user's name, and there may be a million.

@@ -11,13 +11,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/promholdfast"
 )
 
 const (
-	dashboard = "../monitoring/dashboard.json"
-	alerts    = "../monitoring/alerts.yml"
-	manual    = "../docs/monitoring.md"
+	dashboard   = "../monitoring/dashboard.json"
+	alerts      = "../monitoring/alerts.yml"
+	alertsTest  = "../monitoring/alerts_test.yml"
+	manual      = "../docs/monitoring.md"
+	operations  = "../docs/operations.md"
+	runbookRoot = "https://github.com/holdfast-go/holdfast/blob/main/docs/monitoring.md#"
 )
 
 // described is the names of all metrics that there may be.
@@ -75,8 +79,34 @@ func TestTheDashboardTheAlertsAndTheManualMatchTheMetrics(t *testing.T) {
 		if !strings.Contains(read(t, manual), alert[1]) {
 			t.Errorf("%s: it lacks %s", manual, alert[1])
 		}
-		if !strings.Contains(read(t, "../monitoring/alerts_test.yml"), alert[1]) {
+		if !strings.Contains(read(t, alertsTest), alert[1]) {
 			t.Errorf("%s is not tested", alert[1])
+		}
+	}
+}
+
+// An alert, the page that it leads to, and what operators are told to watch say the
+// same of how urgent it is.
+func TestWhatPagesIsTheSameEverywhere(t *testing.T) {
+	rules := strings.Split(read(t, alerts), "- alert: ")[1:]
+	for _, rule := range rules {
+		name, _, _ := strings.Cut(rule, "\n")
+		severity := regexp.MustCompile(`severity: (\w+)`).FindStringSubmatch(rule)[1]
+		if url := "runbook_url: " + runbookRoot + strings.ToLower(name) + "\n"; !strings.Contains(rule, url) {
+			t.Errorf("%s has no %q", name, url)
+		}
+		if heading := "\n### " + name + "\n\n" + strings.ToUpper(severity[:1]) + severity[1:] + "."; !strings.Contains(read(t, manual), heading) {
+			t.Errorf("%s: it has no %q", manual, heading)
+		}
+		pages := strings.Contains(read(t, operations), "`"+name+"`, pages |")
+		if pages != (severity == "critical") || !strings.Contains(read(t, operations), "`"+name+"`") {
+			t.Errorf("%s: %s is %s, and pages there: %v", operations, name, severity, pages)
+		}
+	}
+	for _, word := range engine.Causes() { // all of them, in the number that people look at
+		lost := word != "released" && word != "detached" && word != "closed"
+		if counted := regexp.MustCompile(`leases_ended_total[^\n]*[|"]` + word + `[|\\]`).MatchString(read(t, dashboard)); counted != lost {
+			t.Errorf("%s: a loss is %v, and counted as one: %v", word, lost, counted)
 		}
 	}
 }

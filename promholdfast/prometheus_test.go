@@ -34,10 +34,49 @@ func tool(t *testing.T, name string) string {
 
 func TestTheAlertsFireWhenTheyShould(t *testing.T) {
 	promtool := tool(t, "promtool")
-	for _, args := range [][]string{{"check", "rules", alerts}, {"test", "rules", "../monitoring/alerts_test.yml"}} {
+	for _, args := range [][]string{{"check", "rules", alerts}, {"test", "rules", alertsTest}} {
 		if out, err := exec.Command(promtool, args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %q: %v\n%s", args, err, out)
 		}
+	}
+}
+
+// The first lease that is lost in a process's life is told: with the very series that
+// an engine's metrics have before and after it.
+func TestTheFirstLossIsTold(t *testing.T) {
+	promtool := tool(t, "promtool")
+	w := watch(t, engine.Config{TTL: time.Second, RenewEvery: 50 * time.Millisecond})
+	before := w.series()
+	w.use()
+	w.settles("holdfast_leases_ended_total", `cause="stolen"`, 1)
+	after := w.series()
+
+	rules, err := filepath.Abs(alerts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "rule_files: [%q]\nevaluation_interval: 30s\ntests:\n- interval: 30s\n  input_series:\n", rules)
+	for series, value := range after {
+		first := "_" // it was not there
+		if was, there := before[series]; there {
+			first = fmt.Sprint(was)
+		}
+		fmt.Fprintf(&b, "  - {series: '%s', values: '%sx4 %vx20'}\n", series, first, value)
+	}
+	fmt.Fprint(&b, `
+  promql_expr_test:
+  - {expr: 'ALERTS{alertname="HoldfastLeaseLost"}', eval_time: 2m}
+  - expr: 'count by (cause, severity, alertstate) (ALERTS{alertname="HoldfastLeaseLost"})'
+    eval_time: 3m
+    exp_samples: [{labels: '{cause="stolen", severity="critical", alertstate="firing"}', value: 1}]
+`)
+	file := filepath.Join(t.TempDir(), "first_loss.yml")
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(promtool, "test", "rules", file).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s\n%s", err, out, b.String())
 	}
 }
 

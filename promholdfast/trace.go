@@ -9,6 +9,12 @@ import (
 	"github.com/holdfast-go/holdfast/lease"
 )
 
+// Results of a renewal.
+const (
+	confirmed = "confirmed"
+	failed    = "failed"
+)
+
 // Trace returns what counts. Put it into engine.Config.
 func (m *Metrics) Trace() *engine.Trace {
 	return &engine.Trace{
@@ -29,12 +35,12 @@ func (m *Metrics) Trace() *engine.Trace {
 				m.vain.WithLabelValues(by.String()).Inc()
 			}
 		},
-		Renewed: func(_ *lease.Lease, margin time.Duration, confirmed bool) {
-			if confirmed {
-				m.renewals.WithLabelValues("confirmed").Inc()
+		Renewed: func(_ *lease.Lease, margin time.Duration, ok bool) {
+			if ok {
+				m.renewals.WithLabelValues(confirmed).Inc()
 				m.margin.Observe(margin.Seconds())
 			} else {
-				m.renewals.WithLabelValues("failed").Inc()
+				m.renewals.WithLabelValues(failed).Inc()
 			}
 		},
 		Ended: func(_ *lease.Lease, cause error, held time.Duration) {

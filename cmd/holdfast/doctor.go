@@ -26,8 +26,9 @@ It changes nothing: one key with a random name behind the prefix is there for a
 moment. Give it the same servers, --prefix, --max-ttl, --guard and --timeout as your
 programs, and the same user.
 
-Exit codes: 0 when no finding is a danger; 1 when one is; 69 when too few servers
-answer to know; 64 for a wrong command line.`,
+Exit codes: 0 when they are safe to lock with; 1 when a finding is a danger; 69 when
+too few can vote to lock, or something that decides about safety is not known: a server
+that does not answer, or does not tell; 64 for a wrong command line.`,
 }
 
 // doctorAction is `holdfast doctor`.
@@ -63,9 +64,9 @@ func (d *doctorAction) run(ctx context.Context, args arguments) error {
 		return err
 	}
 	switch {
-	case !report.Safe():
+	case report.Endangered():
 		return &exitError{code: exitNo}
-	case !report.Quorum():
+	case !report.Quorum(), !report.Known():
 		return &exitError{code: exitNoQuorum}
 	}
 	return nil
@@ -77,10 +78,11 @@ func (d *doctorAction) print(r doctor.Report) error {
 		out := json.NewEncoder(&b)
 		out.SetIndent("", "  ")
 		if err := out.Encode(struct {
-			Safe   bool `json:"safe"`
-			Quorum bool `json:"quorum"`
+			Safe   bool `json:"safe"`   // and known to be
+			Known  bool `json:"known"`  // all that decides whether it is safe
+			Quorum bool `json:"quorum"` // can vote
 			doctor.Report
-		}{r.Safe(), r.Quorum(), r}); err != nil {
+		}{r.Safe(), r.Known(), r.Quorum(), r}); err != nil {
 			return err
 		}
 	} else {
@@ -96,7 +98,7 @@ func writeReport(b *bytes.Buffer, r doctor.Report) {
 			fmt.Fprintf(b, "%s: no answer\n", p.Name)
 			continue
 		}
-		fmt.Fprintf(b, "%s: Redis %s, %s, up for %v, %v a round trip\n", p.Name, orUnknown(p.Version), orUnknown(p.Role), p.Uptime, p.Latency.Round(time.Microsecond))
+		fmt.Fprintf(b, "%s: %s %s, %s, up for %v, %v a round trip\n", p.Name, orUnknown(p.Product), orUnknown(p.Version), orUnknown(p.Role), p.Uptime, p.Latency.Round(time.Microsecond))
 	}
 	for _, g := range grouped(r.Findings) {
 		fmt.Fprintf(b, "\n%v: %s", g.Severity, g.ID)
@@ -110,10 +112,12 @@ func writeReport(b *bytes.Buffer, r doctor.Report) {
 	}
 	b.WriteByte('\n')
 	switch {
-	case !r.Safe():
+	case r.Endangered():
 		b.WriteString("These servers are not safe to lock with.\n")
 	case !r.Quorum():
-		b.WriteString("Too few servers answer to know.\n")
+		b.WriteString("Too few of these servers can vote: nobody can lock with them.\n")
+	case !r.Known():
+		b.WriteString("No danger was found, but not all is known that decides about safety.\n")
 	default:
 		b.WriteString("Nothing here endangers safety.\n")
 	}

@@ -31,11 +31,13 @@ passwords into HOLDFAST_REDIS. Holdfast shows no password, in no error and no lo
 All who share locks, with this command or with the library, must use the same servers,
 the same --prefix, and the same --max-ttl.`},
 
-	"exit-codes": {"what each exit code means", `  0     done. status: the question could be answered; doctor: nothing endangers safety
+	"exit-codes": {"what each exit code means", `  0     done. status: the question could be answered; doctor: the servers
+        are safe to lock with
   1     release: that token does not hold the lock. doctor: something endangers safety
   64    the command line is wrong, or what it names: an unknown flag, a bad URL, the
         same server twice
-  69    too few servers answer, or confirm in time: nothing is known about the lock
+  69    too few servers answer, or confirm in time: nothing is known about the lock.
+        doctor: too few can vote, or not enough is known of them
   70    run: the lock was lost while the command ran, or --max-hold is over
   75    run: the lock was not to be had (-n, -w). -E CODE makes it CODE
   78    the servers refuse for a reason that waiting does not mend: a password, a

@@ -14,7 +14,9 @@ import (
 
 // Every account remembers the highest fencing token that it has seen. One statement
 // compares and writes, so that nothing comes between; it is the same in SQLite and in
-// PostgreSQL, at any isolation level.
+// PostgreSQL, and safe at any isolation level. Above READ COMMITTED, its default,
+// PostgreSQL may refuse a claim because of another one (serialization failure, 40001):
+// try that transaction again.
 const (
 	createTable = `CREATE TABLE IF NOT EXISTS holdfast_accounts (id TEXT PRIMARY KEY, balance BIGINT NOT NULL, fence BIGINT NOT NULL)`
 	openAccount = `INSERT INTO holdfast_accounts (id, balance, fence) VALUES ($1, $2, 0)`

@@ -53,6 +53,14 @@ func requireRedis(t testing.TB) {
 }
 
 func haveRedis() bool {
-	_, err := exec.LookPath("redis-server")
+	_, err := exec.LookPath(program())
 	return err == nil
+}
+
+// program is the server that is run: redis-server, or what HOLDFAST_TEST_SERVER names.
+func program() string {
+	if name := os.Getenv("HOLDFAST_TEST_SERVER"); name != "" {
+		return name
+	}
+	return "redis-server"
 }

@@ -185,7 +185,7 @@ func (s *Server) startLocked() error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command("redis-server", slices.Concat(s.args, s.listenArgs())...)
+	cmd := exec.Command(program(), slices.Concat(s.args, s.listenArgs())...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
 	cmd.Env = append(os.Environ(), s.env...)
 	proc, err := spawn(cmd)
