@@ -68,6 +68,7 @@ func TestBadResourceOrOptionNamesIt(t *testing.T) {
 		{"r", engine.WithToken(strings.Repeat("t", 1025)), "the token has 1025 bytes"},
 		{"r", engine.WithMaxHold(0), "WithMaxHold is 0s"},
 		{"r", engine.WithMaxHold(-1), "WithMaxHold"},
+		{"r", engine.WithWait(0), "WithWait is 0s"},
 	} {
 		for name, use := range map[string]func() error{
 			"acquire": func() error { _, err := e.Acquire(within(t), bad.resource, bad.opt); return err },

@@ -12,7 +12,7 @@ import (
 )
 
 // Acquire waits until the resource is held and returns the lease, or an error
-// when ctx ends, the tries run out, or the engine is closed; or at once, with
+// when ctx or WithWait ends, the tries run out, or the engine is closed; or at once, with
 // ErrRefused, when a quorum is out of reach for a reason that waiting does not mend.
 // The error is ctx's own (errors.Is with context.Canceled, context.DeadlineExceeded)
 // joined with what stood in the way: ErrHeld or ErrNoQuorum, in a *QuorumError that
@@ -48,7 +48,9 @@ func (e *Engine) TryAcquire(ctx context.Context, resource string, opts ...Option
 	}
 	defer e.requests.Put(r)
 	start := e.traceStart()
-	l, err := e.try(ctx, r)
+	waiting, over := r.bound(ctx)
+	l, err := e.try(waiting, r)
+	over()
 	e.acquired(ctx, r, start, 1, err)
 	return l, err
 }
@@ -72,7 +74,9 @@ func (e *Engine) acquire(ctx context.Context, r *request) (*lease.Lease, error) 
 		return nil, fmt.Errorf("acquire %q: %w: %d acquires wait in this engine already", r.resource, ErrHeld, e.cfg.MaxWaiters)
 	}
 	c := contest{engine: e, request: r, waiter: w}
-	l, err := c.contend(ctx)
+	waiting, over := r.bound(ctx)
+	l, err := c.contend(waiting)
+	over()
 	e.acquired(ctx, r, start, c.rounds, err)
 	return l, err
 }

@@ -42,6 +42,8 @@ func (e *Engine) Adopt(ctx context.Context, resource, token string, opts ...Opti
 	}
 	defer e.exit()
 	defer e.requests.Put(r)
+	ctx, over := r.bound(ctx)
+	defer over()
 	l, _, err := e.vote(ctx, r, everybody, clock.Glance(), false)
 	return l, err
 }

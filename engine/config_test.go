@@ -129,6 +129,8 @@ func TestBadRequestsAreRefusedWithTheOptionsName(t *testing.T) {
 		{"r", []Option{WithTries(-1)}, "WithTries"},
 		{"r", []Option{WithMaxHold(0)}, "WithMaxHold"},
 		{"r", []Option{WithMaxHold(time.Microsecond)}, "WithMaxHold"},
+		{"r", []Option{WithWait(0)}, "WithWait"},
+		{"r", []Option{WithWait(-time.Second)}, "WithWait"},
 		{"r", []Option{WithToken("")}, "token"},
 		{"r", []Option{WithToken(strings.Repeat("x", 1025))}, "token"},
 		{"", []Option{WithTTL(0), WithTries(-1)}, "WithTries"},
@@ -145,6 +147,9 @@ func TestBadRequestsAreRefusedWithTheOptionsName(t *testing.T) {
 		}
 		if err := e.Do(t.Context(), c.resource, func(context.Context) error { return nil }, c.opts...); err == nil {
 			t.Errorf("%.10q is accepted by Do", c.resource)
+		}
+		if err := e.TryDo(t.Context(), c.resource, func(context.Context) error { return nil }, c.opts...); err == nil {
+			t.Errorf("%.10q is accepted by TryDo", c.resource)
 		}
 	}
 	if _, err := e.Adopt(t.Context(), "r", "token", WithFencing()); err == nil || !strings.Contains(err.Error(), "WithFencing") {
@@ -164,11 +169,11 @@ func TestOptionsSayHowOneAcquireDiffers(t *testing.T) {
 	}
 	e := &Engine{cfg: cfg}
 	r, err := e.request("acquire", "r", nil)
-	if err != nil || r.key != "prefix:r" || r.ttl != cfg.TTL || r.tries != 4 || !r.renew || r.fencing || r.token != "" || r.maxHold != 0 {
+	if err != nil || r.key != "prefix:r" || r.ttl != cfg.TTL || r.tries != 4 || !r.renew || r.fencing || r.token != "" || r.maxHold != 0 || r.wait != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
-	r, err = e.request("acquire", "r", []Option{WithTTL(time.Second), WithoutRenewal(), WithToken("t"), WithTries(0), WithFencing(), WithMaxHold(time.Minute)})
-	if err != nil || r.ttl != time.Second || r.tries != 0 || r.renew || !r.fencing || r.token != "t" || r.maxHold != time.Minute {
+	r, err = e.request("acquire", "r", []Option{WithTTL(time.Second), WithoutRenewal(), WithToken("t"), WithTries(0), WithFencing(), WithMaxHold(time.Minute), WithWait(time.Hour)})
+	if err != nil || r.ttl != time.Second || r.tries != 0 || r.renew || !r.fencing || r.token != "t" || r.maxHold != time.Minute || r.wait != time.Hour {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

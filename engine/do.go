@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+
+	"github.com/holdfast-go/holdfast/lease"
 )
 
 // Do acquires the resource, calls fn while it is held, and releases it. The
@@ -12,11 +14,27 @@ import (
 // else fn's own error, joined with the cause of the lease's end when it was lost
 // before fn returned, or with what the release could not confirm. It is released
 // when fn panics, too.
-func (e *Engine) Do(ctx context.Context, resource string, fn func(context.Context) error, opts ...Option) (err error) {
+func (e *Engine) Do(ctx context.Context, resource string, fn func(context.Context) error, opts ...Option) error {
 	l, err := e.Acquire(ctx, resource, opts...)
 	if err != nil {
 		return err
 	}
+	return during(ctx, l, fn)
+}
+
+// TryDo is Do where the lock is free, and nothing where it is not: it takes part in
+// one round of votes, as TryAcquire does, and waits for nobody. When somebody else has
+// the lock, fn is not called, and the error is ErrHeld.
+func (e *Engine) TryDo(ctx context.Context, resource string, fn func(context.Context) error, opts ...Option) error {
+	l, err := e.TryAcquire(ctx, resource, opts...)
+	if err != nil {
+		return err
+	}
+	return during(ctx, l, fn)
+}
+
+// during calls fn while the lease lasts, and releases it.
+func during(ctx context.Context, l *lease.Lease, fn func(context.Context) error) (err error) {
 	held, cancel := l.Context(ctx)
 	defer func() {
 		cancel()

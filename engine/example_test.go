@@ -113,6 +113,54 @@ func ExampleEngine_TryAcquire() {
 	// <nil>
 }
 
+// TryDo does the work, unless somebody else is about it.
+func ExampleEngine_TryDo() {
+	ctx := context.Background()
+	locks, stop := exampleEngine(engine.Config{})
+	defer stop()
+
+	work := func(context.Context) error {
+		fmt.Println("the cache is filled")
+		return nil
+	}
+	other, err := locks.Acquire(ctx, "cache/refill")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := locks.TryDo(ctx, "cache/refill", work); errors.Is(err, engine.ErrHeld) {
+		fmt.Println("somebody else fills it")
+	}
+	if err := other.Release(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(locks.TryDo(ctx, "cache/refill", work))
+	// Output:
+	// somebody else fills it
+	// the cache is filled
+	// <nil>
+}
+
+// WithWait bounds the waiting. A deadline of ctx would bound the work as well.
+func ExampleWithWait() {
+	ctx := context.Background()
+	locks, stop := exampleEngine(engine.Config{})
+	defer stop()
+
+	err := locks.Do(ctx, "orders/42", func(work context.Context) error {
+		_, bounded := work.Deadline()
+		fmt.Println("the work has a deadline:", bounded)
+
+		err := locks.Do(ctx, "orders/42", func(context.Context) error { return nil }, engine.WithWait(50*time.Millisecond))
+		fmt.Println("waited for too long:", errors.Is(err, context.DeadlineExceeded), "because it is held:", errors.Is(err, engine.ErrHeld))
+		return nil
+	}, engine.WithWait(5*time.Second))
+	fmt.Println(err)
+	// Output:
+	// the work has a deadline: false
+	// waited for too long: true because it is held: true
+	// <nil>
+}
+
 // What the lock protects refuses the token of a holder who has been overtaken.
 func ExampleWithFencing() {
 	ctx := context.Background()

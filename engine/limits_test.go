@@ -155,6 +155,7 @@ func extremeOptions() map[string][]Option {
 	for _, d := range extremeTimes {
 		all["WithTTL"] = append(all["WithTTL"], WithTTL(d))
 		all["WithMaxHold"] = append(all["WithMaxHold"], WithMaxHold(d))
+		all["WithWait"] = append(all["WithWait"], WithWait(d))
 	}
 	for _, n := range extremeInts {
 		all["WithTries"] = append(all["WithTries"], WithTries(n))
@@ -203,9 +204,20 @@ func TestExtremeOptionsAreRefusedByNameOrHarmless(t *testing.T) {
 				t.Errorf("%s, value %d: a lease that is valid for %v", name, n, e.cfg.validity(r.ttl))
 			case r.maxHold != 0 && now.Add(r.maxHold).Until(now) != r.maxHold:
 				t.Errorf("%s, value %d: a limit in %v", name, n, now.Add(r.maxHold).Until(now))
+			case r.wait != 0 && waitsFor(r) < max(r.wait, 1):
+				t.Errorf("%s, value %d: it waits for %v", name, n, waitsFor(r))
 			}
 		}
 	}
+}
+
+// waitsFor is how long a request waits, or a little longer.
+func waitsFor(r *request) time.Duration {
+	now := time.Now()
+	ctx, over := r.bound(context.Background())
+	defer over()
+	until, _ := ctx.Deadline()
+	return until.Sub(now)
 }
 
 // Whatever a user's Backoff returns and a server says of the time left: a wait is

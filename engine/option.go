@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -46,6 +47,36 @@ func WithTries(tries int) Option {
 	}
 }
 
+// WithWait bounds how long this call waits for the lock, from when it is called, and
+// not what is done under the lock: the lease, and the context of Do's function, are
+// as without it. Any time above 0; whatever ends first counts, this or ctx.
+//
+// The error is then what it is when ctx has a deadline: context.DeadlineExceeded,
+// joined with ErrHeld or ErrNoQuorum, and Outcome says "timeout". ctx itself has not
+// ended. TryAcquire and Adopt wait for nobody but the servers, and it bounds that.
+func WithWait(d time.Duration) Option {
+	return func(r *request) {
+		r.wait = d
+		if d <= 0 {
+			r.check(fmt.Errorf("WithWait is %v: it must be above 0; leave it out to wait until the context ends", d))
+		}
+	}
+}
+
+// waited is the cause of a context that WithWait has ended.
+type waited time.Duration
+
+func (w waited) Error() string { return fmt.Sprintf("WithWait is %v", time.Duration(w)) }
+
+// bound is the context under which a request waits. The func must be called when
+// the waiting is over.
+func (r *request) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if r.wait == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, r.wait, waited(r.wait))
+}
+
 // WithFencing gives the lease a fencing token, a number that is higher for
 // every later acquire of the resource: Lease.Fence. All who lock the resource
 // must use it, and what the lock protects must reject numbers below the highest
@@ -75,6 +106,7 @@ type request struct {
 	key      string
 	ttl      time.Duration
 	tries    int
+	wait     time.Duration // 0: until the context ends
 	renew    bool
 	fencing  bool
 	token    string // the user's own; "" is a fresh one for every attempt

@@ -11,8 +11,8 @@ import (
 // "held", "no_quorum", "refused" (ErrRefused), "timeout", "canceled", "closed", or
 // "failed" for what is none of these. It is for metrics, which must not have a label for every error.
 //
-// An acquire that its context ended is a timeout or was canceled, whatever stood
-// in its way.
+// An acquire that its context or WithWait ended is a timeout or was canceled, whatever
+// stood in its way.
 func Outcome(err error) string {
 	switch {
 	case err == nil:
