@@ -22,7 +22,8 @@ type Engine struct {
 	tokens    tokens
 	instances []*instance.Instance
 	keeper    *keeper.Keeper
-	losses    losses
+	losses    past
+	ends      past // the losses, too
 	lines     *lines
 	courtesy  courtesy
 	paced     bool         // the user's own Backoff says when to ask again

@@ -266,10 +266,13 @@ func (h *holding) Ended(cause error) {
 	if h.shared {
 		e.share(h.key, l.Token(), -1)
 	}
+	now := time.Now()
+	end := bygone{lease: l, cause: cause, at: now, held: now.Sub(h.since)}
+	e.ends.add(end)
 	if errors.Is(cause, lease.ErrLost) {
-		e.log.Warn("lease lost", "resource", l.Resource(), "cause", cause, "held", time.Since(h.since).Round(time.Millisecond).String(), "renewal", h.lastRenewal())
+		e.log.Warn("lease lost", "resource", l.Resource(), "cause", cause, "held", end.held.Round(time.Millisecond).String(), "renewal", h.lastRenewal())
 		e.keeper.Emit(l)
-		e.losses.add(l, cause, time.Since(h.since))
+		e.losses.add(end)
 		e.lines.released(l.Resource())
 	}
 	e.telling.ended(l, cause, h.since)

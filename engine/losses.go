@@ -8,50 +8,61 @@ import (
 	"github.com/holdfast-go/holdfast/lease"
 )
 
-// RecentLosses is how many losses an engine remembers for its Snapshot.
-const RecentLosses = 64
+const (
+	// RecentLosses is how many losses an engine remembers for its Snapshot.
+	RecentLosses = 64
+	// RecentEnds is how many leases it remembers that have ended, however they did.
+	RecentEnds = 64
+)
 
-// Loss is a lease that ended without being released.
-type Loss struct {
+// End is a lease that has ended.
+type End struct {
 	Resource string
 	Holder   string // its token, abbreviated
-	Cause    error
+	Fence    uint64 // 0: none
+	Cause    error  // why; Cause has one word for it
 	At       time.Time
 	Held     time.Duration
 }
 
-// losses are the most recent ones, in a ring, and the number of all.
-type losses struct {
+// Loss is the End of a lease that was not released.
+type Loss = End
+
+// past is the most recent of the leases that have ended, in a ring, and the number
+// of all: once of those that were lost, and once of all.
+type past struct {
 	mu    sync.Mutex
-	ring  [RecentLosses]loss
+	ring  [max(RecentLosses, RecentEnds)]bygone
 	count uint64
 }
 
-type loss struct {
+// bygone is what an End is made of when somebody looks: most are never looked at.
+type bygone struct {
 	lease *lease.Lease
 	cause error
 	at    time.Time
 	held  time.Duration
 }
 
-func (s *losses) add(l *lease.Lease, cause error, held time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ring[s.count%RecentLosses] = loss{l, cause, time.Now(), held}
-	s.count++
+func (p *past) add(x bygone) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ring[p.count%uint64(len(p.ring))] = x
+	p.count++
 }
 
-// latest returns the number of all losses, and the most recent ones, the newest
-// first, at most so many.
-func (s *losses) latest(limit int) (all uint64, recent []Loss) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for n := range min(uint64(limit), s.count, RecentLosses) {
-		x := s.ring[(s.count-1-n)%RecentLosses]
-		recent = append(recent, Loss{
-			Resource: x.lease.Resource(), Holder: instance.Abbreviate(x.lease.Token()),
+// latest returns the number of all, and the most recent ones, the newest first, at
+// most so many.
+func (p *past) latest(limit int) (all uint64, recent []End) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	size := uint64(len(p.ring))
+	for n := range min(uint64(limit), p.count, size) {
+		x := p.ring[(p.count-1-n)%size]
+		recent = append(recent, End{
+			Resource: x.lease.Resource(), Holder: instance.Abbreviate(x.lease.Token()), Fence: x.lease.Fence(),
 			Cause: x.cause, At: x.at, Held: x.held,
 		})
 	}
-	return s.count, recent
+	return p.count, recent
 }

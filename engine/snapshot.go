@@ -10,6 +10,7 @@ import (
 // has no whole token.
 type Snapshot struct {
 	At        time.Time
+	Owner     string            // Config.Owner
 	Instances []instance.Health // in the engine's order
 
 	Held   int    // leases
@@ -20,6 +21,7 @@ type Snapshot struct {
 
 	Lost    uint64 // leases that ended unreleased, since the engine was made
 	Losses  []Loss // the most recent of them, the newest first
+	Ends    []End  // the most recent of the leases that have ended, lost or not, the newest first
 	Dropped uint64 // losses that were dropped because nobody read Lost
 	Untold  Untold // lines of the log and calls of the Trace that were dropped
 }
@@ -42,8 +44,8 @@ type Line struct {
 }
 
 // Snapshot returns what the engine is doing. limit is how many of the leases, the
-// lines and the losses are listed each, and RecentLosses bounds the last; with 0
-// there are only the numbers and the instances. Everything in it was so at some
+// lines, the losses and the ends are listed each, and RecentLosses and RecentEnds bound
+// the last two; with 0 there are only the numbers and the instances. Everything in it was so at some
 // moment during the call, not all of it at the same one.
 //
 // It costs a microsecond or two and another for each thing listed, however many
@@ -51,10 +53,11 @@ type Line struct {
 // pointers. Safe for concurrent use, also after Close.
 func (e *Engine) Snapshot(limit int) Snapshot {
 	limit = max(0, limit)
-	s := Snapshot{At: time.Now(), Instances: e.Instances(), Held: e.keeper.Len(), Dropped: e.keeper.Dropped()}
+	s := Snapshot{At: time.Now(), Owner: e.cfg.Owner, Instances: e.Instances(), Held: e.keeper.Len(), Dropped: e.keeper.Dropped()}
 	s.Leases = e.someHeld(limit)
 	s.Waiting, s.Lines = e.lines.some(limit)
 	s.Lost, s.Losses = e.losses.latest(limit)
+	_, s.Ends = e.ends.latest(limit)
 	s.Untold = e.telling.untold()
 	return s
 }

@@ -140,3 +140,52 @@ func TestASnapshotRemembersTheMostRecentLosses(t *testing.T) {
 		}
 	})
 }
+
+// However a lease ends, the snapshot remembers who had it, for how long, and why it
+// ended.
+func TestASnapshotRemembersTheMostRecentEnds(t *testing.T) {
+	cfg := config()
+	cfg.Owner = "host-1"
+	simulate(t, 3, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		if s := e.Snapshot(10); len(s.Ends) != 0 || s.Owner != "host-1" {
+			t.Fatalf("at first: %+v", s)
+		}
+		released := acquire(t, e, "released", engine.WithFencing())
+		time.Sleep(time.Second)
+		release(t, released)
+		lost := acquire(t, e, "lost")
+		synctest.Wait()
+		fleet.Each(func(s *sim.Server) { s.Set("lost", "somebody else", time.Hour) })
+		time.Sleep(every)
+		synctest.Wait()
+		detached := acquire(t, e, "detached")
+		if _, err := detached.Detach(); err != nil {
+			t.Fatal(err)
+		}
+		s := e.Snapshot(10)
+		want := []struct {
+			of    *lease.Lease
+			cause error
+			held  time.Duration
+		}{{detached, lease.ErrDetached, 0}, {lost, lease.ErrStolen, every}, {released, lease.ErrReleased, time.Second}}
+		if len(s.Ends) != len(want) || len(s.Losses) != 1 || s.Losses[0] != s.Ends[1] {
+			t.Fatalf("%+v", s)
+		}
+		for n, w := range want {
+			x := s.Ends[n]
+			if x.Resource != w.of.Resource() || x.Holder != instance.Abbreviate(w.of.Token()) || x.Fence != w.of.Fence() || !errors.Is(x.Cause, w.cause) {
+				t.Errorf("end %d: %+v, want %v because of %v", n, x, w.of, w.cause)
+			}
+			within(t, "held", x.Held, w.held*9/10, w.held)
+		}
+		for n := range engine.RecentEnds + 1 {
+			release(t, acquire(t, e, fmt.Sprint(n)))
+		}
+		if s := e.Snapshot(1000); len(s.Ends) != engine.RecentEnds || s.Ends[0].Resource != fmt.Sprint(engine.RecentEnds) || s.Lost != 1 || len(s.Losses) != 1 {
+			t.Errorf("%d ends, the last of %q; %d losses", len(s.Ends), s.Ends[0].Resource, len(s.Losses))
+		}
+		if s := e.Snapshot(0); len(s.Ends) != 0 {
+			t.Errorf("limit 0: %+v", s.Ends)
+		}
+	})
+}

@@ -40,6 +40,19 @@ func (t tokens) made(token string) bool {
 	return ownerOf(token) == t.owner && strings.HasSuffix(token, t.mark)
 }
 
+// ParseToken takes apart a token that an engine has made. ok is false when the value
+// does not have the form of one: it is a token of the user's own (WithToken), another
+// library's, or no lock at all. That it has the form proves nothing: anybody may have
+// written it.
+func ParseToken(value string) (owner string, ok bool) {
+	owner = ownerOf(value)
+	random := value
+	if owner != "" {
+		random = value[len(owner)+1:]
+	}
+	return owner, len(random) == randomChars+markChars && strings.Trim(random, alphabet) == ""
+}
+
 // ownerOf returns the owner that a token was made with, or "".
 func ownerOf(token string) string {
 	i := strings.LastIndexByte(token, '~')

@@ -356,7 +356,8 @@ func (h Health) MarshalJSON() ([]byte, error) {
 	return json.Marshal(plain{h.Name, h.State.String(), h.Since, textOf(h.Err), spanOf(h.Latency), spanOf(h.Recovering), h.Waiting, h.RunID})
 }
 
-// MarshalJSON writes kinds and errors as text, and tokens abbreviated, as String does.
+// MarshalJSON writes kinds and errors as text, and tokens abbreviated, as String
+// does. A time left that is not known is left out.
 func (v Vote) MarshalJSON() ([]byte, error) {
 	type plain struct {
 		Instance string `json:"instance"`
@@ -368,9 +369,9 @@ func (v Vote) MarshalJSON() ([]byte, error) {
 	}
 	holder := ""
 	if v.Holder != "" {
-		holder = strings.Trim(Abbreviate(v.Holder), `"`)
+		holder = abbreviate(v.Holder)
 	}
-	return json.Marshal(plain{v.Instance, v.Kind.String(), holder, spanOf(v.Left), v.Fence, textOf(v.Err)})
+	return json.Marshal(plain{v.Instance, v.Kind.String(), holder, spanOf(max(0, v.Left)), v.Fence, textOf(v.Err)})
 }
 
 func textOf(err error) string {

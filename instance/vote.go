@@ -2,6 +2,7 @@ package instance
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -92,8 +93,11 @@ type Caster interface {
 const longestOwner = 129
 
 // Abbreviate shortens a token to what identifies it to a person without giving
-// it away: whoever knows a whole token can release its lock.
-func Abbreviate(token string) string {
+// it away: whoever knows a whole token can release its lock. It is quoted, as %q does.
+func Abbreviate(token string) string { return strconv.Quote(abbreviate(token)) }
+
+// abbreviate is Abbreviate without the quotes.
+func abbreviate(token string) string {
 	owner, random := "", token
 	if i := strings.LastIndexByte(token, '~'); i >= 0 {
 		owner, random = token[:i+1], token[i+1:]
@@ -102,7 +106,7 @@ func Abbreviate(token string) string {
 		owner = ""
 	}
 	if len(random) < 12 {
-		return fmt.Sprintf("%q", owner+"…")
+		return owner + "…"
 	}
-	return fmt.Sprintf("%q", owner+random[:4]+"…")
+	return owner + random[:4] + "…"
 }

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -71,6 +72,24 @@ func TestAbbreviationNeverGivesATokenAway(t *testing.T) {
 		random := token[strings.LastIndexByte(token, '~')+1:]
 		if random != "" && strings.Contains(short, random) || strings.Contains(short, "\n") {
 			t.Errorf("%q becomes %s", token, short)
+		}
+	}
+}
+
+// In JSON a token is escaped once, and what is not known is not there.
+func TestVotesInJSON(t *testing.T) {
+	for _, c := range []struct {
+		vote Vote
+		want string
+	}{
+		{Vote{Instance: "i", Kind: Held, Holder: "the owner~ABCDEFGHIJKLMNOP", Left: 1500 * time.Millisecond}, `{"instance":"i","kind":"held","holder":"the owner~ABCD…","left":"1.5s"}`},
+		{Vote{Instance: "i", Kind: Held, Holder: `"a\b"~ABCDEFGHIJKLMNOP`, Left: -1}, `{"instance":"i","kind":"held","holder":"\"a\\b\"~ABCD…"}`},
+		{Vote{Instance: "i", Kind: Held, Holder: "line\nbreak and more"}, `{"instance":"i","kind":"held","holder":"line…"}`},
+		{Vote{Instance: "i", Kind: Free}, `{"instance":"i","kind":"free"}`},
+	} {
+		text, err := json.Marshal(c.vote)
+		if err != nil || string(text) != c.want {
+			t.Errorf("%s %v, want %s", text, err, c.want)
 		}
 	}
 }

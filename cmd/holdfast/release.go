@@ -24,10 +24,13 @@ it out of the list of processes.
 
 --force takes the lock away from whoever has it, and deletes what a minority of the
 servers has, too. It shows who that is and asks first, unless --yes is given. Only
-what was shown is deleted: a holder that has come meanwhile keeps the lock. The
-holder is not asked: a program of Holdfast's learns of it with its next renewal, and
-works on unprotected until then. A lock whose holder has died goes by itself, by its
-TTL.
+what was shown is deleted: a holder that has come meanwhile keeps the lock. It warns
+when what is there is no token that Holdfast makes: it may be no lock. The holder is
+not asked: a program of Holdfast's learns of it with its next renewal, and works on
+unprotected until then. A lock whose holder has died goes by itself, by its TTL.
+
+--audit writes down a release, and a taking by force with whose the lock was: see
+` + "`holdfast help audit`" + `.
 
 Exit codes: 0 when it is released; 1 when that token does not hold the lock, or the
 question was not answered with yes; 69 when too few servers answer; 64 for a wrong
@@ -40,6 +43,7 @@ type releaseAction struct {
 	token string
 	force bool
 	yes   bool
+	audit audit
 }
 
 func (r *releaseAction) flags(fs *flag.FlagSet) {
@@ -47,6 +51,7 @@ func (r *releaseAction) flags(fs *flag.FlagSet) {
 	fs.StringVar(&r.token, "token", "", "the `TOKEN` that holds the lock. Default: HOLDFAST_TOKEN")
 	fs.BoolVar(&r.force, "force", false, "take it away from whoever has it")
 	fs.BoolVar(&r.yes, "yes", false, "with --force: do not ask")
+	r.audit.flags(fs)
 }
 
 func (r *releaseAction) run(ctx context.Context, args arguments) error {
@@ -66,6 +71,10 @@ func (r *releaseAction) run(ctx context.Context, args arguments) error {
 	case token == "" && !r.force:
 		return usage("say which token holds the lock, with --token or in HOLDFAST_TOKEN, or --force")
 	}
+	if err := r.audit.open("release"); err != nil {
+		return err
+	}
+	defer r.audit.close()
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	locks, err := r.look(ctx, r.config())
@@ -76,11 +85,11 @@ func (r *releaseAction) run(ctx context.Context, args arguments) error {
 	if r.force {
 		return r.takeAway(ctx, locks, resources[0])
 	}
-	return giveBack(ctx, locks, resources[0], token)
+	return r.giveBack(ctx, locks, resources[0], token)
 }
 
 // giveBack proves by a quorum that the token holds the lock, and releases it.
-func giveBack(ctx context.Context, locks *engine.Engine, resource, token string) error {
+func (r *releaseAction) giveBack(ctx context.Context, locks *engine.Engine, resource, token string) error {
 	l, err := locks.Adopt(ctx, resource, token, engine.WithoutRenewal())
 	if err == nil {
 		err = l.Release(ctx)
@@ -91,6 +100,7 @@ func giveBack(ctx context.Context, locks *engine.Engine, resource, token string)
 	case err != nil:
 		return err
 	}
+	r.audit.gaveBack(resource, token)
 	fmt.Printf("%q is released\n", resource)
 	return nil
 }
@@ -108,10 +118,15 @@ func (r *releaseAction) takeAway(ctx context.Context, locks *engine.Engine, reso
 		}
 		return s.err
 	}
+	if s.foreign() {
+		fmt.Fprintln(os.Stderr, "holdfast release: warning: what is there is no token that Holdfast makes: another library's lock, a token of somebody's own, or something else that uses this name")
+	}
 	if !r.yes && !confirmed(ctx) {
 		return fail(exitNo, "not released")
 	}
-	if err := locks.ForceRelease(ctx, s.Status); err != nil {
+	err := locks.ForceRelease(ctx, s.Status)
+	r.audit.forced(s.Status, err)
+	if err != nil {
 		return err
 	}
 	fmt.Printf("%q is released\n", resource)
@@ -122,6 +137,16 @@ func (r *releaseAction) takeAway(ctx context.Context, locks *engine.Engine, reso
 func (s seen) anybody() bool {
 	for _, v := range s.Votes {
 		if v.Holder != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// foreign reports whether any server has something in it that no engine has made.
+func (s seen) foreign() bool {
+	for _, v := range s.Votes {
+		if _, ours := engine.ParseToken(v.Holder); v.Holder != "" && !ours {
 			return true
 		}
 	}

@@ -33,6 +33,7 @@ type runAction struct {
 	atLeast  span
 	owner    string
 	fencing  bool
+	audit    audit
 }
 
 func (r *runAction) flags(fs *flag.FlagSet) {
@@ -47,6 +48,7 @@ func (r *runAction) flags(fs *flag.FlagSet) {
 	fs.Var(&r.atLeast, "at-least", "keep the lock for `TIME` from when it is acquired, also when the command ends before; at most --max-ttl")
 	fs.StringVar(&r.owner, "owner", "", "the `NAME` that others see as the holder. Default: user@host:pid")
 	fs.BoolVar(&r.fencing, "fencing", true, "take a fencing token; --fencing=false does without")
+	r.audit.flags(fs)
 }
 
 // run acquires, runs the command, and releases.
@@ -59,6 +61,10 @@ func (r *runAction) run(ctx context.Context, args arguments) error {
 	if err != nil {
 		return err
 	}
+	if err := r.audit.open("run"); err != nil {
+		return err
+	}
+	defer r.audit.close()
 	signals := catchSignals()
 	defer signals.stop()
 	waiting, done := untilSignal(ctx, signals.in)
@@ -77,6 +83,7 @@ func (r *runAction) run(ctx context.Context, args arguments) error {
 		return err
 	}
 	acquired := time.Now()
+	r.audit.granted(held)
 	done()
 	if waiting.Err() != nil { // granted and called off in the same moment
 		return fmt.Errorf("acquire %q: %w", resource, context.Cause(waiting))
@@ -140,6 +147,7 @@ func lookUp(name string) (string, error) {
 func (r *runAction) config() engine.Config {
 	cfg := r.servers.config()
 	cfg.TTL = time.Duration(r.ttl)
+	cfg.Trace = r.audit.trace()
 	if cfg.Owner = r.owner; cfg.Owner == "" {
 		cfg.Owner = self()
 	}
@@ -188,16 +196,13 @@ func environ(l *lease.Lease) []string {
 		"HOLDFAST_RESOURCE="+l.Resource(),
 		"HOLDFAST_TOKEN="+l.Token(),
 		"HOLDFAST_FENCE=",
-		"HOLDFAST_DEADLINE="+l.Deadline().UTC().Format(deadlineFormat),
+		"HOLDFAST_DEADLINE="+l.Deadline().UTC().Format(timeFormat),
 	)
 	if l.Fence() != 0 {
 		env = append(env, "HOLDFAST_FENCE="+strconv.FormatUint(l.Fence(), 10))
 	}
 	return env
 }
-
-// deadlineFormat is RFC 3339 with milliseconds, which are cut and not rounded.
-const deadlineFormat = "2006-01-02T15:04:05.000Z07:00"
 
 // end gives the lock back, and decides what the exit code is in the end.
 func (r *runAction) end(held *lease.Lease, code int) error {

@@ -28,6 +28,9 @@ The command finds in its environment
                      as 2006-01-02T15:04:05.678Z; it is renewed, so this is the
                      least, not the end
 
+--audit writes down when the lock was granted, given back or lost, and by whom it was
+held: see ` + "`holdfast help audit`" + `.
+
 With --at-least the lock stays for that long after it was acquired, also when the
 command ends before, however it ends: no process waits for that, it goes by its TTL. A
 command that ends shortly before may leave the lock for up to --ttl longer.

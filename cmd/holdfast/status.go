@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
@@ -23,7 +23,9 @@ var statusRow = command{
 	make:  func() action { return new(statusAction) },
 	long: `Asks every server who has the lock and for how long, and shows what a majority of
 them says, and each vote. Tokens are abbreviated. A look, not a lock: it may be
-different a moment later.
+different a moment later. Who held it before, no server knows: a running engine knows
+it of its own leases (its page, debughttp), and --audit of run and release writes it
+down.
 
 --json writes one object for each resource on a line of its own. --watch goes on
 until ^C: on a terminal it shows the present state, else it writes a line when
@@ -149,14 +151,13 @@ func (s seen) String() string {
 	return s.Status.String()
 }
 
-// plainStatus is a look as JSON has it. Times are in milliseconds; a negative one
-// is of a key that never expires.
+// plainStatus is a look as JSON has it.
 type plainStatus struct {
 	Resource  string          `json:"resource"`
 	State     string          `json:"state"` // held, free or unknown
 	Owner     string          `json:"owner,omitempty"`
-	Token     string          `json:"token,omitempty"` // abbreviated
-	Remaining int64           `json:"remaining_ms,omitempty"`
+	Token     string          `json:"token,omitempty"`        // abbreviated
+	Remaining int64           `json:"remaining_ms,omitempty"` // -1: it never expires
 	Votes     []instance.Vote `json:"votes"`
 	Err       string          `json:"error,omitempty"`
 }
@@ -167,7 +168,16 @@ func (s seen) plain() plainStatus {
 	case s.err != nil:
 		p.State, p.Err = "unknown", oneLine(s.err.Error())
 	case s.Held:
-		p.State, p.Token, p.Remaining = "held", strings.Trim(instance.Abbreviate(s.Token), `"`), s.Remaining.Milliseconds()
+		p.State, p.Token, p.Remaining = "held", shortened(s.Token), s.Remaining.Milliseconds()
+		if s.Remaining < 0 {
+			p.Remaining = -1
+		}
 	}
 	return p
+}
+
+// shortened is a token abbreviated, for JSON, which does its own quoting.
+func shortened(token string) string {
+	text, _ := strconv.Unquote(instance.Abbreviate(token)) // it is quoted
+	return text
 }

@@ -48,6 +48,27 @@ the same --prefix, and the same --max-ttl.`},
 
   Else run returns what its command returned.`},
 
+	"audit": {"what --audit writes down, and where", `run and release take --audit FILE, or --audit syslog, and write an object of JSON on a
+line of its own when a lock is
+
+  grant    acquired
+  release  given back, by its command or by its token. cause: released; detached, when
+           --at-least has left it to its TTL; closed, when nothing was run under it
+  loss     lost while it was relied on. cause: expired, gone, stolen, max_hold
+  force    taken away by release --force. owner and holder are those it was taken
+           from; user, pid and host those who took it. error: it may have failed
+
+with time (RFC 3339, UTC), event, resource, owner, holder (the token, abbreviated),
+fence, cause, held_ms, and the user, pid and host that have written it. Who loses a lock
+by force writes loss, gone: who took it is in the file of who did.
+
+A FILE is created with mode 0600. Each line is one write to its end, so that several
+processes may share it, and the file is opened for each, so that it may be moved away.
+When it cannot be opened at the start, nothing is locked: exit code 64. When a line
+cannot be written later, a warning says so once, and the work goes on: a full disk
+should not stop it. Nothing waits for a line, but the end, for a second at most.
+A process that is killed writes nothing: a grant without an end.`},
+
 	"environment": {"the variables that are read, and those that a command finds", `Read:
   HOLDFAST_REDIS     the servers, when no --redis is given
   HOLDFAST_TOKEN     the token for release, when no --token is given
