@@ -8,10 +8,10 @@ import (
 	"html/template"
 )
 
-//go:embed page.html live.html page.css page.js
+//go:embed page.html live.html plot.html page.css page.js
 var files embed.FS
 
-var pages = template.Must(template.ParseFS(files, "page.html", "live.html"))
+var pages = template.Must(template.ParseFS(files, "page.html", "live.html", "plot.html"))
 
 // assets is what is the same in every page. They are part of it, so that the
 // handler needs no more than its one address.

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strings"
@@ -28,11 +30,17 @@ func TestInABrowser(t *testing.T) {
 	if *chromium == "" {
 		t.Skip("a browser is heavy, and not everywhere: make windows installs one and runs this, or -chromium PROGRAM")
 	}
-	e, servers := open(t, engine.Config{Owner: "host-1"})
-	server := serve(t, Handler(e))
+	recorder := NewRecorder()
+	recorder.start = recorder.start.Add(-remembered*time.Second + patience) // a past that is told faster than it goes by
+	e, servers := open(t, engine.Config{Owner: "host-1", Trace: recorder.Trace()})
+	past(recorder)
+	ours := process
+	t.Cleanup(func() { process = ours })
+	process.Host, process.Program, process.Version = "host-1", "example.com/reports", "v1.4.0"
+	process.Started = process.Started.Add(-3 * time.Hour)
+	server := serve(t, recorder.Handler(e))
 	acquire(t, e, "cron/nightly-report", engine.WithFencing())
 	acquire(t, e, "users/Zoë/cart")
-	acquire(t, e, hostile)
 	for range 3 {
 		wait(t, e, "cron/nightly-report")
 	}
@@ -42,8 +50,11 @@ func TestInABrowser(t *testing.T) {
 	b := start(t)
 	page := b.open(server.URL)
 	page.until(`document.getElementById("link").textContent`, "live")
-	page.until(`[...document.querySelectorAll("td")].some(td => td.textContent === `+quote(hostile)+`)`, "true")
-
+	for _, resource := range []string{"users/Ann/cart", "cron/hourly-report"} {
+		if err := acquire(t, e, resource).Release(within(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	live := acquire(t, e, "acquired/just-now") // shown without anybody asking for the page again
 	page.until(`document.body.textContent.includes("acquired/just-now")`, "true")
 	page.until(`document.documentElement.outerHTML.includes(`+quote(live.Token())+`)`, "false")
@@ -53,16 +64,61 @@ func TestInABrowser(t *testing.T) {
 		_, _ = e.TryAcquire(within(t), "probe")
 	}
 	page.until(`document.querySelectorAll(".state.down").length`, "1")
-	page.until(`document.querySelectorAll("script").length`, "1")
+	page.until(`document.querySelectorAll("svg.plot").length`, "5")
+	page.until(`new Set([...document.querySelectorAll("svg.plot .line")].map(l => getComputedStyle(l).stroke)).size > 2`, "true")
+	bright := page.eval(`getComputedStyle(document.querySelector("svg.plot .line")).stroke`)
+	page.call("Emulation.setEmulatedMedia", map[string]any{"features": []any{map[string]any{"name": "prefers-color-scheme", "value": "dark"}}})
+	page.until(`getComputedStyle(document.querySelector("svg.plot .line")).stroke === `+quote(bright), "false")
 	if *screenshot != "" {
+		page.shoot(strings.TrimSuffix(*screenshot, ".png") + "-dark.png")
+		page.call("Emulation.setEmulatedMedia", map[string]any{"features": []any{}})
 		page.shoot(*screenshot)
 	}
+	acquire(t, e, hostile)
+	page.until(`[...document.querySelectorAll("td")].some(td => td.textContent === `+quote(hostile)+`)`, "true")
+	page.until(`document.querySelectorAll("script").length`, "1")
 
 	plain := b.newPage()
 	plain.call("Emulation.setScriptExecutionDisabled", map[string]any{"value": true})
 	plain.visit(server.URL)
 	acquire(t, e, "seen-without-script")
 	plain.untilText("seen-without-script") // after it has been loaded again by itself
+}
+
+// past makes up five minutes, in which an instance hung for half a minute.
+func past(r *Recorder) {
+	random := rand.New(rand.NewPCG(1, 2)) // the same picture every time
+	some := func(from, to float64) float64 { return from + random.Float64()*(to-from) }
+	for second := range remembered {
+		r.mu.Lock()
+		b := &r.ring[second%len(r.ring)]
+		*b = bucket{second: second, margin: time.Duration(some(6.4, 6.7) * 1e9)}
+		busy := 1 + .4*math.Sin(float64(second)/40)
+		hangs := second >= 180 && second < 210
+		b.outcomes[0], b.outcomes[1] = uint32(busy*some(110, 130)), uint32(busy*some(14, 22))
+		slow := .0006
+		for n := range 3 {
+			trip := .0004 * float64(n+2) / 2 * some(.9, 1.1)
+			if n == 2 && hangs {
+				trip *= some(150, 400)
+			}
+			b.trips[r.place(fmt.Sprintf("redis-%d", n+1))] = trips{time.Duration(trip * 1e9), 1}
+		}
+		if hangs {
+			b.outcomes[0] /= 3
+			b.outcomes[2] = uint32(some(8, 16))
+			b.margin = time.Duration(some(1.2, 3) * 1e9)
+			slow = .004
+		}
+		for n := range b.outcomes[0] {
+			waited := slow * some(.8, 1.6)
+			if n%40 == 0 {
+				waited *= some(8, 30)
+			}
+			b.waits.add(time.Duration(waited * 1e9))
+		}
+		r.mu.Unlock()
+	}
 }
 
 // chrome is a Chromium that is spoken to through a pipe, in the Chrome DevTools
@@ -164,13 +220,19 @@ func (p *tab) call(method string, params map[string]any) map[string]any {
 
 func (p *tab) visit(url string) { p.call("Page.navigate", map[string]any{"url": url}) }
 
+// eval is the value of an expression, as text.
+func (p *tab) eval(expression string) string {
+	p.t.Helper()
+	result := p.call("Runtime.evaluate", map[string]any{"expression": "String(" + expression + ")"})
+	return fmt.Sprint(result["result"].(map[string]any)["value"])
+}
+
 // until waits until an expression has this value, as text.
 func (p *tab) until(expression, want string) {
 	p.t.Helper()
 	got := ""
 	p.wait(func() bool {
-		result := p.call("Runtime.evaluate", map[string]any{"expression": "String(" + expression + ")"})
-		got = fmt.Sprint(result["result"].(map[string]any)["value"])
+		got = p.eval(expression)
 		return got == want
 	}, func() string { return fmt.Sprintf("%s is %q, want %q", expression, got, want) })
 }

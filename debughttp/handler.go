@@ -24,13 +24,16 @@ const (
 
 // Handler returns the handler of an engine. It does not hold the engine up and
 // may be used after its Close. Safe for concurrent use.
-func Handler(e *engine.Engine) http.Handler {
-	return &handler{engine: e, streams: make(chan struct{}, MaxStreams)}
-}
+func Handler(e *engine.Engine) http.Handler { return newHandler(e, nil) }
 
 type handler struct {
-	engine  *engine.Engine
-	streams chan struct{} // one slot a stream under way
+	engine   *engine.Engine
+	recorder *Recorder     // nil: there are no plots
+	streams  chan struct{} // one slot a stream under way
+}
+
+func newHandler(e *engine.Engine, r *Recorder) *handler {
+	return &handler{engine: e, recorder: r, streams: make(chan struct{}, MaxStreams)}
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -89,7 +89,7 @@ func TestJSONSaysTheSameAsThePage(t *testing.T) {
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Held != 2 || got.Waiting != 1 || got.Lost != 1 || len(got.Instances) != 3 || len(got.Leases) != 2 || len(got.Lines) != 1 || len(got.Losses) != 1 {
+	if got.Held != 2 || got.Waiting != 1 || got.Lost != 1 || len(got.Instances) != 3 || len(got.Leases) != 2 || len(got.Lines) != 1 || len(got.Losses) != 1 || len(got.Ends) != 1 {
 		t.Fatalf("%s", text)
 	}
 	i, a, b, loss := got.Instances[0], got.Leases[0], got.Leases[1], got.Losses[0]

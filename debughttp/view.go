@@ -14,6 +14,7 @@ import (
 // view is what is shown, on the page and as JSON. Durations are in seconds.
 type view struct {
 	At        time.Time      `json:"at"`
+	Process   processView    `json:"process"`
 	Held      int            `json:"held"`
 	Waiting   int            `json:"waiting"`
 	Lost      uint64         `json:"lost"`
@@ -22,7 +23,9 @@ type view struct {
 	Instances []instanceView `json:"instances"`
 	Leases    []leaseView    `json:"leases"`
 	Lines     []lineView     `json:"waiters"`
-	Losses    []lossView     `json:"losses"`
+	Losses    []endView      `json:"losses"`
+	Ends      []endView      `json:"ends"`
+	History   *history       `json:"history,omitempty"` // nil: there is no Recorder
 }
 
 type untoldView struct {
@@ -57,9 +60,10 @@ type lineView struct {
 	Waiting  int    `json:"waiting"`
 }
 
-type lossView struct {
+type endView struct {
 	Resource string    `json:"resource"`
 	Holder   string    `json:"holder"`
+	Fence    uint64    `json:"fence,omitempty"`
 	Cause    string    `json:"cause"`
 	At       time.Time `json:"at"`
 	Held     seconds   `json:"held"`
@@ -92,12 +96,14 @@ func (s seconds) String() string {
 func (h *handler) look(limit int) view {
 	s := h.engine.Snapshot(limit)
 	v := view{
-		At: s.At, Held: s.Held, Waiting: s.Waiting, Lost: s.Lost, Dropped: s.Dropped, Untold: untoldView(s.Untold),
+		At: s.At, Process: process, Held: s.Held, Waiting: s.Waiting, Lost: s.Lost, Dropped: s.Dropped, Untold: untoldView(s.Untold),
 		Instances: make([]instanceView, 0, len(s.Instances)), // [] in JSON, not null
 		Leases:    make([]leaseView, 0, len(s.Leases)),
 		Lines:     make([]lineView, 0, len(s.Lines)),
-		Losses:    make([]lossView, 0, len(s.Losses)),
+		Losses:    endViews(s.Losses),
+		Ends:      endViews(s.Ends),
 	}
+	v.Process.Owner = s.Owner
 	for _, i := range s.Instances {
 		shown := instanceView{i.Name, i.State.String(), i.Since, "", seconds(i.Latency), seconds(i.Recovering), i.Waiting, i.RunID}
 		if i.Err != nil {
@@ -111,14 +117,27 @@ func (h *handler) look(limit int) view {
 	for _, l := range s.Lines {
 		v.Lines = append(v.Lines, lineView{readable(l.Resource), l.Waiting})
 	}
-	for _, l := range s.Losses {
-		v.Losses = append(v.Losses, lossView{readable(l.Resource), holder(l.Holder), engine.Cause(l.Cause), l.At, seconds(l.Held)})
-	}
 	slices.SortFunc(v.Leases, func(a, b leaseView) int { return cmp.Compare(a.Resource, b.Resource) })
 	slices.SortFunc(v.Lines, func(a, b lineView) int {
 		return cmp.Or(cmp.Compare(b.Waiting, a.Waiting), cmp.Compare(a.Resource, b.Resource))
 	})
+	if h.recorder != nil {
+		v.History = h.recorder.history(v.Instances)
+	}
 	return v
+}
+
+func endViews(ends []engine.End) []endView {
+	views := make([]endView, 0, len(ends))
+	for _, x := range ends {
+		views = append(views, endView{readable(x.Resource), holder(x.Holder), x.Fence, engine.Cause(x.Cause), x.At, seconds(x.Held)})
+	}
+	return views
+}
+
+// Lost reports whether it ended against the holder's will.
+func (e endView) Lost() bool {
+	return !slices.Contains([]string{"released", "detached", "closed"}, e.Cause)
 }
 
 // readable quotes a name that is no text, or has in it what is not seen or
