@@ -180,7 +180,7 @@ var table = []mutant{
 			"	case s.recovering < 0 && !s.heals(a.Proof):"),
 	},
 	{
-		name: "the user's log before the end of the next lease",
+		name: "a log that is written by whoever has something to log",
 		edits: one("engine/telling.go",
 			"	t := &telling{trace: trace, log: tell.NewLog()}\n	log := t.log.Logger(user)\n",
 			"	t := &telling{trace: trace, log: tell.NewLog()}\n	log := user\n"),
