@@ -21,7 +21,7 @@ IN = cd $(1) && export GOWORK="$$PWD/go.work" &&
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help test windows redis etcd vet staticcheck fmt fmt-check race model nested fuzz chaos mutants nightly race-stress tidy release-check bench-quick bench bench-held bench-chart
+.PHONY: help test windows redis etcd vet staticcheck portable fmt fmt-check race model nested fuzz chaos mutants nightly race-stress tidy release-check bench-quick bench bench-held bench-chart
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -134,6 +134,14 @@ vet: ## go vet
 staticcheck: ## staticcheck, pinned in tools/go.mod
 	@echo "== staticcheck $(PKG)"
 	@$(STATICCHECK) $(PKG)
+
+# What a system lacks shows when it is compiled, tests included. The unit tests of what counts bits run as a 32-bit program.
+SYSTEMS = windows/amd64 darwin/arm64 freebsd/amd64 linux/arm
+portable: ## go vet for other systems, and the tests of counters, clocks and the protocol as a 32-bit program
+	@set -e; for system in $(SYSTEMS); do echo "== go vet for $$system"; \
+		GOOS=$${system%/*} GOARCH=$${system#*/} go vet $(PKG); done
+	@echo "== go test for linux/386"
+	@GOOS=linux GOARCH=386 go test -timeout $(TIMEOUT) ./lease ./keeper ./internal/clock ./internal/restart ./internal/sim ./internal/tell ./instance ./engine
 
 fmt: ## rewrite all files as gofumpt has them
 	@$(GOFUMPT) -l -w .

@@ -1,7 +1,6 @@
 package holdfast_test
 
 import (
-	"bytes"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -124,7 +123,7 @@ func TestTLS(t *testing.T) {
 
 	for _, spelling := range []string{"ssl_cert_reqs=CERT_NONE", "ssl_cert_reqs=cert_none", "ssl_cert_reqs=None", "skip_verify=true"} {
 		t.Run("not verified: "+spelling, func(t *testing.T) {
-			var log bytes.Buffer
+			var log lockedBuffer
 			works(t, url+"?"+spelling, instance.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "not verified") {
 				t.Errorf("no warning: %s", log.String())
@@ -132,7 +131,7 @@ func TestTLS(t *testing.T) {
 		})
 	}
 	t.Run("verified: no warning", func(t *testing.T) {
-		var log bytes.Buffer
+		var log lockedBuffer
 		works(t, url, instance.Config{CAFile: ca.CAFile, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		if strings.Contains(log.String(), "not verified") {
 			t.Errorf("a warning: %s", log.String())

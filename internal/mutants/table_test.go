@@ -274,7 +274,7 @@ var table = []mutant{
 		name: "a time left that overflows",
 		edits: one("instance/acquire.go",
 			"	return clock.Units(r.n, time.Millisecond)",
-			"	return time.Duration(r.n) * time.Millisecond"),
+			"	return time.Duration(r.n) * clock.Units(1, time.Millisecond)"),
 		in: "instance", test: "TestATimeIsAsLongAsThereIsOne",
 	},
 	{
@@ -330,7 +330,7 @@ var table = []mutant{
 		in: "engine", test: "TestKeyEndsWithTheLongestTimeThatItsLeaseMayBeHeld",
 	},
 	{
-		name: "the user's log before the end of the next lease",
+		name: "a log that is written by whoever has something to log",
 		edits: one("engine/telling.go",
 			"	t := &telling{trace: trace, log: tell.NewLog()}\n	log := t.log.Logger(user)\n",
 			"	t := &telling{trace: trace, log: tell.NewLog()}\n	log := user\n"),

@@ -8,13 +8,38 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
+// page takes what several goroutines write.
+type page struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (p *page) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(text)
+}
+
+func (p *page) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
+}
+
+func (p *page) Reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.text.Reset()
+}
+
 // lines are what a text handler wrote, without times.
-func lines(text *bytes.Buffer) []string {
+func lines(text *page) []string {
 	all := strings.Split(strings.TrimSpace(text.String()), "\n")
 	for n, line := range all {
 		_, all[n], _ = strings.Cut(line, " ")
@@ -23,7 +48,7 @@ func lines(text *bytes.Buffer) []string {
 }
 
 func TestALoggerWritesAsTheUsersDoes(t *testing.T) {
-	var direct, distant bytes.Buffer
+	var direct, distant page
 	use := func(log *slog.Logger) {
 		log.Info("plain", "n", 1)
 		log.Debug("not enabled")
@@ -70,7 +95,7 @@ func (h hanging) WithGroup(name string) slog.Handler {
 
 func TestNobodyWhoLogsWaitsForTheUsersHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var text bytes.Buffer
+		var text page
 		gate := make(chan struct{})
 		g := NewLog()
 		log := g.Logger(slog.New(hanging{slog.NewTextHandler(&text, nil), gate}))
@@ -93,7 +118,7 @@ func TestNobodyWhoLogsWaitsForTheUsersHandler(t *testing.T) {
 
 func TestManyLinesThatAreAlikeBecomeASum(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var text bytes.Buffer
+		var text page
 		g := NewLog()
 		log := g.Logger(slog.New(slog.NewTextHandler(&text, nil)))
 		storm := func(n int) {
@@ -136,7 +161,7 @@ func TestManyLinesThatAreAlikeBecomeASum(t *testing.T) {
 
 func TestLinesOfDifferentLoggersAreNotAlike(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var text bytes.Buffer
+		var text page
 		g := NewLog()
 		log := g.Logger(slog.New(slog.NewTextHandler(&text, nil)))
 		for n := range 2 * mostAlike {
