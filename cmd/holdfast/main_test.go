@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -92,19 +93,33 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "pidns" {
+				return false, fmt.Errorf("there is no condition %s", name)
+			}
+			return pidNamespaces(), nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"connected": connected,
-			"free":      free,
-			"gone":      gone,
-			"ran":       ran,
-			"redis":     redisDo,
-			"server":    func(ts *testscript.TestScript, _ bool, args []string) { startServer(t, ts, args) },
-			"signal":    sendSignal,
-			"usage":     wrong,
-			"waitfor":   waitFor,
+			"connected":  connected,
+			"free":       free,
+			"gone":       gone,
+			"only-child": onlyChild,
+			"orphan":     orphan,
+			"ran":        ran,
+			"redis":      redisDo,
+			"server":     func(ts *testscript.TestScript, _ bool, args []string) { startServer(t, ts, args) },
+			"signal":     sendSignal,
+			"stopped":    stopped,
+			"usage":      wrong,
+			"waitfor":    waitFor,
 		},
 	})
 }
+
+// pidNamespaces reports whether somebody here may be PID 1 of a namespace.
+var pidNamespaces = sync.OnceValue(func() bool {
+	return exec.Command("unshare", "-pf", "--mount-proc", "nsenter", "-p", "-t", "1", "true").Run() == nil
+})
 
 // quickExit takes away the second for which programs with a race detector sleep
 // before they exit, in case that another goroutine has something to report.
@@ -169,6 +184,40 @@ func gone(ts *testscript.TestScript, _ bool, args []string) {
 			return strings.Contains(string(stat), ") Z ")
 		}
 		return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+	})
+}
+
+// onlyChild is: only-child PIDFILE CHILDSFILE. It waits until the process has a child,
+// and writes the child's pid to the other file.
+func onlyChild(ts *testscript.TestScript, _ bool, args []string) {
+	pid := pidIn(ts, args[0])
+	var child []byte
+	eventually(ts, fmt.Sprintf("process %d has a child", pid), func() bool {
+		child, _ = os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+		return len(child) > 0
+	})
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), fmt.Appendln(nil, strings.TrimSpace(string(child))), 0o600))
+}
+
+// orphan is: orphan PIDFILE. It waits until the process has lost its parent, a shell.
+func orphan(ts *testscript.TestScript, _ bool, args []string) {
+	status := fmt.Sprintf("/proc/%d/status", pidIn(ts, args[0]))
+	eventually(ts, "it is an orphan: "+args[0], func() bool {
+		text, err := os.ReadFile(status)
+		ts.Check(err)
+		parent := regexp.MustCompile(`(?m)^PPid:\t(.*)$`).FindSubmatch(text)
+		comm, err := os.ReadFile(fmt.Sprintf("/proc/%s/comm", parent[1]))
+		return err == nil && string(comm) != "sh\n"
+	})
+}
+
+// stopped is: stopped PIDFILE. It waits until the process is stopped.
+func stopped(ts *testscript.TestScript, _ bool, args []string) {
+	pid := pidIn(ts, args[0])
+	eventually(ts, fmt.Sprintf("process %d is stopped", pid), func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		ts.Check(err)
+		return strings.Contains(string(stat), ") T ")
 	})
 }
 

@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +35,8 @@ type runAction struct {
 	atLeast  span
 	owner    string
 	fencing  bool
+	group    bool // the command has ended when all of its process group have
+	pass     bool // the command may know the servers
 	audit    audit
 }
 
@@ -46,6 +50,8 @@ func (r *runAction) flags(fs *flag.FlagSet) {
 	fs.Var(&r.grace, "grace", "the command gets TERM `TIME` before the lock may be gone. Default: a third of the TTL, at most 5s")
 	fs.Var(&r.maxHold, "max-hold", "end the command when it has had the lock for `TIME`. Default: never")
 	fs.Var(&r.atLeast, "at-least", "keep the lock for `TIME` from when it is acquired, also when the command ends before; at most --max-ttl")
+	fs.BoolVar(&r.group, "wait-group", false, "keep the lock until all that the command has started in its process group have ended, too")
+	fs.BoolVar(&r.pass, "pass-redis", false, "leave HOLDFAST_REDIS and HOLDFAST_REDIS_FILE in the command's environment")
 	fs.StringVar(&r.owner, "owner", "", "the `NAME` that others see as the holder. Default: user@host:pid")
 	fs.BoolVar(&r.fencing, "fencing", true, "take a fencing token; --fencing=false does without")
 	r.audit.flags(fs)
@@ -69,6 +75,8 @@ func (r *runAction) run(ctx context.Context, args arguments) error {
 	defer signals.stop()
 	waiting, done := untilSignal(ctx, signals.in)
 	defer done()
+	reaped := reaping()
+	defer reaped()
 	bounded, cancel := r.bound(waiting)
 	defer cancel()
 
@@ -88,7 +96,8 @@ func (r *runAction) run(ctx context.Context, args arguments) error {
 	if waiting.Err() != nil { // granted and called off in the same moment
 		return fmt.Errorf("acquire %q: %w", resource, context.Cause(waiting))
 	}
-	code, err := r.supervise(held, signals, path, argv, environ(held))
+	reaped()
+	code, err := r.supervise(held, signals, path, argv, r.environ(held))
 	if err != nil {
 		return err
 	}
@@ -134,7 +143,7 @@ func (r *runAction) split(args arguments) (resource string, argv []string, err e
 // lookUp finds the command before anybody waits for a lock. Its exit codes are
 // the shell's.
 func lookUp(name string) (string, error) {
-	path, err := exec.LookPath(name)
+	path, err := executable(name)
 	switch {
 	case err == nil || errors.Is(err, exec.ErrDot):
 		return path, nil
@@ -142,6 +151,23 @@ func lookUp(name string) (string, error) {
 		return "", fail(exitNotRunable, "%s: it may not be executed", name)
 	}
 	return "", fail(exitNotFound, "%s: there is no such command", name)
+}
+
+// withoutPath is where a command is looked for when there is no PATH, by execvp and
+// so by flock(1), too: confstr(_CS_PATH).
+var withoutPath = []string{"/bin", "/usr/bin"}
+
+// executable is exec.LookPath, which finds nothing where there is no PATH.
+func executable(name string) (path string, err error) {
+	if _, set := os.LookupEnv("PATH"); set || strings.Contains(name, "/") {
+		return exec.LookPath(name)
+	}
+	for _, dir := range withoutPath {
+		if path, err = exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
+	return "", err
 }
 
 func (r *runAction) config() engine.Config {
@@ -190,9 +216,17 @@ func (r *runAction) acquire(ctx context.Context, locks *engine.Engine, resource 
 	return held, err
 }
 
-// environ is our environment and what the command may know of its lock.
-func environ(l *lease.Lease) []string {
-	env := append(os.Environ(),
+// environ is our environment, without the servers' passwords, and what the command
+// may know of its lock.
+func (r *runAction) environ(l *lease.Lease) []string {
+	env := os.Environ()
+	if !r.pass {
+		env = slices.DeleteFunc(env, func(variable string) bool {
+			name, _, _ := strings.Cut(variable, "=")
+			return name == environment || name == environmentFile
+		})
+	}
+	env = append(env,
 		"HOLDFAST_RESOURCE="+l.Resource(),
 		"HOLDFAST_TOKEN="+l.Token(),
 		"HOLDFAST_FENCE=",

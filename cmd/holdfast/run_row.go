@@ -9,8 +9,13 @@ var runRow = command{
 	long: `Waits for the lock, runs the command, renews the lock while it runs, and gives it
 back when it has ended. Standard input, output and error are the command's own.
 
+What the command leaves running in the background goes on without the lock, unless
+--wait-group is given: then the lock is kept until nobody is left of its process group.
+As PID 1 of a container, holdfast reaps orphans.
+
 TERM, INT, HUP, QUIT, USR1 and USR2 are passed on to the command and all its
-children (its process group); while there is no command yet, they end the waiting
+children (its process group); TERM, INT and QUIT are followed by CONT, so that a
+stopped command can heed them. While there is no command yet, they end the waiting
 and leave no lock behind. A job that is stopped with ^Z does not renew: when it
 continues, and the lock is gone, the command is killed.
 
@@ -27,6 +32,7 @@ The command finds in its environment
   HOLDFAST_DEADLINE  when the lock would have been gone if it were never renewed,
                      as 2006-01-02T15:04:05.678Z; it is renewed, so this is the
                      least, not the end
+and not HOLDFAST_REDIS and HOLDFAST_REDIS_FILE, unless --pass-redis is given.
 
 --audit writes down when the lock was granted, given back or lost, and by whom it was
 held: see ` + "`holdfast help audit`" + `.

@@ -15,15 +15,13 @@ import (
 	"github.com/holdfast-go/holdfast/instance"
 )
 
-// environment is the variable that names the servers when no --redis does.
-const environment = "HOLDFAST_REDIS"
-
 // firstDeployment is the variable that stands for --first-deployment.
 const firstDeployment = "HOLDFAST_FIRST_DEPLOYMENT"
 
 // servers are the flags that all commands share which talk to Redis.
 type servers struct {
 	redis   list
+	file    list // of URLs; one at most
 	prefix  string
 	timeout span
 	maxTTL  span
@@ -31,11 +29,14 @@ type servers struct {
 	first   bool // these servers have never been locked on
 	addrs   addrMap
 	verbose bool
+
+	found []address // what locate has found
 }
 
 func (s *servers) flags(fs *flag.FlagSet) {
 	s.timeout, s.maxTTL, s.guard = span(500*time.Millisecond), span(time.Minute), guardFlag(instance.GuardStrict)
 	fs.Var(&s.redis, "redis", "a server's `URL`; repeat it for each. Default: HOLDFAST_REDIS")
+	fs.Var(&s.file, "redis-file", "a `FILE` with all servers, a URL a line. Default: HOLDFAST_REDIS_FILE")
 	fs.StringVar(&s.prefix, "prefix", "", "the `PREFIX` of all keys; the same for all who share locks")
 	fs.Var(&s.timeout, "timeout", "a server that does not answer for `TIME` is down")
 	fs.Var(&s.maxTTL, "max-ttl", "nobody in the fleet has a TTL above `TIME`; the same for all who share locks")
@@ -46,19 +47,7 @@ func (s *servers) flags(fs *flag.FlagSet) {
 }
 
 // shared are the names of the flags above, for help.
-var shared = []string{"redis", "prefix", "timeout", "max-ttl", "guard", "first-deployment", "map", "v"}
-
-// urls are the servers', from the flags or else from the environment.
-func (s *servers) urls() ([]string, error) {
-	urls := []string(s.redis)
-	if len(urls) == 0 {
-		urls = instance.SplitURLs(os.Getenv(environment))
-	}
-	if len(urls) == 0 {
-		return nil, usage("no servers: name them with --redis URL, once for each, or in %s; see `holdfast help servers`", environment)
-	}
-	return urls, nil
-}
+var shared = []string{"redis", "redis-file", "prefix", "timeout", "max-ttl", "guard", "first-deployment", "map", "v"}
 
 func (s *servers) logger() *slog.Logger {
 	if !s.verbose {
@@ -113,15 +102,15 @@ func noteRecovering(w io.Writer, servers []instance.Health, now time.Time) {
 
 // dial makes the instances. It does not connect.
 func (s *servers) dial(log *slog.Logger) ([]*instance.Instance, error) {
-	urls, err := s.urls()
+	found, err := s.locate()
 	if err != nil {
 		return nil, err
 	}
 	var instances []*instance.Instance
-	for n, url := range urls {
-		i, err := instance.Dial(url, instance.Config{Timeout: time.Duration(s.timeout), Logger: log, AddrMap: s.addrs})
+	for _, a := range found {
+		i, err := instance.Dial(a.url, instance.Config{Timeout: time.Duration(s.timeout), Logger: log, AddrMap: s.addrs})
 		if err != nil {
-			return nil, usage("server %d of %d: %w", n+1, len(urls), err)
+			return nil, usage("%s: %w", a.where, err)
 		}
 		instances = append(instances, i)
 	}

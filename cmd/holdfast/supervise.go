@@ -37,7 +37,7 @@ type supervisor struct {
 func (r *runAction) supervise(l *lease.Lease, signals *signals, path string, argv, env []string) (code int, err error) {
 	tty := openTerminal()
 	defer tty.close()
-	c, err := startChild(path, argv, env)
+	c, err := startChild(path, argv, env, r.group)
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // also: what it says behind #! does not exist
 		return 0, fail(exitNotFound, "%s: %w", argv[0], err)
@@ -64,7 +64,7 @@ func (s *supervisor) loop() syscall.WaitStatus {
 	for {
 		select {
 		case sig := <-s.signals.in:
-			s.child.signal(sig.(syscall.Signal))
+			s.pass(sig.(syscall.Signal))
 		case e := <-s.child.changes:
 			if !e.status.Stopped() {
 				return e.status
@@ -75,6 +75,16 @@ func (s *supervisor) loop() syscall.WaitStatus {
 		case <-s.alarm.C:
 			s.look()
 		}
+	}
+}
+
+// pass passes a signal on. One that asks the command to end is of no use while the
+// command is stopped.
+func (s *supervisor) pass(sig syscall.Signal) {
+	s.child.signal(sig)
+	switch sig {
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT:
+		s.child.signal(syscall.SIGCONT)
 	}
 }
 
@@ -92,7 +102,7 @@ func (s *supervisor) look() {
 	left := s.left()
 	switch {
 	case !s.killAt.IsZero():
-		s.child.signal(syscall.SIGKILL)
+		s.child.kill()
 	case left <= s.grace:
 		s.doom()
 	default: // it was renewed meanwhile
@@ -111,12 +121,11 @@ func (s *supervisor) doom() {
 	s.why = s.cause()
 	s.killAt = earlier(now.Add(s.grace), s.lease.Deadline().Add(-s.grace/10))
 	if !s.killAt.After(now) {
-		s.child.signal(syscall.SIGKILL)
+		s.child.kill()
 		return
 	}
 	fmt.Fprintf(os.Stderr, "holdfast run: %v: TERM to the command, KILL in %v\n", s.why, s.killAt.Sub(now).Round(time.Millisecond))
-	s.child.signal(syscall.SIGTERM)
-	s.child.signal(syscall.SIGCONT) // a stopped one would not hear it
+	s.pass(syscall.SIGTERM)
 	s.alarm.Reset(s.killAt.Sub(now))
 }
 

@@ -26,7 +26,10 @@ Parameters behind a question mark say the rest: ?ssl_ca_certs=FILE, &ssl_certfil
 in a password: @ is %40, / is %2F, ? is %3F, # is %23, % is %25.
 
 Everybody who is on a machine can read command lines, but not environments: put URLs with
-passwords into HOLDFAST_REDIS. Holdfast shows no password, in no error and no log.
+passwords into HOLDFAST_REDIS, or into a file, one URL a line, that --redis-file or
+HOLDFAST_REDIS_FILE names; lines that begin with # are comments. A flag counts, whatever
+the variables say; both flags, or both variables, are an error. Holdfast shows no
+password, in no error and no log, and warns when everybody may read the file.
 
 All who share locks, with this command or with the library, must use the same servers,
 the same --prefix, and the same --max-ttl.`},
@@ -70,7 +73,9 @@ should not stop it. Nothing waits for a line, but the end, for a second at most.
 A process that is killed writes nothing: a grant without an end.`},
 
 	"environment": {"the variables that are read, and those that a command finds", `Read:
-  HOLDFAST_REDIS     the servers, when no --redis is given
+  HOLDFAST_REDIS     the servers, when no flag names them
+  HOLDFAST_REDIS_FILE
+                     a file with the servers, a URL a line, in the place of the former
   HOLDFAST_TOKEN     the token for release, when no --token is given
   HOLDFAST_FIRST_DEPLOYMENT
                      anything: as --first-deployment. For tests; elsewhere unset it when
@@ -78,5 +83,6 @@ A process that is killed writes nothing: a grant without an end.`},
 
 Set by run for its command:
   HOLDFAST_RESOURCE, HOLDFAST_TOKEN, HOLDFAST_FENCE, HOLDFAST_DEADLINE
-  and whatever was set before. See ` + "`holdfast help run`" + `.`},
+  and whatever was set before, but for HOLDFAST_REDIS and HOLDFAST_REDIS_FILE, which it
+  finds only with --pass-redis. See ` + "`holdfast help run`" + `.`},
 }
