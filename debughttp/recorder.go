@@ -50,6 +50,17 @@ type trips struct {
 // outcomes are the words of engine.Outcome.
 var outcomes = [...]string{"granted", "held", "timeout", "canceled", "no_quorum", "refused", "closed", "failed"}
 
+// outcomeOf is the place of an outcome's word. What is none of them has failed.
+func outcomeOf(err error) int {
+	if err == nil {
+		return 0
+	}
+	if place := slices.Index(outcomes[:], engine.Outcome(err)); place > 0 {
+		return place
+	}
+	return len(outcomes) - 1
+}
+
 // NewRecorder makes a Recorder that has heard nothing yet.
 func NewRecorder() *Recorder { return &Recorder{start: time.Now()} }
 
@@ -62,9 +73,10 @@ func (r *Recorder) Handler(e *engine.Engine) http.Handler { return newHandler(e,
 func (r *Recorder) Trace() *engine.Trace {
 	return &engine.Trace{
 		Acquired: func(_ context.Context, _ string, waited time.Duration, _ int, err error) {
+			outcome := outcomeOf(err)
 			b := r.lock()
 			defer r.mu.Unlock()
-			b.outcomes[max(0, slices.Index(outcomes[:], engine.Outcome(err)))]++
+			b.outcomes[outcome]++
 			if err == nil {
 				b.waits.add(waited)
 			}

@@ -218,6 +218,17 @@ func TestAnInstancesNameIsEscaped(t *testing.T) {
 	hasNone(t, page.String(), "<script")
 }
 
+// Every outcome that an engine has a word for is told from the others.
+func TestEveryOutcomeHasItsPlace(t *testing.T) {
+	for place, err := range []error{
+		nil, engine.ErrHeld, context.DeadlineExceeded, context.Canceled, engine.ErrNoQuorum, engine.ErrRefused, engine.ErrClosed, errors.New("any other"),
+	} {
+		if got := outcomeOf(err); got != place || engine.Outcome(err) != outcomes[place] {
+			t.Errorf("%v has place %d, want %d, of %s", err, got, place, engine.Outcome(err))
+		}
+	}
+}
+
 func TestTheRecorderIsBounded(t *testing.T) {
 	r := NewRecorder()
 	trace := r.Trace()

@@ -43,15 +43,22 @@ const (
 	clearBelow    = "\x1b[J"
 )
 
+// rows is how many lines fit: the cursor has the last one.
+func (s *screen) rows() int {
+	_, height, _ := size(s.file)
+	return max(1, height-1)
+}
+
 // draw puts a text in the place of the last one. What is too wide or too high is
 // cut, since a terminal that scrolls or wraps would tear it. It is one write.
 func (s *screen) draw(text string) error {
-	width, height, _ := size(s.file)
+	width, _, _ := size(s.file)
+	rows := s.rows()
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	lines = lines[:min(len(lines), height-1)]
+	lines = lines[:min(len(lines), rows)]
 	var b strings.Builder
 	b.WriteString(toFirstColumn)
-	b.WriteString(strings.Repeat(up, min(s.drawn, height-1)))
+	b.WriteString(strings.Repeat(up, min(s.drawn, rows)))
 	for _, line := range lines {
 		b.WriteString(cut(line, width) + clearLine + "\n")
 	}

@@ -9,6 +9,8 @@ type screen struct{}
 
 func newScreen(*os.File) *screen { return nil }
 
+func (*screen) rows() int { return 0 }
+
 func (*screen) draw(string) error { return nil }
 
 func size(*os.File) (width, height int, ok bool) { return 0, 0, false }

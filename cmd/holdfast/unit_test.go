@@ -145,3 +145,25 @@ func TestThousands(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// However low a terminal is, the newest event is on it: the verdict is the last.
+func TestTheVerdictIsAlwaysSeen(t *testing.T) {
+	w := &world{start: time.Now(), up: []bool{true, false, true}}
+	for n := range 4 {
+		w.workers = append(w.workers, &worker{world: w, name: strings.Repeat("x", n+1)})
+	}
+	for range 30 {
+		w.say("something")
+	}
+	w.say("the end")
+	v := &view{world: w}
+	for rows := 1; rows < 40; rows++ {
+		lines := strings.Split(strings.TrimSuffix(v.frame(rows), "\n"), "\n")
+		if len(lines) > rows || !strings.HasSuffix(lines[len(lines)-1], "the end") {
+			t.Errorf("in %d lines: %q", rows, lines)
+		}
+		if rows >= 19 && (!strings.Contains(lines[0], "holdfast demo") || len(lines) < min(rows, 23)) {
+			t.Errorf("in %d lines: %q", rows, lines)
+		}
+	}
+}

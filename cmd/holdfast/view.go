@@ -61,14 +61,15 @@ func (v *view) draw() {
 		case <-v.over:
 			going = false
 		}
-		if v.screen.draw(v.frame()) != nil {
+		if v.screen.draw(v.frame(v.screen.rows())) != nil {
 			return // the terminal has gone; the story goes on
 		}
 	}
 }
 
-// frame is all there is to see now.
-func (v *view) frame() string {
+// frame is what there is to see now, in so many lines. The newest events are the
+// last to be left out: the verdict is one.
+func (v *view) frame(rows int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%sholdfast demo%s  %.1fs\n\nServers  ", bold, plain, time.Since(v.world.start).Seconds())
 	for n, up := range v.servers() {
@@ -87,10 +88,12 @@ func (v *view) frame() string {
 		b.WriteString("  " + line + "\n")
 	}
 	b.WriteString("\nEvents\n")
-	for _, e := range v.events() {
-		b.WriteString(e.String() + "\n")
+	lines := strings.SplitAfter(b.String(), "\n")
+	lines = lines[:len(lines)-1] // what is behind the last one is nothing
+	for _, e := range v.events(max(1, min(eventsShown, rows-len(lines)))) {
+		lines = append(lines, e.String()+"\n")
 	}
-	return b.String()
+	return strings.Join(lines[max(0, len(lines)-rows):], "")
 }
 
 func (v *view) servers() []bool {
@@ -99,10 +102,10 @@ func (v *view) servers() []bool {
 	return append([]bool(nil), v.world.up...)
 }
 
-// events are the last ones.
-func (v *view) events() []event {
+// events are the last ones, so many at most.
+func (v *view) events(most int) []event {
 	v.world.mu.Lock()
 	defer v.world.mu.Unlock()
 	all := v.world.events
-	return append([]event(nil), all[max(0, len(all)-eventsShown):]...)
+	return append([]event(nil), all[max(0, len(all)-most):]...)
 }

@@ -27,6 +27,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/examples/internal/embedded"
+	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -186,6 +187,9 @@ func (s *story) contend(ctx context.Context) error {
 	}
 	s.say("Cy", "tries once, and is refused. The error says who holds it:")
 	s.quote(err.Error())
+	if strings.Contains(err.Error(), instance.Unanswered.String()) {
+		s.say("", "No answer yet is no fault: the others are a majority, so he does not wait for it.")
+	}
 
 	s.turn = make(chan turn, 1)
 	go func() {
@@ -262,6 +266,9 @@ func (s *story) handOver(ctx context.Context) error {
 	}
 	s.held = bobs.lease
 	s.say("Bob", "holds it, %s after she let go.", ms(bobs.at.Sub(released)))
+	if s.servers != nil {
+		s.say("", "A Redis tells him at once. These servers inside the program push nothing, so that he asks again, after a quarter of a second at most.")
+	}
 	status, err := s.cy.Inspect(ctx, report)
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ func TestWithServersOfItsOwn(t *testing.T) {
 		`Ada holds the report as before`,
 		`Hand over.*Ada releases the report: Done is closed, Err is "lease released"`,
 		`Bob holds it, \S+ ms after she let go`,
+		`These servers inside the program push nothing`,
 		`Cy looks: "report" is held by "Bob~\w+…"`,
 		`Fence.*Ada writes.*Bob writes.*Cy writes.*It is refused`,
 		`Lose the majority.*is killed too`,
@@ -45,6 +46,9 @@ func TestWithServersOfItsOwn(t *testing.T) {
 		`The end.*All engines are closed\.`,
 	)
 	readable(t, stdout)
+	if text := strings.Join(strings.Fields(stdout), " "); strings.Contains(text, "no answer yet") != strings.Contains(text, "No answer yet is no fault") {
+		t.Errorf("a vote that is missing is not explained:\n%s", stdout)
+	}
 }
 
 func TestWithRealServers(t *testing.T) {
