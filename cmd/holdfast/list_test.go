@@ -17,7 +17,7 @@ func TestListLooksThroughEveryMaster(t *testing.T) {
 	want := []string{"job:a", "job:b", "job:c", "job:d", "job:e", "job:f"}
 	for _, name := range want {
 		for _, key := range []string{name, "other:" + name} {
-			c.Owner(c.Slot(key)).Set(key, "ann~"+strings.Repeat("A", 32), time.Minute)
+			c.Owner(c.Slot(key)).Set(key, "ann~"+strings.Repeat("A", 26), time.Minute)
 		}
 	}
 	l := new(listAction)

@@ -109,6 +109,7 @@ func TestScripts(t *testing.T) {
 			"redis":      redisDo,
 			"server":     func(ts *testscript.TestScript, _ bool, args []string) { startServer(t, ts, args) },
 			"signal":     sendSignal,
+			"pending":    pending,
 			"stopped":    stopped,
 			"usage":      wrong,
 			"waitfor":    waitFor,
@@ -218,6 +219,18 @@ func stopped(ts *testscript.TestScript, _ bool, args []string) {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		ts.Check(err)
 		return strings.Contains(string(stat), ") T ")
+	})
+}
+
+// pending is: pending PIDFILE. It waits until a HUP has arrived at a process that is
+// stopped, and so has not taken it yet.
+func pending(ts *testscript.TestScript, _ bool, args []string) {
+	pid := pidIn(ts, args[0])
+	arrived := regexp.MustCompile(`ShdPnd:\t[0-9a-f]*[13579bdf]\n`) // HUP is the first bit
+	eventually(ts, fmt.Sprintf("process %d has got a HUP", pid), func() bool {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		ts.Check(err)
+		return arrived.Match(status)
 	})
 }
 
