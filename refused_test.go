@@ -48,6 +48,13 @@ func TestWhatAQuorumRefusesForGoodIsNotWaitedFor(t *testing.T) {
 			func(s *redistest.Server) { s.MustDo("HSET", "locks:a hash, fenced", "field", "1") },
 			func(s *redistest.Server) { s.MustDo("DEL", "locks:a hash, fenced") },
 		},
+		"a fence that is no number": {
+			e,
+			[]engine.Option{engine.WithFencing()},
+			"WRONGTYPE the fence has a value that is no number",
+			func(s *redistest.Server) { s.Set("locks:fence:{locks:a fence that is no number}", "x", 0) },
+			func(s *redistest.Server) { s.Del("locks:fence:{locks:a fence that is no number}") },
+		},
 		"a prefix that is not permitted": {
 			other, nil, "NOPERM",
 			func(*redistest.Server) {},

@@ -28,6 +28,8 @@ import (
 // An adopted lease has no fencing token, and WithFencing is refused. The one that
 // was acquired with the lock stays the highest until somebody else acquires: hand
 // it on beside the token. WithToken is refused, and WithTries has no meaning.
+// WithMaxHold ends the lease, but a life that the lock had already is not shortened:
+// the key may outlive that limit.
 func (e *Engine) Adopt(ctx context.Context, resource, token string, opts ...Option) (*lease.Lease, error) {
 	r, err := e.request("adopt", resource, opts)
 	if err != nil {

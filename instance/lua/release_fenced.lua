@@ -19,6 +19,9 @@ if holder == ARGV[1] then
   answer = redis.call('DEL', KEYS[1])
 end
 local fence = value(KEYS[2])
+if fence and not tonumber(fence) then -- somebody else's: no acquire passes it
+  return answer
+end
 if not fence or tonumber(fence) < tonumber(ARGV[2]) then
   redis.pcall('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 end
