@@ -171,8 +171,9 @@ func (l *Lease) Release(ctx context.Context) error {
 // Whoever knows it has power over the lock. A Fence is still the highest: hand it
 // on beside the token.
 //
-// From then on nothing of the lease reaches Redis. Release sends nothing and
-// returns ErrDetached, and Close of the engine lets the lock be. The error is the
+// From then on nothing of the lease is sent. What was sent before, a healing say, may
+// still leave a key on a minority of the instances, which goes by its TTL. Release
+// sends nothing and returns ErrDetached, and Close of the engine lets the lock be. The error is the
 // cause of the end when the lease has ended before, by Detach too: then there is no
 // token. Detach does not block, and asks no instance whether the lock is still ours:
 // Adopt does.
