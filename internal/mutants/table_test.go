@@ -140,7 +140,7 @@ var table = []mutant{
 		name: "a late renewal that revives",
 		edits: one("lease/control.go",
 			"err == nil && deadline.Later(l.deadline) {\n		l.deadline = deadline\n",
-			"deadline.Later(l.deadline) {\n		l.deadline, l.err = deadline, nil\n"),
+			"deadline.Later(l.deadline) {\n		l.deadline, l.err, l.done = deadline, nil, nil\n"),
 	},
 	{
 		name: "Done at the end of the TTL, not of the validity",
