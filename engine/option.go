@@ -89,7 +89,8 @@ func WithFencing() Option { return func(r *request) { r.fencing = true } }
 // WithMaxHold ends the lease, with lease.ErrMaxHold, when it has been held for
 // so long: a holder that hangs cannot keep the resource for ever. From 1ms to 8760h. The
 // key in Redis ends then, too, but for the drift, whatever the TTL: the next one
-// need not wait for a holder that hangs to release.
+// need not wait for a holder that hangs to release. Adopt does not shorten the life
+// that the key already has.
 func WithMaxHold(d time.Duration) Option {
 	return func(r *request) {
 		r.maxHold = d
