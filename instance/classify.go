@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // verdict turns the error of a command into a vote: what the server refused is
@@ -17,7 +19,7 @@ import (
 func (i *Instance) verdict(err error) Vote {
 	v := Vote{Instance: i.name, Err: i.redact(err)}
 	if isProtocolError(err) {
-		err = errNotRedis
+		err = resp.ErrNotRedis
 		v.Err = err
 	}
 	if errors.Is(err, errReplica) && (i.managed || i.home != nil) {
@@ -28,7 +30,7 @@ func (i *Instance) verdict(err error) Vote {
 		v.Err = err
 	}
 	switch {
-	case errors.Is(err, errSameServer), errors.Is(err, errSplit), errors.Is(err, errNotRedis), errors.Is(err, errReplica),
+	case errors.Is(err, errSameServer), errors.Is(err, errSplit), errors.Is(err, resp.ErrNotRedis), errors.Is(err, errReplica),
 		errors.Is(err, errFailover), errors.Is(err, errDemoted), errors.Is(err, errNoMaster):
 		v.Kind = Misconfigured
 	case isServerError(err):
@@ -50,8 +52,7 @@ var (
 	errTimeout    = errors.New("no answer in time")
 	errNotDialed  = errors.New("the connection is not open")
 	errClosed     = errors.New("instance closed")
-	errNotRedis   = errors.New("what answers there does not speak the Redis protocol")
-	errUnasked    = fmt.Errorf("%w: it says what nobody has asked for", errNotRedis)
+	errUnasked    = fmt.Errorf("%w: it says what nobody has asked for", resp.ErrNotRedis)
 	errSameServer = errors.New("same server")
 	errReplica    = errors.New("READONLY: the server is a replica, and only a master can vote")
 	errDemoted    = errors.New("the node is a replica now: a failover is under way")

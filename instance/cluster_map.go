@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // askedFor is how long a node without a slot is kept after it was last asked for
@@ -255,7 +257,7 @@ func (s *scout) ask(ctx context.Context, c *cluster, addr string) (*view, error)
 	cmd := redis.NewSliceCmd(ctx, "cluster", "slots") // as it is: go-redis's own cannot read a node without a host
 	if err := s.process(ctx, cmd); err != nil {
 		if strings.Contains(err.Error(), "cluster support disabled") {
-			err = serverError(err.Error() + " (it is no node of a cluster: write redis://… for a single server)")
+			err = resp.ServerError(err.Error() + " (it is no node of a cluster: write redis://… for a single server)")
 		}
 		return nil, err
 	}
@@ -281,7 +283,7 @@ func readView(ranges []any, addr string) (*view, error) {
 	for _, r := range ranges {
 		first, last, node, ok := readRange(r)
 		if !ok {
-			return nil, errNotRedis
+			return nil, resp.ErrNotRedis
 		}
 		master := at.neighbour(node)
 		for slot := first; slot <= last; slot++ {

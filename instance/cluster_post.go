@@ -1,6 +1,10 @@
 package instance
 
-import "time"
+import (
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
+)
 
 // keyed is a message about one lock, which tells where it belongs.
 type keyed interface {
@@ -85,8 +89,8 @@ func (c *cluster) watch(v *Vigil) {
 }
 
 // elsewhere reports whether a reply is a node's that has not got the slot.
-func (i *Instance) elsewhere(r *reply) bool {
-	_, ok := readReferral(r.text)
+func (i *Instance) elsewhere(r *resp.Reply) bool {
+	_, ok := readReferral(r.Text)
 	return ok && i.home != nil
 }
 

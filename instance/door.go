@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // door is a connection while go-redis introduces us on it. A server that lets nobody
@@ -64,5 +66,5 @@ func (d *door) reason(err error) error {
 	if err == nil || isServerError(err) || isTimeout(err) || len(d.said) == 0 {
 		return err
 	}
-	return serverError(d.said)
+	return resp.ServerError(d.said)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // held is one connection to a server that tells where instances are: a sentinel,
@@ -48,7 +50,7 @@ func (h *held) process(ctx context.Context, cmd redis.Cmder) error {
 	defer stop()
 	err := h.wire.reason(cutOff(ctx, h.conn.Process(ctx, cmd)))
 	if err != nil && isProtocolError(err) {
-		return errNotRedis
+		return resp.ErrNotRedis
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/holdfast-go/holdfast/internal/resp"
 	"github.com/holdfast-go/holdfast/internal/restart"
 )
 
@@ -59,10 +60,10 @@ type Instance struct {
 	out  []byte       // what is to be written
 
 	// Of who reads: the link's reader, or the actor when there is none.
-	reply    reply   // the one that is being read
-	votes    []Vote  // that are cast together
-	glimpsed glimpse // of the server's clock, the last
-	stepped  step    // of the server's clock, the last
+	reply    resp.Reply // the one that is being read
+	votes    []Vote     // that are cast together
+	glimpsed glimpse    // of the server's clock, the last
+	stepped  step       // of the server's clock, the last
 
 	complaints complaints
 

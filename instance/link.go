@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/holdfast-go/holdfast/internal/clock"
+	"github.com/holdfast-go/holdfast/internal/resp"
 	"github.com/holdfast-go/holdfast/internal/restart"
 )
 
@@ -69,7 +70,7 @@ func (l *link) introduce(ctx context.Context) error {
 	case err == nil:
 	case !isServerError(err):
 		if isProtocolError(err) {
-			return errNotRedis
+			return resp.ErrNotRedis
 		}
 		return err
 	case !slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return errors.Is(c.Err(), err) }):
@@ -141,7 +142,7 @@ func (l *link) send(batch []byte, deadline time.Time) error {
 }
 
 // next reads the next reply.
-func (l *link) next(r *reply) error { return r.read(l.in) }
+func (l *link) next(r *resp.Reply) error { return r.Read(l.in) }
 
 // await waits for the next reply to begin.
 func (l *link) await() error {

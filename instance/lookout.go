@@ -11,6 +11,8 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // lookout is an instance's second connection, on which the server itself tells
@@ -253,42 +255,42 @@ func (t *tower) send(questions []byte, timeout time.Duration) error {
 
 // read takes in what the server says, until the connection ends.
 func (o *lookout) read(t *tower) error {
-	var r reply
+	var r resp.Reply
 	for {
-		if err := r.read(t.in); err != nil {
+		if err := r.Read(t.in); err != nil {
 			return err
 		}
-		if r.unread {
-			return errUnread
+		if r.Unread {
+			return resp.ErrUnread
 		}
 		switch {
-		case r.kind == pushReply && r.isInvalidation():
-			o.invalidated(&r.list[1])
-		case r.kind == pushReply: // about something else
-		case r.kind == errorReply && o.instance.elsewhere(&r):
+		case r.Kind == resp.Push && isInvalidation(&r):
+			o.invalidated(&r.List[1])
+		case r.Kind == resp.Push: // about something else
+		case r.Kind == resp.Error && o.instance.elsewhere(&r):
 			if !o.answer(unknownLeft) {
-				return errNotRedis
+				return resp.ErrNotRedis
 			}
-		case r.kind == errorReply:
-			return r.err()
-		case r.kind != numberReply || !o.answer(r.n):
-			return errNotRedis
+		case r.Kind == resp.Error:
+			return r.Err()
+		case r.Kind != resp.Number || !o.answer(r.N):
+			return resp.ErrNotRedis
 		}
 	}
 }
 
-func (r *reply) isInvalidation() bool {
-	return len(r.list) == 2 && string(r.list[0].text) == "invalidate"
+func isInvalidation(r *resp.Reply) bool {
+	return len(r.List) == 2 && string(r.List[0].Text) == "invalidate"
 }
 
 // invalidated reads the keys of an invalidation: none stands for all, and so do more
 // than we can read.
-func (o *lookout) invalidated(keys *reply) {
-	if keys.kind == nilReply || keys.cut {
+func (o *lookout) invalidated(keys *resp.Reply) {
+	if keys.Kind == resp.Nil || keys.Cut {
 		o.flushed()
 		return
 	}
-	for k := range keys.list {
-		o.changed(string(keys.list[k].text))
+	for k := range keys.List {
+		o.changed(string(keys.List[k].Text))
 	}
 }

@@ -3,6 +3,8 @@ package instance
 import (
 	"errors"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 var (
@@ -54,13 +56,13 @@ func (i *Instance) settle(l *link, p *pipeline) (over bool, err error) {
 		if err := i.answer(c); err != nil {
 			return false, err
 		}
-		if i.reply.unread || i.reply.kind != errorReply && !c.fits(&i.reply) {
+		if i.reply.Unread || i.reply.Kind != resp.Error && !c.fits(&i.reply) {
 			return false, errUnasked
 		}
 		if k == last && l.in.Buffered() > 0 && i.mailbox.lastUnderWay() {
 			return false, errUnasked // one too many: who knows which
 		}
-		if !l.forgotten && i.reply.isNoScript() {
+		if !l.forgotten && isNoScript(&i.reply) {
 			l.forgotten = true
 			i.mailbox.halt(l)
 		}
@@ -74,9 +76,9 @@ func (i *Instance) settle(l *link, p *pipeline) (over bool, err error) {
 		}
 		p.answered = k + 1
 		switch {
-		case i.reply.kind == errorReply && i.refer(c, &p.sending, &i.reply): // another node will answer it
-		case i.reply.kind == errorReply:
-			i.refused(c, p.refusal(i.reply.err()))
+		case i.reply.Kind == resp.Error && i.refer(c, &p.sending, &i.reply): // another node will answer it
+		case i.reply.Kind == resp.Error:
+			i.refused(c, p.refusal(i.reply.Err()))
 		default:
 			i.kept(c)
 			c.settle(&p.sending, &i.reply)

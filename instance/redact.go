@@ -17,6 +17,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/auth"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // secrets are what must never be shown of one instance: its passwords, as they
@@ -192,7 +194,7 @@ func quoted(err error) error {
 	if clean == text {
 		return err
 	}
-	return serverError(clean)
+	return resp.ServerError(clean)
 }
 
 // redact takes the instance's secrets out of an error's text, and what a server quotes. The original is
@@ -210,7 +212,7 @@ func (i *Instance) redact(err error) error {
 	case clean == text:
 		return err
 	case isServerError(err):
-		return redacted{serverError(clean), refusalOf(err)}
+		return redacted{resp.ServerError(clean), refusalOf(err)}
 	}
 	return errors.New(clean)
 }
@@ -218,7 +220,7 @@ func (i *Instance) redact(err error) error {
 // redacted is a server's error whose text has been changed. What kind of refusal it
 // is has been found before that: the text may begin otherwise now.
 type redacted struct {
-	serverError
+	resp.ServerError
 	kind *refusal
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 func TestWhatIsQuotedIsCut(t *testing.T) {
@@ -22,7 +24,7 @@ func TestWhatIsQuotedIsCut(t *testing.T) {
 		"ERR " + strings.Repeat("é", 600):                                                             "ERR " + strings.Repeat("é", 254) + "…",
 		"NOPERM User app has no permissions to access the 'a key of forty letters and some more' key": "NOPERM User app has no permissions to access the 'a key of forty letters and some more' key",
 	} {
-		got := quoted(serverError(said))
+		got := quoted(resp.ServerError(said))
 		if got.Error() != want || !isServerError(got) {
 			t.Errorf("%q becomes %q, want %q", said, got, want)
 		}
@@ -34,7 +36,7 @@ func TestWhatIsQuotedIsCut(t *testing.T) {
 	if got := quoted(ours); got != ours { //nolint:errorlint // the very same
 		t.Errorf("what no server has said becomes %v", got)
 	}
-	if got := quoted(fmt.Errorf("cannot load: %w", serverError("ERR unknown command 'x', with args beginning with: 'y'"))); got.Error() != "cannot load: ERR unknown command 'x' (its arguments are not shown)" || !isServerError(got) {
+	if got := quoted(fmt.Errorf("cannot load: %w", resp.ServerError("ERR unknown command 'x', with args beginning with: 'y'"))); got.Error() != "cannot load: ERR unknown command 'x' (its arguments are not shown)" || !isServerError(got) {
 		t.Error(got)
 	}
 }
@@ -53,7 +55,7 @@ func TestSecretsAreHidden(t *testing.T) {
 		}
 	}
 	i := &Instance{name: "i", secrets: newSecrets("two\r\nlines")}
-	if text := i.redact(serverError("ERR you said two  lines")).Error(); strings.Contains(text, "lines") {
+	if text := i.redact(resp.ServerError("ERR you said two  lines")).Error(); strings.Contains(text, "lines") {
 		t.Error(text)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // class says what becomes of a server's refusal when we wait.
@@ -73,7 +75,7 @@ var refusals = []refusal{
 
 // lastingFaults are those that we find ourselves, and that waiting does not mend either.
 var lastingFaults = []error{
-	errNotRedis, errNoMaster, errSameServer, errSplit, errFenceSlot, errForeign, errClusterNode,
+	resp.ErrNotRedis, errNoMaster, errSameServer, errSplit, errFenceSlot, errForeign, errClusterNode,
 }
 
 // scriptCaller is what Redis before 7 puts before the error of a command in a script.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // errNoMaster: the sentinels are there, but do not know the name.
@@ -162,7 +164,7 @@ func (l *sentinelLink) master(ctx context.Context) (string, error) {
 	case err != nil:
 		return "", err
 	case len(master) != 2:
-		return "", errNotRedis
+		return "", resp.ErrNotRedis
 	}
 	return net.JoinHostPort(master[0], master[1]), nil
 }
@@ -244,9 +246,9 @@ func (r relocation) queue(s *sending, out []byte) ([]byte, bool) {
 	}
 	return out, false
 }
-func (relocation) fits(*reply) bool        { return false } // it asks nothing
-func (relocation) settle(*sending, *reply) {}
-func (relocation) refuse(Vote)             {}
-func (relocation) debt() (debt, bool)      { return debt{}, false }
-func (relocation) reset()                  {}
-func (relocation) urgent() bool            { return true }
+func (relocation) fits(*resp.Reply) bool        { return false } // it asks nothing
+func (relocation) settle(*sending, *resp.Reply) {}
+func (relocation) refuse(Vote)                  {}
+func (relocation) debt() (debt, bool)           { return debt{}, false }
+func (relocation) reset()                       {}
+func (relocation) urgent() bool                 { return true }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/internal/clock"
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // Vigil is one wait for a lock to become free, at one instance: see Watch. It
@@ -153,9 +154,9 @@ func (s *vigils) ask(out []byte, timeout time.Duration) []byte {
 		if s.kept[v.Key] != v {
 			continue
 		}
-		out = appendArray(out, 2)
+		out = resp.AppendArray(out, 2)
 		out = append(out, "$4\r\npttl\r\n"...)
-		out = appendArg(out, v.Key)
+		out = resp.AppendArg(out, v.Key)
 		s.asked = append(s.asked, v)
 	}
 	s.fresh = append(s.fresh[:0], s.fresh[n:]...)
