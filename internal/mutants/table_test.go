@@ -260,7 +260,7 @@ var table = []mutant{
 		name: "a push frame is taken for an answer",
 		edits: one("instance/reader.go",
 			"if i.reply.Unread || i.reply.Kind != resp.Error && !c.fits(&i.reply) {",
-			"if i.reply.unread {"),
+			"if i.reply.Unread {"),
 		in: "instance", test: "TestWhatNobodyAskedForGrantsNothing",
 	},
 	{
@@ -274,7 +274,7 @@ var table = []mutant{
 		name: "a time left that overflows",
 		edits: one("instance/acquire.go",
 			"	return clock.Units(r.N, time.Millisecond)",
-			"	return time.Duration(r.n) * clock.Units(1, time.Millisecond)"),
+			"	return time.Duration(r.N) * clock.Units(1, time.Millisecond)"),
 		in: "instance", test: "TestATimeIsAsLongAsThereIsOne",
 	},
 	{
@@ -289,8 +289,8 @@ var table = []mutant{
 		edits: []edit{
 			{"instance/acquire.go", `"*6\r\n$3\r\nset\r\n"`, `"*7\r\n$3\r\nset\r\n"`},
 			{"instance/acquire.go", `"$2\r\nnx\r\n$2\r\npx\r\n"`, `"$2\r\nnx\r\n$3\r\nget\r\n$2\r\npx\r\n"`},
-			{"instance/acquire.go", "return r.Kind == resp.Status || r.Kind == resp.Nil", "return r.kind == textReply || r.kind == nilReply"},
-			{"instance/acquire.go", "case r.Kind == resp.Status:", "case r.kind == nilReply:"},
+			{"instance/acquire.go", "return r.Kind == resp.Status || r.Kind == resp.Nil", "return r.Kind == resp.Text || r.Kind == resp.Nil"},
+			{"instance/acquire.go", "case r.Kind == resp.Status:", "case r.Kind == resp.Nil:"},
 		},
 		in: "instance", test: "TestNothingReadsAllThatIsThere",
 	},
