@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/internal/clock"
+	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
@@ -74,7 +75,7 @@ func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
 		return out, false
 	case !s.now.Before(a.GiveUp):
 		v := s.vote(TimedOut)
-		v.Err = errTimeout
+		v.Err = fault.ErrTimeout
 		a.To.Cast(v)
 		return out, false
 	case !a.send():

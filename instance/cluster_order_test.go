@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
@@ -275,7 +276,7 @@ func (w *orderWorld) toggle(n *Instance) {
 	}
 	w.Downs++
 	w.downs[n] = true
-	v := Vote{Kind: TimedOut, Err: errTimeout}
+	v := Vote{Kind: TimedOut, Err: fault.ErrTimeout}
 	wire := w.wires[n]
 	w.wires[n] = nil
 	heard := w.r.IntN(len(wire) + 1)

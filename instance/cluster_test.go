@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
@@ -140,7 +141,7 @@ func newTestCluster(t *testing.T) *cluster {
 	}
 	c := whole.cluster
 	c.options = func(addr string) *redis.Options { return &redis.Options{Network: "tcp", Addr: addr} }
-	c.dialer = func() dialFunc { return new(net.Dialer).DialContext }
+	c.dialer = func() reach.DialFunc { return new(net.Dialer).DialContext }
 	c.set = NewSet([]*Instance{whole}, GuardAdaptive, time.Minute)
 	c.start = func(n *Instance) {
 		t.Cleanup(func() { _ = n.client.Close() })
@@ -264,7 +265,7 @@ func TestRestartGuardFollowsTheSlot(t *testing.T) {
 			c.whole.Post(acquire)
 			a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slotOf(key)))
 		} else {
-			a.down(Vote{Kind: Unreachable, Err: errNotDialed})
+			a.down(Vote{Kind: Unreachable, Err: reach.ErrNotDialed})
 			c.apply(c.testView(func(slot int) string {
 				if slot == int(slotOf(key)) {
 					return "b:1"
@@ -348,7 +349,7 @@ func TestReleaseIsOwedToANodeThatWasGivenTheLock(t *testing.T) {
 	c := newTestCluster(t)
 	c.apply(c.testView(thirds))
 	a, b := c.nodes["a:1"], c.nodes["b:1"]
-	b.down(Vote{Kind: Unreachable, Err: errNotDialed})
+	b.down(Vote{Kind: Unreachable, Err: reach.ErrNotDialed})
 	acquired := time.Now()
 	c.whole.Post(&Release{Key: key, Token: "t", TTL: time.Second, Since: acquired, To: new(votes)})
 	a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slotOf(key)))

@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
@@ -96,7 +97,7 @@ func TestATimeLeftIsNeverOfAnotherSignThanTheServerSaid(t *testing.T) {
 		s := newVigils()
 		s.keep(v)
 		s.asked = append(s.asked, v)
-		s.conn = unopened{}
+		s.conn = reach.Unopened{}
 		before := time.Now()
 		s.answer(ms)
 		if o, until := v.Outlook(); ms >= 0 && (o != Promised || until.Before(before)) {

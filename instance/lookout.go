@@ -12,6 +12,8 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
@@ -28,9 +30,9 @@ import (
 type lookout struct {
 	*vigils
 	instance *Instance
-	client   *redis.Client // opens the connection; in RESP3, else as the instance's
-	dialed   chan *door    // one slot: dialed by the lookout, to be picked up by the client
-	reported bool          // that there is none has been logged
+	client   *redis.Client    // opens the connection; in RESP3, else as the instance's
+	dialed   chan *reach.Door // one slot: dialed by the lookout, to be picked up by the client
+	reported bool             // that there is none has been logged
 }
 
 // linger is how long the connection stays when nobody waits any more.
@@ -43,7 +45,7 @@ const notThere = time.Minute
 var errNoTracking = errors.New("the server cannot tell of changes in RESP3")
 
 func newLookout(i *Instance, opt *redis.Options) *lookout {
-	o := &lookout{vigils: newVigils(), instance: i, dialed: make(chan *door, 1)}
+	o := &lookout{vigils: newVigils(), instance: i, dialed: make(chan *reach.Door, 1)}
 	mine := *opt
 	mine.Protocol = 3
 	mine.Dialer = func(context.Context, string, string) (net.Conn, error) {
@@ -51,7 +53,7 @@ func newLookout(i *Instance, opt *redis.Options) *lookout {
 		case conn := <-o.dialed:
 			return conn, nil
 		default:
-			return unopened{}, nil
+			return reach.Unopened{}, nil
 		}
 	}
 	o.client = redis.NewClient(&mine)
@@ -122,8 +124,8 @@ func (o *lookout) wanted(ctx context.Context) bool {
 // pause waits after a failure. It reports false when ctx ends.
 func (o *lookout) pause(ctx context.Context, err error, pauses backoff.BackOff) bool {
 	pause := pauses.NextBackOff()
-	r := refusalOf(err)
-	if isServerError(err) && (r == nil || r.class != passing) || errors.Is(err, errNoTracking) {
+	r := fault.RefusalOf(err)
+	if fault.IsServerError(err) && (r == nil || r.Class != fault.Passes) || errors.Is(err, errNoTracking) {
 		pause = notThere
 		if !o.reported {
 			o.reported = true
@@ -166,11 +168,11 @@ func (o *lookout) open(ctx context.Context) (*tower, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // go-redis would not notice
 	defer stop()
-	at := newDoor(conn)
+	at := reach.NewDoor(conn)
 	o.dialed <- at
 	t := &tower{conn: o.client.EphemeralConn(), net: conn, in: bufio.NewReader(conn)}
-	if err = cutOff(ctx, t.track(ctx)); err == nil {
-		err = i.isSame(ctx, t.conn, began)
+	if err = fault.CutOff(ctx, t.track(ctx)); err == nil {
+		err = i.looks.IsSame(ctx, t.conn, began)
 	}
 	select {
 	case unused := <-o.dialed:
@@ -179,7 +181,7 @@ func (o *lookout) open(ctx context.Context) (*tower, error) {
 	}
 	if err != nil {
 		t.close()
-		return nil, at.reason(err)
+		return nil, at.Reason(err)
 	}
 	return t, nil
 }
@@ -189,7 +191,7 @@ func (o *lookout) open(ctx context.Context) (*tower, error) {
 func (t *tower) track(ctx context.Context) error {
 	hello, err := t.conn.Hello(ctx, 3, "", "", "").Result()
 	switch {
-	case err != nil && isProtocolError(err):
+	case err != nil && fault.IsProtocolError(err):
 		return errNoTracking
 	case err != nil:
 		return err

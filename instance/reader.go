@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
@@ -109,7 +110,7 @@ type patient struct {
 func (r patient) Read(p []byte) (int, error) {
 	for {
 		n, err := r.link.net.Read(p)
-		if n > 0 || err == nil || !isTimeout(err) {
+		if n > 0 || err == nil || !fault.IsTimeout(err) {
 			return n, err
 		}
 		if err := r.mailbox.expired(r.link); err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/redistest"
 )
 
@@ -19,12 +20,12 @@ func TestADialThatComesTooLateDoesNoHarm(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if err := i.client.Ping(t.Context()).Err(); !errors.Is(err, errNotDialed) {
+		if err := i.client.Ping(t.Context()).Err(); !errors.Is(err, reach.ErrNotDialed) {
 			t.Fatalf("nothing had been dialed: %v", err)
 		}
 	}
 	for range 3 {
-		if err := i.lookout.client.Ping(t.Context()).Err(); !errors.Is(err, errNotDialed) {
+		if err := i.lookout.client.Ping(t.Context()).Err(); !errors.Is(err, reach.ErrNotDialed) {
 			t.Fatalf("nothing had been dialed for the lookout: %v", err)
 		}
 	}
@@ -32,7 +33,7 @@ func TestADialThatComesTooLateDoesNoHarm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i.lookout.dialed <- newDoor(conn)
+	i.lookout.dialed <- reach.NewDoor(conn)
 	if err := i.lookout.client.Ping(t.Context()).Err(); err != nil {
 		t.Errorf("the lookout's first attempt to connect: %v", err)
 	}

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
@@ -28,7 +30,7 @@ func TestVoteIsOneLineWithoutSecrets(t *testing.T) {
 		{Vote{Instance: "i", Kind: Held, Holder: "the owner~" + token, Left: -1}, `i: held by "the owner~ABCD…"`},
 		{Vote{Instance: "i", Kind: Held, Holder: "short"}, `i: held by "…"`},
 		{Vote{Instance: "i", Kind: Recovering, Left: time.Minute}, `i: recovering for another 1m0s`},
-		{Vote{Instance: "i", Kind: TimedOut, Err: errTimeout}, `i: timed out (no answer in time)`},
+		{Vote{Instance: "i", Kind: TimedOut, Err: fault.ErrTimeout}, `i: timed out (no answer in time)`},
 		{Vote{Instance: "i", Kind: Misconfigured, Err: errors.New("OOM no")}, `i: misconfigured (OOM no)`},
 		{Vote{Instance: "i", Kind: Kind(99)}, `i: kind 99`},
 	} {
@@ -104,7 +106,7 @@ func (timeoutError) Timeout() bool   { return true }
 func (timeoutError) Temporary() bool { return true }
 
 func TestErrorsAreClassified(t *testing.T) {
-	i := &Instance{name: "i", secrets: newSecrets("s3cret")}
+	i := &Instance{name: "i", secrets: reach.NewSecrets("s3cret")}
 	for _, c := range []struct {
 		err  error
 		want Kind
@@ -117,7 +119,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		{resp.ServerError("LOADING Redis is loading the dataset in memory"), Misconfigured},
 		{fmt.Errorf("cannot load the lock scripts: %w", resp.ServerError("NOPERM")), Misconfigured},
 		{resp.ErrNotRedis, Misconfigured},
-		{errReplica, Misconfigured},
+		{reach.ErrReplica, Misconfigured},
 		{fmt.Errorf("%w: as other", errSameServer), Misconfigured},
 		{timeoutError{}, TimedOut},
 		{&net.OpError{Op: "read", Err: timeoutError{}}, TimedOut},
@@ -140,7 +142,7 @@ func TestErrorsAreClassified(t *testing.T) {
 }
 
 func TestServersWordsAreQuotedWithoutThePassword(t *testing.T) {
-	i := &Instance{name: "i", secrets: newSecrets("s3cret", "s3cr%65t")}
+	i := &Instance{name: "i", secrets: reach.NewSecrets("s3cret", "s3cr%65t")}
 	v := i.verdict(resp.ServerError("ERR you said s3cret and s3cr%65t"))
 	if text := fmt.Sprintf("%v %+v %#v", v, v.Err, v.Err); strings.Contains(text, "s3cr") || !strings.Contains(text, "you said") {
 		t.Error(text)
@@ -152,6 +154,8 @@ func TestServersWordsAreQuotedWithoutThePassword(t *testing.T) {
 }
 
 func TestRefusalsThatWaitingDoesNotMend(t *testing.T) {
+	allRefuse := new(reach.Failures)
+	allRefuse.Add("node a", resp.ServerError("NOAUTH Authentication required."))
 	for _, c := range []struct {
 		err  error
 		want bool
@@ -184,17 +188,17 @@ func TestRefusalsThatWaitingDoesNotMend(t *testing.T) {
 		{resp.ServerError("DENIED Redis is running in protected mode because protected mode is enabled"), true},
 		{fmt.Errorf("cannot load the lock scripts: %w", resp.ServerError("NOPERM no")), true},
 		{fmt.Errorf("cannot load the lock scripts: %w", resp.ServerError("LOADING no")), false},
-		{&failures{says: []string{"node a: NOAUTH"}, cause: resp.ServerError("NOAUTH Authentication required."), refused: 1}, true},
+		{allRefuse, true},
 		{resp.ErrNotRedis, true},
-		{errReplica, false}, // the next connection may find a master
-		{errFailover, false},
+		{reach.ErrReplica, false}, // the next connection may find a master
+		{reach.ErrFailover, false},
 		{errDemoted, false},
 		{errUncovered, false},
 		{errFenceSlot, true},
-		{fmt.Errorf("%w: a and b", errSplit), true},
+		{fmt.Errorf("%w: a and b", reach.ErrSplit), true},
 		{fmt.Errorf("%w: as other", errSameServer), true},
 		{io.EOF, false},
-		{errTimeout, false},
+		{fault.ErrTimeout, false},
 	} {
 		if got := IsRefusal(c.err); got != c.want {
 			t.Errorf("%v: %v", c.err, got)
@@ -204,15 +208,15 @@ func TestRefusalsThatWaitingDoesNotMend(t *testing.T) {
 
 // What the table says of a server's error is what verdicts make of it, too.
 func TestVerdictsKeepWhatTheErrorIs(t *testing.T) {
-	i := &Instance{name: "i", secrets: newSecrets("s3cret")}
-	for _, r := range refusals {
-		v := i.verdict(resp.ServerError(r.says + " something of s3cret"))
-		misnamed := r.says == "CLUSTERDOWN" || r.says == "TRYAGAIN" // said by a single server: it is a node of a cluster
-		if v.Kind != Misconfigured || IsRefusal(v.Err) != (r.class == lasting || misnamed) {
-			t.Errorf("%s: %v", r.says, v)
+	i := &Instance{name: "i", secrets: reach.NewSecrets("s3cret")}
+	for _, r := range fault.Refusals {
+		v := i.verdict(resp.ServerError(r.Says + " something of s3cret"))
+		misnamed := r.Says == "CLUSTERDOWN" || r.Says == "TRYAGAIN" // said by a single server: it is a node of a cluster
+		if v.Kind != Misconfigured || IsRefusal(v.Err) != (r.Class == fault.Lasts || misnamed) {
+			t.Errorf("%s: %v", r.Says, v)
 		}
-		if r.mend == "" || Advice(resp.ServerError(r.says)) != r.mend {
-			t.Errorf("%s: its advice is %q", r.says, Advice(resp.ServerError(r.says)))
+		if r.Mend == "" || Advice(resp.ServerError(r.Says)) != r.Mend {
+			t.Errorf("%s: its advice is %q", r.Says, Advice(resp.ServerError(r.Says)))
 		}
 	}
 	if v := i.verdict(resp.ServerError("MOVED 1 10.0.0.1:6379")); !IsRefusal(v.Err) || !strings.Contains(v.Err.Error(), "redis-cluster://") {
@@ -225,10 +229,10 @@ func TestVerdictsKeepWhatTheErrorIs(t *testing.T) {
 
 func TestComplaintsAreRateLimitedByTheirKind(t *testing.T) {
 	var c complaints
-	oom, misconf := refusalOf(resp.ServerError("OOM x")), refusalOf(resp.ServerError("MISCONF x"))
+	oom, misconf := fault.RefusalOf(resp.ServerError("OOM x")), fault.RefusalOf(resp.ServerError("MISCONF x"))
 	start := time.Now()
 	for n, x := range []struct {
-		r     *refusal
+		r     *fault.Refusal
 		after time.Duration
 		want  bool
 	}{
@@ -243,12 +247,5 @@ func TestComplaintsAreRateLimitedByTheirKind(t *testing.T) {
 		if c.due(x.r, start.Add(x.after)) != x.want {
 			t.Errorf("%d: %v", n, !x.want)
 		}
-	}
-}
-
-func TestINFOIsRead(t *testing.T) {
-	info := fields("# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\nconfig_file:C:/x\r\n\r\njunk\r\n")
-	if info["redis_version"] != "7.0.15" || info["run_id"] != "abc" || info["config_file"] != "C:/x" || len(info) != 3 {
-		t.Errorf("%q", info)
 	}
 }

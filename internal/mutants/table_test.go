@@ -244,14 +244,14 @@ var table = []mutant{
 	},
 	{
 		name: "a link that stays at the old server when its name leads elsewhere",
-		edits: one("instance/address.go",
-			"	i.Post(relocation{of: link.opened})\n",
+		edits: one("internal/reach/looks.go",
+			"	l.Leave(link.Opened)\n",
 			""),
 		in: "instance", test: "TestAnAddressThatLeadsToAnotherServerIsFollowed",
 	},
 	{
 		name: "an address of two servers votes, wherever the link leads",
-		edits: one("instance/address.go",
+		edits: one("internal/reach/looks.go",
 			"		if back {\n",
 			"		if back && s.at == \"\" {\n"),
 		in: "instance", test: "TestAnAddressOfSeveralServersHasNoVote",
