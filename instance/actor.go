@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/reach"
 )
 
 // Run is the actor: it owns the connection, and sees to it that the mailbox is
@@ -23,9 +24,9 @@ func (i *Instance) Run(ctx context.Context, set *Set) {
 	defer i.watching(ctx)()
 	i.looks.Log = i.log
 	defer i.looks.Running(ctx)()
-	defer i.lookout.running(ctx)()
+	defer i.tracker.Running(ctx, i.log)()
 
-	probes := newProbes()
+	probes := reach.NewProbes()
 	var broken error // why links are of no use at all; nil: they are
 	for {
 		if i.link == nil && !i.connect(ctx, probes, broken) {

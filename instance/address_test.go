@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/tracking"
 )
 
 // places are where an address leads: each connection to the next of them.
@@ -189,7 +190,7 @@ func TestWhoWaitsAtAnotherServerIsNoticed(t *testing.T) {
 	i := movable(t, p, func(i *Instance) { i.looks.Every = time.Hour })
 	p.are(servers...)
 	p.next = 1
-	i.Watch(NewVigil("k"))
+	i.Watch(tracking.NewWatch("k"))
 	until(t, "it is down", func() bool { return i.Health().State == Down })
 	if v := i.Standing(); !errors.Is(v.Err, reach.ErrSplit) {
 		t.Errorf("it says %v", v)

@@ -103,7 +103,7 @@ func (c *cluster) run(ctx context.Context, set *Set) {
 	s := new(scout)
 	defer c.leave(s)
 
-	probes := newProbes()
+	probes := reach.NewProbes()
 	for {
 		c.look(ctx, s)
 		c.rehome()
@@ -151,7 +151,7 @@ func (c *cluster) leave(s *scout) {
 	if c.next != nil {
 		c.next.refuse(c.gone())
 	}
-	_ = c.whole.lookout.client.Close()
+	c.whole.tracker.Close()
 	c.whole.leave()
 }
 

@@ -13,13 +13,6 @@ import (
 	"github.com/holdfast-go/holdfast/internal/restart"
 )
 
-// Probing a down instance: soon at first, then less often, but often enough to
-// be back within a second of the server answering.
-const (
-	firstProbe = 20 * time.Millisecond
-	lastProbe  = 800 * time.Millisecond
-)
-
 // watching has the sentinels watched, if there are any. What it returns ends
 // that and waits for its end.
 func (i *Instance) watching(ctx context.Context) (end func()) {
@@ -91,7 +84,7 @@ func (i *Instance) probe(ctx context.Context) error {
 func (i *Instance) lost(why error) error {
 	l := i.link
 	i.drop()
-	if why == errHalted || l.used || time.Since(l.seen.At) > lastProbe { //nolint:errorlint // the bare value
+	if why == errHalted || l.used || time.Since(l.seen.At) > reach.LastProbe { //nolint:errorlint // the bare value
 		i.stillborn = 0
 		return nil
 	}
@@ -197,14 +190,4 @@ func (i *Instance) opened() {
 	default:
 		close(i.ready)
 	}
-}
-
-func newProbes() *backoff.ExponentialBackOff {
-	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(firstProbe),
-		backoff.WithMaxInterval(lastProbe),
-		backoff.WithMultiplier(2),
-		backoff.WithRandomizationFactor(0.2),
-		backoff.WithMaxElapsedTime(0),
-	)
 }

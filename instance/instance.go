@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/resp"
 	"github.com/holdfast-go/holdfast/internal/restart"
+	"github.com/holdfast-go/holdfast/internal/tracking"
 )
 
 // Instance is one independent Redis: one vote. Make it with Dial or New and
@@ -31,9 +32,9 @@ type Instance struct {
 	dialed  atomic.Pointer[reach.Door]                  // dialed by the actor, to be picked up by the client
 	managed bool                                        // sentinels say where it is
 	watch   func(ctx context.Context, moved func())     // calls moved when they say that it is elsewhere; nil: nobody does
-	redial  func(ctx context.Context) (net.Conn, error) // dials where the actor last has; the lookout's
+	redial  func(ctx context.Context) (net.Conn, error) // dials where the actor last has; for the tracking connection
 	looks   *reach.Looks
-	lookout *lookout
+	tracker *tracking.Tracker
 	secrets *reach.Secrets // never to be shown
 	risks   []string       // what is unsafe about the connection, as far as Dial knows
 	invalid error          // why this instance cannot work at all
@@ -219,7 +220,11 @@ func assemble(opt *redis.Options, cfg Config, known *reach.Secrets) *Instance {
 		Up:      i.isUp,
 		Leave:   func(opened time.Time) { i.Post(relocation{of: opened}) },
 	}
-	i.lookout = newLookout(i, opt)
+	i.tracker = tracking.New(tracking.Options{
+		Redis: opt, Timeout: cfg.Timeout, Elsewhere: i.elsewhere, Redact: i.redact,
+		Dial:   func(ctx context.Context) (net.Conn, error) { return i.redial(ctx) },
+		IsSame: i.looks.IsSame,
+	})
 	i.health = Health{Name: i.name, State: Connecting, Since: time.Now()}
 	return i
 }

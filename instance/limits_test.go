@@ -11,7 +11,6 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
@@ -41,7 +40,7 @@ func TestEachExtremeFieldIsRefusedByNameOrHarmless(t *testing.T) {
 				continue
 			}
 			_ = i.client.Close()
-			_ = i.lookout.client.Close()
+			i.tracker.Close()
 			c, now := i.cfg, time.Now()
 			switch {
 			case c.Timeout <= 0 || c.Timeout > MaxTimeout || !now.Add(c.Timeout).After(now):
@@ -92,16 +91,6 @@ func TestATimeLeftIsNeverOfAnotherSignThanTheServerSaid(t *testing.T) {
 		switch {
 		case ms < 0 && left != -1, ms >= 0 && left < 0, ms >= 0 && ms <= math.MaxInt64/int64(time.Millisecond) && left.Milliseconds() != ms:
 			r.Errorf("%d ms left are %v", ms, left)
-		}
-		v := NewVigil("r")
-		s := newVigils()
-		s.keep(v)
-		s.asked = append(s.asked, v)
-		s.conn = reach.Unopened{}
-		before := time.Now()
-		s.answer(ms)
-		if o, until := v.Outlook(); ms >= 0 && (o != Promised || until.Before(before)) {
-			r.Errorf("%d ms left end at %v", ms, until)
 		}
 	})
 }

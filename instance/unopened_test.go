@@ -3,7 +3,6 @@ package instance
 import (
 	"context"
 	"errors"
-	"net"
 	"testing"
 	"time"
 
@@ -23,19 +22,6 @@ func TestADialThatComesTooLateDoesNoHarm(t *testing.T) {
 		if err := i.client.Ping(t.Context()).Err(); !errors.Is(err, reach.ErrNotDialed) {
 			t.Fatalf("nothing had been dialed: %v", err)
 		}
-	}
-	for range 3 {
-		if err := i.lookout.client.Ping(t.Context()).Err(); !errors.Is(err, reach.ErrNotDialed) {
-			t.Fatalf("nothing had been dialed for the lookout: %v", err)
-		}
-	}
-	conn, err := net.Dial(server.Network(), server.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	i.lookout.dialed <- reach.NewDoor(conn)
-	if err := i.lookout.client.Ping(t.Context()).Err(); err != nil {
-		t.Errorf("the lookout's first attempt to connect: %v", err)
 	}
 	if err := i.Claim(); err != nil {
 		t.Fatal(err)

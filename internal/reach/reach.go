@@ -38,7 +38,7 @@ type Reach struct {
 	sentinelTLS *tlsSource // nil: plain
 }
 
-// Sides: an actor connects, and so do those that watch for it, a lookout or a watcher
+// Sides: an actor connects, and so do those that watch for it, a tracker or a watcher
 // of sentinels, and that look where the address leads. None is to wait for the others.
 const Sides = 3
 
