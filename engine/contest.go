@@ -10,6 +10,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/tracking"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -298,9 +299,9 @@ func (c *contest) rely(v watch, until time.Time) (rest time.Duration, expired bo
 	rest = until.Sub(now)
 	outlook, expires := v.outlook()
 	switch {
-	case outlook == instance.Silent || c.engine.paced || c.request.tries > 0 || rest <= 0:
+	case outlook == tracking.Silent || c.engine.paced || c.request.tries > 0 || rest <= 0:
 		return 0, false
-	case outlook == instance.Asked:
+	case outlook == tracking.Asked:
 		return min(rest, anAnswer), false
 	}
 	if !expires.IsZero() {

@@ -5,14 +5,15 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/tracking"
 )
 
-// watch is a vigil at the arbiter, for as long as one contest waits. The zero
+// watch waits at the arbiter, for as long as one contest waits. The zero
 // value watches nothing.
 type watch struct {
 	place int
 	at    *instance.Instance
-	vigil *instance.Vigil
+	vigil *tracking.Watch
 }
 
 // watchArbiter watches the lock at the arbiter: where it was seen in the last
@@ -29,7 +30,7 @@ func (c *contest) watchArbiter() watch {
 		if place == everybody {
 			return c.watch
 		}
-		c.watch = watch{place: place, at: c.engine.instances[place], vigil: instance.NewVigil(c.request.key)}
+		c.watch = watch{place: place, at: c.engine.instances[place], vigil: tracking.NewWatch(c.request.key)}
 	}
 	c.ask(c.watch)
 	return c.watch
@@ -54,9 +55,9 @@ func (w watch) changed() <-chan struct{} {
 	return w.vigil.C
 }
 
-func (w watch) outlook() (o instance.Outlook, expires time.Time) {
+func (w watch) outlook() (o tracking.Outlook, expires time.Time) {
 	if w.vigil == nil {
-		return instance.Silent, time.Time{}
+		return tracking.Silent, time.Time{}
 	}
 	return w.vigil.Outlook()
 }

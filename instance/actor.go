@@ -3,6 +3,9 @@ package instance
 import (
 	"context"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/reach"
 )
 
 // Run is the actor: it owns the connection, and sees to it that the mailbox is
@@ -19,10 +22,11 @@ func (i *Instance) Run(ctx context.Context, set *Set) {
 	defer stop()
 	defer i.leave()
 	defer i.watching(ctx)()
-	defer i.looking(ctx)()
-	defer i.lookout.running(ctx)()
+	i.looks.Log = i.log
+	defer i.looks.Running(ctx)()
+	defer i.tracker.Running(ctx, i.log)()
 
-	probes := newProbes()
+	probes := reach.NewProbes()
 	var broken error // why links are of no use at all; nil: they are
 	for {
 		if i.link == nil && !i.connect(ctx, probes, broken) {
@@ -161,7 +165,7 @@ func (i *Instance) mend(ctx context.Context) (broken error) {
 		err = i.link.reload(ctx, deadline)
 	case len(unanswered) == 0:
 		return i.lost(err)
-	case !isTimeout(err) && !unanswered[0].again && !i.mailbox.isClosed():
+	case !fault.IsTimeout(err) && !unanswered[0].again && !i.mailbox.isClosed():
 		i.drop()
 		err = i.dial(ctx, deadline)
 	}
@@ -179,7 +183,7 @@ func (i *Instance) mend(ctx context.Context) (broken error) {
 // When the connection is gone, so is the instance, until a probe succeeds.
 func (i *Instance) fail(unanswered []*pipeline, err error) {
 	v := i.verdict(err)
-	if i.link == nil || !isServerError(err) { // a new connection that was refused is gone, too
+	if i.link == nil || !fault.IsServerError(err) { // a new connection that was refused is gone, too
 		i.drop()
 		i.down(v, messagesOf(unanswered)...)
 		return

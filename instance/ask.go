@@ -6,6 +6,9 @@ import (
 	"slices"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/reach"
 )
 
 // Ask opens a connection in the instance's own way (address, TLS, credentials,
@@ -35,15 +38,15 @@ func (i *Instance) Ask(ctx context.Context, f func(*redis.Client) error) error {
 		return i.verdict(err).Err
 	}
 	opt := *i.client.Options()
-	h := hold(conn, &opt, i.cfg)
-	defer h.close()
-	stop := context.AfterFunc(ctx, func() { _ = h.wire.Close() }) // go-redis would not notice
+	h := reach.Pin(conn, &opt, i.cfg.Timeout)
+	defer h.Close()
+	stop := context.AfterFunc(ctx, func() { _ = h.Wire.Close() }) // go-redis would not notice
 	defer stop()
-	if err := h.greet(ctx); err != nil {
-		return i.verdict(h.wire.reason(cutOff(ctx, err))).Err
+	if err := h.Greet(ctx); err != nil {
+		return i.verdict(h.Wire.Reason(fault.CutOff(ctx, err))).Err
 	}
-	if err := cutOff(ctx, f(h.client)); err != nil {
-		return i.verdict(h.wire.reason(err)).Err
+	if err := fault.CutOff(ctx, f(h.Client)); err != nil {
+		return i.verdict(h.Wire.Reason(err)).Err
 	}
 	return nil
 }
@@ -72,7 +75,7 @@ func (i *Instance) Servers(ctx context.Context) ([]*Instance, error) {
 
 // masters are the addresses of those that serve slots.
 func (v *view) masters() []string {
-	addrs := slices.DeleteFunc(slices.Sorted(slices.Values(v[:])), func(addr string) bool { return addr == "" || checkAddr(addr) != nil })
+	addrs := slices.DeleteFunc(slices.Sorted(slices.Values(v[:])), func(addr string) bool { return addr == "" || reach.CheckAddr(addr) != nil })
 	return slices.Compact(addrs)
 }
 

@@ -3,6 +3,8 @@ package instance
 import (
 	"hash/maphash"
 	"slices"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // maxBundle is how many releases go into one script call: it blocks the server
@@ -133,25 +135,25 @@ func (b *bundle) queue(_ *sending, out []byte) ([]byte, bool) {
 	n := len(b.releases)
 	out = appendScript(out, releaseManyScript, n, n)
 	for _, r := range b.releases {
-		out = appendArg(out, r.Key)
+		out = resp.AppendArg(out, r.Key)
 	}
 	for _, r := range b.releases {
-		out = appendArg(out, r.Token)
+		out = resp.AppendArg(out, r.Token)
 	}
 	return out, true
 }
 
-func (b *bundle) fits(votes *reply) bool {
-	return votes.kind == listReply && len(votes.list) == len(b.releases)
+func (b *bundle) fits(votes *resp.Reply) bool {
+	return votes.Kind == resp.List && len(votes.List) == len(b.releases)
 }
 
-func (b *bundle) settle(s *sending, votes *reply) {
+func (b *bundle) settle(s *sending, votes *resp.Reply) {
 	for k, r := range b.releases {
-		switch vote := &votes.list[k]; vote.kind {
-		case numberReply:
-			r.cast(s, vote.n)
-		case textReply:
-			s.instance.refused(r, s.refusal(vote.err()))
+		switch vote := &votes.List[k]; vote.Kind {
+		case resp.Number:
+			r.cast(s, vote.N)
+		case resp.Text:
+			s.instance.refused(r, s.refusal(vote.Err()))
 		default:
 			r.refuse(garbled(s))
 		}

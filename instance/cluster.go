@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/reach"
 )
 
 // cluster is a Redis Cluster as one instance: one vote on each key, cast by the
@@ -31,11 +34,11 @@ type cluster struct {
 	whole   *Instance // the instance that the engine knows
 	seeds   []string  // where to ask first
 	options func(addr string) *redis.Options
-	dialer  func() dialFunc // one for each node
-	hint    chan struct{}   // one slot: "look at the map soon"; sent by anybody, received by run
-	closing chan struct{}   // closed by close
-	delayed chan *routed    // to be routed again, in the order of their times; sent by actors, closed when they are gone, received by run
-	next    *routed         // of those, the one whose time comes next; run's own
+	dialer  func() reach.DialFunc // one for each node
+	hint    chan struct{}         // one slot: "look at the map soon"; sent by anybody, received by run
+	closing chan struct{}         // closed by close
+	delayed chan *routed          // to be routed again, in the order of their times; sent by actors, closed when they are gone, received by run
+	next    *routed               // of those, the one whose time comes next; run's own
 
 	// Set by run before there are nodes.
 	set    *Set
@@ -64,13 +67,13 @@ const maxDelayed = 1024
 
 var (
 	errUncovered = errors.New("no node of the cluster is known to serve the key's slot")
-	errFenceSlot = errors.New("the lock and its fencing token are in different slots of the cluster: a name with a closing brace that closes no {tag} cannot be fenced there; put a {tag} into it")
+	errFenceSlot = fault.NewLasting("the lock and its fencing token are in different slots of the cluster: a name with a closing brace that closes no {tag} cannot be fenced there; put a {tag} into it")
 	errShuttled  = errors.New("the key's slot has gone to another node and come back meanwhile")
-	errForeign   = errors.New("this cannot be asked of a cluster")
+	errForeign   = fault.NewLasting("this cannot be asked of a cluster")
 )
 
 // newCluster makes the whole, an assembled instance, that of a cluster.
-func newCluster(whole *Instance, seeds []string, options func(addr string) *redis.Options, dialer func() dialFunc) *cluster {
+func newCluster(whole *Instance, seeds []string, options func(addr string) *redis.Options, dialer func() reach.DialFunc) *cluster {
 	return &cluster{
 		whole:   whole,
 		seeds:   seeds,
@@ -100,12 +103,12 @@ func (c *cluster) run(ctx context.Context, set *Set) {
 	s := new(scout)
 	defer c.leave(s)
 
-	probes := newProbes()
+	probes := reach.NewProbes()
 	for {
 		c.look(ctx, s)
 		c.rehome()
 		c.opened(ctx)
-		wait := lookEvery
+		wait := reach.LookEvery
 		if c.covered() {
 			probes.Reset()
 		} else {
@@ -148,7 +151,7 @@ func (c *cluster) leave(s *scout) {
 	if c.next != nil {
 		c.next.refuse(c.gone())
 	}
-	_ = c.whole.lookout.client.Close()
+	c.whole.tracker.Close()
 	c.whole.leave()
 }
 

@@ -3,6 +3,8 @@ package instance
 import (
 	"fmt"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/reach"
 )
 
 // health is Instance.Health: the cluster is as well as the worst of its masters,
@@ -35,7 +37,7 @@ func (c *cluster) health() Health {
 	}
 	switch {
 	case h.State == Down:
-	case time.Since(c.since) < lookEvery:
+	case time.Since(c.since) < reach.LookEvery:
 		h.State, h.Since, h.Err = Down, c.since, c.trouble
 	case uncovered > 0:
 		h.State, h.Err = Down, fmt.Errorf("%d of %d slots are served by no node", uncovered, slotCount)

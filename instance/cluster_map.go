@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/reach"
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // askedFor is how long a node without a slot is kept after it was last asked for
@@ -171,7 +174,7 @@ func (c *cluster) node(addr string) *Instance {
 
 // create makes a node that does not run yet. Called with mu held for writing.
 func (c *cluster) create(addr string) *Instance {
-	if c.closed || len(c.nodes) >= maxNodes || checkAddr(addr) != nil {
+	if c.closed || len(c.nodes) >= maxNodes || reach.CheckAddr(addr) != nil {
 		return nil
 	}
 	n := c.unattached(addr)
@@ -186,7 +189,7 @@ func (c *cluster) unattached(addr string) *Instance {
 	cfg := c.whole.cfg
 	cfg.Name = c.whole.name + " (" + addr + ")"
 	n := assemble(c.options(addr), cfg, c.whole.secrets)
-	n.dialer, n.lookup = c.dialer(), c.whole.lookup
+	n.dialer, n.looks.Lookup = c.dialer(), c.whole.looks.Lookup
 	return n
 }
 
@@ -206,20 +209,20 @@ func (c *cluster) serving() []*Instance {
 // and stays until that node fails us, or the slots are not covered: then it is
 // another's turn, which may know better.
 type scout struct {
-	*held
+	*reach.Pinned
 	addr   string
-	dialer dialFunc
+	dialer reach.DialFunc
 	turn   int
 }
 
 // view asks one node after the other, until one answers or ctx ends.
 func (s *scout) view(ctx context.Context, c *cluster) (*view, error) {
-	if s.held != nil && !c.covered() {
+	if s.Pinned != nil && !c.covered() {
 		s.close()
 		s.turn++
 	}
 	addrs := c.sources()
-	failed := new(failures)
+	failed := new(reach.Failures)
 	for range addrs {
 		v, err := s.ask(ctx, c, addrs[s.turn%len(addrs)])
 		if err == nil {
@@ -227,7 +230,7 @@ func (s *scout) view(ctx context.Context, c *cluster) (*view, error) {
 		}
 		s.close()
 		s.turn++
-		failed.add("node "+s.addr, err)
+		failed.Add("node "+s.addr, err)
 		if ctx.Err() != nil {
 			break
 		}
@@ -241,7 +244,7 @@ func (s *scout) view(ctx context.Context, c *cluster) (*view, error) {
 func (s *scout) ask(ctx context.Context, c *cluster, addr string) (*view, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.whole.cfg.Timeout/2)
 	defer cancel()
-	if s.held == nil {
+	if s.Pinned == nil {
 		s.addr = addr
 		if s.dialer == nil {
 			s.dialer = c.dialer()
@@ -250,12 +253,12 @@ func (s *scout) ask(ctx context.Context, c *cluster, addr string) (*view, error)
 		if err != nil {
 			return nil, err
 		}
-		s.held = hold(conn, c.options(addr), c.whole.cfg)
+		s.Pinned = reach.Pin(conn, c.options(addr), c.whole.cfg.Timeout)
 	}
 	cmd := redis.NewSliceCmd(ctx, "cluster", "slots") // as it is: go-redis's own cannot read a node without a host
-	if err := s.process(ctx, cmd); err != nil {
+	if err := s.Process(ctx, cmd); err != nil {
 		if strings.Contains(err.Error(), "cluster support disabled") {
-			err = serverError(err.Error() + " (it is no node of a cluster: write redis://… for a single server)")
+			err = resp.ServerError(err.Error() + " (it is no node of a cluster: write redis://… for a single server)")
 		}
 		return nil, err
 	}
@@ -263,9 +266,9 @@ func (s *scout) ask(ctx context.Context, c *cluster, addr string) (*view, error)
 }
 
 func (s *scout) close() {
-	if s.held != nil {
-		s.held.close()
-		s.held = nil
+	if s.Pinned != nil {
+		s.Pinned.Close()
+		s.Pinned = nil
 	}
 }
 
@@ -281,7 +284,7 @@ func readView(ranges []any, addr string) (*view, error) {
 	for _, r := range ranges {
 		first, last, node, ok := readRange(r)
 		if !ok {
-			return nil, errNotRedis
+			return nil, resp.ErrNotRedis
 		}
 		master := at.neighbour(node)
 		for slot := first; slot <= last; slot++ {

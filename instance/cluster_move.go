@@ -3,6 +3,8 @@ package instance
 import (
 	"slices"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // move is a slot that changes hands. Its messages must stay in order, though some
@@ -185,9 +187,9 @@ func (b *barrier) end() {
 func (b *barrier) queue(_ *sending, out []byte) ([]byte, bool) {
 	return append(out, "*2\r\n$6\r\nclient\r\n$2\r\nid\r\n"...), true
 }
-func (b *barrier) fits(r *reply) bool      { return r.kind == numberReply }
-func (b *barrier) settle(*sending, *reply) { b.end() }
-func (b *barrier) refuse(Vote)             { b.end() }
-func (b *barrier) debt() (debt, bool)      { return debt{}, false }
-func (b *barrier) reset()                  {}
-func (b *barrier) urgent() bool            { return true }
+func (b *barrier) fits(r *resp.Reply) bool      { return r.Kind == resp.Number }
+func (b *barrier) settle(*sending, *resp.Reply) { b.end() }
+func (b *barrier) refuse(Vote)                  { b.end() }
+func (b *barrier) debt() (debt, bool)           { return debt{}, false }
+func (b *barrier) reset()                       {}
+func (b *barrier) urgent() bool                 { return true }

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // However slots move about, nodes come and go, maps are out of date and replies
@@ -176,8 +179,8 @@ func (w *orderWorld) reply(n *Instance, m Command, s *sending) {
 		n.kept(m)
 		return
 	}
-	if r := (&reply{kind: errorReply, text: []byte(refer)}); !n.refer(m, s, r) {
-		n.refused(m, s.refusal(r.err()))
+	if r := (&resp.Reply{Kind: resp.Error, Text: []byte(refer)}); !n.refer(m, s, r) {
+		n.refused(m, s.refusal(r.Err()))
 	}
 }
 
@@ -273,7 +276,7 @@ func (w *orderWorld) toggle(n *Instance) {
 	}
 	w.Downs++
 	w.downs[n] = true
-	v := Vote{Kind: TimedOut, Err: errTimeout}
+	v := Vote{Kind: TimedOut, Err: fault.ErrTimeout}
 	wire := w.wires[n]
 	w.wires[n] = nil
 	heard := w.r.IntN(len(wire) + 1)
@@ -292,7 +295,7 @@ func (w *orderWorld) up(n *Instance) {
 		var unpaid []debt
 		for _, d := range owed {
 			refer := w.execute(n.addr, d.release())
-			if refer != "" && !n.referDebt(d, &reply{kind: errorReply, text: []byte(refer)}) {
+			if refer != "" && !n.referDebt(d, &resp.Reply{Kind: resp.Error, Text: []byte(refer)}) {
 				unpaid = append(unpaid, d)
 			}
 		}

@@ -1,6 +1,11 @@
 package instance
 
-import "time"
+import (
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/tracking"
+)
 
 // keyed is a message about one lock, which tells where it belongs.
 type keyed interface {
@@ -71,22 +76,20 @@ type renewPart struct {
 // watch is Instance.Watch: the node of the key's slot tells. When the slot moves
 // away its keys are deleted there, which the node tells, too; and Watch is called
 // anew then.
-func (c *cluster) watch(v *Vigil) {
+func (c *cluster) watch(w *tracking.Watch) {
 	c.mu.RLock()
-	n := c.slots[slotOf(v.Key)]
+	n := c.slots[slotOf(w.Key)]
 	c.mu.RUnlock()
-	if v.at != nil && (n == nil || v.at != n.lookout.vigils) {
-		v.at.leave(v)
-		v.at = nil
+	if n == nil {
+		w.Leave()
+		return
 	}
-	if n != nil {
-		n.lookout.keep(v)
-	}
+	n.tracker.Keep(w)
 }
 
 // elsewhere reports whether a reply is a node's that has not got the slot.
-func (i *Instance) elsewhere(r *reply) bool {
-	_, ok := readReferral(r.text)
+func (i *Instance) elsewhere(r *resp.Reply) bool {
+	_, ok := readReferral(r.Text)
 	return ok && i.home != nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // maxHops is how often a message is sent on. A map that is out of date costs one
@@ -100,7 +102,7 @@ func (r *routed) queue(s *sending, out []byte) ([]byte, bool) {
 	return out, ok
 }
 
-func (r *routed) settle(s *sending, reply *reply) {
+func (r *routed) settle(s *sending, reply *resp.Reply) {
 	again := s.again
 	s.again = again || r.again
 	r.Command.settle(s, reply)
@@ -114,16 +116,16 @@ func (i *Instance) answer(m Command) error {
 	if !ok || !r.asking {
 		return i.link.next(&i.reply)
 	}
-	var toASKING reply
+	var toASKING resp.Reply
 	if err := i.link.next(&toASKING); err != nil {
 		return err
 	}
-	if toASKING.kind != statusReply && toASKING.kind != errorReply {
+	if toASKING.Kind != resp.Status && toASKING.Kind != resp.Error {
 		return errUnasked
 	}
 	err := i.link.next(&i.reply)
-	if i.reply.kind == errorReply && toASKING.kind == errorReply {
-		i.reply.text = toASKING.text
+	if i.reply.Kind == resp.Error && toASKING.Kind == resp.Error {
+		i.reply.Text = toASKING.Text
 	}
 	return err
 }
@@ -131,11 +133,11 @@ func (i *Instance) answer(m Command) error {
 // refer sends on a message whose reply says that it belongs elsewhere, and reports
 // whether it did. It is called on the actor's goroutine, for each message in the
 // order of the replies.
-func (i *Instance) refer(m Command, s *sending, r *reply) bool {
+func (i *Instance) refer(m Command, s *sending, r *resp.Reply) bool {
 	if i.home == nil {
 		return false
 	}
-	ref, ok := readReferral(r.text)
+	ref, ok := readReferral(r.Text)
 	if !ok {
 		return false
 	}
@@ -145,18 +147,18 @@ func (i *Instance) refer(m Command, s *sending, r *reply) bool {
 	}
 	for _, release := range b.releases {
 		if !i.home.refer(i, release, s.again, ref) {
-			i.refused(release, s.refusal(r.err()))
+			i.refused(release, s.refusal(r.Err()))
 		}
 	}
 	return true
 }
 
 // referDebt is refer for a release that is owed.
-func (i *Instance) referDebt(d debt, r *reply) bool {
+func (i *Instance) referDebt(d debt, r *resp.Reply) bool {
 	if i.home == nil {
 		return false
 	}
-	ref, ok := readReferral(r.text)
+	ref, ok := readReferral(r.Text)
 	return ok && (ref.kind == moved || ref.kind == ask) && i.home.refer(i, d.release(), true, ref)
 }
 
@@ -277,7 +279,7 @@ func (c *cluster) delay(r *routed) bool {
 // down notes that a node says that the cluster is down.
 func (c *cluster) down(text string) {
 	c.mu.Lock()
-	c.trouble, c.since = serverError(text), time.Now()
+	c.trouble, c.since = resp.ServerError(text), time.Now()
 	c.mu.Unlock()
 	c.lookSoon()
 }

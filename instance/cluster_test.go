@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/reach"
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 func TestSlotsAreThoseOfTheSpecification(t *testing.T) {
@@ -80,15 +83,15 @@ func TestMapsAreRead(t *testing.T) {
 		"an empty host":       {[]any{[]any{int64(0), int64(5), node("", 7)}}, map[int]string{5: "asked:7"}, nil},
 		"a host not known":    {[]any{[]any{int64(0), int64(5), node("?", 7)}}, map[int]string{5: "asked:7"}, nil},
 		"none":                {nil, nil, errNoSlots},
-		"too many":            {[]any{[]any{int64(0), int64(slotCount), node("a", 1)}}, nil, errNotRedis},
-		"negative":            {[]any{[]any{int64(-1), int64(0), node("a", 1)}}, nil, errNotRedis},
-		"backwards":           {[]any{[]any{int64(2), int64(1), node("a", 1)}}, nil, errNotRedis},
-		"nobody":              {[]any{[]any{int64(0), int64(1)}}, nil, errNotRedis},
-		"no port":             {[]any{[]any{int64(0), int64(1), []any{"a"}}}, nil, errNotRedis},
-		"a host of a number":  {[]any{[]any{int64(0), int64(1), []any{int64(1), int64(1)}}}, nil, errNotRedis},
-		"a port of letters":   {[]any{[]any{int64(0), int64(1), []any{"a", "1"}}}, nil, errNotRedis},
-		"no list":             {[]any{"a"}, nil, errNotRedis},
-		"a slot that is none": {[]any{[]any{"0", int64(1), node("a", 1)}}, nil, errNotRedis},
+		"too many":            {[]any{[]any{int64(0), int64(slotCount), node("a", 1)}}, nil, resp.ErrNotRedis},
+		"negative":            {[]any{[]any{int64(-1), int64(0), node("a", 1)}}, nil, resp.ErrNotRedis},
+		"backwards":           {[]any{[]any{int64(2), int64(1), node("a", 1)}}, nil, resp.ErrNotRedis},
+		"nobody":              {[]any{[]any{int64(0), int64(1)}}, nil, resp.ErrNotRedis},
+		"no port":             {[]any{[]any{int64(0), int64(1), []any{"a"}}}, nil, resp.ErrNotRedis},
+		"a host of a number":  {[]any{[]any{int64(0), int64(1), []any{int64(1), int64(1)}}}, nil, resp.ErrNotRedis},
+		"a port of letters":   {[]any{[]any{int64(0), int64(1), []any{"a", "1"}}}, nil, resp.ErrNotRedis},
+		"no list":             {[]any{"a"}, nil, resp.ErrNotRedis},
+		"a slot that is none": {[]any{[]any{"0", int64(1), node("a", 1)}}, nil, resp.ErrNotRedis},
 	} {
 		v, err := readView(c.ranges, "asked:1")
 		if !errors.Is(err, c.err) {
@@ -138,7 +141,7 @@ func newTestCluster(t *testing.T) *cluster {
 	}
 	c := whole.cluster
 	c.options = func(addr string) *redis.Options { return &redis.Options{Network: "tcp", Addr: addr} }
-	c.dialer = func() dialFunc { return new(net.Dialer).DialContext }
+	c.dialer = func() reach.DialFunc { return new(net.Dialer).DialContext }
 	c.set = NewSet([]*Instance{whole}, GuardAdaptive, time.Minute)
 	c.start = func(n *Instance) {
 		t.Cleanup(func() { _ = n.client.Close() })
@@ -262,7 +265,7 @@ func TestRestartGuardFollowsTheSlot(t *testing.T) {
 			c.whole.Post(acquire)
 			a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slotOf(key)))
 		} else {
-			a.down(Vote{Kind: Unreachable, Err: errNotDialed})
+			a.down(Vote{Kind: Unreachable, Err: reach.ErrNotDialed})
 			c.apply(c.testView(func(slot int) string {
 				if slot == int(slotOf(key)) {
 					return "b:1"
@@ -346,7 +349,7 @@ func TestReleaseIsOwedToANodeThatWasGivenTheLock(t *testing.T) {
 	c := newTestCluster(t)
 	c.apply(c.testView(thirds))
 	a, b := c.nodes["a:1"], c.nodes["b:1"]
-	b.down(Vote{Kind: Unreachable, Err: errNotDialed})
+	b.down(Vote{Kind: Unreachable, Err: reach.ErrNotDialed})
 	acquired := time.Now()
 	c.whole.Post(&Release{Key: key, Token: "t", TTL: time.Second, Since: acquired, To: new(votes)})
 	a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slotOf(key)))
@@ -398,8 +401,8 @@ func (i *Instance) serveAs(t *testing.T, says string) {
 				b.settle(s, nil)
 				continue
 			}
-			if !i.refer(m, s, &reply{kind: errorReply, text: []byte(says)}) {
-				i.refused(m, s.refusal(serverError(says)))
+			if !i.refer(m, s, &resp.Reply{Kind: resp.Error, Text: []byte(says)}) {
+				i.refused(m, s.refusal(resp.ServerError(says)))
 			}
 		}
 	}

@@ -3,6 +3,8 @@ package instance
 import (
 	"strings"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // Command is a message to an instance: *Acquire, *Release, *Renew or *Inspect.
@@ -20,9 +22,9 @@ type Command interface {
 	queue(s *sending, out []byte) ([]byte, bool)
 	// fits reports whether a reply can be the one to what queue appended, and is not
 	// an error. One that cannot was not asked for, and nor may be what comes behind it.
-	fits(r *reply) bool
+	fits(r *resp.Reply) bool
 	// settle reads the reply, which fits.
-	settle(s *sending, r *reply)
+	settle(s *sending, r *resp.Reply)
 	// refuse casts v as the answer.
 	refuse(v Vote)
 	// debt returns what must still be done once the instance is back, if this

@@ -7,21 +7,23 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // arguments reads a command as a server does.
 func arguments(t *testing.T, raw []byte) (args []string) {
 	t.Helper()
 	in := bufio.NewReader(bytes.NewReader(raw))
-	var r reply
-	if err := r.read(in); err != nil || r.kind != listReply || in.Buffered() != 0 {
-		t.Fatalf("%q: %v, kind %d, %d bytes too many", raw, err, r.kind, in.Buffered())
+	var r resp.Reply
+	if err := r.Read(in); err != nil || r.Kind != resp.List || in.Buffered() != 0 {
+		t.Fatalf("%q: %v, kind %d, %d bytes too many", raw, err, r.Kind, in.Buffered())
 	}
-	for _, arg := range r.list {
-		if arg.kind != textReply {
-			t.Fatalf("%q: an argument of kind %d", raw, arg.kind)
+	for _, arg := range r.List {
+		if arg.Kind != resp.Text {
+			t.Fatalf("%q: an argument of kind %d", raw, arg.Kind)
 		}
-		args = append(args, string(arg.text))
+		args = append(args, string(arg.Text))
 	}
 	return args
 }
@@ -69,9 +71,9 @@ func FuzzCommands(f *testing.F) {
 			}
 		}
 
-		held := appendArg(append(appendArg([]byte("*4\r\n:0\r\n"), token), ":5\r\n"...), number)
-		var r reply
-		if err := r.read(bufio.NewReader(bytes.NewReader(held))); err != nil {
+		held := resp.AppendArg(append(resp.AppendArg([]byte("*4\r\n:0\r\n"), token), ":5\r\n"...), number)
+		var r resp.Reply
+		if err := r.Read(bufio.NewReader(bytes.NewReader(held))); err != nil {
 			t.Fatal(err)
 		}
 		if v := ask(true, fencing).read(&sending{instance: new(Instance)}, &r); v.Kind != Held || v.Holder != token || v.Fence != fence {

@@ -8,14 +8,9 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/restart"
-)
-
-// Probing a down instance: soon at first, then less often, but often enough to
-// be back within a second of the server answering.
-const (
-	firstProbe = 20 * time.Millisecond
-	lastProbe  = 800 * time.Millisecond
 )
 
 // watching has the sentinels watched, if there are any. What it returns ends
@@ -89,7 +84,7 @@ func (i *Instance) probe(ctx context.Context) error {
 func (i *Instance) lost(why error) error {
 	l := i.link
 	i.drop()
-	if why == errHalted || l.used || time.Since(l.seen.At) > lastProbe { //nolint:errorlint // the bare value
+	if why == errHalted || l.used || time.Since(l.seen.At) > reach.LastProbe { //nolint:errorlint // the bare value
 		i.stillborn = 0
 		return nil
 	}
@@ -110,35 +105,26 @@ func (i *Instance) dial(ctx context.Context, deadline time.Time) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // go-redis would not notice
 	defer stop()
-	at := newDoor(conn)
+	at := reach.NewDoor(conn)
 	i.dialed.Store(at)
 	l, err := open(ctx, i.client, conn, i.former)
 	if unused := i.dialed.Swap(nil); unused != nil {
 		_ = unused.Close()
 	}
 	if err != nil {
-		return at.reason(cutOff(ctx, err))
+		return at.Reason(fault.CutOff(ctx, err))
 	}
 	if err := i.set.register(i, l.seen.RunID); err != nil {
 		l.close()
 		return err
 	}
-	if err := i.arrive(l, began); err != nil {
+	if err := i.looks.Arrive(conn, l.seen, began); err != nil {
 		l.close()
 		return err
 	}
 	i.link, i.former = l, nil
 	i.guard(l.seen)
 	return nil
-}
-
-// cutOff returns why a step has failed that ctx bounds, and whose connection is closed
-// when ctx ends: that, and not what the connection says of having been closed.
-func cutOff(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() != nil && !isServerError(err) {
-		return ctx.Err()
-	}
-	return err
 }
 
 // guard applies the restart guard to what the new link has seen.
@@ -204,14 +190,4 @@ func (i *Instance) opened() {
 	default:
 		close(i.ready)
 	}
-}
-
-func newProbes() *backoff.ExponentialBackOff {
-	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(firstProbe),
-		backoff.WithMaxInterval(lastProbe),
-		backoff.WithMultiplier(2),
-		backoff.WithRandomizationFactor(0.2),
-		backoff.WithMaxElapsedTime(0),
-	)
 }

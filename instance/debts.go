@@ -3,6 +3,8 @@ package instance
 import (
 	"slices"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // maxDebts bounds what an instance that is down, or refuses, can be owed.
@@ -144,8 +146,8 @@ func (i *Instance) pay(owed []debt) (unpaid []debt, err error) {
 				return append(unpaid, owed...), err
 			}
 			switch {
-			case i.reply.kind == numberReply:
-			case i.reply.kind != errorReply || i.reply.unread:
+			case i.reply.Kind == resp.Number:
+			case i.reply.Kind != resp.Error || i.reply.Unread:
 				return append(unpaid, owed...), errUnasked
 			case !i.referDebt(d, &i.reply):
 				unpaid = append(unpaid, d)

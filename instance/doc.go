@@ -12,7 +12,7 @@
 //   - Every message is answered by exactly one vote, within the instance's
 //     timeout of being taken up, and also when the instance is closed.
 //   - Watch tells when a lock changes, whoever changes it, as far as the server
-//     does: see Vigil.
+//     does: see Watch.
 //   - A release that could not be confirmed stays owed, and is made good before
 //     anything else when the instance is back.
 //

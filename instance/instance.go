@@ -12,7 +12,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/holdfast-go/holdfast/internal/reach"
+	"github.com/holdfast-go/holdfast/internal/resp"
 	"github.com/holdfast-go/holdfast/internal/restart"
+	"github.com/holdfast-go/holdfast/internal/tracking"
 )
 
 // Instance is one independent Redis: one vote. Make it with Dial or New and
@@ -26,18 +29,15 @@ type Instance struct {
 	dialer  func(ctx context.Context, network, addr string) (net.Conn, error)
 	network string
 	addr    string
-	dialed  atomic.Pointer[door]                        // dialed by the actor, to be picked up by the client
+	dialed  atomic.Pointer[reach.Door]                  // dialed by the actor, to be picked up by the client
 	managed bool                                        // sentinels say where it is
 	watch   func(ctx context.Context, moved func())     // calls moved when they say that it is elsewhere; nil: nobody does
-	redial  func(ctx context.Context) (net.Conn, error) // dials where the actor last has; the lookout's
-	at      func() string                               // the address that the actor last dialed; nil: not ours to know
-	lookup  lookup                                      // of the name in it; nil: not ours to do
-	looks   time.Duration                               // how often to look where it leads, on average
-	seen    seen
-	lookout *lookout
-	secrets *secrets // never to be shown
-	risks   []string // what is unsafe about the connection, as far as Dial knows
-	invalid error    // why this instance cannot work at all
+	redial  func(ctx context.Context) (net.Conn, error) // dials where the actor last has; for the tracking connection
+	looks   *reach.Looks
+	tracker *tracking.Tracker
+	secrets *reach.Secrets // never to be shown
+	risks   []string       // what is unsafe about the connection, as far as Dial knows
+	invalid error          // why this instance cannot work at all
 	mailbox *mailbox
 	cluster *cluster      // it is a whole cluster; nil: a single server
 	home    *cluster      // it is a node of this one; nil: it is not
@@ -59,17 +59,16 @@ type Instance struct {
 	out  []byte       // what is to be written
 
 	// Of who reads: the link's reader, or the actor when there is none.
-	reply    reply   // the one that is being read
-	votes    []Vote  // that are cast together
-	glimpsed glimpse // of the server's clock, the last
-	stepped  step    // of the server's clock, the last
+	reply    resp.Reply // the one that is being read
+	votes    []Vote     // that are cast together
+	glimpsed glimpse    // of the server's clock, the last
+	stepped  step       // of the server's clock, the last
 
 	complaints complaints
 
 	mu     sync.Mutex
 	health Health
 	until  time.Time // no votes on new acquires before; the guard's
-	ends   terminus  // where the link ends, or did
 }
 
 // Name returns what votes and errors call the instance.
@@ -148,14 +147,14 @@ func New(client redis.UniversalClient, cfg Config) *Instance {
 
 func newSingle(client *redis.Client, cfg Config) *Instance {
 	opt := *client.Options()
-	known := newSecrets(opt.Password)
-	known.watchOptions(&opt)
-	opt.OnConnect = heedfulHook(opt.OnConnect, make(chan struct{}, sides))
+	known := reach.NewSecrets(opt.Password)
+	known.WatchOptions(&opt)
+	opt.OnConnect = reach.HeedfulHook(opt.OnConnect, make(chan struct{}, reach.Sides))
 	dialer := opt.Dialer
 	i := assemble(&opt, cfg, known)
-	i.dialer = heedful(dialer, sides)
+	i.dialer = reach.Heedful(dialer, reach.Sides)
 	if i.managed = opt.Addr == failoverClient; i.managed {
-		i.at = nil
+		i.looks.At = nil
 	}
 	return i
 }
@@ -188,10 +187,10 @@ func (i *Instance) Claim() error {
 func (i *Instance) Disclaim() { i.claimed.Store(false) }
 
 // assemble makes an instance but for its dialer.
-func assemble(opt *redis.Options, cfg Config, known *secrets) *Instance {
-	tune(opt, cfg)
+func assemble(opt *redis.Options, cfg Config, known *reach.Secrets) *Instance {
+	reach.Tune(opt, cfg.Timeout)
 	if cfg.Name == "" {
-		cfg.Name = nameOf(cfg, opt)
+		cfg.Name = reach.NameOf(reach.Config{}, opt)
 	}
 	i := &Instance{
 		name:    cfg.Name,
@@ -209,13 +208,23 @@ func assemble(opt *redis.Options, cfg Config, known *secrets) *Instance {
 		if conn := i.dialed.Swap(nil); conn != nil {
 			return conn, nil
 		}
-		return unopened{}, nil
+		return reach.Unopened{}, nil
 	}
 	i.client = redis.NewClient(opt)
 	i.redial = func(ctx context.Context) (net.Conn, error) { return i.dialer(ctx, i.network, i.addr) }
-	i.at = func() string { return i.addr }
-	i.looks = lookEach
-	i.lookout = newLookout(i, opt)
+	i.looks = &reach.Looks{
+		Every: reach.LookEach, Timeout: cfg.Timeout,
+		At:      func() string { return i.addr },
+		Redial:  func(ctx context.Context) (net.Conn, error) { return i.redial(ctx) },
+		Options: func() *redis.Options { opt := *i.client.Options(); return &opt },
+		Up:      i.isUp,
+		Leave:   func(opened time.Time) { i.Post(relocation{of: opened}) },
+	}
+	i.tracker = tracking.New(tracking.Options{
+		Redis: opt, Timeout: cfg.Timeout, Elsewhere: i.elsewhere, Redact: i.redact,
+		Dial:   func(ctx context.Context) (net.Conn, error) { return i.redial(ctx) },
+		IsSame: i.looks.IsSame,
+	})
 	i.health = Health{Name: i.name, State: Connecting, Since: time.Now()}
 	return i
 }

@@ -8,12 +8,13 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/holdfast-go/holdfast/internal/clock"
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/reach"
+	"github.com/holdfast-go/holdfast/internal/resp"
 	"github.com/holdfast-go/holdfast/internal/restart"
 )
 
@@ -67,9 +68,9 @@ func (l *link) introduce(ctx context.Context) error {
 	cmds, err := pipe.Exec(ctx)
 	switch {
 	case err == nil:
-	case !isServerError(err):
-		if isProtocolError(err) {
-			return errNotRedis
+	case !fault.IsServerError(err):
+		if fault.IsProtocolError(err) {
+			return resp.ErrNotRedis
 		}
 		return err
 	case !slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return errors.Is(c.Err(), err) }):
@@ -81,23 +82,8 @@ func (l *link) introduce(ctx context.Context) error {
 		}
 	}
 	l.id = id.Val() // 0 where CLIENT is not permitted
-	return l.learn(server, replication)
-}
-
-// learn reads INFO. A server that does not permit it can vote, but not be guarded.
-func (l *link) learn(server, replication *redis.StringCmd) error {
-	info := fields(server.Val())
-	l.seen = restart.Sighting{RunID: info["run_id"], Uptime: -1, At: time.Now()}
-	if seconds, err := strconv.ParseInt(info["uptime_in_seconds"], 10, 64); err == nil {
-		l.seen.Uptime = clock.Units(seconds, time.Second)
-	}
-	info = fields(replication.Val())
-	if role := info["role"]; role != "" && role != "master" {
-		return errReplica
-	}
-	l.seen.History = info["master_replid"]
-	l.seen.Promoted = strings.Trim(info["master_replid2"], "0") != ""
-	return nil
+	l.seen, err = reach.ReadInfo(server.Val(), replication.Val())
+	return err
 }
 
 // killFormer ends the connection that this one follows. Only on the same
@@ -108,7 +94,7 @@ func (l *link) killFormer(ctx context.Context, former *link) error {
 		return nil
 	}
 	err := l.conn.ClientKillByFilter(ctx, "ID", strconv.FormatInt(former.id, 10)).Err()
-	if err != nil && !isServerError(err) { // not permitted: fences have tombstones for it
+	if err != nil && !fault.IsServerError(err) { // not permitted: fences have tombstones for it
 		return err
 	}
 	return nil
@@ -141,7 +127,7 @@ func (l *link) send(batch []byte, deadline time.Time) error {
 }
 
 // next reads the next reply.
-func (l *link) next(r *reply) error { return r.read(l.in) }
+func (l *link) next(r *resp.Reply) error { return r.Read(l.in) }
 
 // await waits for the next reply to begin.
 func (l *link) await() error {
@@ -164,16 +150,4 @@ func (l *link) isDirect() bool {
 func (l *link) close() {
 	_ = l.net.Close()
 	_ = l.conn.Close()
-}
-
-// fields reads the lines of an INFO section.
-func fields(info string) map[string]string {
-	m := make(map[string]string)
-	lines := bufio.NewScanner(strings.NewReader(info))
-	for lines.Scan() {
-		if key, value, ok := strings.Cut(lines.Text(), ":"); ok {
-			m[key] = strings.TrimSpace(value)
-		}
-	}
-	return m
 }

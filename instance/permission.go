@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // Redis before 7.2 says that a script lacks a permission, but not which, only
@@ -33,9 +35,9 @@ func explained(err error) error {
 // unpermittedCommand is explained for who knows the command.
 func unpermittedCommand(text, command string) error {
 	if !unpermitted.MatchString(text) {
-		return serverError(text)
+		return resp.ServerError(text)
 	}
-	return serverError(fmt.Sprintf("NOPERM %s in a script: %s", command, text))
+	return resp.ServerError(fmt.Sprintf("NOPERM %s in a script: %s", command, text))
 }
 
 // commandAt is the command that a line of one of our scripts calls.

@@ -3,6 +3,9 @@ package instance
 import (
 	"errors"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 var (
@@ -54,13 +57,13 @@ func (i *Instance) settle(l *link, p *pipeline) (over bool, err error) {
 		if err := i.answer(c); err != nil {
 			return false, err
 		}
-		if i.reply.unread || i.reply.kind != errorReply && !c.fits(&i.reply) {
+		if i.reply.Unread || i.reply.Kind != resp.Error && !c.fits(&i.reply) {
 			return false, errUnasked
 		}
 		if k == last && l.in.Buffered() > 0 && i.mailbox.lastUnderWay() {
 			return false, errUnasked // one too many: who knows which
 		}
-		if !l.forgotten && i.reply.isNoScript() {
+		if !l.forgotten && isNoScript(&i.reply) {
 			l.forgotten = true
 			i.mailbox.halt(l)
 		}
@@ -74,9 +77,9 @@ func (i *Instance) settle(l *link, p *pipeline) (over bool, err error) {
 		}
 		p.answered = k + 1
 		switch {
-		case i.reply.kind == errorReply && i.refer(c, &p.sending, &i.reply): // another node will answer it
-		case i.reply.kind == errorReply:
-			i.refused(c, p.refusal(i.reply.err()))
+		case i.reply.Kind == resp.Error && i.refer(c, &p.sending, &i.reply): // another node will answer it
+		case i.reply.Kind == resp.Error:
+			i.refused(c, p.refusal(i.reply.Err()))
 		default:
 			i.kept(c)
 			c.settle(&p.sending, &i.reply)
@@ -107,7 +110,7 @@ type patient struct {
 func (r patient) Read(p []byte) (int, error) {
 	for {
 		n, err := r.link.net.Read(p)
-		if n > 0 || err == nil || !isTimeout(err) {
+		if n > 0 || err == nil || !fault.IsTimeout(err) {
 			return n, err
 		}
 		if err := r.mailbox.expired(r.link); err != nil {

@@ -1,6 +1,10 @@
 package instance
 
-import "time"
+import (
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
+)
 
 // Release deletes the lock if it is ours. Votes: Granted (deleted), Gone
 // (nothing there), Stolen (somebody else's), or what went wrong: then it stays
@@ -32,15 +36,15 @@ func (r *Release) queue(s *sending, out []byte) ([]byte, bool) {
 		return appendAdoption(out, r.Key, r.Token, r.Former, time.Millisecond), true // it has more left
 	case !r.isPlain(s):
 		out = appendScript(out, releaseFencedScript, 2, 3)
-		out = appendArg(out, r.Key)
-		out = appendArg(out, r.FenceKey)
-		out = appendArg(out, r.Token)
-		out = appendNumber(out, int64(r.highest()))
-		return appendNumber(out, r.FenceTTL.Milliseconds()), true
+		out = resp.AppendArg(out, r.Key)
+		out = resp.AppendArg(out, r.FenceKey)
+		out = resp.AppendArg(out, r.Token)
+		out = resp.AppendNumber(out, int64(r.highest()))
+		return resp.AppendNumber(out, r.FenceTTL.Milliseconds()), true
 	}
 	out = appendScript(out, releaseScript, 1, 1)
-	out = appendArg(out, r.Key)
-	return appendArg(out, r.Token), true
+	out = resp.AppendArg(out, r.Key)
+	return resp.AppendArg(out, r.Token), true
 }
 
 // isPlain reports whether it only deletes, and leaves no tombstone: because there
@@ -51,9 +55,9 @@ func (r *Release) isPlain(s *sending) bool {
 	return r.Former == "" && (r.FenceKey == "" || !s.again && !s.opened.IsZero() && r.Since.After(s.opened))
 }
 
-func (r *Release) fits(reply *reply) bool { return reply.kind == numberReply }
+func (r *Release) fits(reply *resp.Reply) bool { return reply.Kind == resp.Number }
 
-func (r *Release) settle(s *sending, reply *reply) { r.cast(s, reply.n) }
+func (r *Release) settle(s *sending, reply *resp.Reply) { r.cast(s, reply.N) }
 
 // cast reads the number that either script replies.
 func (r *Release) cast(s *sending, reply int64) {

@@ -1,6 +1,10 @@
 package instance
 
-import "time"
+import (
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
+)
 
 // MaxRenewals is how many leases one Renew may carry: a script call blocks the
 // server while it runs, about 2.5 µs for each.
@@ -46,16 +50,16 @@ func EncodeRenewals(out []byte, items []Renewal) []byte {
 		out = appendScript(out, renewScript, n, 2*n)
 	}
 	for k := range items {
-		out = appendArg(out, items[k].Key)
+		out = resp.AppendArg(out, items[k].Key)
 		if fenced {
-			out = appendArg(out, items[k].FenceKey)
+			out = resp.AppendArg(out, items[k].FenceKey)
 		}
 	}
 	for k := range items {
-		out = appendArg(out, items[k].Token)
-		out = appendNumber(out, items[k].TTL.Milliseconds())
+		out = resp.AppendArg(out, items[k].Token)
+		out = resp.AppendNumber(out, items[k].TTL.Milliseconds())
 		if fenced {
-			out = appendNumber(out, items[k].FenceTTL.Milliseconds())
+			out = resp.AppendNumber(out, items[k].FenceTTL.Milliseconds())
 		}
 	}
 	return out
@@ -68,32 +72,32 @@ func (r *Renew) queue(_ *sending, out []byte) ([]byte, bool) {
 	return EncodeRenewals(out, r.Items), true
 }
 
-func (r *Renew) fits(votes *reply) bool {
-	return votes.kind == listReply && len(votes.list) == 1+len(r.Items) && votes.list[0].kind == numberReply
+func (r *Renew) fits(votes *resp.Reply) bool {
+	return votes.Kind == resp.List && len(votes.List) == 1+len(r.Items) && votes.List[0].Kind == resp.Number
 }
 
-func (r *Renew) settle(s *sending, votes *reply) {
+func (r *Renew) settle(s *sending, votes *resp.Reply) {
 	i := s.instance
-	if micros := votes.list[0].n; micros > 0 {
+	if micros := votes.List[0].N; micros > 0 {
 		i.glimpse(s, micros)
 	}
 	i.votes = i.votes[:0]
 	for k := range r.Items {
-		i.votes = append(i.votes, r.read(s, &r.Items[k], &votes.list[1+k]))
+		i.votes = append(i.votes, r.read(s, &r.Items[k], &votes.List[1+k]))
 	}
 	r.To.CastRenewals(r.Items, i.votes)
 }
 
-func (r *Renew) read(s *sending, item *Renewal, vote *reply) Vote {
+func (r *Renew) read(s *sending, item *Renewal, vote *resp.Reply) Vote {
 	switch {
-	case vote.kind == textReply:
-		v := s.refusal(vote.err())
-		v.Err = s.instance.redact(unpermittedCommand(string(vote.text), "'get'")) // the one command whose error is not the whole script's
+	case vote.Kind == resp.Text:
+		v := s.refusal(vote.Err())
+		v.Err = s.instance.redact(unpermittedCommand(string(vote.Text), "'get'")) // the one command whose error is not the whole script's
 		return v
-	case vote.kind != numberReply:
+	case vote.Kind != resp.Number:
 		return garbled(s)
 	}
-	switch i := s.instance; vote.n {
+	switch i := s.instance; vote.N {
 	case -1:
 		return s.vote(Gone)
 	case -2:
@@ -101,7 +105,7 @@ func (r *Renew) read(s *sending, item *Renewal, vote *reply) Vote {
 	case -3:
 		return s.vote(Granted)
 	default:
-		if i.stepped.concerns(item, vote.left(), i.glimpsed.got.Time) {
+		if i.stepped.concerns(item, leftOf(vote), i.glimpsed.got.Time) {
 			return i.stepped.doubt(i.name)
 		}
 		return s.vote(Granted)

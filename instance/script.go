@@ -1,10 +1,14 @@
 package instance
 
 import (
+	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 //go:embed lua/*.lua
@@ -35,6 +39,15 @@ var (
 	}
 )
 
+// appendScript begins the call of a script with the given keys, and as many
+// arguments behind them.
+func appendScript(out []byte, s lua, keys, args int) []byte {
+	out = resp.AppendArray(out, 3+keys+args)
+	out = append(out, "$7\r\nevalsha\r\n"...)
+	out = resp.AppendArg(out, s.sha)
+	return resp.AppendNumber(out, int64(keys))
+}
+
 func script(name string) lua {
 	source, err := sources.ReadFile("lua/" + name + ".lua")
 	if err != nil {
@@ -42,3 +55,10 @@ func script(name string) lua {
 	}
 	return lua{source: string(source), sha: redis.NewScript(string(source)).Hash()}
 }
+
+// isNoScript: the server has forgotten our scripts.
+func isNoScript(r *resp.Reply) bool {
+	return r.Kind == resp.Error && bytes.HasPrefix(r.Text, []byte("NOSCRIPT"))
+}
+
+var errForgetful = errors.New("the server forgets the lock scripts as soon as they are loaded")

@@ -258,14 +258,14 @@ var table = []mutant{
 	},
 	{
 		name: "a link that stays at the old server when its name leads elsewhere",
-		edits: one("instance/address.go",
-			"	i.Post(relocation{of: link.opened})\n",
+		edits: one("internal/reach/looks.go",
+			"	l.Leave(link.Opened)\n",
 			""),
 		in: "instance", test: "TestAnAddressThatLeadsToAnotherServerIsFollowed",
 	},
 	{
 		name: "an address of two servers votes, wherever the link leads",
-		edits: one("instance/address.go",
+		edits: one("internal/reach/looks.go",
 			"		if back {\n",
 			"		if back && s.at == \"\" {\n"),
 		in: "instance", test: "TestAnAddressOfSeveralServersHasNoVote",
@@ -273,8 +273,8 @@ var table = []mutant{
 	{
 		name: "a push frame is taken for an answer",
 		edits: one("instance/reader.go",
-			"if i.reply.unread || i.reply.kind != errorReply && !c.fits(&i.reply) {",
-			"if i.reply.unread {"),
+			"if i.reply.Unread || i.reply.Kind != resp.Error && !c.fits(&i.reply) {",
+			"if i.reply.Unread {"),
 		in: "instance", test: "TestWhatNobodyAskedForGrantsNothing",
 	},
 	{
@@ -287,8 +287,8 @@ var table = []mutant{
 	{
 		name: "a time left that overflows",
 		edits: one("instance/acquire.go",
-			"	return clock.Units(r.n, time.Millisecond)",
-			"	return time.Duration(r.n) * clock.Units(1, time.Millisecond)"),
+			"	return clock.Units(r.N, time.Millisecond)",
+			"	return time.Duration(r.N) * clock.Units(1, time.Millisecond)"),
 		in: "instance", test: "TestATimeIsAsLongAsThereIsOne",
 	},
 	{
@@ -303,8 +303,8 @@ var table = []mutant{
 		edits: []edit{
 			{"instance/acquire.go", `"*6\r\n$3\r\nset\r\n"`, `"*7\r\n$3\r\nset\r\n"`},
 			{"instance/acquire.go", `"$2\r\nnx\r\n$2\r\npx\r\n"`, `"$2\r\nnx\r\n$3\r\nget\r\n$2\r\npx\r\n"`},
-			{"instance/acquire.go", "return r.kind == statusReply || r.kind == nilReply", "return r.kind == textReply || r.kind == nilReply"},
-			{"instance/acquire.go", "case r.kind == statusReply:", "case r.kind == nilReply:"},
+			{"instance/acquire.go", "return r.Kind == resp.Status || r.Kind == resp.Nil", "return r.Kind == resp.Text || r.Kind == resp.Nil"},
+			{"instance/acquire.go", "case r.Kind == resp.Status:", "case r.Kind == resp.Nil:"},
 		},
 		in: "instance", test: "TestNothingReadsAllThatIsThere",
 	},

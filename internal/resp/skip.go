@@ -1,4 +1,4 @@
-package instance
+package resp
 
 import (
 	"bufio"
@@ -6,13 +6,14 @@ import (
 )
 
 // skipper reads what is not kept of a reply: no more than maxSkip bytes, and then its
-// methods return errUnread.
+// methods return ErrUnread.
 type skipper struct {
 	in   *bufio.Reader
 	left int64
 }
 
-var errUnread = errors.New("the rest of the reply is not worth waiting for")
+// ErrUnread: see Reply.Unread.
+var ErrUnread = errors.New("the rest of the reply is not worth waiting for")
 
 func newSkipper(in *bufio.Reader) *skipper { return &skipper{in, maxSkip} }
 
@@ -24,7 +25,7 @@ func (s *skipper) values(n int64) error {
 		s.left -= int64(len(line))
 		switch {
 		case s.left < 0 || n > maxSkip:
-			return errUnread
+			return ErrUnread
 		case err == bufio.ErrBufferFull && (line[0] == '+' || line[0] == '-'): //nolint:errorlint // the bare value
 			if err := s.restOfLine(line[len(line)-1]); err != nil {
 				return err
@@ -32,11 +33,11 @@ func (s *skipper) values(n int64) error {
 			n--
 			continue
 		case err == bufio.ErrBufferFull: //nolint:errorlint // the bare value
-			return errNotRedis
+			return ErrNotRedis
 		case err != nil:
 			return err
 		case len(line) < 3 || line[len(line)-2] != '\r':
-			return errNotRedis
+			return ErrNotRedis
 		}
 		inside, err := s.behind(line[0], line[1:len(line)-2])
 		if err != nil {
@@ -63,14 +64,14 @@ func (s *skipper) behind(mark byte, head []byte) (inside int64, err error) {
 	case '+', '-', '_', '#', ',', '(':
 		return 0, nil
 	}
-	n, ok := number(head)
+	n, ok := parseNumber(head)
 	switch {
 	case !ok:
-		return 0, errNotRedis
+		return 0, ErrNotRedis
 	case mark == ':':
 		return 0, nil
 	case n < -1:
-		return 0, errNotRedis
+		return 0, ErrNotRedis
 	}
 	switch n = max(n, 0); mark {
 	case '$', '=', '!':
@@ -83,13 +84,13 @@ func (s *skipper) behind(mark byte, head []byte) (inside int64, err error) {
 	case '%':
 		return 2 * min(n, maxSkip+2), nil
 	}
-	return 0, errNotRedis
+	return 0, ErrNotRedis
 }
 
-// text reads so many bytes, and the end of the line.
+// Text reads so many bytes, and the end of the line.
 func (s *skipper) text(n int64) error {
 	if s.left -= n; s.left < 0 {
-		return errUnread
+		return ErrUnread
 	}
 	if _, err := s.in.Discard(int(n)); err != nil {
 		return err
@@ -99,7 +100,7 @@ func (s *skipper) text(n int64) error {
 	case err != nil:
 		return err
 	case string(end) != "\r\n":
-		return errNotRedis
+		return ErrNotRedis
 	}
 	_, err = s.in.Discard(2)
 	return err
@@ -116,7 +117,7 @@ func (s *skipper) restOfLine(last byte) error {
 			fallthrough
 		case err == nil:
 			if last != '\r' {
-				return errNotRedis
+				return ErrNotRedis
 			}
 			return nil
 		case err != bufio.ErrBufferFull: //nolint:errorlint // the bare value
@@ -124,5 +125,5 @@ func (s *skipper) restOfLine(last byte) error {
 		}
 		last = line[len(line)-1]
 	}
-	return errUnread
+	return ErrUnread
 }

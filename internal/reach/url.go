@@ -1,4 +1,4 @@
-package instance
+package reach
 
 import (
 	"crypto/tls"
@@ -10,15 +10,13 @@ import (
 	"strings"
 )
 
-// parse reads a URL into the Config that says the same. Its errors say what is
+// Parse reads a URL into the Config that says the same. sentinel: its hosts are known
+// to be sentinels. Its errors say what is
 // wrong and what would be right, and never quote a part that may hold a secret:
 // a password with an unescaped special character in it makes any part of a URL
 // such a one, so that only what cannot follow a password is named. The errors of
 // net/url quote everything, so none is wrapped.
-func parse(raw string) (Config, error) { return parseAs(raw, false) }
-
-// parseAs is parse for a URL whose hosts are known to be sentinels, or not.
-func parseAs(raw string, sentinel bool) (Config, error) {
+func Parse(raw string, sentinel bool) (Config, error) {
 	if strings.TrimSpace(raw) == "" {
 		return Config{}, errors.New("instance: the URL is empty: want redis://host:port, rediss://host:port, unix:///path.sock or host:port")
 	}
@@ -222,11 +220,11 @@ func parseHost(raw, defaultPort string) (string, error) {
 		host = "localhost"
 	}
 	addr := net.JoinHostPort(host, port)
-	return addr, checkAddr(addr)
+	return addr, CheckAddr(addr)
 }
 
-// checkAddr checks a host:port without quoting it.
-func checkAddr(addr string) error {
+// CheckAddr checks a host:port without quoting it.
+func CheckAddr(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return errors.New("want host:port, and an IPv6 host in brackets")

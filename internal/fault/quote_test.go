@@ -1,10 +1,12 @@
-package instance
+package fault
 
 import (
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 func TestWhatIsQuotedIsCut(t *testing.T) {
@@ -22,38 +24,19 @@ func TestWhatIsQuotedIsCut(t *testing.T) {
 		"ERR " + strings.Repeat("é", 600):                                                             "ERR " + strings.Repeat("é", 254) + "…",
 		"NOPERM User app has no permissions to access the 'a key of forty letters and some more' key": "NOPERM User app has no permissions to access the 'a key of forty letters and some more' key",
 	} {
-		got := quoted(serverError(said))
-		if got.Error() != want || !isServerError(got) {
+		got := Quoted(resp.ServerError(said))
+		if got.Error() != want || !IsServerError(got) {
 			t.Errorf("%q becomes %q, want %q", said, got, want)
 		}
-		if again := quoted(got); again.Error() != want {
+		if again := Quoted(got); again.Error() != want {
 			t.Errorf("and again, %q", again)
 		}
 	}
 	ours := errors.New("dial " + token)
-	if got := quoted(ours); got != ours { //nolint:errorlint // the very same
+	if got := Quoted(ours); got != ours { //nolint:errorlint // the very same
 		t.Errorf("what no server has said becomes %v", got)
 	}
-	if got := quoted(fmt.Errorf("cannot load: %w", serverError("ERR unknown command 'x', with args beginning with: 'y'"))); got.Error() != "cannot load: ERR unknown command 'x' (its arguments are not shown)" || !isServerError(got) {
+	if got := Quoted(fmt.Errorf("cannot load: %w", resp.ServerError("ERR unknown command 'x', with args beginning with: 'y'"))); got.Error() != "cannot load: ERR unknown command 'x' (its arguments are not shown)" || !IsServerError(got) {
 		t.Error(got)
-	}
-}
-
-func TestSecretsAreHidden(t *testing.T) {
-	long := "0123456789abcdef and more"
-	for _, c := range []struct{ text, secret, want string }{
-		{"you said s3cret", "s3cret", "you said ***"},
-		{"ERR the e in 'e' and \"e\" and `e`", "e", "ERR the e in '***' and \"***\" and `***`"},
-		{"said " + long + ", " + long[:18] + "… and " + long[:15], long, "said ***, ***… and " + long[:15]},
-		{long + long, long, "******"},
-		{"nothing", long, "nothing"},
-	} {
-		if got := hide(c.text, c.secret); got != c.want {
-			t.Errorf("%q without %q: %q, want %q", c.text, c.secret, got, c.want)
-		}
-	}
-	i := &Instance{name: "i", secrets: newSecrets("two\r\nlines")}
-	if text := i.redact(serverError("ERR you said two  lines")).Error(); strings.Contains(text, "lines") {
-		t.Error(text)
 	}
 }

@@ -1,4 +1,4 @@
-package instance
+package resp
 
 import (
 	"bufio"
@@ -10,70 +10,69 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
-	"time"
 )
 
 func TestRepliesAreReadWhateverTheirPieces(t *testing.T) {
-	number := func(n int64) reply { return reply{kind: numberReply, n: n} }
+	number := func(n int64) Reply { return Reply{Kind: Number, N: n} }
 	long := strings.Repeat("x", maxText)
-	text := func(s string) reply { return reply{kind: textReply, text: []byte(s)} }
+	text := func(s string) Reply { return Reply{Kind: Text, Text: []byte(s)} }
 	for _, c := range []struct {
 		raw  string
-		want reply
+		want Reply
 	}{
-		{"+OK\r\n", reply{kind: statusReply, text: []byte("OK")}},
+		{"+OK\r\n", Reply{Kind: Status, Text: []byte("OK")}},
 		{"$5\r\nhello\r\n", text("hello")},
 		{"$0\r\n\r\n", text("")},
 		{"$4\r\na\r\nb\r\n", text("a\r\nb")},
-		{"$-1\r\n", reply{kind: nilReply}},
-		{"*-1\r\n", reply{kind: nilReply}},
-		{"_\r\n", reply{kind: nilReply}},
+		{"$-1\r\n", Reply{Kind: Nil}},
+		{"*-1\r\n", Reply{Kind: Nil}},
+		{"_\r\n", Reply{Kind: Nil}},
 		{":1\r\n", number(1)},
 		{":-1\r\n", number(-1)},
 		{":9223372036854775807\r\n", number(math.MaxInt64)},
 		{":-9223372036854775808\r\n", number(math.MinInt64)},
-		{"-ERR no\r\n", reply{kind: errorReply, text: []byte("ERR no")}},
-		{"*0\r\n", reply{kind: listReply}},
-		{"*3\r\n:0\r\n$1\r\nx\r\n:-2\r\n", reply{kind: listReply, list: []reply{number(0), text("x"), number(-2)}}},
-		{"#t\r\n", reply{kind: oddReply}},
-		{"%1\r\n+a\r\n*2\r\n:1\r\n!2\r\nno\r\n", reply{kind: oddReply}},
-		{"$4097\r\n" + long + "x\r\n", reply{kind: textReply, cut: true, text: []byte(long)}},
-		{"-" + long + "x\r\n", reply{kind: errorReply, cut: true, text: []byte(long)}},
-		{"+" + strings.Repeat(long, 17) + "\r\n", reply{kind: statusReply, cut: true, text: []byte(long)}},
-		{"*1\r\n*1\r\n*2\r\n$-1\r\n*1\r\n+x\r\n", reply{kind: listReply, list: []reply{{kind: listReply, list: []reply{{kind: listReply, cut: true}}}}}},
-		{"*1\r\n*1\r\n:7\r\n", reply{kind: listReply, list: []reply{{kind: listReply, list: []reply{number(7)}}}}},
+		{"-ERR no\r\n", Reply{Kind: Error, Text: []byte("ERR no")}},
+		{"*0\r\n", Reply{Kind: List}},
+		{"*3\r\n:0\r\n$1\r\nx\r\n:-2\r\n", Reply{Kind: List, List: []Reply{number(0), text("x"), number(-2)}}},
+		{"#t\r\n", Reply{Kind: Other}},
+		{"%1\r\n+a\r\n*2\r\n:1\r\n!2\r\nno\r\n", Reply{Kind: Other}},
+		{"$4097\r\n" + long + "x\r\n", Reply{Kind: Text, Cut: true, Text: []byte(long)}},
+		{"-" + long + "x\r\n", Reply{Kind: Error, Cut: true, Text: []byte(long)}},
+		{"+" + strings.Repeat(long, 17) + "\r\n", Reply{Kind: Status, Cut: true, Text: []byte(long)}},
+		{"*1\r\n*1\r\n*2\r\n$-1\r\n*1\r\n+x\r\n", Reply{Kind: List, List: []Reply{{Kind: List, List: []Reply{{Kind: List, Cut: true}}}}}},
+		{"*1\r\n*1\r\n:7\r\n", Reply{Kind: List, List: []Reply{{Kind: List, List: []Reply{number(7)}}}}},
 	} {
 		for name, in := range map[string]io.Reader{
 			"whole": strings.NewReader(c.raw), "byte by byte": iotest.OneByteReader(strings.NewReader(c.raw)),
 		} {
-			var got, behind reply
+			var got, behind Reply
 			buffer := bufio.NewReaderSize(io.MultiReader(in, strings.NewReader(":42\r\n")), 2*maxText)
-			if err := got.read(buffer); err != nil || !sameReply(got, c.want) {
+			if err := got.Read(buffer); err != nil || !sameReply(got, c.want) {
 				t.Errorf("%.40q, %s: %s, %v", c.raw, name, brief(got), err)
 			}
-			if err := behind.read(buffer); err != nil || behind.n != 42 {
+			if err := behind.Read(buffer); err != nil || behind.N != 42 {
 				t.Errorf("%.40q, %s: what comes behind it is %s, %v", c.raw, name, brief(behind), err)
 			}
 		}
 	}
 }
 
-func brief(r reply) string {
-	return fmt.Sprintf("kind %d, cut %v, unread %v, %d, %.20q of %d, %d items", r.kind, r.cut, r.unread, r.n, r.text, len(r.text), len(r.list))
+func brief(r Reply) string {
+	return fmt.Sprintf("kind %d, cut %v, unread %v, %d, %.20q of %d, %d items", r.Kind, r.Cut, r.Unread, r.N, r.Text, len(r.Text), len(r.List))
 }
 
-func sameReply(a, b reply) bool {
-	if a.kind != b.kind || a.cut != b.cut || a.unread != b.unread || len(a.list) != len(b.list) && a.kind == listReply {
+func sameReply(a, b Reply) bool {
+	if a.Kind != b.Kind || a.Cut != b.Cut || a.Unread != b.Unread || len(a.List) != len(b.List) && a.Kind == List {
 		return false
 	}
-	switch a.kind {
-	case numberReply:
-		return a.n == b.n
-	case textReply, statusReply, errorReply:
-		return string(a.text) == string(b.text)
-	case listReply:
-		for k := range a.list {
-			if !sameReply(a.list[k], b.list[k]) {
+	switch a.Kind {
+	case Number:
+		return a.N == b.N
+	case Text, Status, Error:
+		return string(a.Text) == string(b.Text)
+	case List:
+		for k := range a.List {
+			if !sameReply(a.List[k], b.List[k]) {
 				return false
 			}
 		}
@@ -88,12 +87,12 @@ func TestWhatIsNoReplyIsRefused(t *testing.T) {
 		"+" + strings.Repeat("x", 1<<17) + "\n", ":" + strings.Repeat("1", 1<<17) + "\r\n", "$5000\r\n" + strings.Repeat("x", 5002),
 		"*1\r\n*1\r\n*1\r\nx\r\n", "%1\r\n$3\r\nabcde\r\n", "|1\r\n+a\r\n+b\r\n:1\r\n",
 	} {
-		if err := new(reply).read(bufio.NewReader(strings.NewReader(raw))); !errors.Is(err, errNotRedis) {
+		if err := new(Reply).Read(bufio.NewReader(strings.NewReader(raw))); !errors.Is(err, ErrNotRedis) {
 			t.Errorf("%.40q: %v", raw, err)
 		}
 	}
 	for _, raw := range []string{"", "$5\r\nhel", "*2\r\n:1\r\n", "+OK", "$9999999999\r\n", "*99999\r\n"} {
-		if err := new(reply).read(bufio.NewReader(strings.NewReader(raw))); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if err := new(Reply).Read(bufio.NewReader(strings.NewReader(raw))); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%q, cut off: %v", raw, err)
 		}
 	}
@@ -101,24 +100,16 @@ func TestWhatIsNoReplyIsRefused(t *testing.T) {
 
 func TestAReplyLeavesNothingOfTheOneBefore(t *testing.T) {
 	in := bufio.NewReader(strings.NewReader("*2\r\n$5\r\nhello\r\n:7\r\n*2\r\n:1\r\n$2\r\nyo\r\n*1\r\n:3\r\n$-1\r\n"))
-	var r reply
-	for _, want := range []reply{
-		{kind: listReply, list: []reply{{kind: textReply, text: []byte("hello")}, {kind: numberReply, n: 7}}},
-		{kind: listReply, list: []reply{{kind: numberReply, n: 1}, {kind: textReply, text: []byte("yo")}}},
-		{kind: listReply, list: []reply{{kind: numberReply, n: 3}}},
-		{kind: nilReply},
+	var r Reply
+	for _, want := range []Reply{
+		{Kind: List, List: []Reply{{Kind: Text, Text: []byte("hello")}, {Kind: Number, N: 7}}},
+		{Kind: List, List: []Reply{{Kind: Number, N: 1}, {Kind: Text, Text: []byte("yo")}}},
+		{Kind: List, List: []Reply{{Kind: Number, N: 3}}},
+		{Kind: Nil},
 	} {
-		if err := r.read(in); err != nil || !sameReply(r, want) {
+		if err := r.Read(in); err != nil || !sameReply(r, want) {
 			t.Errorf("%+v, %v; want %+v", r, err, want)
 		}
-	}
-}
-
-func TestCommandsAreEncodedAsRedisReadsThem(t *testing.T) {
-	got := string(appendNumber(appendArg(appendScript(nil, lua{sha: "abc"}, 1, 2), "k\r\n\x00"), -42))
-	want := "*6\r\n$7\r\nevalsha\r\n$3\r\nabc\r\n$1\r\n1\r\n$4\r\nk\r\n\x00\r\n$3\r\n-42\r\n"
-	if got != want {
-		t.Errorf("%q\n%q", got, want)
 	}
 }
 
@@ -142,33 +133,17 @@ func TestWhatIsTooLongIsNotRead(t *testing.T) {
 		{"*1\r\n*1\r\n*1\r\n-", "x"},
 		{"=536870912\r\n", "x"},
 	} {
-		var r reply
-		if err := r.read(bufio.NewReader(endless(c.beginning, c.again))); err != nil || !r.unread {
-			t.Errorf("%q and then many times %q: %v, unread: %v", c.beginning, c.again, err, r.unread)
+		var r Reply
+		if err := r.Read(bufio.NewReader(endless(c.beginning, c.again))); err != nil || !r.Unread {
+			t.Errorf("%q and then many times %q: %v, unread: %v", c.beginning, c.again, err, r.Unread)
 		}
-		if size := cap(r.text); size > maxText+64 {
+		if size := cap(r.Text); size > maxText+64 {
 			t.Errorf("%q and then many times %q: %d bytes are kept", c.beginning, c.again, size)
 		}
 	}
-	var r reply
-	if err := r.read(bufio.NewReader(endless("$536870912\r\nbeginning", "x"))); err != nil || !strings.HasPrefix(string(r.text), "beginning") || len(r.text) != maxText {
-		t.Errorf("%.40q, %v", r.text, err)
-	}
-}
-
-func TestATimeIsAsLongAsThereIsOne(t *testing.T) {
-	for n, want := range map[int64]time.Duration{
-		0: 0, 1: time.Millisecond, 9223372036854: 9223372036854 * time.Millisecond, 9223372036855: math.MaxInt64, math.MaxInt64: math.MaxInt64,
-		9000000000000000000: math.MaxInt64,
-	} {
-		if got := (&reply{kind: numberReply, n: n}).left(); got != want {
-			t.Errorf("PTTL %d: %v", n, got)
-		}
-	}
-	for _, r := range []reply{{kind: numberReply, n: -1}, {kind: numberReply, n: math.MinInt64}, {kind: textReply}} {
-		if got := r.left(); got >= 0 {
-			t.Errorf("%+v: %v", r, got)
-		}
+	var r Reply
+	if err := r.Read(bufio.NewReader(endless("$536870912\r\nbeginning", "x"))); err != nil || !strings.HasPrefix(string(r.Text), "beginning") || len(r.Text) != maxText {
+		t.Errorf("%.40q, %v", r.Text, err)
 	}
 }
 
@@ -233,16 +208,16 @@ func FuzzValidReply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		text, _ := valid(raw, 0)
 		in := bufio.NewReaderSize(io.MultiReader(strings.NewReader(text), strings.NewReader("$4\r\nnext\r\n")), 1<<10)
-		var r, next reply
-		err := r.read(in)
+		var r, next Reply
+		err := r.Read(in)
 		switch {
 		case err != nil:
 			t.Fatalf("%.200q: %v", text, err)
-		case r.unread && len(text) <= maxSkip:
+		case r.Unread && len(text) <= maxSkip:
 			t.Errorf("%.200q: %d bytes are unread", text, len(text))
-		case r.unread:
+		case r.Unread:
 		default:
-			if err := next.read(in); err != nil || string(next.text) != "next" {
+			if err := next.Read(in); err != nil || string(next.Text) != "next" {
 				t.Errorf("%.200q: what comes behind is %s, %v", text, brief(next), err)
 			}
 		}
@@ -254,9 +229,9 @@ func FuzzReply(f *testing.F) {
 		f.Add([]byte(raw))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		var a, b reply
-		errA := a.read(bufio.NewReader(strings.NewReader(string(raw))))
-		errB := b.read(bufio.NewReader(iotest.OneByteReader(strings.NewReader(string(raw)))))
+		var a, b Reply
+		errA := a.Read(bufio.NewReader(strings.NewReader(string(raw))))
+		errB := b.Read(bufio.NewReader(iotest.OneByteReader(strings.NewReader(string(raw)))))
 		if (errA == nil) != (errB == nil) || errA == nil && (!sameReply(a, b)) {
 			t.Errorf("in one piece: %+v, %v; in many: %+v, %v", a, errA, b, errB)
 		}

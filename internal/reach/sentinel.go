@@ -1,4 +1,4 @@
-package instance
+package reach
 
 import (
 	"context"
@@ -8,13 +8,16 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
-// errNoMaster: the sentinels are there, but do not know the name.
-var errNoMaster = errors.New("the sentinels know no master of that name")
+// ErrNoMaster: the sentinels are there, but do not know the name.
+var ErrNoMaster = fault.NewLasting("the sentinels know no master of that name")
 
-// errFailover: the sentinels name a server that is no master (any more, or yet).
-var errFailover = errors.New("the sentinels name a server that is a replica: a failover is under way")
+// ErrFailover: the sentinels name a server that is no master (any more, or yet).
+var ErrFailover = errors.New("the sentinels name a server that is a replica: a failover is under way")
 
 // opinion is what one sentinel says.
 type opinion struct {
@@ -28,7 +31,7 @@ type opinion struct {
 // over, what most of those say that did. One sentinel that was cut off from the
 // others during a failover cannot send us to the old master then, and one that
 // hangs costs nothing while the rest agree.
-func (r *reach) askSentinels(ctx context.Context) (string, error) {
+func (r *Reach) askSentinels(ctx context.Context) (string, error) {
 	c := r.ask(ctx)
 	if best := c.best(); best != "" {
 		return best, nil
@@ -37,7 +40,7 @@ func (r *reach) askSentinels(ctx context.Context) (string, error) {
 }
 
 // ask asks all sentinels, each on a connection of its own that is closed again.
-func (r *reach) ask(ctx context.Context) *count {
+func (r *Reach) ask(ctx context.Context) *count {
 	addrs := r.cfg.Sentinel.Addrs
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -113,32 +116,32 @@ func (c *count) best() string {
 // failure says why there is no address, sentinel by sentinel.
 func (c *count) failure(master string) error {
 	if c.none > 0 {
-		return fmt.Errorf("%w: %q", errNoMaster, master)
+		return fmt.Errorf("%w: %q", ErrNoMaster, master)
 	}
-	f := new(failures)
+	f := new(Failures)
 	for place, err := range c.errs {
-		f.add("sentinel "+c.asked[place], err)
+		f.Add("sentinel "+c.asked[place], err)
 	}
 	return f
 }
 
 // askSentinel asks one sentinel, on a connection of its own.
-func (r *reach) askSentinel(ctx context.Context, addr string) (string, error) {
+func (r *Reach) askSentinel(ctx context.Context, addr string) (string, error) {
 	s, err := r.openSentinel(ctx, addr)
 	if err != nil {
 		return "", err
 	}
-	defer s.close()
+	defer s.Close()
 	return s.master(ctx)
 }
 
 // sentinelLink is a connection to a sentinel.
 type sentinelLink struct {
-	*held
+	*Pinned
 	name string // of the master
 }
 
-func (r *reach) openSentinel(ctx context.Context, addr string) (*sentinelLink, error) {
+func (r *Reach) openSentinel(ctx context.Context, addr string) (*sentinelLink, error) {
 	conn, err := r.connect(ctx, "tcp", addr, r.sentinelTLS)
 	if err != nil {
 		return nil, err
@@ -146,15 +149,15 @@ func (r *reach) openSentinel(ctx context.Context, addr string) (*sentinelLink, e
 	s := r.cfg.Sentinel
 	opt := &redis.Options{Addr: addr, Username: s.Username, Password: s.Password}
 	if s.Credentials != nil {
-		opt.CredentialsProviderContext = r.secrets.watch(s.Credentials)
+		opt.CredentialsProviderContext = r.Secrets.ask(s.Credentials)
 	}
-	return &sentinelLink{held: hold(conn, opt, r.cfg), name: s.Master}, nil
+	return &sentinelLink{Pinned: Pin(conn, opt, r.cfg.Timeout), name: s.Master}, nil
 }
 
-// master asks for the master's address: "" when the sentinel does not know it.
+// Master asks for the master's address: "" when the sentinel does not know it.
 func (l *sentinelLink) master(ctx context.Context) (string, error) {
 	cmd := redis.NewStringSliceCmd(ctx, "sentinel", "get-master-addr-by-name", l.name)
-	err := l.process(ctx, cmd)
+	err := l.Process(ctx, cmd)
 	master := cmd.Val()
 	switch {
 	case errors.Is(err, redis.Nil):
@@ -162,16 +165,16 @@ func (l *sentinelLink) master(ctx context.Context) (string, error) {
 	case err != nil:
 		return "", err
 	case len(master) != 2:
-		return "", errNotRedis
+		return "", resp.ErrNotRedis
 	}
 	return net.JoinHostPort(master[0], master[1]), nil
 }
 
-// lookEvery is how often a sentinel is asked whether the master is still the
+// LookEvery is how often a sentinel is asked whether the master is still the
 // same, and a cluster who serves its slots.
-const lookEvery = time.Second
+const LookEvery = time.Second
 
-// watch asks one sentinel after every lookEvery, on one connection that stays,
+// ask asks one sentinel after every lookEvery, on one connection that stays,
 // whether the master is still where we are, until ctx ends; when one says that
 // it is not, and most of all sentinels agree, it calls moved. It is run by the
 // actor's Run, which waits for it.
@@ -179,14 +182,14 @@ const lookEvery = time.Second
 // An old master that is alive is told by the sentinels to step down, but only
 // some 10s after they have made another one: all that time it would go on
 // granting what nobody will remember.
-func (r *reach) watch(ctx context.Context, moved func()) {
+func (r *Reach) WatchMaster(ctx context.Context, moved func()) {
 	var s *sentinelLink
 	defer func() {
 		if s != nil {
-			s.close()
+			s.Close()
 		}
 	}()
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(LookEvery)
 	defer tick.Stop()
 	for turn := 0; ; {
 		select {
@@ -196,10 +199,10 @@ func (r *reach) watch(ctx context.Context, moved func()) {
 		}
 		at, err := r.look(ctx, &s, r.cfg.Sentinel.Addrs[turn%len(r.cfg.Sentinel.Addrs)])
 		if err != nil && s != nil {
-			s.close()
+			s.Close()
 			s = nil
 		}
-		switch was := r.master(); {
+		switch was := r.Master(); {
 		case err != nil || at == "":
 			turn++ // another may know
 		case was != "" && at != was && r.agreed(ctx) == at:
@@ -209,7 +212,7 @@ func (r *reach) watch(ctx context.Context, moved func()) {
 }
 
 // look asks the sentinel at addr, and connects to it if need be.
-func (r *reach) look(ctx context.Context, s **sentinelLink, addr string) (at string, err error) {
+func (r *Reach) look(ctx context.Context, s **sentinelLink, addr string) (at string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
 	if *s == nil {
@@ -222,7 +225,7 @@ func (r *reach) look(ctx context.Context, s **sentinelLink, addr string) (at str
 }
 
 // agreed is the address that a majority of the sentinels names, or "".
-func (r *reach) agreed(ctx context.Context) string {
+func (r *Reach) agreed(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
 	c := r.ask(ctx)
@@ -231,22 +234,3 @@ func (r *reach) agreed(ctx context.Context) string {
 	}
 	return c.best()
 }
-
-// relocation tells the actor that the server is somewhere else: it drops the
-// link, and the next one goes where the sentinels say, or the address leads.
-type relocation struct {
-	of time.Time // when the link was opened that is to be dropped; zero: whichever there is
-}
-
-func (r relocation) queue(s *sending, out []byte) ([]byte, bool) {
-	if r.of.IsZero() || r.of.Equal(s.instance.link.seen.At) {
-		s.demoted = true
-	}
-	return out, false
-}
-func (relocation) fits(*reply) bool        { return false } // it asks nothing
-func (relocation) settle(*sending, *reply) {}
-func (relocation) refuse(Vote)             {}
-func (relocation) debt() (debt, bool)      { return debt{}, false }
-func (relocation) reset()                  {}
-func (relocation) urgent() bool            { return true }

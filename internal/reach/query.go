@@ -1,4 +1,4 @@
-package instance
+package reach
 
 import (
 	"crypto/tls"

@@ -1,16 +1,19 @@
-package instance
+package reach
 
 import (
 	"bytes"
 	"net"
 	"sync"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
-// door is a connection while go-redis introduces us on it. A server that lets nobody
+// Door is a connection while go-redis introduces us on it. A server that lets nobody
 // in says why and hangs up, without having heard us: then our own words fail to be
 // written, and go-redis leaves it at that. A door keeps the server's last words.
-type door struct {
+type Door struct {
 	net.Conn
 
 	mu   sync.Mutex
@@ -24,17 +27,17 @@ const (
 	listening    = 50 * time.Millisecond
 )
 
-func newDoor(conn net.Conn) *door { return &door{Conn: conn} }
+func NewDoor(conn net.Conn) *Door { return &Door{Conn: conn} }
 
-func (d *door) Read(p []byte) (int, error) {
+func (d *Door) Read(p []byte) (int, error) {
 	n, err := d.Conn.Read(p)
 	d.hear(p[:n])
 	return n, err
 }
 
-func (d *door) Write(p []byte) (int, error) {
+func (d *Door) Write(p []byte) (int, error) {
 	n, err := d.Conn.Write(p)
-	if err != nil && !isTimeout(err) {
+	if err != nil && !fault.IsTimeout(err) {
 		words := make([]byte, longestWords)
 		_ = d.SetReadDeadline(time.Now().Add(listening))
 		heard, _ := d.Conn.Read(words)
@@ -43,7 +46,7 @@ func (d *door) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (d *door) hear(words []byte) {
+func (d *Door) hear(words []byte) {
 	if len(words) == 0 {
 		return
 	}
@@ -56,13 +59,13 @@ func (d *door) hear(words []byte) {
 	}
 }
 
-// reason is the server's own reason for the failure of what was tried on the
+// Reason is the server's own reason for the failure of what was tried on the
 // connection, or else err.
-func (d *door) reason(err error) error {
+func (d *Door) Reason(err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err == nil || isServerError(err) || isTimeout(err) || len(d.said) == 0 {
+	if err == nil || fault.IsServerError(err) || fault.IsTimeout(err) || len(d.said) == 0 {
 		return err
 	}
-	return serverError(d.said)
+	return resp.ServerError(d.said)
 }

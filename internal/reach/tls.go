@@ -1,4 +1,4 @@
-package instance
+package reach
 
 import (
 	"context"
@@ -77,7 +77,7 @@ func (s *tlsSource) config() (*tls.Config, error) {
 	return c, nil
 }
 
-// client shakes hands as a client of the server at addr.
+// Client shakes hands as a client of the server at addr.
 func (s *tlsSource) client(ctx context.Context, conn net.Conn, addr string) (net.Conn, error) {
 	config, err := s.config()
 	if err != nil {
