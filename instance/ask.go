@@ -60,23 +60,17 @@ func (i *Instance) Servers(ctx context.Context) ([]*Instance, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, i.cfg.Timeout)
 	defer cancel()
-	s := new(scout)
-	defer s.close()
-	v, err := s.view(ctx, i.cluster)
+	s := i.cluster.scout()
+	defer s.Close()
+	v, err := s.Map(ctx, i.cluster.sources(), true)
 	if err != nil {
 		return nil, i.verdict(err).Err
 	}
 	var servers []*Instance
-	for _, addr := range v.masters() {
+	for _, addr := range v.Masters() {
 		servers = append(servers, i.cluster.unattached(addr))
 	}
 	return servers, nil
-}
-
-// masters are the addresses of those that serve slots.
-func (v *view) masters() []string {
-	addrs := slices.DeleteFunc(slices.Sorted(slices.Values(v[:])), func(addr string) bool { return addr == "" || reach.CheckAddr(addr) != nil })
-	return slices.Compact(addrs)
 }
 
 // Risks says what is unsafe about the connection, one sentence each, as far as

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // maxBundle is how many releases go into one script call: it blocks the server
@@ -74,7 +75,7 @@ func (b *bundle) isPlain(s *sending) bool {
 }
 
 func (b *bundles) add(r *Release) {
-	if b.bySlot && len(b.open) > 0 && slotOf(b.open[0].Key) != slotOf(r.Key) {
+	if b.bySlot && len(b.open) > 0 && slots.Of(b.open[0].Key) != slots.Of(r.Key) {
 		b.close()
 	}
 	b.open = append(b.open, r)

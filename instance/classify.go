@@ -7,6 +7,7 @@ import (
 	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // verdict turns the error of a command into a vote: what the server refused is
@@ -32,7 +33,7 @@ func (i *Instance) verdict(err error) Vote {
 	case fault.IsServerError(err):
 		v.Kind = Misconfigured
 		v.Err = explained(v.Err)
-		if _, ok := readReferral([]byte(v.Err.Error())); ok && i.voter() == i && i.cluster == nil {
+		if _, ok := slots.ReadReferral([]byte(v.Err.Error())); ok && i.voter() == i && i.cluster == nil {
 			v.Err = fmt.Errorf("%w (%w)", v.Err, errClusterNode)
 		}
 	case fault.IsTimeout(err):

@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/reach"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // cluster is a Redis Cluster as one instance: one vote on each key, cast by the
@@ -48,7 +49,7 @@ type cluster struct {
 	mu      sync.RWMutex // held for reading over posting, and for writing over changing where posts go
 	closed  bool
 	mapped  bool                    // there is a map; until then messages wait in the whole's own mailbox
-	slots   [slotCount]*Instance    // who serves them; nil: nobody, as far as we know
+	slots   [slots.Count]*Instance  // who serves them; nil: nobody, as far as we know
 	owned   map[*Instance]int       // how many slots a node serves; none is not in it
 	until   map[uint16]time.Time    // slots whose memory may be lost: no votes on new acquires before
 	moves   map[uint16]*move        // slots that are changing hands
@@ -100,7 +101,7 @@ func (c *cluster) run(ctx context.Context, set *Set) {
 		c.running[n.addr] = n
 		c.actors.Go(func() { c.act(ctx, n, before) })
 	}
-	s := new(scout)
+	s := c.scout()
 	defer c.leave(s)
 
 	probes := reach.NewProbes()
@@ -118,6 +119,11 @@ func (c *cluster) run(ctx context.Context, set *Set) {
 			return
 		}
 	}
+}
+
+// scout asks the nodes for the map.
+func (c *cluster) scout() *slots.Scout {
+	return slots.NewScout(c.whole.cfg.Timeout, c.options, c.dialer())
 }
 
 // act runs a node. A node that was at the same address before is waited for: it
@@ -140,10 +146,10 @@ func (c *cluster) act(ctx context.Context, n, before *Instance) {
 }
 
 // leave lets nothing more in, waits for the nodes, and answers what is left.
-func (c *cluster) leave(s *scout) {
+func (c *cluster) leave(s *slots.Scout) {
 	c.close()
 	c.actors.Wait() // who is counted adds others, nobody else: so none is added from here on
-	s.close()
+	s.Close()
 	close(c.delayed) // only actors send there
 	for r := range c.delayed {
 		r.refuse(c.gone())

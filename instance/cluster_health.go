@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/internal/reach"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // health is Instance.Health: the cluster is as well as the worst of its masters,
@@ -22,7 +23,7 @@ func (c *cluster) health() Health {
 		return h
 	}
 	h.State, h.Err = Up, nil
-	uncovered := slotCount
+	uncovered := slots.Count
 	for _, n := range c.serving() {
 		uncovered -= c.owned[n]
 		h.merge(n, n.Health())
@@ -40,7 +41,7 @@ func (c *cluster) health() Health {
 	case time.Since(c.since) < reach.LookEvery:
 		h.State, h.Since, h.Err = Down, c.since, c.trouble
 	case uncovered > 0:
-		h.State, h.Err = Down, fmt.Errorf("%d of %d slots are served by no node", uncovered, slotCount)
+		h.State, h.Err = Down, fmt.Errorf("%d of %d slots are served by no node", uncovered, slots.Count)
 	case h.State == Up && h.Recovering > 0:
 		h.State = Quarantined
 	}

@@ -2,36 +2,26 @@ package instance
 
 import (
 	"context"
-	"errors"
 	"maps"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/holdfast-go/holdfast/internal/reach"
-	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // askedFor is how long a node without a slot is kept after it was last asked for
 // one that it is being given.
 const askedFor = 10 * time.Second
 
-// view is one node's word on who serves the slots: addresses, "" for nobody.
-type view [slotCount]string
-
-var errNoSlots = errors.New("the cluster serves no slots yet")
-
 // look asks one node for the map, and does what follows from it. As long as there
 // is none, the reason is the whole's.
-func (c *cluster) look(ctx context.Context, s *scout) {
+func (c *cluster) look(ctx context.Context, s *slots.Scout) {
 	ctx, cancel := context.WithTimeout(ctx, c.whole.cfg.Timeout)
 	defer cancel()
 	defer context.AfterFunc(c.whole.mailbox.life, cancel)() // nobody waits for a map any more
-	v, err := s.view(ctx, c)
+	v, err := s.Map(ctx, c.sources(), c.covered())
 	switch {
 	case err == nil:
 		c.apply(v)
@@ -50,7 +40,7 @@ func (c *cluster) look(ctx context.Context, s *scout) {
 // apply takes a map over. A slot whose node is up and still one of the masters is
 // left to what that node says itself, which is newer than any map: else somebody
 // who has missed the latest would send us back and forth.
-func (c *cluster) apply(v *view) {
+func (c *cluster) apply(v *slots.Map) {
 	walls := make(map[*Instance]*barrier) // by the node that the slots leave
 	c.mu.Lock()
 	if !c.mapped {
@@ -113,7 +103,7 @@ func (c *cluster) apply(v *view) {
 
 // adopt takes the first map over, and gives the nodes what has waited for it. It
 // returns what could not be given. Called with mu held for writing.
-func (c *cluster) adopt(v *view) (refused []func()) {
+func (c *cluster) adopt(v *slots.Map) (refused []func()) {
 	if c.closed {
 		return nil
 	}
@@ -203,117 +193,6 @@ func (c *cluster) masters() []*Instance {
 // serving is masters. Called with mu held.
 func (c *cluster) serving() []*Instance {
 	return slices.SortedFunc(maps.Keys(c.owned), func(a, b *Instance) int { return strings.Compare(a.addr, b.addr) })
-}
-
-// scout is a connection to one of the cluster's nodes, which is asked for the map,
-// and stays until that node fails us, or the slots are not covered: then it is
-// another's turn, which may know better.
-type scout struct {
-	*reach.Pinned
-	addr   string
-	dialer reach.DialFunc
-	turn   int
-}
-
-// view asks one node after the other, until one answers or ctx ends.
-func (s *scout) view(ctx context.Context, c *cluster) (*view, error) {
-	if s.Pinned != nil && !c.covered() {
-		s.close()
-		s.turn++
-	}
-	addrs := c.sources()
-	failed := new(reach.Failures)
-	for range addrs {
-		v, err := s.ask(ctx, c, addrs[s.turn%len(addrs)])
-		if err == nil {
-			return v, nil
-		}
-		s.close()
-		s.turn++
-		failed.Add("node "+s.addr, err)
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return nil, failed
-}
-
-// ask asks the node that we are connected to, or else the one at addr. It takes
-// half of the time that there is at most, so that one that hangs is not all that
-// is asked.
-func (s *scout) ask(ctx context.Context, c *cluster, addr string) (*view, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.whole.cfg.Timeout/2)
-	defer cancel()
-	if s.Pinned == nil {
-		s.addr = addr
-		if s.dialer == nil {
-			s.dialer = c.dialer()
-		}
-		conn, err := s.dialer(ctx, "tcp", addr)
-		if err != nil {
-			return nil, err
-		}
-		s.Pinned = reach.Pin(conn, c.options(addr), c.whole.cfg.Timeout)
-	}
-	cmd := redis.NewSliceCmd(ctx, "cluster", "slots") // as it is: go-redis's own cannot read a node without a host
-	if err := s.Process(ctx, cmd); err != nil {
-		if strings.Contains(err.Error(), "cluster support disabled") {
-			err = resp.ServerError(err.Error() + " (it is no node of a cluster: write redis://… for a single server)")
-		}
-		return nil, err
-	}
-	return readView(cmd.Val(), s.addr)
-}
-
-func (s *scout) close() {
-	if s.Pinned != nil {
-		s.Pinned.Close()
-		s.Pinned = nil
-	}
-}
-
-// readView reads what the node at addr says: the first node of a range is its
-// master. Each range is a list of the first slot, the last, and the nodes, and a node
-// begins with its host and port.
-func readView(ranges []any, addr string) (*view, error) {
-	v := new(view)
-	if len(ranges) == 0 {
-		return nil, errNoSlots
-	}
-	at := &Instance{addr: addr}
-	for _, r := range ranges {
-		first, last, node, ok := readRange(r)
-		if !ok {
-			return nil, resp.ErrNotRedis
-		}
-		master := at.neighbour(node)
-		for slot := first; slot <= last; slot++ {
-			v[slot] = master
-		}
-	}
-	return v, nil
-}
-
-// readRange reads a range of slots and the address of its master. A host that is NULL,
-// which is that of the node that was asked (cluster-preferred-endpoint-type
-// unknown-endpoint), is left empty.
-func readRange(r any) (first, last int64, addr string, ok bool) {
-	parts, _ := r.([]any)
-	if len(parts) < 3 {
-		return 0, 0, "", false
-	}
-	first, isFirst := parts[0].(int64)
-	last, isLast := parts[1].(int64)
-	node, _ := parts[2].([]any)
-	if !isFirst || !isLast || first < 0 || last >= slotCount || first > last || len(node) < 2 {
-		return 0, 0, "", false
-	}
-	host, isText := node[0].(string)
-	port, isPort := node[1].(int64)
-	if !isPort || !isText && node[0] != nil {
-		return 0, 0, "", false
-	}
-	return first, last, net.JoinHostPort(host, strconv.FormatInt(port, 10)), true
 }
 
 // sources are the addresses to ask: the masters', then those that we were given.

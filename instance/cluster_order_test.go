@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // However slots move about, nodes come and go, maps are out of date and replies
@@ -56,7 +57,7 @@ type orderWorld struct {
 	wires     map[*Instance][]Command // sent and not yet answered
 	downs     map[*Instance]bool      // cannot be reached
 	owner     map[string]string       // of a key's slot: the truth
-	truth     *view
+	truth     *slots.Map
 	importing map[string]string            // of a key's slot: where it is moving to
 	memory    map[string]map[string]string // of a server: key to token
 	tokens    int
@@ -192,11 +193,11 @@ func (w *orderWorld) execute(addr string, m Command) (refer string) {
 	switch to := w.importing[key]; {
 	case addr == w.owner[key] && to != "" && !here:
 		w.Asked++
-		return fmt.Sprintf("ASK %d %s", slotOf(key), to)
+		return fmt.Sprintf("ASK %d %s", slots.Of(key), to)
 	case addr == w.owner[key], addr == to && r != nil && r.asking:
 	default:
 		w.Moved++
-		return fmt.Sprintf("MOVED %d %s", slotOf(key), w.owner[key])
+		return fmt.Sprintf("MOVED %d %s", slots.Of(key), w.owner[key])
 	}
 	w.Executed++
 	switch m := original(m).(type) {
@@ -221,7 +222,7 @@ func (w *orderWorld) asking(key string) bool {
 		waiting := slices.Concat(w.wires[n], n.mailbox.queue)
 		n.mailbox.mu.Unlock()
 		for _, m := range waiting {
-			if r, ok := m.(*routed); ok && r.asking && r.slot == slotOf(key) {
+			if r, ok := m.(*routed); ok && r.asking && r.slot == slots.Of(key) {
 				return true
 			}
 		}
@@ -248,7 +249,7 @@ func (w *orderWorld) look() {
 	v := w.view()
 	for _, key := range orderKeys {
 		if w.r.IntN(8) == 0 {
-			v[slotOf(key)] = orderAddr(w.r.IntN(4))
+			v[slots.Of(key)] = orderAddr(w.r.IntN(4))
 		}
 	}
 	w.c.apply(v)
@@ -257,9 +258,9 @@ func (w *orderWorld) look() {
 
 // view is the truth: the last server serves what is nobody's else, so that it is
 // always there. It is good until the next call.
-func (w *orderWorld) view() *view {
+func (w *orderWorld) view() *slots.Map {
 	for _, key := range orderKeys {
-		w.truth[slotOf(key)] = w.owner[key]
+		w.truth[slots.Of(key)] = w.owner[key]
 	}
 	return w.truth
 }

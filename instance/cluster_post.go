@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/slots"
 	"github.com/holdfast-go/holdfast/internal/tracking"
 )
 
@@ -18,8 +19,8 @@ func (q *Inspect) about() (key, fenceKey string) { return q.Key, "" }
 
 // slotFor is the slot of a lock, which must be its fence's, too.
 func slotFor(key, fenceKey string) (uint16, error) {
-	slot := slotOf(key)
-	if fenceKey != "" && slotOf(fenceKey) != slot {
+	slot := slots.Of(key)
+	if fenceKey != "" && slots.Of(fenceKey) != slot {
 		return slot, errFenceSlot
 	}
 	return slot, nil
@@ -78,7 +79,7 @@ type renewPart struct {
 // anew then.
 func (c *cluster) watch(w *tracking.Watch) {
 	c.mu.RLock()
-	n := c.slots[slotOf(w.Key)]
+	n := c.slots[slots.Of(w.Key)]
 	c.mu.RUnlock()
 	if n == nil {
 		w.Leave()
@@ -89,7 +90,7 @@ func (c *cluster) watch(w *tracking.Watch) {
 
 // elsewhere reports whether a reply is a node's that has not got the slot.
 func (i *Instance) elsewhere(r *resp.Reply) bool {
-	_, ok := readReferral(r.Text)
+	_, ok := slots.ReadReferral(r.Text)
 	return ok && i.home != nil
 }
 
@@ -142,7 +143,7 @@ func (c *cluster) rehome() {
 	var owed []debt
 	c.mu.RLock()
 	for _, n := range c.nodes {
-		owed = append(owed, n.mailbox.disown(func(key string) bool { return c.slots[slotOf(key)] != n })...)
+		owed = append(owed, n.mailbox.disown(func(key string) bool { return c.slots[slots.Of(key)] != n })...)
 	}
 	if c.mapped {
 		owed = append(owed, c.whole.mailbox.disown(func(string) bool { return true })...)
@@ -156,7 +157,7 @@ func (c *cluster) rehome() {
 // settle posts the release that a debt is.
 func (c *cluster) settle(d debt) {
 	if r := d.release(); r.TTL > 0 {
-		c.route(r, slotOf(d.key))
+		c.route(r, slots.Of(d.key))
 	}
 }
 
