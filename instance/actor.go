@@ -14,10 +14,11 @@ import (
 // every message has been answered.
 func (i *Instance) Run(ctx context.Context, set *Set) {
 	i.set, i.log = set, set.logger(i)
-	if i.cluster != nil {
-		i.cluster.run(ctx, set)
-		return
-	}
+	i.role.run(ctx)
+}
+
+// act is the actor of a server.
+func (i *Instance) act(ctx context.Context) {
 	stop := context.AfterFunc(ctx, i.abort)
 	defer stop()
 	defer i.leave()
@@ -82,7 +83,7 @@ func (i *Instance) send(batch []Command) {
 	p := i.mailbox.pipeline()
 	now := time.Now()
 	p.sending = i.sending(now)
-	p.bundles.bySlot = i.home != nil
+	p.bundles.bySlot = i.role.slotsMove()
 	p.deadline = now.Add(i.cfg.Timeout)
 	i.out = p.fill(batch, i.out[:0])
 	i.launch(p)
@@ -92,7 +93,7 @@ func (i *Instance) send(batch []Command) {
 // from one node to another, and with them what is posted.
 func (i *Instance) sending(now time.Time) sending {
 	s := sending{instance: i, now: now, recovering: i.recovering(now)}
-	if i.home == nil {
+	if !i.role.slotsMove() {
 		s.opened = i.link.seen.At
 	}
 	return s
@@ -199,7 +200,7 @@ func (i *Instance) refuseAll(messages []Command, v Vote) {
 
 // refused answers one message that has not been carried out, as far as we know.
 func (i *Instance) refused(c Command, v Vote) {
-	i.kept(c)
+	i.role.kept(c)
 	if b, ok := c.(*bundle); ok {
 		for _, r := range b.releases {
 			i.mailbox.addDebt(r)

@@ -7,7 +7,6 @@ import (
 	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/resp"
-	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // verdict turns the error of a command into a vote: what the server refused is
@@ -19,12 +18,10 @@ func (i *Instance) verdict(err error) Vote {
 		err = resp.ErrNotRedis
 		v.Err = err
 	}
-	if errors.Is(err, reach.ErrReplica) && (i.managed || i.home != nil) {
-		err = reach.ErrFailover
-		if i.home != nil {
-			err = errDemoted
+	if errors.Is(err, reach.ErrReplica) {
+		if why := i.role.whyReplica(); why != reach.ErrReplica { //nolint:errorlint // the bare value
+			err, v.Err = why, why
 		}
-		v.Err = err
 	}
 	switch {
 	case errors.Is(err, errSameServer), errors.Is(err, reach.ErrSplit), errors.Is(err, resp.ErrNotRedis), errors.Is(err, reach.ErrReplica),
@@ -33,7 +30,7 @@ func (i *Instance) verdict(err error) Vote {
 	case fault.IsServerError(err):
 		v.Kind = Misconfigured
 		v.Err = explained(v.Err)
-		if _, ok := slots.ReadReferral([]byte(v.Err.Error())); ok && i.voter() == i && i.cluster == nil {
+		if i.role.misnamed([]byte(v.Err.Error())) {
 			v.Err = fmt.Errorf("%w (%w)", v.Err, errClusterNode)
 		}
 	case fault.IsTimeout(err):
@@ -50,8 +47,6 @@ var (
 	errUnasked    = fmt.Errorf("%w: it says what nobody has asked for", resp.ErrNotRedis)
 	errSameServer = fault.NewLasting("same server")
 	errDemoted    = errors.New("the node is a replica now: a failover is under way")
-
-	errClusterNode = fault.NewLasting("it is a node of a cluster: write redis-cluster://…")
 )
 
 // IsRefusal reports whether an instance, or its server, refuses for a reason that

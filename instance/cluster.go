@@ -32,6 +32,7 @@ import (
 // whose actor keeps their order. The slot changes hands only by a move, which
 // keeps it, too: see there.
 type cluster struct {
+	lone              // of the whole, as far as it is not otherwise
 	whole   *Instance // the instance that the engine knows
 	seeds   []string  // where to ask first
 	options func(addr string) *redis.Options
@@ -43,20 +44,20 @@ type cluster struct {
 
 	// Set by run before there are nodes.
 	set    *Set
-	start  func(*Instance) // runs a node's actor; called with mu held for writing
-	actors sync.WaitGroup  // the nodes'
+	start  func(*node)    // runs a node's actor; called with mu held for writing
+	actors sync.WaitGroup // the nodes'
 
 	mu      sync.RWMutex // held for reading over posting, and for writing over changing where posts go
 	closed  bool
-	mapped  bool                    // there is a map; until then messages wait in the whole's own mailbox
-	slots   [slots.Count]*Instance  // who serves them; nil: nobody, as far as we know
-	owned   map[*Instance]int       // how many slots a node serves; none is not in it
-	until   map[uint16]time.Time    // slots whose memory may be lost: no votes on new acquires before
-	moves   map[uint16]*move        // slots that are changing hands
-	running map[string]*Instance    // by address: the last node there, if its actor has not ended
-	nodes   map[string]*Instance    // by address
-	asked   map[*Instance]time.Time // nodes without a slot, which are being given one: when that was last seen
-	trouble error                   // the last CLUSTERDOWN, and when
+	mapped  bool                 // there is a map; until then messages wait in the whole's own mailbox
+	slots   [slots.Count]*node   // who serves them; nil: nobody, as far as we know
+	owned   map[*node]int        // how many slots a node serves; none is not in it
+	until   map[uint16]time.Time // slots whose memory may be lost: no votes on new acquires before
+	moves   map[uint16]*move     // slots that are changing hands
+	running map[string]*node     // by address: the last node there, if its actor has not ended
+	nodes   map[string]*node     // by address
+	asked   map[*node]time.Time  // nodes without a slot, which are being given one: when that was last seen
+	trouble error                // the last CLUSTERDOWN, and when
 	since   time.Time
 }
 
@@ -76,6 +77,7 @@ var (
 // newCluster makes the whole, an assembled instance, that of a cluster.
 func newCluster(whole *Instance, seeds []string, options func(addr string) *redis.Options, dialer func() reach.DialFunc) *cluster {
 	return &cluster{
+		lone:    lone{whole},
 		whole:   whole,
 		seeds:   seeds,
 		options: options,
@@ -83,20 +85,20 @@ func newCluster(whole *Instance, seeds []string, options func(addr string) *redi
 		hint:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 		delayed: make(chan *routed, maxDelayed),
-		owned:   make(map[*Instance]int),
+		owned:   make(map[*node]int),
 		until:   make(map[uint16]time.Time),
 		moves:   make(map[uint16]*move),
-		running: make(map[string]*Instance),
-		nodes:   make(map[string]*Instance),
-		asked:   make(map[*Instance]time.Time),
+		running: make(map[string]*node),
+		nodes:   make(map[string]*node),
+		asked:   make(map[*node]time.Time),
 	}
 }
 
 // run looks after the map until the instance is closed or ctx ends. The nodes
 // come and go with it: when it returns, their actors have.
-func (c *cluster) run(ctx context.Context, set *Set) {
-	c.set = set
-	c.start = func(n *Instance) {
+func (c *cluster) run(ctx context.Context) {
+	c.set = c.whole.set
+	c.start = func(n *node) {
 		before := c.running[n.addr]
 		c.running[n.addr] = n
 		c.actors.Go(func() { c.act(ctx, n, before) })
@@ -129,14 +131,14 @@ func (c *cluster) scout() *slots.Scout {
 // act runs a node. A node that was at the same address before is waited for: it
 // serves what it has accepted first, and what it had to leave unanswered is killed
 // with its last link.
-func (c *cluster) act(ctx context.Context, n, before *Instance) {
+func (c *cluster) act(ctx context.Context, n, before *node) {
 	defer close(n.gone)
 	if before != nil {
 		<-before.gone
 		n.former = before.former
 	}
 	n.Run(ctx, c.set)
-	c.set.forget(n)
+	c.set.forget(n.Instance)
 	c.mu.Lock()
 	if c.running[n.addr] == n {
 		delete(c.running, n.addr)
@@ -220,7 +222,7 @@ func (c *cluster) pause(ctx context.Context, d time.Duration) bool {
 			timer.Reset(minLookGap - time.Since(looked))
 		case c.next = <-delayed:
 		case <-due:
-			c.route(c.next, c.next.slot)
+			c.send(c.next, c.next.slot)
 			c.next = nil
 		case <-c.closing:
 			return false

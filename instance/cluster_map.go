@@ -41,7 +41,7 @@ func (c *cluster) look(ctx context.Context, s *slots.Scout) {
 // left to what that node says itself, which is newer than any map: else somebody
 // who has missed the latest would send us back and forth.
 func (c *cluster) apply(v *slots.Map) {
-	walls := make(map[*Instance]*barrier) // by the node that the slots leave
+	walls := make(map[*node]*barrier) // by the node that the slots leave
 	c.mu.Lock()
 	if !c.mapped {
 		refused := c.adopt(v)
@@ -57,13 +57,13 @@ func (c *cluster) apply(v *slots.Map) {
 			listed[addr] = true
 		}
 	}
-	up, stays := make(map[*Instance]bool), make(map[*Instance]bool)
+	up, stays := make(map[*node]bool), make(map[*node]bool)
 	for _, n := range c.nodes {
 		up[n] = n.isUp()
 		stays[n] = up[n] && listed[n.addr]
 	}
 	var settled struct { // as most slots are, like the one before
-		from *Instance
+		from *node
 		addr string
 	}
 	for slot, addr := range v {
@@ -107,8 +107,8 @@ func (c *cluster) adopt(v *slots.Map) (refused []func()) {
 	if c.closed {
 		return nil
 	}
-	var fresh []*Instance
-	var n *Instance // of the slot before
+	var fresh []*node
+	var n *node // of the slot before
 	for slot, addr := range v {
 		if n == nil || n.addr != addr {
 			if n = c.nodes[addr]; n == nil && addr != "" {
@@ -151,7 +151,7 @@ func (c *cluster) tidy() {
 
 // node returns the node at an address, and makes it if need be: nil when there are
 // too many, or no more may be made. Called with mu held for writing.
-func (c *cluster) node(addr string) *Instance {
+func (c *cluster) node(addr string) *node {
 	if n := c.nodes[addr]; n != nil {
 		return n
 	}
@@ -163,13 +163,11 @@ func (c *cluster) node(addr string) *Instance {
 }
 
 // create makes a node that does not run yet. Called with mu held for writing.
-func (c *cluster) create(addr string) *Instance {
+func (c *cluster) create(addr string) *node {
 	if c.closed || len(c.nodes) >= maxNodes || reach.CheckAddr(addr) != nil {
 		return nil
 	}
-	n := c.unattached(addr)
-	n.home, n.gone = c, make(chan struct{})
-	n.mailbox.ofNode = true
+	n := newNode(c.unattached(addr), c)
 	c.nodes[addr] = n
 	return n
 }
@@ -184,15 +182,15 @@ func (c *cluster) unattached(addr string) *Instance {
 }
 
 // masters are the nodes that serve slots.
-func (c *cluster) masters() []*Instance {
+func (c *cluster) masters() []*node {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.serving()
 }
 
 // serving is masters. Called with mu held.
-func (c *cluster) serving() []*Instance {
-	return slices.SortedFunc(maps.Keys(c.owned), func(a, b *Instance) int { return strings.Compare(a.addr, b.addr) })
+func (c *cluster) serving() []*node {
+	return slices.SortedFunc(maps.Keys(c.owned), func(a, b *node) int { return strings.Compare(a.addr, b.addr) })
 }
 
 // sources are the addresses to ask: the masters', then those that we were given.

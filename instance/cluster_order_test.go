@@ -53,9 +53,9 @@ type orderWorld struct {
 	t         *testing.T
 	r         *rand.Rand
 	c         *cluster
-	nodes     []*Instance             // whose actors are played
-	wires     map[*Instance][]Command // sent and not yet answered
-	downs     map[*Instance]bool      // cannot be reached
+	nodes     []*node             // whose actors are played
+	wires     map[*node][]Command // sent and not yet answered
+	downs     map[*node]bool      // cannot be reached
 	owner     map[string]string       // of a key's slot: the truth
 	truth     *slots.Map
 	importing map[string]string            // of a key's slot: where it is moving to
@@ -69,14 +69,14 @@ var orderKeys = []string{"k1", "k2", "k3"}
 func newOrderWorld(t *testing.T, seed uint64) *orderWorld {
 	w := &orderWorld{
 		t: t, r: rand.New(rand.NewPCG(seed, seed)), c: newTestCluster(t),
-		wires: make(map[*Instance][]Command), downs: make(map[*Instance]bool),
+		wires: make(map[*node][]Command), downs: make(map[*node]bool),
 		owner: make(map[string]string), importing: make(map[string]string), memory: make(map[string]map[string]string),
 	}
 	w.c.set.guard = GuardOff
 	last := orderAddr(3)
 	w.truth = w.c.testView(func(int) string { return last })
 	start := w.c.start
-	w.c.start = func(n *Instance) {
+	w.c.start = func(n *node) {
 		start(n)
 		w.nodes = append(w.nodes, n)
 	}
@@ -139,7 +139,7 @@ func (w *orderWorld) release() {
 	}
 }
 
-func (w *orderWorld) anyNode() *Instance {
+func (w *orderWorld) anyNode() *node {
 	if len(w.nodes) == 0 {
 		return nil
 	}
@@ -148,12 +148,12 @@ func (w *orderWorld) anyNode() *Instance {
 
 // work is a little of what a node's actor does: it sends what waits, and settles
 // some of what was sent.
-func (w *orderWorld) work(n *Instance) {
-	first := slices.IndexFunc(w.nodes, func(first *Instance) bool { return first.addr == n.addr })
+func (w *orderWorld) work(n *node) {
+	first := slices.IndexFunc(w.nodes, func(first *node) bool { return first.addr == n.addr })
 	if w.downs[n] || first < 0 || n != w.nodes[first] {
 		return // unreachable, or over, or waiting for the end of who was there before
 	}
-	s := &sending{instance: n, now: time.Now()}
+	s := &sending{instance: n.Instance, now: time.Now()}
 	for _, m := range n.mailbox.drain() {
 		if _, sent := m.queue(s, nil); sent {
 			w.wires[n] = append(w.wires[n], m)
@@ -166,21 +166,21 @@ func (w *orderWorld) work(n *Instance) {
 	}
 	if n.mailbox.isClosed() && len(w.wires[n]) == 0 && n.mailbox.depth() == 0 {
 		w.c.inherit(n)
-		w.nodes = slices.DeleteFunc(w.nodes, func(other *Instance) bool { return other == n })
+		w.nodes = slices.DeleteFunc(w.nodes, func(other *node) bool { return other == n })
 	}
 }
 
-func (w *orderWorld) reply(n *Instance, m Command, s *sending) {
+func (w *orderWorld) reply(n *node, m Command, s *sending) {
 	if b, ok := m.(*barrier); ok {
 		b.settle(s, nil)
 		return
 	}
 	refer := w.execute(n.addr, m)
 	if refer == "" {
-		n.kept(m)
+		n.role.kept(m)
 		return
 	}
-	if r := (&resp.Reply{Kind: resp.Error, Text: []byte(refer)}); !n.refer(m, s, r) {
+	if r := (&resp.Reply{Kind: resp.Error, Text: []byte(refer)}); !n.role.refer(m, s, r) {
 		n.refused(m, s.refusal(r.Err()))
 	}
 }
@@ -267,7 +267,7 @@ func (w *orderWorld) view() *slots.Map {
 
 // toggle cuts a node off from us, or brings it back. What was on its way has been
 // executed or has not, and never will be: its connection is killed.
-func (w *orderWorld) toggle(n *Instance) {
+func (w *orderWorld) toggle(n *node) {
 	if w.downs[n] {
 		w.up(n)
 		return
@@ -289,14 +289,14 @@ func (w *orderWorld) toggle(n *Instance) {
 	n.down(v, wire...)
 }
 
-func (w *orderWorld) up(n *Instance) {
+func (w *orderWorld) up(n *node) {
 	delete(w.downs, n)
 	n.become(Up, nil)
 	for owed := n.mailbox.settleDebts(); len(owed) > 0; owed = n.mailbox.settleDebts() {
 		var unpaid []debt
 		for _, d := range owed {
 			refer := w.execute(n.addr, d.release())
-			if refer != "" && !n.referDebt(d, &resp.Reply{Kind: resp.Error, Text: []byte(refer)}) {
+			if refer != "" && !n.role.referDebt(d, &resp.Reply{Kind: resp.Error, Text: []byte(refer)}) {
 				unpaid = append(unpaid, d)
 			}
 		}

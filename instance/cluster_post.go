@@ -1,9 +1,10 @@
 package instance
 
 import (
+	"context"
+	"errors"
 	"time"
 
-	"github.com/holdfast-go/holdfast/internal/resp"
 	"github.com/holdfast-go/holdfast/internal/slots"
 	"github.com/holdfast-go/holdfast/internal/tracking"
 )
@@ -26,8 +27,8 @@ func slotFor(key, fenceKey string) (uint16, error) {
 	return slot, nil
 }
 
-// post is Instance.Post.
-func (c *cluster) post(m Command) {
+// route is Instance.Post for one message.
+func (c *cluster) route(m Command) {
 	switch m := m.(type) {
 	case *Renew:
 		c.postRenew(m)
@@ -37,7 +38,7 @@ func (c *cluster) post(m Command) {
 			m.(Command).refuse(c.refusal(err))
 			return
 		}
-		c.route(m.(Command), slot)
+		c.send(m.(Command), slot)
 	default:
 		m.refuse(c.refusal(errForeign))
 	}
@@ -64,7 +65,7 @@ func (c *cluster) postRenew(m *Renew) {
 		part.Items = append(part.Items, *item)
 	}
 	for _, part := range parts {
-		c.route(&part.Renew, part.slot)
+		c.send(&part.Renew, part.slot)
 	}
 }
 
@@ -73,6 +74,31 @@ type renewPart struct {
 	Renew
 	slot uint16
 }
+
+// inbox: there is none, since each slot has its own.
+func (c *cluster) inbox() *mailbox { return nil }
+
+func (c *cluster) askable() error { return errors.New("it is a cluster: ask its Servers") }
+
+// servers are the masters, as one of the nodes names them.
+func (c *cluster) servers(ctx context.Context) ([]*Instance, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.whole.cfg.Timeout)
+	defer cancel()
+	s := c.scout()
+	defer s.Close()
+	v, err := s.Map(ctx, c.sources(), true)
+	if err != nil {
+		return nil, c.whole.verdict(err).Err
+	}
+	var servers []*Instance
+	for _, addr := range v.Masters() {
+		servers = append(servers, c.unattached(addr))
+	}
+	return servers, nil
+}
+
+// misnamed: it is no server on its own, and named as what it is.
+func (c *cluster) misnamed([]byte) bool { return false }
 
 // watch is Instance.Watch: the node of the key's slot tells. When the slot moves
 // away its keys are deleted there, which the node tells, too; and Watch is called
@@ -88,14 +114,8 @@ func (c *cluster) watch(w *tracking.Watch) {
 	n.tracker.Keep(w)
 }
 
-// elsewhere reports whether a reply is a node's that has not got the slot.
-func (i *Instance) elsewhere(r *resp.Reply) bool {
-	_, ok := slots.ReadReferral(r.Text)
-	return ok && i.home != nil
-}
-
-// route posts a message to the node that serves its slot.
-func (c *cluster) route(m Command, slot uint16) {
+// send posts a message to the node that serves its slot.
+func (c *cluster) send(m Command, slot uint16) {
 	c.mu.RLock()
 	v, taken := c.offer(m, slot)
 	c.mu.RUnlock()
@@ -131,7 +151,7 @@ func (c *cluster) refusal(err error) Vote {
 }
 
 // inherit posts what a node still owes when its actor is gone.
-func (c *cluster) inherit(n *Instance) {
+func (c *cluster) inherit(n *node) {
 	for _, d := range n.mailbox.disown(func(string) bool { return true }) {
 		c.settle(d)
 	}
@@ -157,7 +177,7 @@ func (c *cluster) rehome() {
 // settle posts the release that a debt is.
 func (c *cluster) settle(d debt) {
 	if r := d.release(); r.TTL > 0 {
-		c.route(r, slots.Of(d.key))
+		c.send(r, slots.Of(d.key))
 	}
 }
 

@@ -79,40 +79,8 @@ func (i *Instance) answer(m Command) error {
 	return err
 }
 
-// refer sends on a message whose reply says that it belongs elsewhere, and reports
-// whether it did. It is called on the actor's goroutine, for each message in the
-// order of the replies.
-func (i *Instance) refer(m Command, s *sending, r *resp.Reply) bool {
-	if i.home == nil {
-		return false
-	}
-	ref, ok := slots.ReadReferral(r.Text)
-	if !ok {
-		return false
-	}
-	b, many := m.(*bundle)
-	if !many {
-		return i.home.refer(i, m, s.again, ref)
-	}
-	for _, release := range b.releases {
-		if !i.home.refer(i, release, s.again, ref) {
-			i.refused(release, s.refusal(r.Err()))
-		}
-	}
-	return true
-}
-
-// referDebt is refer for a release that is owed.
-func (i *Instance) referDebt(d debt, r *resp.Reply) bool {
-	if i.home == nil {
-		return false
-	}
-	ref, ok := slots.ReadReferral(r.Text)
-	return ok && (ref.Kind == slots.Moved || ref.Kind == slots.Ask) && i.home.refer(i, d.release(), true, ref)
-}
-
-// refer does for one message of a node what the node said.
-func (c *cluster) refer(from *Instance, m Command, again bool, ref slots.Referral) bool {
+// sendElsewhere does for one message of a node what the node said.
+func (c *cluster) sendElsewhere(from *node, m Command, again bool, ref slots.Referral) bool {
 	r, ok := m.(*routed)
 	if !ok {
 		r = &routed{Command: m}
@@ -165,7 +133,7 @@ func harmless(m Command) bool {
 // move there, back, and there again while one message waits to break it, and
 // Timeout is too short for that.) That is, while the slot is the node's that says
 // so: an acquire that was in none of these lines is not sent on at all.
-func (c *cluster) sendOn(from *Instance, r *routed, ref slots.Referral) bool {
+func (c *cluster) sendOn(from *node, r *routed, ref slots.Referral) bool {
 	var wall *barrier
 	var v Vote
 	taken := true

@@ -49,11 +49,11 @@ func newTestCluster(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := whole.cluster
+	c := whole.role.(*cluster)
 	c.options = func(addr string) *redis.Options { return &redis.Options{Network: "tcp", Addr: addr} }
 	c.dialer = func() reach.DialFunc { return new(net.Dialer).DialContext }
 	c.set = NewSet([]*Instance{whole}, GuardAdaptive, time.Minute)
-	c.start = func(n *Instance) {
+	c.start = func(n *node) {
 		t.Cleanup(func() { _ = n.client.Close() })
 		n.become(Up, nil)
 	}
@@ -311,7 +311,7 @@ func (i *Instance) serveAs(t *testing.T, says string) {
 				b.settle(s, nil)
 				continue
 			}
-			if !i.refer(m, s, &resp.Reply{Kind: resp.Error, Text: []byte(says)}) {
+			if !i.role.refer(m, s, &resp.Reply{Kind: resp.Error, Text: []byte(says)}) {
 				i.refused(m, s.refusal(resp.ServerError(says)))
 			}
 		}

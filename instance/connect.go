@@ -150,9 +150,7 @@ func (i *Instance) guard(seen restart.Sighting) {
 		}
 		i.log.Log(context.Background(), level, "instance may not vote on new acquires yet", "reason", j.Why,
 			"for", time.Until(j.Until).Round(time.Millisecond).String(), "until", j.Until.Round(time.Millisecond))
-		if i.home != nil {
-			i.home.lookSoon() // which slots it has forgotten is what the map knows now
-		}
+		i.role.forgot()
 	}
 	if !first {
 		return

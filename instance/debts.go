@@ -31,7 +31,7 @@ type debt struct {
 // matter: it may have been given the lock by the node that was asked.
 func (m *mailbox) owe(c Command) {
 	d, ok := c.debt()
-	if !ok || m.refusal != nil && !m.ofNode && d.since.After(m.down) {
+	if !ok || m.refusal != nil && !m.slotsMove && d.since.After(m.down) {
 		return
 	}
 	if now := time.Now(); len(m.owed) >= maxDebts && now.Sub(m.pruned) >= time.Second {
@@ -149,7 +149,7 @@ func (i *Instance) pay(owed []debt) (unpaid []debt, err error) {
 			case i.reply.Kind == resp.Number:
 			case i.reply.Kind != resp.Error || i.reply.Unread:
 				return append(unpaid, owed...), errUnasked
-			case !i.referDebt(d, &i.reply):
+			case !i.role.referDebt(d, &i.reply):
 				unpaid = append(unpaid, d)
 			}
 		}

@@ -41,9 +41,11 @@ type Health struct {
 // Health returns a snapshot of the instance. A cluster is as its worst master is,
 // whom Err names.
 func (i *Instance) Health() Health {
-	if i.cluster != nil {
-		return i.cluster.health()
-	}
+	return i.role.health()
+}
+
+// ownHealth is the Health of a server, or of a cluster without its nodes.
+func (i *Instance) ownHealth() Health {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	h := i.health

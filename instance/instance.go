@@ -39,10 +39,7 @@ type Instance struct {
 	risks   []string       // what is unsafe about the connection, as far as Dial knows
 	invalid error          // why this instance cannot work at all
 	mailbox *mailbox
-	cluster *cluster      // it is a whole cluster; nil: a single server
-	home    *cluster      // it is a node of this one; nil: it is not
-	gone    chan struct{} // of a node: closed when its actor has ended
-	leaving atomic.Int32  // of a node's slots: how many are about to be another's
+	role    role
 	claimed atomic.Bool
 	ready   chan struct{} // closed by the actor when the first attempt to connect is over
 
@@ -85,13 +82,14 @@ func (i *Instance) Post(messages ...Command) {
 	for _, c := range messages {
 		c.reset()
 	}
-	if i.cluster != nil {
+	inbox := i.role.inbox()
+	if inbox == nil {
 		for _, c := range messages {
-			i.cluster.post(c)
+			i.role.route(c)
 		}
 		return
 	}
-	if i.mailbox.put(i.name, messages...) {
+	if inbox.put(i.name, messages...) {
 		n := copy(i.few[:], messages)
 		i.send(i.few[:n])
 		clear(i.few[:n])
@@ -106,11 +104,7 @@ func (i *Instance) Ready() <-chan struct{} { return i.ready }
 // Close lets no more messages in. What was accepted is served, and then Run
 // returns.
 func (i *Instance) Close() {
-	if i.cluster != nil {
-		i.cluster.close()
-		return
-	}
-	i.mailbox.close()
+	i.role.close()
 }
 
 // New makes an instance from an existing client. The client is never closed or
@@ -167,7 +161,9 @@ func broken(cfg Config, err error) *Instance {
 	if cfg.Name == "" {
 		cfg.Name = "unusable instance"
 	}
-	return &Instance{name: cfg.Name, cfg: cfg.withoutSecrets(), invalid: err, mailbox: newMailbox(1), ready: make(chan struct{})}
+	i := &Instance{name: cfg.Name, cfg: cfg.withoutSecrets(), invalid: err, mailbox: newMailbox(1), ready: make(chan struct{})}
+	i.role = lone{i}
+	return i
 }
 
 // Claim makes the instance an engine's own. It fails when the instance belongs
@@ -212,6 +208,7 @@ func assemble(opt *redis.Options, cfg Config, known *reach.Secrets) *Instance {
 	}
 	i.client = redis.NewClient(opt)
 	i.redial = func(ctx context.Context) (net.Conn, error) { return i.dialer(ctx, i.network, i.addr) }
+	i.role = lone{i}
 	i.looks = &reach.Looks{
 		Every: reach.LookEach, Timeout: cfg.Timeout,
 		At:      func() string { return i.addr },
@@ -221,7 +218,7 @@ func assemble(opt *redis.Options, cfg Config, known *reach.Secrets) *Instance {
 		Leave:   func(opened time.Time) { i.Post(relocation{of: opened}) },
 	}
 	i.tracker = tracking.New(tracking.Options{
-		Redis: opt, Timeout: cfg.Timeout, Elsewhere: i.elsewhere, Redact: i.redact,
+		Redis: opt, Timeout: cfg.Timeout, Elsewhere: func(r *resp.Reply) bool { return i.role.elsewhere(r.Text) }, Redact: i.redact,
 		Dial:   func(ctx context.Context) (net.Conn, error) { return i.redial(ctx) },
 		IsSame: i.looks.IsSame,
 	})

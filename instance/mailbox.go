@@ -16,11 +16,11 @@ import (
 // in the queue, to be answered by the actor, or refused, to be answered by who
 // posted it. There is no moment in between in which it could be lost.
 type mailbox struct {
-	limit  int
-	ofNode bool            // of a cluster, in which locks move from node to node
-	wake   chan struct{}   // one slot: "look again"; received by the actor
-	life   context.Context // ends when the mailbox is closed
-	die    context.CancelFunc
+	limit     int
+	slotsMove bool            // see role
+	wake      chan struct{}   // one slot: "look again"; received by the actor
+	life      context.Context // ends when the mailbox is closed
+	die       context.CancelFunc
 
 	mu      sync.Mutex
 	queue   []Command

@@ -260,7 +260,7 @@ func TestOnlyAReleaseThatMayMatterIsOwed(t *testing.T) {
 // mailbox has no room for the undo. Whatever the order, the undo is owed if the
 // acquire is sent. Under the race detector this is also a test of who may read what.
 func TestUndoThatFindsTheMailboxFullIsOwedIfItsAcquireIsSent(t *testing.T) {
-	i := &Instance{name: "i"}
+	i := bare("i")
 	for n := range 2000 {
 		m := newMailbox(1)
 		post(m, releaseTo(new(votes), "a", time.Minute))
@@ -325,7 +325,7 @@ func TestWithdrawnAcquireThatHasNotBeenSentIsNotSentAndNeitherIsItsUndo(t *testi
 	m := newMailbox(2)
 	post(m, a)
 	post(m, undo)
-	s := &sending{instance: &Instance{name: "i"}, now: time.Now()}
+	s := &sending{instance: bare("i"), now: time.Now()}
 	if _, ok := a.queue(s, nil); ok {
 		t.Error("the acquire is sent")
 	}

@@ -36,13 +36,13 @@ func (s *Set) logger(i *Instance) *slog.Logger {
 // observed tells of a change of state. A cluster changes with its nodes.
 func (i *Instance) observed() {
 	if i.set != nil && i.set.observer.State != nil {
-		i.set.observer.State(i.voter().Health())
+		i.set.observer.State(i.role.voter().Health())
 	}
 }
 
 // answered tells of a pipeline that has been answered.
 func (i *Instance) answered(messages int, took time.Duration) {
 	if i.set.observer.Pipeline != nil {
-		i.set.observer.Pipeline(i.voter().name, messages, took)
+		i.set.observer.Pipeline(i.role.voter().name, messages, took)
 	}
 }

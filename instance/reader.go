@@ -77,11 +77,11 @@ func (i *Instance) settle(l *link, p *pipeline) (over bool, err error) {
 		}
 		p.answered = k + 1
 		switch {
-		case i.reply.Kind == resp.Error && i.refer(c, &p.sending, &i.reply): // another node will answer it
+		case i.reply.Kind == resp.Error && i.role.refer(c, &p.sending, &i.reply): // another node will answer it
 		case i.reply.Kind == resp.Error:
 			i.refused(c, p.refusal(i.reply.Err()))
 		default:
-			i.kept(c)
+			i.role.kept(c)
 			c.settle(&p.sending, &i.reply)
 		}
 	}

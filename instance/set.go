@@ -46,7 +46,7 @@ func (s *Set) register(i *Instance, runID string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for other, run := range s.runs {
-		if run == runID && other.voter() != i.voter() {
+		if run == runID && other.role.voter() != i.role.voter() {
 			return fmt.Errorf("%w: it is the same Redis process as %s, and its vote would count twice", errSameServer, other.name)
 		}
 	}
@@ -54,21 +54,16 @@ func (s *Set) register(i *Instance, runID string) error {
 	return nil
 }
 
-// voter is whose vote an instance casts: its own, or its cluster's.
-func (i *Instance) voter() *Instance {
-	if i.home != nil {
-		return i.home.whole
-	}
-	return i
-}
-
 // expand puts the nodes of a cluster, as they are when its first map is known, in
 // the cluster's place: they are what is new or not.
-func (s *Set) expand(whole *Instance, nodes []*Instance) {
+func (s *Set) expand(whole *Instance, nodes []*node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	others := slices.DeleteFunc(slices.Clone(s.members), func(i *Instance) bool { return i == whole })
-	s.members = append(others, nodes...)
+	for _, n := range nodes {
+		others = append(others, n.Instance)
+	}
+	s.members = others
 }
 
 // forget drops a node that does not run any more.

@@ -6,11 +6,7 @@ import "github.com/holdfast-go/holdfast/internal/tracking"
 // returns at once, and is undone by Unwatch. An instance keeps one watch a key:
 // the last. It is for the engine.
 func (i *Instance) Watch(w *tracking.Watch) {
-	if i.cluster != nil {
-		i.cluster.watch(w)
-		return
-	}
-	i.tracker.Keep(w)
+	i.role.watch(w)
 }
 
 // Unwatch ends a Watch. It is for the engine.

@@ -393,7 +393,7 @@ var table = []mutant{
 	{
 		name: "nothing is owed to a node that was given the lock while it was down",
 		edits: one("instance/debts.go",
-			"m.refusal != nil && !m.ofNode && d.since",
+			"m.refusal != nil && !m.slotsMove && d.since",
 			"m.refusal != nil && d.since"),
 		in: "instance", test: "TestReleaseIsOwedToANodeThatWasGivenTheLock",
 	},
