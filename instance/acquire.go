@@ -66,7 +66,7 @@ func (a *Acquire) send() bool {
 	return a.stage.CompareAndSwap(posted, sent) || a.stage.Load() == sent
 }
 
-func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
+func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	switch {
 	case s.recovering > 0 && a.Former == "" && !s.heals(a.Proof):
 		v := s.vote(Recovering)
@@ -154,7 +154,7 @@ func (a *Acquire) fits(r *resp.Reply) bool {
 	return r.Kind == resp.List && len(r.List) > 0 && r.List[0].Kind == resp.Number
 }
 
-func (a *Acquire) settle(s *sending, r *resp.Reply) {
+func (a *Acquire) readReply(s *sending, r *resp.Reply) {
 	switch {
 	case a.Former != "":
 		a.To.Cast(a.adopted(s, r))
@@ -164,7 +164,7 @@ func (a *Acquire) settle(s *sending, r *resp.Reply) {
 		a.To.Cast(s.vote(Granted))
 	default:
 		a.look.acquire = a
-		s.instance.ask(&a.look)
+		s.instance.postLook(&a.look)
 	}
 }
 
@@ -227,14 +227,14 @@ func (a *Acquire) held(s *sending, holder *resp.Reply, left time.Duration) Vote 
 // which is Held even if nothing more can be learnt.
 type look struct{ acquire *Acquire }
 
-// ask posts a look.
-func (i *Instance) ask(l *look) {
+// postLook posts a look.
+func (i *Instance) postLook(l *look) {
 	if _, taken := i.mailbox.offer(l, i.name); !taken {
 		l.refuse(Vote{Instance: i.name})
 	}
 }
 
-func (l *look) queue(_ *sending, out []byte) ([]byte, bool) {
+func (l *look) appendCommand(_ *sending, out []byte) ([]byte, bool) {
 	out = append(out, "*4\r\n$8\r\ngetrange\r\n"...)
 	out = resp.AppendArg(out, l.acquire.Key)
 	return append(out, "$1\r\n0\r\n$4\r\n1024\r\n"...), true
@@ -242,7 +242,7 @@ func (l *look) queue(_ *sending, out []byte) ([]byte, bool) {
 
 func (l *look) fits(r *resp.Reply) bool { return r.Kind == resp.Text }
 
-func (l *look) settle(s *sending, r *resp.Reply) {
+func (l *look) readReply(s *sending, r *resp.Reply) {
 	l.acquire.To.Cast(s.held(r, -1))
 }
 

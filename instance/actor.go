@@ -42,7 +42,7 @@ func (i *Instance) act(ctx context.Context) {
 			clear(messages)
 			i.batch = messages
 		case i.mailbox.ended():
-			if broken = i.mend(ctx); broken == nil {
+			if broken = i.repair(ctx); broken == nil {
 				probes.Reset()
 			}
 		}
@@ -57,7 +57,7 @@ func (i *Instance) leave() {
 	waiting := i.mailbox.refuse(gone)
 	if i.link != nil {
 		i.link.close()
-		unanswered, _ := i.land()
+		unanswered, _ := i.awaitReader()
 		i.drop()
 		i.refuseAll(messagesOf(unanswered), gone)
 	}
@@ -86,7 +86,7 @@ func (i *Instance) send(batch []Command) {
 	p.bundles.bySlot = i.role.slotsMove()
 	p.deadline = now.Add(i.cfg.Timeout)
 	i.out = p.fill(batch, i.out[:0])
-	i.launch(p)
+	i.write(p)
 }
 
 // sending is what the commands of a pipeline may know of it. A cluster's slots move
@@ -106,17 +106,17 @@ func (i *Instance) sendAgain(p *pipeline) {
 	p.sending = i.sending(now)
 	p.again = p.written
 	i.out = p.refill(i.out[:0])
-	i.launch(p)
+	i.write(p)
 }
 
-// launch writes a pipeline. What cannot be written breaks the link, and its reader
+// putUnderWay writes a pipeline. What cannot be written breaks the link, and its reader
 // ends.
-func (i *Instance) launch(p *pipeline) {
+func (i *Instance) write(p *pipeline) {
 	l, demoted := i.link, p.demoted
 	switch {
 	case len(p.sent) == 0:
 		i.mailbox.discard(p)
-	case i.mailbox.launch(p, l):
+	case i.mailbox.putUnderWay(p, l):
 		if _, err := l.net.Write(i.out); err != nil {
 			_ = l.net.Close()
 		}
@@ -126,9 +126,9 @@ func (i *Instance) launch(p *pipeline) {
 	}
 }
 
-// fly opens the link for messages, and sends those again that an earlier one, or
+// startReader opens the link for messages, and sends those again that an earlier one, or
 // this one, left unanswered.
-func (i *Instance) fly(unanswered []*pipeline) {
+func (i *Instance) startReader(unanswered []*pipeline) {
 	l := i.link
 	l.done, l.forgotten, l.err = make(chan struct{}), false, nil
 	l.in.Reset(patient{l, i.mailbox})
@@ -140,20 +140,20 @@ func (i *Instance) fly(unanswered []*pipeline) {
 	}
 }
 
-// land waits for the end of the link's reader, and of whoever is sending. It
+// pipelineAnswered waits for the end of the link's reader, and of whoever is sending. It
 // returns what has not been answered, and why.
-func (i *Instance) land() (unanswered []*pipeline, why error) {
+func (i *Instance) awaitReader() (unanswered []*pipeline, why error) {
 	<-i.link.done
-	return i.mailbox.seize(), i.link.err
+	return i.mailbox.takeTurn(), i.link.err
 }
 
-// mend looks after a link that has come to its end.
+// repair looks after a link that has come to its end.
 //
 // What the connection broke under, or what met a server that had forgotten our
 // scripts, is sent once more: with everything behind it, so that the order
 // stays. After a timeout it is not: the server may be acting on it right now.
-func (i *Instance) mend(ctx context.Context) (broken error) {
-	unanswered, err := i.land()
+func (i *Instance) repair(ctx context.Context) (broken error) {
+	unanswered, err := i.awaitReader()
 	forgotten := err == errForgotten //nolint:errorlint // the bare value
 	deadline := time.Now().Add(i.cfg.Timeout)
 	if len(unanswered) > 0 {
@@ -165,7 +165,7 @@ func (i *Instance) mend(ctx context.Context) (broken error) {
 	case forgotten:
 		err = i.link.reload(ctx, deadline)
 	case len(unanswered) == 0:
-		return i.lost(err)
+		return i.linkLost(err)
 	case !fault.IsTimeout(err) && !unanswered[0].again && !i.mailbox.isClosed():
 		i.drop()
 		err = i.dial(ctx, deadline)
@@ -175,7 +175,7 @@ func (i *Instance) mend(ctx context.Context) (broken error) {
 		unanswered = nil
 	}
 	if i.link != nil {
-		i.fly(unanswered)
+		i.startReader(unanswered)
 	}
 	return nil
 }
@@ -200,13 +200,13 @@ func (i *Instance) refuseAll(messages []Command, v Vote) {
 
 // refused answers one message that has not been carried out, as far as we know.
 func (i *Instance) refused(c Command, v Vote) {
-	i.role.kept(c)
+	i.role.answeredHere(c)
 	if b, ok := c.(*bundle); ok {
 		for _, r := range b.releases {
-			i.mailbox.addDebt(r)
+			i.mailbox.noteDebt(r)
 		}
 	} else {
-		i.mailbox.addDebt(c)
+		i.mailbox.noteDebt(c)
 	}
 	c.refuse(v)
 }

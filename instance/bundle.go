@@ -39,12 +39,12 @@ func (b *bundles) fold(s *sending, batch []Command) []Command {
 		switch c := c.(type) {
 		case *Release:
 			if !c.moot && c.isPlain(s) {
-				b.add(c)
+				b.hold(c)
 				continue
 			}
-			b.passing(c.Key)
+			b.closeFor(c.Key)
 		case *Acquire:
-			b.passing(c.Key)
+			b.closeFor(c.Key)
 		default: // about many keys, or a bundle that is sent again
 			b.close()
 		}
@@ -74,19 +74,19 @@ func (b *bundle) isPlain(s *sending) bool {
 	return !slices.ContainsFunc(b.releases, func(r *Release) bool { return !r.isPlain(s) })
 }
 
-func (b *bundles) add(r *Release) {
+func (b *bundles) hold(r *Release) {
 	if b.bySlot && len(b.open) > 0 && slots.Of(b.open[0].Key) != slots.Of(r.Key) {
 		b.close()
 	}
 	b.open = append(b.open, r)
-	b.keys.add(r.Key)
+	b.keys.note(r.Key)
 	if len(b.open) == maxBundle {
 		b.close()
 	}
 }
 
-// passing closes the open bundle if it may hold this key.
-func (b *bundles) passing(key string) {
+// closeFor closes the open bundle if it may hold this key.
+func (b *bundles) closeFor(key string) {
 	if len(b.open) > 0 && b.keys.mayHave(key) {
 		b.close()
 	}
@@ -122,7 +122,7 @@ type keySet [16]uint64
 
 var seed = maphash.MakeSeed()
 
-func (k *keySet) add(key string) {
+func (k *keySet) note(key string) {
 	h := maphash.String(seed, key)
 	k[h>>6&15] |= 1 << (h & 63)
 }
@@ -132,7 +132,7 @@ func (k *keySet) mayHave(key string) bool {
 	return k[h>>6&15]&(1<<(h&63)) != 0
 }
 
-func (b *bundle) queue(_ *sending, out []byte) ([]byte, bool) {
+func (b *bundle) appendCommand(_ *sending, out []byte) ([]byte, bool) {
 	n := len(b.releases)
 	out = appendScript(out, releaseManyScript, n, n)
 	for _, r := range b.releases {
@@ -148,7 +148,7 @@ func (b *bundle) fits(votes *resp.Reply) bool {
 	return votes.Kind == resp.List && len(votes.List) == len(b.releases)
 }
 
-func (b *bundle) settle(s *sending, votes *resp.Reply) {
+func (b *bundle) readReply(s *sending, votes *resp.Reply) {
 	for k, r := range b.releases {
 		switch vote := &votes.List[k]; vote.Kind {
 		case resp.Number:

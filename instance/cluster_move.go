@@ -68,7 +68,7 @@ func (mv *move) end() {
 	for _, m := range mv.waiting.drain() {
 		give(m)
 	}
-	for _, d := range mv.waiting.settleDebts() {
+	for _, d := range mv.waiting.takeDebts() {
 		give(d.release())
 	}
 	c.mu.Unlock()
@@ -77,8 +77,8 @@ func (mv *move) end() {
 	}
 }
 
-// keep takes those acquires out of a move that must not be executed behind m.
-func (c *cluster) keep(from *node, m Command) (acquires []*routed) {
+// withdrawBehind takes those acquires out of a move that must not be executed behind m.
+func (c *cluster) withdrawBehind(from *node, m Command) (acquires []*routed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	mv := c.moves[c.slotOf(original(m))]
@@ -172,12 +172,12 @@ func (b *barrier) end() {
 	}
 }
 
-func (b *barrier) queue(_ *sending, out []byte) ([]byte, bool) {
+func (b *barrier) appendCommand(_ *sending, out []byte) ([]byte, bool) {
 	return append(out, "*2\r\n$6\r\nclient\r\n$2\r\nid\r\n"...), true
 }
-func (b *barrier) fits(r *resp.Reply) bool      { return r.Kind == resp.Number }
-func (b *barrier) settle(*sending, *resp.Reply) { b.end() }
-func (b *barrier) refuse(Vote)                  { b.end() }
-func (b *barrier) debt() (debt, bool)           { return debt{}, false }
-func (b *barrier) reset()                       {}
-func (b *barrier) urgent() bool                 { return true }
+func (b *barrier) fits(r *resp.Reply) bool         { return r.Kind == resp.Number }
+func (b *barrier) readReply(*sending, *resp.Reply) { b.end() }
+func (b *barrier) refuse(Vote)                     { b.end() }
+func (b *barrier) debt() (debt, bool)              { return debt{}, false }
+func (b *barrier) reset()                          {}
+func (b *barrier) urgent() bool                    { return true }

@@ -56,7 +56,7 @@ type orderWorld struct {
 	nodes     []*node             // whose actors are played
 	wires     map[*node][]Command // sent and not yet answered
 	downs     map[*node]bool      // cannot be reached
-	owner     map[string]string       // of a key's slot: the truth
+	owner     map[string]string   // of a key's slot: the truth
 	truth     *slots.Map
 	importing map[string]string            // of a key's slot: where it is moving to
 	memory    map[string]map[string]string // of a server: key to token
@@ -155,7 +155,7 @@ func (w *orderWorld) work(n *node) {
 	}
 	s := &sending{instance: n.Instance, now: time.Now()}
 	for _, m := range n.mailbox.drain() {
-		if _, sent := m.queue(s, nil); sent {
+		if _, sent := m.appendCommand(s, nil); sent {
 			w.wires[n] = append(w.wires[n], m)
 		}
 	}
@@ -172,12 +172,12 @@ func (w *orderWorld) work(n *node) {
 
 func (w *orderWorld) reply(n *node, m Command, s *sending) {
 	if b, ok := m.(*barrier); ok {
-		b.settle(s, nil)
+		b.readReply(s, nil)
 		return
 	}
 	refer := w.execute(n.addr, m)
 	if refer == "" {
-		n.role.kept(m)
+		n.role.answeredHere(m)
 		return
 	}
 	if r := (&resp.Reply{Kind: resp.Error, Text: []byte(refer)}); !n.role.refer(m, s, r) {
@@ -292,7 +292,7 @@ func (w *orderWorld) toggle(n *node) {
 func (w *orderWorld) up(n *node) {
 	delete(w.downs, n)
 	n.become(Up, nil)
-	for owed := n.mailbox.settleDebts(); len(owed) > 0; owed = n.mailbox.settleDebts() {
+	for owed := n.mailbox.takeDebts(); len(owed) > 0; owed = n.mailbox.takeDebts() {
 		var unpaid []debt
 		for _, d := range owed {
 			refer := w.execute(n.addr, d.release())
@@ -310,7 +310,7 @@ func (w *orderWorld) up(n *node) {
 	}
 }
 
-// settle lets everything come to its end.
+// postDebt lets everything come to its end.
 func (w *orderWorld) settle() {
 	for _, key := range orderKeys {
 		if to := w.importing[key]; to != "" {
@@ -333,7 +333,7 @@ func (w *orderWorld) settle() {
 			}
 			if owed := n.mailbox.disown(func(string) bool { return true }); len(owed) > 0 {
 				for _, d := range owed {
-					w.c.settle(d)
+					w.c.postDebt(d)
 				}
 			}
 			busy += len(w.wires[n]) + n.mailbox.depth()

@@ -153,7 +153,7 @@ func (c *cluster) refusal(err error) Vote {
 // inherit posts what a node still owes when its actor is gone.
 func (c *cluster) inherit(n *node) {
 	for _, d := range n.mailbox.disown(func(string) bool { return true }) {
-		c.settle(d)
+		c.postDebt(d)
 	}
 }
 
@@ -170,12 +170,12 @@ func (c *cluster) rehome() {
 	}
 	c.mu.RUnlock()
 	for _, d := range owed {
-		c.settle(d)
+		c.postDebt(d)
 	}
 }
 
-// settle posts the release that a debt is.
-func (c *cluster) settle(d debt) {
+// postDebt posts the release that a debt is.
+func (c *cluster) postDebt(d debt) {
 	if r := d.release(); r.TTL > 0 {
 		c.send(r, slots.Of(d.key))
 	}

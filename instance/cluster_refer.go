@@ -34,33 +34,33 @@ func original(m Command) Command {
 	return m
 }
 
-func (r *routed) queue(s *sending, out []byte) ([]byte, bool) {
+func (r *routed) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	again := s.again
 	s.again = again || r.again
 	defer func() { s.again = again }()
 	if !r.asking {
-		return r.Command.queue(s, out)
+		return r.Command.appendCommand(s, out)
 	}
 	// ASKING is good for the next command, whatever that is: so it must not stay
 	// there without this one.
 	before := len(out)
-	out, ok := r.Command.queue(s, append(out, "*1\r\n$6\r\nasking\r\n"...))
+	out, ok := r.Command.appendCommand(s, append(out, "*1\r\n$6\r\nasking\r\n"...))
 	if !ok {
 		out = out[:before]
 	}
 	return out, ok
 }
 
-func (r *routed) settle(s *sending, reply *resp.Reply) {
+func (r *routed) readReply(s *sending, reply *resp.Reply) {
 	again := s.again
 	s.again = again || r.again
-	r.Command.settle(s, reply)
+	r.Command.readReply(s, reply)
 	s.again = again
 }
 
-// answer reads the reply to a message. Where ASKING is refused, that is the reason
+// readAnswer reads the reply to a message. Where ASKING is refused, that is the reason
 // for what comes of the rest.
-func (i *Instance) answer(m Command) error {
+func (i *Instance) readAnswer(m Command) error {
 	r, ok := m.(*routed)
 	if !ok || !r.asking {
 		return i.link.next(&i.reply)

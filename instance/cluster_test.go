@@ -263,7 +263,7 @@ func TestReleaseIsOwedToANodeThatWasGivenTheLock(t *testing.T) {
 	acquired := time.Now()
 	c.whole.Post(&Release{Key: key, Token: "t", TTL: time.Second, Since: acquired, To: new(votes)})
 	a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slots.Of(key)))
-	if owed := b.mailbox.settleDebts(); len(owed) != 1 || owed[0].token != "t" {
+	if owed := b.mailbox.takeDebts(); len(owed) != 1 || owed[0].token != "t" {
 		t.Errorf("owed: %d", len(owed))
 	}
 }
@@ -308,7 +308,7 @@ func (i *Instance) serveAs(t *testing.T, says string) {
 	for queue := i.mailbox.drain(); len(queue) > 0; queue = i.mailbox.drain() {
 		for _, m := range queue {
 			if b, ok := m.(*barrier); ok {
-				b.settle(s, nil)
+				b.readReply(s, nil)
 				continue
 			}
 			if !i.role.refer(m, s, &resp.Reply{Kind: resp.Error, Text: []byte(says)}) {

@@ -15,16 +15,16 @@ import (
 // the reader's; refuse runs on any of them. Exactly one of settle and refuse ends a message that queue did not
 // end by itself, and a message casts exactly one vote to each of its questions.
 type Command interface {
-	// queue appends the question to out and reports that it did, or that there is
+	// encode appends the question to out and reports that it did, or that there is
 	// nothing to send: then it has cast its vote. It is called a second time when
 	// the connection broke, or the server had forgotten our scripts, before the
 	// answer came: every command is such that this is harmless.
-	queue(s *sending, out []byte) ([]byte, bool)
+	appendCommand(s *sending, out []byte) ([]byte, bool)
 	// fits reports whether a reply can be the one to what queue appended, and is not
 	// an error. One that cannot was not asked for, and nor may be what comes behind it.
 	fits(r *resp.Reply) bool
-	// settle reads the reply, which fits.
-	settle(s *sending, r *resp.Reply)
+	// postDebt reads the reply, which fits.
+	readReply(s *sending, r *resp.Reply)
 	// refuse casts v as the answer.
 	refuse(v Vote)
 	// debt returns what must still be done once the instance is back, if this

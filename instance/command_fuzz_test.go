@@ -65,7 +65,7 @@ func FuzzCommands(f *testing.F) {
 			}},
 			{&Inspect{Key: key}, []string{"evalsha", inspectScript.sha, "1", key}},
 		} {
-			raw, ok := c.command.queue(&sending{instance: new(Instance), now: time.Now()}, nil)
+			raw, ok := c.command.appendCommand(&sending{instance: new(Instance), now: time.Now()}, nil)
 			if got := arguments(t, raw); !ok || !slices.Equal(got, c.want) {
 				t.Errorf("%q, want %q", got, c.want)
 			}

@@ -54,7 +54,7 @@ func (i *Instance) connect(ctx context.Context, probes backoff.BackOff, err erro
 		if err == nil {
 			i.become(Up, nil)
 			i.opened()
-			i.fly(nil)
+			i.startReader(nil)
 			return true
 		}
 		i.drop()
@@ -78,10 +78,10 @@ func (i *Instance) probe(ctx context.Context) error {
 	return i.dial(ctx, time.Now().Add(i.cfg.Timeout))
 }
 
-// lost gives up a link that came to its end with nothing under way. It is replaced
+// linkLost gives up a link that came to its end with nothing under way. It is replaced
 // at once, unless that happened as soon as it was open, twice in a row: it returns
 // why, and the instance is down.
-func (i *Instance) lost(why error) error {
+func (i *Instance) linkLost(why error) error {
 	l := i.link
 	i.drop()
 	if why == errHalted || l.used || time.Since(l.seen.At) > reach.LastProbe { //nolint:errorlint // the bare value
@@ -150,7 +150,7 @@ func (i *Instance) guard(seen restart.Sighting) {
 		}
 		i.log.Log(context.Background(), level, "instance may not vote on new acquires yet", "reason", j.Why,
 			"for", time.Until(j.Until).Round(time.Millisecond).String(), "until", j.Until.Round(time.Millisecond))
-		i.role.forgot()
+		i.role.memoryLost()
 	}
 	if !first {
 		return

@@ -50,16 +50,16 @@ func (m *mailbox) oweAgain(owed []debt) {
 	m.owed = append(owed, m.owed...)
 }
 
-// addDebt notes a release that was sent and not confirmed.
-func (m *mailbox) addDebt(c Command) {
+// noteDebt notes a release that was sent and not confirmed.
+func (m *mailbox) noteDebt(c Command) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.owe(c)
 }
 
-// settleDebts hands over what is owed; when nothing is, it opens the mailbox
+// takeDebts hands over what is owed; when nothing is, it opens the mailbox
 // again, in the same step: no release can slip in between.
-func (m *mailbox) settleDebts() []debt {
+func (m *mailbox) takeDebts() []debt {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	owed := m.owed
@@ -113,7 +113,7 @@ func (m *mailbox) repay() {
 func (i *Instance) payDebts() error {
 	var refused []debt
 	for {
-		owed := i.mailbox.settleDebts()
+		owed := i.mailbox.takeDebts()
 		if len(owed) == 0 {
 			i.mailbox.oweAgain(refused)
 			return nil
@@ -136,7 +136,7 @@ func (i *Instance) pay(owed []debt) (unpaid []debt, err error) {
 		i.out = i.out[:0]
 		for _, d := range owed[:n] {
 			r := Release{Key: d.key, Token: d.token, Former: d.former, Fencing: d.fencing}
-			i.out, _ = r.queue(&s, i.out)
+			i.out, _ = r.appendCommand(&s, i.out)
 		}
 		if err := i.link.send(i.out, time.Now().Add(i.cfg.Timeout)); err != nil {
 			return append(unpaid, owed...), err

@@ -15,18 +15,18 @@ import (
 // where that makes a sparse pipeline, others who are just about to post are let in
 // front first.
 type flow struct {
-	halted    bool          // nothing may be sent: the link is being closed or mended, or there is none
-	over      bool          // the reader is gone, or about to go: the actor is to look after the link
-	direct    bool          // on this link a small write never blocks, when nothing is under way
-	turn      turn          // who sends now
-	messages  int           // in pipelines
-	trip      time.Duration // of the last pipeline, there and back
-	quickest  time.Duration // of all on this link; 0: not known yet
-	pipelines []*pipeline   // sent and not yet answered, in order; behind them those that are to be sent again or could not be
-	spare     []*pipeline   // to be used again
-	landed    *pipeline     // the last one that was answered, or is just being
-	heard     int           // of the pipelines: replies read, and to be sent again all the same
-	alarm     bool          // the connection has a read deadline, no later than the next pipeline's
+	halted       bool          // nothing may be sent: the link is being closed or mended, or there is none
+	over         bool          // the reader is gone, or about to go: the actor is to look after the link
+	direct       bool          // on this link a small write never blocks, when nothing is under way
+	turn         turn          // who sends now
+	messages     int           // in pipelines
+	rtt          time.Duration // of the last pipeline, there and back
+	minRTT       time.Duration // of all on this link; 0: not known yet
+	pipelines    []*pipeline   // sent and not yet answered, in order; behind them those that are to be sent again or could not be
+	spare        []*pipeline   // to be used again
+	lastAnswered *pipeline     // the last one that was answered, or is just being
+	discarded    int           // of the pipelines: replies read, and to be sent again all the same
+	deadlineSet  bool          // the connection has a read deadline, no later than the next pipeline's
 }
 
 // turn says who may send. Whoever has it has taken messages out of the mailbox
@@ -40,11 +40,11 @@ const (
 )
 
 const (
-	// near is the round trip that is short enough to be waited for twice.
-	near = 500 * time.Microsecond
-	// stride: a pipeline is sparse that has less than one message for so many of those
+	// fullDuplexRTT is the round trip that is short enough to be waited for twice.
+	fullDuplexRTT = 500 * time.Microsecond
+	// sparseRatio: a pipeline is sparse that has less than one message for so many of those
 	// that are under way.
-	stride = 8
+	sparseRatio = 8
 	// maxUnderWay is how many messages may be under way before more are taken.
 	maxUnderWay = 4096
 	// smallText is the length of names and tokens with which messages are small.
@@ -56,11 +56,11 @@ func (f *flow) due(waiting int) bool {
 	if waiting == 0 || f.halted || f.turn != nobodys {
 		return false
 	}
-	return f.messages == 0 || f.quickest > near && f.messages < maxUnderWay
+	return f.messages == 0 || f.minRTT > fullDuplexRTT && f.messages < maxUnderWay
 }
 
 // sparse reports whether a pipeline of so many messages would be.
-func (f *flow) sparse(waiting int) bool { return waiting*stride < f.messages }
+func (f *flow) sparse(waiting int) bool { return waiting*sparseRatio < f.messages }
 
 // free reports whether who posts may send by himself.
 func (f *flow) free() bool { return f.direct && f.quiet() && !f.halted }
@@ -78,14 +78,14 @@ func small(messages []Command) bool {
 			return false
 		}
 	}
-	return len(messages) <= few && text <= smallText
+	return len(messages) <= maxDirect && text <= smallText
 }
 
 // quiet reports whether nothing is under way, and nobody is about to send.
 func (f *flow) quiet() bool { return len(f.pipelines) == 0 && f.turn == nobodys }
 
-// passOn gives up the turn, if it is theirs.
-func (m *mailbox) passOn(who turn) {
+// passTurn gives up the turn, if it is theirs.
+func (m *mailbox) passTurn(who turn) {
 	m.mu.Lock()
 	if m.flow.turn != who {
 		m.mu.Unlock()
@@ -104,7 +104,7 @@ func (m *mailbox) passOn(who turn) {
 func (m *mailbox) open(direct bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.flow = flow{direct: direct, turn: actors, pipelines: m.flow.pipelines[:0], spare: m.flow.spare, trip: m.flow.trip}
+	m.flow = flow{direct: direct, turn: actors, pipelines: m.flow.pipelines[:0], spare: m.flow.spare, rtt: m.flow.rtt}
 }
 
 // pipeline returns an empty pipeline.
@@ -127,18 +127,18 @@ func (m *mailbox) discard(p *pipeline) {
 	m.flow.spare = append(m.flow.spare, p)
 }
 
-// launch puts a pipeline under way, and reports whether it is to be written: not
+// putUnderWay puts a pipeline under way, and reports whether it is to be written: not
 // when the link has been halted since the turn was taken. Then it is kept, behind
 // what is to be sent again.
-func (m *mailbox) launch(p *pipeline, l *link) bool {
+func (m *mailbox) putUnderWay(p *pipeline, l *link) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f := &m.flow
 	f.pipelines = append(f.pipelines, p)
 	f.messages += len(p.sent)
 	p.written = !f.halted
-	if p.written && !f.alarm {
-		f.alarm = true
+	if p.written && !f.deadlineSet {
+		f.deadlineSet = true
 		_ = l.net.SetReadDeadline(p.deadline)
 	}
 	return p.written
@@ -152,39 +152,39 @@ func (m *mailbox) next() *pipeline {
 }
 
 func (f *flow) next() *pipeline {
-	if f.heard == len(f.pipelines) || !f.pipelines[f.heard].written {
+	if f.discarded == len(f.pipelines) || !f.pipelines[f.discarded].written {
 		return nil
 	}
-	return f.pipelines[f.heard]
+	return f.pipelines[f.discarded]
 }
 
 // lastUnderWay reports whether no replies are to come but the next pipeline's.
 func (m *mailbox) lastUnderWay() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	behind := m.flow.heard + 1
+	behind := m.flow.discarded + 1
 	return behind >= len(m.flow.pipelines) || !m.flow.pipelines[behind].written
 }
 
-// land takes note that the next pipeline's replies have been read, after that
+// pipelineAnswered takes note that the next pipeline's replies have been read, after that
 // time: it is answered, or else to be sent again. It reports whether the link has
 // thereby come to its end.
-func (m *mailbox) land(again bool, trip time.Duration) (over bool) {
+func (m *mailbox) pipelineAnswered(again bool, trip time.Duration) (over bool) {
 	m.mu.Lock()
 	f := &m.flow
-	f.trip = trip
-	if f.quickest == 0 || trip < f.quickest {
-		f.quickest = trip
+	f.rtt = trip
+	if f.minRTT == 0 || trip < f.minRTT {
+		f.minRTT = trip
 	}
-	if f.landed != nil {
-		f.spare = append(f.spare, f.landed)
-		f.landed = nil
+	if f.lastAnswered != nil {
+		f.spare = append(f.spare, f.lastAnswered)
+		f.lastAnswered = nil
 	}
 	if again {
-		f.heard++
+		f.discarded++
 	} else {
-		f.landed = f.pipelines[0]
-		f.messages -= len(f.landed.sent)
+		f.lastAnswered = f.pipelines[0]
+		f.messages -= len(f.lastAnswered.sent)
 		f.pipelines = slices.Delete(f.pipelines, 0, 1)
 	}
 	over = f.halted && f.next() == nil
@@ -219,7 +219,7 @@ func (m *mailbox) expired(l *link) error {
 	case next == nil && m.flow.halted:
 		return errHalted
 	case next == nil:
-		m.flow.alarm = false
+		m.flow.deadlineSet = false
 		return l.net.SetReadDeadline(time.Time{})
 	case time.Now().Before(next.deadline):
 		return l.net.SetReadDeadline(next.deadline)
@@ -242,9 +242,9 @@ func (m *mailbox) ended() bool {
 	return m.flow.over
 }
 
-// seize gives the actor the turn, when the reader is gone, and returns what has
+// takeTurn gives the actor the turn, when the reader is gone, and returns what has
 // not been answered.
-func (m *mailbox) seize() []*pipeline {
+func (m *mailbox) takeTurn() []*pipeline {
 	for {
 		m.mu.Lock()
 		if m.flow.turn != posters {

@@ -86,7 +86,7 @@ func (i *Instance) become(s State, why error) {
 	i.health.Err = why
 	i.mu.Unlock()
 	if changed {
-		i.observed()
+		i.tellState()
 	}
 	switch {
 	case !changed:

@@ -51,15 +51,15 @@ type Instance struct {
 	set       *Set
 
 	// Of whoever has the turn.
-	link *link
-	few  [few]Command // what a poster sends
-	out  []byte       // what is to be written
+	link   *link
+	direct [maxDirect]Command // what a poster sends
+	out    []byte             // what is to be written
 
 	// Of who reads: the link's reader, or the actor when there is none.
-	reply    resp.Reply // the one that is being read
-	votes    []Vote     // that are cast together
-	glimpsed glimpse    // of the server's clock, the last
-	stepped  step       // of the server's clock, the last
+	reply   resp.Reply  // the one that is being read
+	votes   []Vote      // that are cast together
+	clock   clockSample // of the server's clock, the last
+	stepped step        // of the server's clock, the last
 
 	complaints complaints
 
@@ -90,10 +90,10 @@ func (i *Instance) Post(messages ...Command) {
 		return
 	}
 	if inbox.put(i.name, messages...) {
-		n := copy(i.few[:], messages)
-		i.send(i.few[:n])
-		clear(i.few[:n])
-		i.mailbox.passOn(posters)
+		n := copy(i.direct[:], messages)
+		i.send(i.direct[:n])
+		clear(i.direct[:n])
+		i.mailbox.passTurn(posters)
 	}
 }
 

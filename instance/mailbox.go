@@ -39,8 +39,8 @@ func newMailbox(limit int) *mailbox {
 	return m
 }
 
-// few is how many messages who posts may send by himself.
-const few = 2
+// direct is how many messages who posts may send by himself.
+const maxDirect = 2
 
 // put adds messages, or answers them on the spot: Busy when the mailbox is full,
 // the refusal when the instance is down. It reports true when the poster has got
@@ -115,7 +115,7 @@ func (m *mailbox) ring() {
 // owed and nothing else came for a while. It reports false when the mailbox is
 // closed and everything is answered, or ctx has ended.
 func (m *mailbox) take(ctx context.Context, into []Command) ([]Command, bool) {
-	m.passOn(actors)
+	m.passTurn(actors)
 	for yielded := false; ; {
 		m.mu.Lock()
 		owes := len(m.owed) > 0
@@ -204,5 +204,5 @@ func (m *mailbox) depth() int {
 func (m *mailbox) latency() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.flow.trip
+	return m.flow.rtt
 }

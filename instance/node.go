@@ -34,7 +34,7 @@ func (r asNode) slotsMove() bool            { return true }
 func (r asNode) elsewhere(text []byte) bool { return isReferral(text) }
 func (r asNode) misnamed([]byte) bool       { return false }
 func (r asNode) whyReplica() error          { return errDemoted }
-func (r asNode) forgot()                    { r.node.home.lookSoon() } // which slots it has forgotten is what the map knows now
+func (r asNode) memoryLost()                { r.node.home.lookSoon() } // which slots it has forgotten is what the map knows now
 
 // refer sends on a message whose reply says that it belongs elsewhere, and reports
 // whether it did. It is called on the reader's goroutine, for each message in the
@@ -62,14 +62,14 @@ func (r asNode) referDebt(d debt, reply *resp.Reply) bool {
 	return ok && (ref.Kind == slots.Moved || ref.Kind == slots.Ask) && r.node.home.sendElsewhere(r.node, d.release(), true, ref)
 }
 
-// kept is told of every message that the node does not send on, but answers, or owes
+// answeredHere is told of every message that the node does not send on, but answers, or owes
 // from now on; before that, since then the message is its poster's again. Only
 // while slots are leaving the node does it cost anything.
-func (r asNode) kept(m Command) {
+func (r asNode) answeredHere(m Command) {
 	if _, ends := m.(*barrier); ends || r.node.leaving.Load() == 0 {
 		return
 	}
-	for _, acquire := range r.node.home.keep(r.node, m) {
+	for _, acquire := range r.node.home.withdrawBehind(r.node, m) {
 		r.instance.refused(acquire, Vote{Instance: r.instance.name, Kind: Misconfigured, Err: errShuttled})
 	}
 }

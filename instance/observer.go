@@ -33,15 +33,15 @@ func (s *Set) logger(i *Instance) *slog.Logger {
 	return log.With("instance", i.name)
 }
 
-// observed tells of a change of state. A cluster changes with its nodes.
-func (i *Instance) observed() {
+// tellState tells of a change of state. A cluster changes with its nodes.
+func (i *Instance) tellState() {
 	if i.set != nil && i.set.observer.State != nil {
 		i.set.observer.State(i.role.voter().Health())
 	}
 }
 
-// answered tells of a pipeline that has been answered.
-func (i *Instance) answered(messages int, took time.Duration) {
+// tellPipeline tells of a pipeline that has been answered.
+func (i *Instance) tellPipeline(messages int, took time.Duration) {
 	if i.set.observer.Pipeline != nil {
 		i.set.observer.Pipeline(i.role.voter().name, messages, took)
 	}

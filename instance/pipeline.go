@@ -16,14 +16,14 @@ type pipeline struct {
 func (p *pipeline) fill(batch []Command, out []byte) []byte {
 	clear(p.sent)
 	p.sent, p.answered = p.sent[:0], 0
-	return p.queue(p.bundles.fold(&p.sending, batch), out)
+	return p.encode(p.bundles.fold(&p.sending, batch), out)
 }
 
 // refill is fill for what has not been answered, when it is sent again.
 func (p *pipeline) refill(out []byte) []byte {
 	rest := unfold(&p.sending, p.rest())
 	p.sent, p.answered = p.sent[:0], 0
-	return p.queue(rest, out)
+	return p.encode(rest, out)
 }
 
 // messagesOf are all that pipelines have left unanswered.
@@ -36,10 +36,10 @@ func messagesOf(unanswered []*pipeline) (all []Command) {
 
 func (p *pipeline) rest() []Command { return p.sent[p.answered:] }
 
-func (p *pipeline) queue(batch []Command, out []byte) []byte {
+func (p *pipeline) encode(batch []Command, out []byte) []byte {
 	for _, c := range batch {
 		var ok bool
-		if out, ok = c.queue(&p.sending, out); ok {
+		if out, ok = c.appendCommand(&p.sending, out); ok {
 			p.sent = append(p.sent, c)
 		}
 	}

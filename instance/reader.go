@@ -20,13 +20,13 @@ var (
 func (i *Instance) read(l *link) {
 	defer close(l.done)
 	defer i.mailbox.end()
-	l.err = i.settleAll(l)
+	l.err = i.readPipelines(l)
 	if l.err != errForgotten { //nolint:errorlint // the bare value
 		_ = l.net.Close() // who is writing must not be held up
 	}
 }
 
-func (i *Instance) settleAll(l *link) error {
+func (i *Instance) readPipelines(l *link) error {
 	for {
 		if err := l.await(); err != nil {
 			return err
@@ -35,13 +35,13 @@ func (i *Instance) settleAll(l *link) error {
 		if p == nil {
 			return errUnasked
 		}
-		if over, err := i.settle(l, p); err != nil || over {
+		if over, err := i.readPipeline(l, p); err != nil || over {
 			return err
 		}
 	}
 }
 
-// settle reads the replies to one pipeline.
+// postDebt reads the replies to one pipeline.
 //
 // A reply that cannot be to its question is the end of the link, before anything is
 // made of it: whoever put it there may have put others, of which that cannot be told.
@@ -51,10 +51,10 @@ func (i *Instance) settleAll(l *link) error {
 //
 // The pipeline has landed before its last message is settled: a lone caller, who
 // goes on from there, finds nothing under way.
-func (i *Instance) settle(l *link, p *pipeline) (over bool, err error) {
+func (i *Instance) readPipeline(l *link, p *pipeline) (over bool, err error) {
 	last := len(p.sent) - 1
 	for k, c := range p.sent {
-		if err := i.answer(c); err != nil {
+		if err := i.readAnswer(c); err != nil {
 			return false, err
 		}
 		if i.reply.Unread || i.reply.Kind != resp.Error && !c.fits(&i.reply) {
@@ -69,8 +69,8 @@ func (i *Instance) settle(l *link, p *pipeline) (over bool, err error) {
 		}
 		if k == last {
 			trip := time.Since(p.now)
-			i.answered(len(p.sent), trip)
-			over = i.mailbox.land(l.forgotten, trip)
+			i.tellPipeline(len(p.sent), trip)
+			over = i.mailbox.pipelineAnswered(l.forgotten, trip)
 		}
 		if l.forgotten {
 			continue
@@ -81,8 +81,8 @@ func (i *Instance) settle(l *link, p *pipeline) (over bool, err error) {
 		case i.reply.Kind == resp.Error:
 			i.refused(c, p.refusal(i.reply.Err()))
 		default:
-			i.role.kept(c)
-			c.settle(&p.sending, &i.reply)
+			i.role.answeredHere(c)
+			c.readReply(&p.sending, &i.reply)
 		}
 	}
 	switch {

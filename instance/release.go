@@ -27,7 +27,7 @@ type Release struct {
 
 func (r *Release) reset() { r.moot = r.Undo != nil && r.Undo.withdraw() }
 
-func (r *Release) queue(s *sending, out []byte) ([]byte, bool) {
+func (r *Release) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	switch {
 	case r.moot:
 		r.To.Cast(s.vote(Gone))
@@ -57,7 +57,7 @@ func (r *Release) isPlain(s *sending) bool {
 
 func (r *Release) fits(reply *resp.Reply) bool { return reply.Kind == resp.Number }
 
-func (r *Release) settle(s *sending, reply *resp.Reply) { r.cast(s, reply.N) }
+func (r *Release) readReply(s *sending, reply *resp.Reply) { r.cast(s, reply.N) }
 
 // cast reads the number that either script replies.
 func (r *Release) cast(s *sending, reply int64) {

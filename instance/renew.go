@@ -65,7 +65,7 @@ func EncodeRenewals(out []byte, items []Renewal) []byte {
 	return out
 }
 
-func (r *Renew) queue(_ *sending, out []byte) ([]byte, bool) {
+func (r *Renew) appendCommand(_ *sending, out []byte) ([]byte, bool) {
 	if r.Text != nil {
 		return append(out, r.Text...), true
 	}
@@ -76,10 +76,10 @@ func (r *Renew) fits(votes *resp.Reply) bool {
 	return votes.Kind == resp.List && len(votes.List) == 1+len(r.Items) && votes.List[0].Kind == resp.Number
 }
 
-func (r *Renew) settle(s *sending, votes *resp.Reply) {
+func (r *Renew) readReply(s *sending, votes *resp.Reply) {
 	i := s.instance
 	if micros := votes.List[0].N; micros > 0 {
-		i.glimpse(s, micros)
+		i.noteClock(s, micros)
 	}
 	i.votes = i.votes[:0]
 	for k := range r.Items {
@@ -105,7 +105,7 @@ func (r *Renew) read(s *sending, item *Renewal, vote *resp.Reply) Vote {
 	case -3:
 		return s.vote(Granted)
 	default:
-		if i.stepped.concerns(item, leftOf(vote), i.glimpsed.got.Time) {
+		if i.stepped.concerns(item, leftOf(vote), i.clock.got.Time) {
 			return i.stepped.doubt(i.name)
 		}
 		return s.vote(Granted)

@@ -31,11 +31,11 @@ type role interface {
 	slotsMove() bool                                 // locks come from other servers and go to them, slot by slot
 	refer(m Command, s *sending, r *resp.Reply) bool // whether an error reply has sent the message on
 	referDebt(d debt, r *resp.Reply) bool            // and a debt
-	kept(m Command)                                  // the message has been answered here, or is owed
+	answeredHere(m Command)                          // the message has been answered here, or is owed
 	elsewhere(text []byte) bool                      // whether an error reply says that another node has the slot
 	misnamed(text []byte) bool                       // whether it says that this is no server on its own
 	whyReplica() error                               // what it means that the server is a replica
-	forgot()                                         // the restart guard keeps its votes back
+	memoryLost()                                     // the restart guard keeps its votes back
 }
 
 // lone is a server on its own.
@@ -55,10 +55,10 @@ func (l lone) voter() *Instance                          { return l.instance }
 func (l lone) slotsMove() bool                           { return false }
 func (l lone) refer(Command, *sending, *resp.Reply) bool { return false }
 func (l lone) referDebt(debt, *resp.Reply) bool          { return false }
-func (l lone) kept(Command)                              {}
+func (l lone) answeredHere(Command)                      {}
 func (l lone) elsewhere([]byte) bool                     { return false }
 func (l lone) misnamed(text []byte) bool                 { return isReferral(text) }
-func (l lone) forgot()                                   {}
+func (l lone) memoryLost()                               {}
 
 func (l lone) whyReplica() error {
 	if l.instance.managed {

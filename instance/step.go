@@ -23,8 +23,8 @@ import (
 // pause of our machine that none of them shows looks like a step of all servers,
 // and is treated as such, which is right: keys have less left than we believe.
 
-// glimpse is what one answer has shown of a server's clock.
-type glimpse struct {
+// clockSample is what one answer has shown of a server's clock.
+type clockSample struct {
 	runID  string
 	server time.Duration // its clock
 	sent   time.Time     // our question
@@ -39,7 +39,7 @@ type step struct {
 
 // stepBetween returns by how much the server's clock was stepped between two
 // glimpses, at least; 0 if it was not, or if that cannot be told.
-func stepBetween(before, now glimpse) time.Duration {
+func stepBetween(before, now clockSample) time.Duration {
 	if now.runID == "" || now.runID != before.runID || now.got.Slept != before.got.Slept {
 		return 0
 	}
@@ -54,11 +54,11 @@ func stepBetween(before, now glimpse) time.Duration {
 	return 0
 }
 
-// glimpse takes what the answer to a renewal shows of the server's clock, in µs.
-func (i *Instance) glimpse(s *sending, micros int64) {
-	now := glimpse{runID: i.link.seen.RunID, server: clock.Units(micros, time.Microsecond), sent: s.now, got: clock.Glance()}
-	before := i.glimpsed
-	i.glimpsed = now
+// clockSample takes what the answer to a renewal shows of the server's clock, in µs.
+func (i *Instance) noteClock(s *sending, micros int64) {
+	now := clockSample{runID: i.link.seen.RunID, server: clock.Units(micros, time.Microsecond), sent: s.now, got: clock.Glance()}
+	before := i.clock
+	i.clock = now
 	by := stepBetween(before, now)
 	if by == 0 {
 		return
