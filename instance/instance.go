@@ -74,29 +74,6 @@ func (i *Instance) Name() string { return i.name }
 // Timeout returns how long a round trip may take.
 func (i *Instance) Timeout() time.Duration { return i.cfg.Timeout }
 
-// Post hands messages to the actor and returns at once. The answer comes to
-// the message's caster; when the instance is down or its mailbox is full, it
-// comes before Post returns. Messages are served in the order of their posts;
-// those that are posted together go out together.
-func (i *Instance) Post(messages ...Command) {
-	for _, c := range messages {
-		c.reset()
-	}
-	inbox := i.role.inbox()
-	if inbox == nil {
-		for _, c := range messages {
-			i.role.route(c)
-		}
-		return
-	}
-	if inbox.put(i.name, messages...) {
-		n := copy(i.direct[:], messages)
-		i.send(i.direct[:n])
-		clear(i.direct[:n])
-		i.mailbox.passTurn(posters)
-	}
-}
-
 // Ready returns a channel that is closed when the first attempt to connect is
 // over, whatever came of it.
 func (i *Instance) Ready() <-chan struct{} { return i.ready }

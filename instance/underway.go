@@ -39,109 +39,12 @@ const (
 	posters
 )
 
-const (
-	// fullDuplexRTT is the round trip that is short enough to be waited for twice.
-	fullDuplexRTT = 500 * time.Microsecond
-	// sparseRatio: a pipeline is sparse that has less than one message for so many of those
-	// that are under way.
-	sparseRatio = 8
-	// maxUnderWay is how many messages may be under way before more are taken.
-	maxUnderWay = 4096
-	// smallText is the length of names and tokens with which messages are small.
-	smallText = 1024
-)
-
-// due reports whether so many messages that wait may be sent.
-func (f *flow) due(waiting int) bool {
-	if waiting == 0 || f.halted || f.turn != nobodys {
-		return false
-	}
-	return f.messages == 0 || f.minRTT > fullDuplexRTT && f.messages < maxUnderWay
-}
-
-// sparse reports whether a pipeline of so many messages would be.
-func (f *flow) sparse(waiting int) bool { return waiting*sparseRatio < f.messages }
-
-// free reports whether who posts may send by himself.
-func (f *flow) free() bool { return f.direct && f.quiet() && !f.halted }
-
-// small reports whether these fit into an empty socket buffer, however small that is.
-func small(messages []Command) bool {
-	text := 0
-	for _, c := range messages {
-		switch c := c.(type) {
-		case *Acquire:
-			text += len(c.Key) + len(c.FenceKey) + len(c.Token) + len(c.Former)
-		case *Release:
-			text += len(c.Key) + len(c.FenceKey) + len(c.Token) + len(c.Former)
-		default:
-			return false
-		}
-	}
-	return len(messages) <= maxDirect && text <= smallText
-}
-
-// quiet reports whether nothing is under way, and nobody is about to send.
-func (f *flow) quiet() bool { return len(f.pipelines) == 0 && f.turn == nobodys }
-
-// passTurn gives up the turn, if it is theirs.
-func (m *mailbox) passTurn(who turn) {
-	m.mu.Lock()
-	if m.flow.turn != who {
-		m.mu.Unlock()
-		return
-	}
-	m.flow.turn = nobodys
-	ring := who != actors && (m.flow.halted || m.closed || m.flow.due(len(m.queue)))
-	m.mu.Unlock()
-	if ring {
-		m.ring()
-	}
-}
-
 // open lets messages onto a new or mended link. The actor has the turn, for what
 // is to be sent again before all others.
 func (m *mailbox) open(direct bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.flow = flow{direct: direct, turn: actors, pipelines: m.flow.pipelines[:0], spare: m.flow.spare, rtt: m.flow.rtt}
-}
-
-// pipeline returns an empty pipeline.
-func (m *mailbox) pipeline() *pipeline {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	n := len(m.flow.spare)
-	if n == 0 {
-		return new(pipeline)
-	}
-	p := m.flow.spare[n-1]
-	m.flow.spare = m.flow.spare[:n-1]
-	return p
-}
-
-// discard takes back a pipeline that has not been launched.
-func (m *mailbox) discard(p *pipeline) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.flow.spare = append(m.flow.spare, p)
-}
-
-// putUnderWay puts a pipeline under way, and reports whether it is to be written: not
-// when the link has been halted since the turn was taken. Then it is kept, behind
-// what is to be sent again.
-func (m *mailbox) putUnderWay(p *pipeline, l *link) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	f := &m.flow
-	f.pipelines = append(f.pipelines, p)
-	f.messages += len(p.sent)
-	p.written = !f.halted
-	if p.written && !f.deadlineSet {
-		f.deadlineSet = true
-		_ = l.net.SetReadDeadline(p.deadline)
-	}
-	return p.written
 }
 
 // next is the pipeline whose replies come next, or nil: nothing is under way.
