@@ -104,7 +104,7 @@ func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 // before it did, so that such a one finds no quorum. One that began later may see
 // a prolonged key expire, while our lease lives on by the healed one.
 func (s *sending) heals(proof time.Time) bool {
-	return !proof.IsZero() && !proof.Before(s.instance.link.seen.At)
+	return !proof.IsZero() && !proof.Before(s.actor.link.seen.At)
 }
 
 // plain is the cheapest question: one native command.
@@ -164,7 +164,7 @@ func (a *Acquire) readReply(s *sending, r *resp.Reply) {
 		a.To.Cast(s.vote(Granted))
 	default:
 		a.look.acquire = a
-		s.instance.postLook(&a.look)
+		s.actor.postLook(&a.look)
 	}
 }
 
@@ -228,9 +228,9 @@ func (a *Acquire) held(s *sending, holder *resp.Reply, left time.Duration) Vote 
 type look struct{ acquire *Acquire }
 
 // postLook posts a look.
-func (i *Instance) postLook(l *look) {
-	if _, taken := i.mailbox.offer(l, i.name); !taken {
-		l.refuse(Vote{Instance: i.name})
+func (a *actor) postLook(l *look) {
+	if _, taken := a.mailbox.offer(l, a.name); !taken {
+		l.refuse(Vote{Instance: a.name})
 	}
 }
 

@@ -34,7 +34,7 @@ func (b *bundle) readReply(s *sending, votes *resp.Reply) {
 		case resp.Number:
 			r.cast(s, vote.N)
 		case resp.Text:
-			s.instance.refused(r, s.refusal(vote.Err()))
+			s.actor.refused(r, s.refusal(vote.Err()))
 		default:
 			r.refuse(garbled(s))
 		}

@@ -135,7 +135,7 @@ func (c *cluster) act(ctx context.Context, n, before *node) {
 	defer close(n.gone)
 	if before != nil {
 		<-before.gone
-		n.former = before.former
+		n.actor.former = before.actor.former
 	}
 	n.Run(ctx, c.set)
 	c.set.forget(n.Instance)
@@ -160,7 +160,7 @@ func (c *cluster) leave(s *slots.Scout) {
 		c.next.refuse(c.gone())
 	}
 	c.whole.tracker.Close()
-	c.whole.leave()
+	c.whole.actor.leave()
 }
 
 func (c *cluster) gone() Vote {

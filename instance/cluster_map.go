@@ -33,7 +33,7 @@ func (c *cluster) look(ctx context.Context, s *slots.Scout) {
 	mapped := c.mapped
 	c.mu.RUnlock()
 	if !mapped {
-		c.whole.down(c.whole.verdict(err))
+		c.whole.actor.down(c.whole.verdict(err))
 	}
 }
 

@@ -153,7 +153,7 @@ func (w *orderWorld) work(n *node) {
 	if w.downs[n] || first < 0 || n != w.nodes[first] {
 		return // unreachable, or over, or waiting for the end of who was there before
 	}
-	s := &sending{instance: n.Instance, now: time.Now()}
+	s := &sending{actor: n.actor, now: time.Now()}
 	for _, m := range n.mailbox.drain() {
 		if _, sent := m.appendCommand(s, nil); sent {
 			w.wires[n] = append(w.wires[n], m)
@@ -181,7 +181,7 @@ func (w *orderWorld) reply(n *node, m Command, s *sending) {
 		return
 	}
 	if r := (&resp.Reply{Kind: resp.Error, Text: []byte(refer)}); !n.role.refer(m, s, r) {
-		n.refused(m, s.refusal(r.Err()))
+		n.actor.refused(m, s.refusal(r.Err()))
 	}
 }
 
@@ -286,7 +286,7 @@ func (w *orderWorld) toggle(n *node) {
 			w.execute(n.addr, m)
 		}
 	}
-	n.down(v, wire...)
+	n.actor.down(v, wire...)
 }
 
 func (w *orderWorld) up(n *node) {
@@ -310,7 +310,7 @@ func (w *orderWorld) up(n *node) {
 	}
 }
 
-// postDebt lets everything come to its end.
+// settle lets everything come to its end.
 func (w *orderWorld) settle() {
 	for _, key := range orderKeys {
 		if to := w.importing[key]; to != "" {

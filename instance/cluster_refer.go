@@ -60,21 +60,20 @@ func (r *routed) readReply(s *sending, reply *resp.Reply) {
 
 // readAnswer reads the reply to a message. Where ASKING is refused, that is the reason
 // for what comes of the rest.
-func (i *Instance) readAnswer(m Command) error {
-	r, ok := m.(*routed)
-	if !ok || !r.asking {
-		return i.link.next(&i.reply)
+func (r *reader) readAnswer(m Command) error {
+	if sent, ok := m.(*routed); !ok || !sent.asking {
+		return r.link.next(&r.reply)
 	}
 	var toASKING resp.Reply
-	if err := i.link.next(&toASKING); err != nil {
+	if err := r.link.next(&toASKING); err != nil {
 		return err
 	}
 	if toASKING.Kind != resp.Status && toASKING.Kind != resp.Error {
 		return errUnasked
 	}
-	err := i.link.next(&i.reply)
-	if i.reply.Kind == resp.Error && toASKING.Kind == resp.Error {
-		i.reply.Text = toASKING.Text
+	err := r.link.next(&r.reply)
+	if r.reply.Kind == resp.Error && toASKING.Kind == resp.Error {
+		r.reply.Text = toASKING.Text
 	}
 	return err
 }

@@ -175,7 +175,7 @@ func TestRestartGuardFollowsTheSlot(t *testing.T) {
 			c.whole.Post(acquire)
 			a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slots.Of(key)))
 		} else {
-			a.down(Vote{Kind: Unreachable, Err: reach.ErrNotDialed})
+			a.actor.down(Vote{Kind: Unreachable, Err: reach.ErrNotDialed})
 			c.apply(c.testView(func(slot int) string {
 				if slot == int(slots.Of(key)) {
 					return "b:1"
@@ -259,7 +259,7 @@ func TestReleaseIsOwedToANodeThatWasGivenTheLock(t *testing.T) {
 	c := newTestCluster(t)
 	c.apply(c.testView(thirds))
 	a, b := c.nodes["a:1"], c.nodes["b:1"]
-	b.down(Vote{Kind: Unreachable, Err: reach.ErrNotDialed})
+	b.actor.down(Vote{Kind: Unreachable, Err: reach.ErrNotDialed})
 	acquired := time.Now()
 	c.whole.Post(&Release{Key: key, Token: "t", TTL: time.Second, Since: acquired, To: new(votes)})
 	a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slots.Of(key)))
@@ -304,7 +304,7 @@ func TestNodesThatNameEachOtherDelayARelease(t *testing.T) {
 // barriers are let through.
 func (i *Instance) serveAs(t *testing.T, says string) {
 	t.Helper()
-	s := &sending{instance: i}
+	s := &sending{actor: i.actor}
 	for queue := i.mailbox.drain(); len(queue) > 0; queue = i.mailbox.drain() {
 		for _, m := range queue {
 			if b, ok := m.(*barrier); ok {
@@ -312,7 +312,7 @@ func (i *Instance) serveAs(t *testing.T, says string) {
 				continue
 			}
 			if !i.role.refer(m, s, &resp.Reply{Kind: resp.Error, Text: []byte(says)}) {
-				i.refused(m, s.refusal(resp.ServerError(says)))
+				i.actor.refused(m, s.refusal(resp.ServerError(says)))
 			}
 		}
 	}

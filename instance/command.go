@@ -38,7 +38,7 @@ type Command interface {
 
 // sending is what a command may know about the batch that it is sent with.
 type sending struct {
-	instance   *Instance
+	actor      *actor
 	now        time.Time
 	again      bool          // the batch is sent for the second time
 	opened     time.Time     // when the link was, if what is posted can travel on no other; zero: it may
@@ -46,16 +46,16 @@ type sending struct {
 	demoted    bool          // out: the server is a master no longer
 }
 
-func (s *sending) vote(k Kind) Vote { return Vote{Instance: s.instance.name, Kind: k, Again: s.again} }
+func (s *sending) vote(k Kind) Vote { return Vote{Instance: s.actor.name, Kind: k, Again: s.again} }
 
 // refusal is the vote when the server replied with an error.
 func (s *sending) refusal(err error) Vote {
 	if strings.HasPrefix(err.Error(), "READONLY") {
 		s.demoted = true
 	}
-	v := s.instance.verdict(err)
+	v := s.actor.verdict(err)
 	if v.Kind == Misconfigured {
-		s.instance.complain(v.Err, s.now)
+		s.actor.complain(v.Err, s.now)
 	}
 	return v
 }

@@ -65,7 +65,7 @@ func FuzzCommands(f *testing.F) {
 			}},
 			{&Inspect{Key: key}, []string{"evalsha", inspectScript.sha, "1", key}},
 		} {
-			raw, ok := c.command.appendCommand(&sending{instance: new(Instance), now: time.Now()}, nil)
+			raw, ok := c.command.appendCommand(&sending{actor: bare("").actor, now: time.Now()}, nil)
 			if got := arguments(t, raw); !ok || !slices.Equal(got, c.want) {
 				t.Errorf("%q, want %q", got, c.want)
 			}
@@ -76,7 +76,7 @@ func FuzzCommands(f *testing.F) {
 		if err := r.Read(bufio.NewReader(bytes.NewReader(held))); err != nil {
 			t.Fatal(err)
 		}
-		if v := ask(true, fencing).read(&sending{instance: new(Instance)}, &r); v.Kind != Held || v.Holder != token || v.Fence != fence {
+		if v := ask(true, fencing).read(&sending{actor: bare("").actor}, &r); v.Kind != Held || v.Holder != token || v.Fence != fence {
 			t.Errorf("%v by %q, fence %d; want %q, %d", v.Kind, v.Holder, v.Fence, token, fence)
 		}
 	})

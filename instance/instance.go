@@ -14,7 +14,6 @@ import (
 
 	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/resp"
-	"github.com/holdfast-go/holdfast/internal/restart"
 	"github.com/holdfast-go/holdfast/internal/tracking"
 )
 
@@ -43,23 +42,8 @@ type Instance struct {
 	claimed atomic.Bool
 	ready   chan struct{} // closed by the actor when the first attempt to connect is over
 
-	// The actor's own; nobody else touches them.
-	former    *link             // the last link, to be killed by the next
-	stillborn int               // links in a row that ended as soon as they were open
-	before    *restart.Sighting // the last server seen
-	batch     []Command         // room for the mailbox's next queue
-	set       *Set
-
-	// Of whoever has the turn.
-	link   *link
-	direct [maxDirect]Command // what a poster sends
-	out    []byte             // what is to be written
-
-	// Of who reads: the link's reader, or the actor when there is none.
-	reply   resp.Reply  // the one that is being read
-	votes   []Vote      // that are cast together
-	clock   clockSample // of the server's clock, the last
-	stepped step        // of the server's clock, the last
+	set   *Set   // from Run on
+	actor *actor // of a server; of a whole cluster it answers what comes before there are nodes
 
 	complaints complaints
 
@@ -116,6 +100,13 @@ func New(client redis.UniversalClient, cfg Config) *Instance {
 	return broken(cfg, err)
 }
 
+// alone makes it a server on its own.
+func (i *Instance) alone() {
+	i.role = lone{i}
+	i.actor = &actor{Instance: i}
+	i.actor.reader.actor = i.actor
+}
+
 func newSingle(client *redis.Client, cfg Config) *Instance {
 	opt := *client.Options()
 	known := reach.NewSecrets(opt.Password)
@@ -139,7 +130,7 @@ func broken(cfg Config, err error) *Instance {
 		cfg.Name = "unusable instance"
 	}
 	i := &Instance{name: cfg.Name, cfg: cfg.withoutSecrets(), invalid: err, mailbox: newMailbox(1), ready: make(chan struct{})}
-	i.role = lone{i}
+	i.alone()
 	return i
 }
 
@@ -185,7 +176,7 @@ func assemble(opt *redis.Options, cfg Config, known *reach.Secrets) *Instance {
 	}
 	i.client = redis.NewClient(opt)
 	i.redial = func(ctx context.Context) (net.Conn, error) { return i.dialer(ctx, i.network, i.addr) }
-	i.role = lone{i}
+	i.alone()
 	i.looks = &reach.Looks{
 		Every: reach.LookEach, Timeout: cfg.Timeout,
 		At:      func() string { return i.addr },

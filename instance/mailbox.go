@@ -55,9 +55,9 @@ func (i *Instance) Post(messages ...Command) {
 		return
 	}
 	if inbox.put(i.name, messages...) {
-		n := copy(i.direct[:], messages)
-		i.send(i.direct[:n])
-		clear(i.direct[:n])
+		n := copy(i.actor.direct[:], messages)
+		i.actor.send(i.actor.direct[:n])
+		clear(i.actor.direct[:n])
 		i.mailbox.passTurn(posters)
 	}
 }

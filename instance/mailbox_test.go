@@ -274,7 +274,7 @@ func TestUndoThatFindsTheMailboxFullIsOwedIfItsAcquireIsSent(t *testing.T) {
 		var sent bool
 		var both sync.WaitGroup
 		sides := []func(){
-			func() { _, sent = a.appendCommand(&sending{instance: i, now: time.Now()}, nil) },
+			func() { _, sent = a.appendCommand(&sending{actor: i.actor, now: time.Now()}, nil) },
 			func() { post(m, undo) },
 		}
 		both.Go(sides[n%2]) // neither is always the first
@@ -325,7 +325,7 @@ func TestWithdrawnAcquireThatHasNotBeenSentIsNotSentAndNeitherIsItsUndo(t *testi
 	m := newMailbox(2)
 	post(m, a)
 	post(m, undo)
-	s := &sending{instance: bare("i"), now: time.Now()}
+	s := &sending{actor: bare("i").actor, now: time.Now()}
 	if _, ok := a.appendCommand(s, nil); ok {
 		t.Error("the acquire is sent")
 	}

@@ -50,7 +50,7 @@ func (r asNode) refer(m Command, s *sending, reply *resp.Reply) bool {
 	}
 	for _, release := range b.releases {
 		if !r.node.home.sendElsewhere(r.node, release, s.again, ref) {
-			r.instance.refused(release, s.refusal(reply.Err()))
+			r.instance.actor.refused(release, s.refusal(reply.Err()))
 		}
 	}
 	return true
@@ -70,6 +70,6 @@ func (r asNode) answeredHere(m Command) {
 		return
 	}
 	for _, acquire := range r.node.home.withdrawBehind(r.node, m) {
-		r.instance.refused(acquire, Vote{Instance: r.instance.name, Kind: Misconfigured, Err: errShuttled})
+		r.instance.actor.refused(acquire, Vote{Instance: r.instance.name, Kind: Misconfigured, Err: errShuttled})
 	}
 }

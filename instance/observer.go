@@ -41,8 +41,8 @@ func (i *Instance) tellState() {
 }
 
 // tellPipeline tells of a pipeline that has been answered.
-func (i *Instance) tellPipeline(messages int, took time.Duration) {
-	if i.set.observer.Pipeline != nil {
-		i.set.observer.Pipeline(i.role.voter().name, messages, took)
+func (r *reader) tellPipeline(messages int, took time.Duration) {
+	if r.set.observer.Pipeline != nil {
+		r.set.observer.Pipeline(r.role.voter().name, messages, took)
 	}
 }

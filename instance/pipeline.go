@@ -19,59 +19,59 @@ type pipeline struct {
 }
 
 // sendAll sends messages in pipelines, in order. The actor has the turn.
-func (i *Instance) sendAll(messages []Command) {
+func (a *actor) sendAll(messages []Command) {
 	for len(messages) > 0 {
-		n := min(len(messages), i.cfg.Batch)
-		i.send(messages[:n])
+		n := min(len(messages), a.cfg.Batch)
+		a.send(messages[:n])
 		messages = messages[n:]
 	}
 }
 
 // send sends one pipeline. It is called by whoever has the turn.
-func (i *Instance) send(batch []Command) {
-	p := i.mailbox.pipeline()
+func (a *actor) send(batch []Command) {
+	p := a.mailbox.pipeline()
 	now := time.Now()
-	p.sending = i.sending(now)
-	p.bundles.bySlot = i.role.slotsMove()
-	p.deadline = now.Add(i.cfg.Timeout)
-	i.out = p.fill(batch, i.out[:0])
-	i.write(p)
+	p.sending = a.sending(now)
+	p.bundles.bySlot = a.role.slotsMove()
+	p.deadline = now.Add(a.cfg.Timeout)
+	a.out = p.fill(batch, a.out[:0])
+	a.write(p)
 }
 
 // sending is what the commands of a pipeline may know of it. A cluster's slots move
 // from one node to another, and with them what is posted.
-func (i *Instance) sending(now time.Time) sending {
-	s := sending{instance: i, now: now, recovering: i.recovering(now)}
-	if !i.role.slotsMove() {
-		s.opened = i.link.seen.At
+func (a *actor) sending(now time.Time) sending {
+	s := sending{actor: a, now: now, recovering: a.recovering(now)}
+	if !a.role.slotsMove() {
+		s.opened = a.link.seen.At
 	}
 	return s
 }
 
 // sendAgain sends a pipeline once more that was not answered, or for the first
 // time if it could not be sent.
-func (i *Instance) sendAgain(p *pipeline) {
+func (a *actor) sendAgain(p *pipeline) {
 	now := time.Now()
-	p.sending = i.sending(now)
+	p.sending = a.sending(now)
 	p.again = p.written
-	i.out = p.refill(i.out[:0])
-	i.write(p)
+	a.out = p.refill(a.out[:0])
+	a.write(p)
 }
 
-// putUnderWay writes a pipeline. What cannot be written breaks the link, and its reader
+// write puts a pipeline under way and writes it. What cannot be written breaks the link, and its reader
 // ends.
-func (i *Instance) write(p *pipeline) {
-	l, demoted := i.link, p.demoted
+func (a *actor) write(p *pipeline) {
+	l, demoted := a.link, p.demoted
 	switch {
 	case len(p.sent) == 0:
-		i.mailbox.discard(p)
-	case i.mailbox.putUnderWay(p, l):
-		if _, err := l.net.Write(i.out); err != nil {
+		a.mailbox.discard(p)
+	case a.mailbox.putUnderWay(p, l):
+		if _, err := l.net.Write(a.out); err != nil {
 			_ = l.net.Close()
 		}
 	}
 	if demoted {
-		i.mailbox.halt(l)
+		a.mailbox.halt(l)
 	}
 }
 

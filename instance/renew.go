@@ -77,27 +77,27 @@ func (r *Renew) fits(votes *resp.Reply) bool {
 }
 
 func (r *Renew) readReply(s *sending, votes *resp.Reply) {
-	i := s.instance
+	in := &s.actor.reader
 	if micros := votes.List[0].N; micros > 0 {
-		i.noteClock(s, micros)
+		in.noteClock(s, micros)
 	}
-	i.votes = i.votes[:0]
+	in.votes = in.votes[:0]
 	for k := range r.Items {
-		i.votes = append(i.votes, r.read(s, &r.Items[k], &votes.List[1+k]))
+		in.votes = append(in.votes, r.read(s, &r.Items[k], &votes.List[1+k]))
 	}
-	r.To.CastRenewals(r.Items, i.votes)
+	r.To.CastRenewals(r.Items, in.votes)
 }
 
 func (r *Renew) read(s *sending, item *Renewal, vote *resp.Reply) Vote {
 	switch {
 	case vote.Kind == resp.Text:
 		v := s.refusal(vote.Err())
-		v.Err = s.instance.redact(unpermittedCommand(string(vote.Text), "'get'")) // the one command whose error is not the whole script's
+		v.Err = s.actor.redact(unpermittedCommand(string(vote.Text), "'get'")) // the one command whose error is not the whole script's
 		return v
 	case vote.Kind != resp.Number:
 		return garbled(s)
 	}
-	switch i := s.instance; vote.N {
+	switch in := &s.actor.reader; vote.N {
 	case -1:
 		return s.vote(Gone)
 	case -2:
@@ -105,8 +105,8 @@ func (r *Renew) read(s *sending, item *Renewal, vote *resp.Reply) Vote {
 	case -3:
 		return s.vote(Granted)
 	default:
-		if i.stepped.concerns(item, leftOf(vote), i.clock.got.Time) {
-			return i.stepped.doubt(i.name)
+		if in.stepped.concerns(item, leftOf(vote), in.clock.got.Time) {
+			return in.stepped.doubt(in.name)
 		}
 		return s.vote(Granted)
 	}

@@ -43,7 +43,7 @@ type lone struct{ instance *Instance }
 
 func (l lone) inbox() *mailbox         { return l.instance.mailbox }
 func (l lone) route(m Command)         { l.instance.mailbox.put(l.instance.name, m) }
-func (l lone) run(ctx context.Context) { l.instance.act(ctx) }
+func (l lone) run(ctx context.Context) { l.instance.actor.act(ctx) }
 func (l lone) close()                  { l.instance.mailbox.close() }
 func (l lone) health() Health          { return l.instance.ownHealth() }
 func (l lone) watch(w *tracking.Watch) { l.instance.tracker.Keep(w) }

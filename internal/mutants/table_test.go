@@ -198,8 +198,8 @@ var table = []mutant{
 	{
 		name: "what is owed to a frozen instance is forgotten after the TTL",
 		edits: one("instance/debts.go",
-			"	s := sending{instance: i, now: time.Now()}\n",
-			"	s := sending{instance: i, now: time.Now()}\n	owed = slices.DeleteFunc(owed, func(d debt) bool { return !s.now.Before(d.until) })\n"),
+			"	s := sending{actor: a, now: time.Now()}\n",
+			"	s := sending{actor: a, now: time.Now()}\n	owed = slices.DeleteFunc(owed, func(d debt) bool { return !s.now.Before(d.until) })\n"),
 	},
 	{
 		name: "an instance that is in quarantine votes",
@@ -273,14 +273,14 @@ var table = []mutant{
 	{
 		name: "a push frame is taken for an answer",
 		edits: one("instance/reader.go",
-			"if i.reply.Unread || i.reply.Kind != resp.Error && !c.fits(&i.reply) {",
-			"if i.reply.Unread {"),
+			"if r.reply.Unread || r.reply.Kind != resp.Error && !c.fits(&r.reply) {",
+			"if r.reply.Unread {"),
 		in: "instance", test: "TestWhatNobodyAskedForGrantsNothing",
 	},
 	{
 		name: "an answer too many is believed",
 		edits: one("instance/reader.go",
-			"if k == last && l.in.Buffered() > 0 && i.mailbox.lastUnderWay() {",
+			"if k == last && l.in.Buffered() > 0 && r.mailbox.lastUnderWay() {",
 			"if false {"),
 		in: "instance", test: "TestOneAnswerTooManyGrantsNothing",
 	},
@@ -414,15 +414,15 @@ var table = []mutant{
 	{
 		name: "what is owed is forgotten when the instance goes down while it is paid",
 		edits: one("instance/debts.go",
-			"			i.mailbox.oweAgain(refused)\n			return err\n",
+			"			a.mailbox.oweAgain(refused)\n			return err\n",
 			"			return err\n"),
 		in: "engine", test: "TestDebtsOutliveASecondOutage",
 	},
 	{
 		name: "what was paid before the instance went down again is all that was owed",
 		edits: one("instance/debts.go",
-			"			if err := i.link.next(&i.reply); err != nil {\n				return append(unpaid, owed...), err\n",
-			"			if err := i.link.next(&i.reply); err != nil {\n				return unpaid, err\n"),
+			"			if err := a.link.next(&a.reader.reply); err != nil {\n				return append(unpaid, owed...), err\n",
+			"			if err := a.link.next(&a.reader.reply); err != nil {\n				return unpaid, err\n"),
 		in: "engine", test: "TestDebtsOutliveASecondOutage",
 	},
 }
