@@ -15,6 +15,8 @@ import (
 // Acquire asks for the lock. Votes: Granted, Held, Recovering, Stale, Ahead, or
 // what went wrong; with Former: Granted, Gone, Stolen, or what went wrong. It
 // may be used again once it has been answered, and its undo, if one was posted, too.
+//
+// It is for the engine.
 type Acquire struct {
 	Key    string
 	Token  string        // fresh for every attempt, and at most 1024 bytes, as everywhere; see Shared
@@ -33,6 +35,8 @@ type Acquire struct {
 }
 
 // Fencing is what a command carries when the lock has a fencing token.
+//
+// It is for the engine.
 type Fencing struct {
 	FenceKey string        // "" is none
 	Fence    uint64        // the proposal, at most MaxFence
@@ -45,6 +49,8 @@ type Fencing struct {
 func (f Fencing) highest() uint64 { return f.Fence + f.Reserved }
 
 // MaxFence is the highest fence: Lua numbers are exact up to there.
+//
+// It is for the engine.
 const MaxFence = 1<<53 - 1
 
 // The stages of an Acquire. The actor sends it, its undo withdraws it; only one

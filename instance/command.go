@@ -14,6 +14,8 @@ import (
 // queue runs on the goroutine of whoever sends, the actor or the poster, settle on
 // the reader's; refuse runs on any of them. Exactly one of settle and refuse ends a message that queue did not
 // end by itself, and a message casts exactly one vote to each of its questions.
+//
+// It is for the engine.
 type Command interface {
 	// encode appends the question to out and reports that it did, or that there is
 	// nothing to send: then it has cast its vote. It is called a second time when

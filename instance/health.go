@@ -60,6 +60,8 @@ func (i *Instance) ownHealth() Health {
 
 // Standing returns the vote that stands for the instance as a whole: Granted when
 // it is up, Recovering, or why it cannot vote.
+//
+// It is for the engine.
 func (i *Instance) Standing() Vote {
 	switch h := i.Health(); {
 	case h.State == Up:

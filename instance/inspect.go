@@ -4,6 +4,8 @@ import "github.com/holdfast-go/holdfast/internal/resp"
 
 // Inspect asks who has the lock. Votes: Held with holder and time left, Free,
 // or what went wrong.
+//
+// It is for the engine.
 type Inspect struct {
 	Key string
 	To  Caster

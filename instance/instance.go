@@ -60,10 +60,14 @@ func (i *Instance) Timeout() time.Duration { return i.cfg.Timeout }
 
 // Ready returns a channel that is closed when the first attempt to connect is
 // over, whatever came of it.
+//
+// It is for the engine.
 func (i *Instance) Ready() <-chan struct{} { return i.ready }
 
 // Close lets no more messages in. What was accepted is served, and then Run
 // returns.
+//
+// It is for the engine.
 func (i *Instance) Close() {
 	i.role.close()
 }
@@ -136,6 +140,8 @@ func broken(cfg Config, err error) *Instance {
 
 // Claim makes the instance an engine's own. It fails when the instance belongs
 // to one already, or can never work.
+//
+// It is for the engine.
 func (i *Instance) Claim() error {
 	switch {
 	case i.invalid != nil:
@@ -148,6 +154,8 @@ func (i *Instance) Claim() error {
 
 // Disclaim takes a Claim back, of an engine that does not come about after all. It
 // must not have begun to run the instance.
+//
+// It is for the engine.
 func (i *Instance) Disclaim() { i.claimed.Store(false) }
 
 // assemble makes an instance but for its dialer.

@@ -15,6 +15,12 @@ import (
 // closing and refusing are then one step with the queue, and a message is either
 // in the queue, to be answered by the actor, or refused, to be answered by who
 // posted it. There is no moment in between in which it could be lost.
+//
+// What waits goes out as soon as nothing is under way: then it makes one
+// pipeline, and load makes batches, not queues. Near by that is all. Far away,
+// where waiting for the round trip of others would be felt, it goes out at once; only
+// where that makes a sparse pipeline, others who are just about to post are let in
+// front first.
 type mailbox struct {
 	limit     int
 	slotsMove bool            // see role
@@ -43,6 +49,8 @@ func newMailbox(limit int) *mailbox {
 // the message's caster; when the instance is down or its mailbox is full, it
 // comes before Post returns. Messages are served in the order of their posts;
 // those that are posted together go out together.
+//
+// It is for the engine.
 func (i *Instance) Post(messages ...Command) {
 	for _, c := range messages {
 		c.reset()

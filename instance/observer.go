@@ -7,6 +7,8 @@ import (
 
 // Observer is told of what goes on at the instances of a Set. A nil field is off.
 // It is called on the goroutines that do the work, and must not block.
+//
+// It is for the engine.
 type Observer struct {
 	// State is called when an instance has changed its state; a cluster, when one
 	// of its nodes has.
@@ -22,6 +24,8 @@ type Observer struct {
 }
 
 // Observe says who is to be told. It is called before any member runs.
+//
+// It is for the engine.
 func (s *Set) Observe(o Observer) { s.observer = o }
 
 // logger is what a member of the set logs with.

@@ -78,9 +78,9 @@ func (r *reader) readPipeline(l *link, p *pipeline) (over bool, err error) {
 			r.mailbox.halt(l)
 		}
 		if k == last {
-			trip := time.Since(p.now)
-			r.tellPipeline(len(p.sent), trip)
-			over = r.mailbox.pipelineAnswered(l.forgotten, trip)
+			rtt := time.Since(p.now)
+			r.tellPipeline(len(p.sent), rtt)
+			over = r.mailbox.pipelineAnswered(l.forgotten, rtt)
 		}
 		if l.forgotten {
 			continue

@@ -10,6 +10,8 @@ import (
 // (nothing there), Stolen (somebody else's), or what went wrong: then it stays
 // owed, and is made good as soon as the instance is back, unless the TTL has
 // passed by then.
+//
+// It is for the engine.
 type Release struct {
 	Key   string
 	Token string

@@ -8,6 +8,8 @@ import (
 
 // MaxRenewals is how many leases one Renew may carry: a script call blocks the
 // server while it runs, about 2.5 µs for each.
+//
+// It is for the engine.
 const MaxRenewals = 128
 
 // Renew lets locks that are ours live on, many in one script call. For each of
@@ -16,6 +18,8 @@ const MaxRenewals = 128
 //
 // The items may as well be spread over several Renews with the same caster: each
 // carries its own number.
+//
+// It is for the engine.
 type Renew struct {
 	Items []Renewal // 1 to MaxRenewals; read until they have been answered
 	Text  []byte    // what EncodeRenewals makes of Items, for who asks several instances the same; nil is fine
@@ -23,6 +27,8 @@ type Renew struct {
 }
 
 // Renewal is one lock of a Renew.
+//
+// It is for the engine.
 type Renewal struct {
 	Number int // the caster's own
 	Key    string
@@ -36,11 +42,15 @@ type Renewal struct {
 // RenewCaster takes the votes of a Renew, under the rules of Caster, some or all
 // of them at a time: one vote for each of the items, or a single one that is the
 // answer to all of them. It must not keep either slice.
+//
+// It is for the engine.
 type RenewCaster interface {
 	CastRenewals(items []Renewal, votes []Vote)
 }
 
 // EncodeRenewals appends the script call for these items to out.
+//
+// It is for the engine.
 func EncodeRenewals(out []byte, items []Renewal) []byte {
 	n := len(items)
 	fenced := items[0].FenceKey != ""

@@ -11,6 +11,8 @@ import (
 
 // Set is what shows only when the instances of one engine are looked at
 // together: that two of them are the same server, and that all of them are new.
+//
+// It is for the engine.
 type Set struct {
 	guard      Guard
 	quarantine time.Duration
@@ -26,6 +28,8 @@ type Set struct {
 
 // NewSet returns the set of an engine's instances. quarantine is how long the
 // restart guard keeps a restarted instance from voting.
+//
+// It is for the engine.
 func NewSet(members []*Instance, guard Guard, quarantine time.Duration) *Set {
 	return &Set{
 		guard:      guard,

@@ -6,16 +6,20 @@ import (
 	"time"
 )
 
-// flow says when what waits in the mailbox goes out, and knows what is under
-// way. The mailbox's mutex guards it.
+// flow is what is under way on the link, and who may send. The mailbox's mutex guards it.
 //
-// What waits goes out as soon as nothing is under way: then it makes one
-// pipeline, and load makes batches, not queues. Near by that is all. Far away,
-// where waiting for the round trip of others would be felt, it goes out at once; only
-// where that makes a sparse pipeline, others who are just about to post are let in
-// front first.
+//	state     fields             what waits in the mailbox              comes after
+//	idle      no pipelines       is sent: by the actor, or by its       open, or the last
+//	                             poster where direct                    pipelineAnswered
+//	busy      pipelines          waits; far away it is sent (due)       putUnderWay
+//	draining  halted             waits; what was written is answered    halt: scripts forgotten,
+//	                                                                    demoted, address moved
+//	over      halted, over       waits for the actor, which repairs     end: of the reader
+//
+// Who sends has the turn from take, or put, to passTurn; in over the actor takes it, and
+// open gives it back with a new link.
 type flow struct {
-	halted       bool          // nothing may be sent: the link is being closed or mended, or there is none
+	halted       bool          // nothing may be sent: the link is being closed or repaired, or there is none
 	over         bool          // the reader is gone, or about to go: the actor is to look after the link
 	direct       bool          // on this link a small write never blocks, when nothing is under way
 	turn         turn          // who sends now
@@ -39,7 +43,7 @@ const (
 	posters
 )
 
-// open lets messages onto a new or mended link. The actor has the turn, for what
+// open lets messages onto a new or repaired link. The actor has the turn, for what
 // is to be sent again before all others.
 func (m *mailbox) open(direct bool) {
 	m.mu.Lock()
@@ -72,12 +76,12 @@ func (m *mailbox) lastUnderWay() bool {
 // pipelineAnswered takes note that the next pipeline's replies have been read, after that
 // time: it is answered, or else to be sent again. It reports whether the link has
 // thereby come to its end.
-func (m *mailbox) pipelineAnswered(again bool, trip time.Duration) (over bool) {
+func (m *mailbox) pipelineAnswered(again bool, rtt time.Duration) (over bool) {
 	m.mu.Lock()
 	f := &m.flow
-	f.rtt = trip
-	if f.minRTT == 0 || trip < f.minRTT {
-		f.minRTT = trip
+	f.rtt = rtt
+	if f.minRTT == 0 || rtt < f.minRTT {
+		f.minRTT = rtt
 	}
 	if f.lastAnswered != nil {
 		f.spare = append(f.spare, f.lastAnswered)

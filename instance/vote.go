@@ -85,6 +85,8 @@ func (v Vote) GoString() string { return v.String() }
 // Caster takes votes. Cast is called once for each message, on a
 // goroutine of the instance's, or on the poster's before Post returns, and must
 // neither block nor call back into the instance.
+//
+// It is for the engine.
 type Caster interface {
 	Cast(Vote)
 }
