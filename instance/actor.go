@@ -39,7 +39,10 @@ func (i *Instance) Run(ctx context.Context, set *Set) {
 
 // act is its loop. Whatever else it starts has ended when it returns.
 func (a *actor) act(ctx context.Context) {
-	stop := context.AfterFunc(ctx, a.abort)
+	stop := context.AfterFunc(ctx, func() { // closes the connection under whatever is going on
+		a.mailbox.close()
+		_ = a.client.Close()
+	})
 	defer stop()
 	defer a.leave()
 	defer a.watching(ctx)()
@@ -86,7 +89,7 @@ func (a *actor) leave() {
 	}
 	_ = a.client.Close()
 	a.become(Closed, nil)
-	a.opened()
+	a.ready.open()
 }
 
 // startReader opens the link for messages, and sends those again that an earlier one, or

@@ -13,7 +13,7 @@ import (
 // Misconfigured in the server's own words, what the network did is TimedOut or
 // Unreachable. err is not nil.
 func (i *Instance) verdict(err error) Vote {
-	v := Vote{Instance: i.name, Err: i.redact(err)}
+	v := Vote{Instance: i.name, Err: i.secrets.Redact(err)}
 	if fault.IsProtocolError(err) {
 		err = resp.ErrNotRedis
 		v.Err = err

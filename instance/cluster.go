@@ -186,7 +186,7 @@ func (c *cluster) close() {
 // and to each of its masters.
 func (c *cluster) opened(ctx context.Context) {
 	select {
-	case <-c.whole.ready:
+	case <-c.whole.ready.opened:
 		return
 	default:
 	}
@@ -197,7 +197,7 @@ func (c *cluster) opened(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	c.whole.opened()
+	c.whole.ready.open()
 }
 
 // minLookGap is the least time between two looks at the map.

@@ -103,7 +103,7 @@ func (c *cluster) distrust(mv *move) {
 		return
 	}
 	now := time.Now()
-	until := now.Add(mv.from.recovering(now))
+	until := now.Add(mv.from.abstention.left(now))
 	if !mv.told {
 		until = now.Add(c.set.quarantine)
 	}
@@ -116,7 +116,7 @@ func (c *cluster) distrust(mv *move) {
 func (c *cluster) doubt(slot uint16, other *node) {
 	if c.set.guard != GuardOff && other != nil {
 		now := time.Now()
-		c.abstain(slot, now.Add(other.recovering(now)))
+		c.abstain(slot, now.Add(other.abstention.left(now)))
 	}
 }
 

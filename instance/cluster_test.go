@@ -217,7 +217,7 @@ func TestQuarantineMovesWithTheSlot(t *testing.T) {
 	c := newTestCluster(t)
 	c.apply(c.testView(thirds))
 	a := c.nodes["a:1"]
-	a.until = time.Now().Add(time.Minute)
+	a.abstention.until = time.Now().Add(time.Minute)
 	got := new(votes)
 	c.whole.Post(&Release{Key: key, Token: "t", TTL: time.Second, To: nobody{}})
 	a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slots.Of(key)))
@@ -235,7 +235,7 @@ func TestRestartGuardFollowsASlotThatComesBackUnasked(t *testing.T) {
 		c := newTestCluster(t)
 		c.apply(c.testView(thirds))
 		if n := c.nodes["c:1"]; forgetful {
-			n.until = time.Now().Add(time.Minute)
+			n.abstention.until = time.Now().Add(time.Minute)
 		}
 		c.apply(c.testView(func(slot int) string {
 			if slot == int(slots.Of(key)) {

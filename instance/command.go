@@ -57,7 +57,7 @@ func (s *sending) refusal(err error) Vote {
 	}
 	v := s.actor.verdict(err)
 	if v.Kind == Misconfigured {
-		s.actor.complain(v.Err, s.now)
+		s.actor.complaints.log(s.actor.log, v.Err, s.now)
 	}
 	return v
 }

@@ -53,13 +53,13 @@ func (a *actor) connect(ctx context.Context, probes backoff.BackOff, err error) 
 		}
 		if err == nil {
 			a.become(Up, nil)
-			a.opened()
+			a.ready.open()
 			a.startReader(nil)
 			return true
 		}
 		a.drop()
 		a.down(a.verdict(err))
-		a.opened()
+		a.ready.open()
 		if !a.pause(ctx, probes.NextBackOff()) {
 			return false
 		}
@@ -135,10 +135,9 @@ func (a *actor) guard(seen restart.Sighting) {
 	if seen.RunID == "" && a.before == nil {
 		a.log.Warn("no restart guard: INFO is not permitted or not understood, so that a restarted instance cannot be told from an old one")
 	}
-	a.mu.Lock()
-	j := restart.Judge(a.before, seen, a.until, a.set.quarantine)
+	j := a.abstention.judge(a.before, seen, a.set.quarantine)
 	first := a.before == nil
-	a.until = j.Until
+	a.mu.Lock()
 	a.health.RunID = seen.RunID
 	a.mu.Unlock()
 	a.before = &seen
@@ -157,7 +156,7 @@ func (a *actor) guard(seen restart.Sighting) {
 	}
 	if pardoned := a.set.pardon(a.Instance, seen, j.Young); pardoned != nil {
 		for _, other := range pardoned {
-			other.trust()
+			other.abstention.end()
 		}
 		a.log.Info("all instances are new, and taken for a first deployment: they may vote at once")
 	}
@@ -178,14 +177,5 @@ func (a *actor) pause(ctx context.Context, d time.Duration) bool {
 			return false
 		case <-a.mailbox.wake: // closed, or a message that came before the refusal
 		}
-	}
-}
-
-// opened announces the end of the first attempt to connect, whatever came of it.
-func (i *Instance) opened() {
-	select {
-	case <-i.ready:
-	default:
-		close(i.ready)
 	}
 }

@@ -30,7 +30,7 @@
 //  2. actor.go: act hands it on, and looks after the link when its reader has ended.
 //  3. pipeline.go: send makes one pipeline of what was taken (fill); releases that
 //     wait together become one script call (fold).
-//  4. health.go: recovering says how long the restart guard keeps votes back.
+//  4. guard.go: abstention says how long the restart guard keeps votes back.
 //  5. pipeline.go: encode lets each message append its command,
 //  6. acquire.go, release.go, renew.go, inspect.go: appendCommand,
 //  7. in the words of internal/resp;

@@ -51,7 +51,7 @@ func (i *Instance) ownHealth() Health {
 	h := i.health
 	h.Waiting, h.Latency = i.mailbox.depth(), i.mailbox.latency()
 	if h.State == Up {
-		if rest := time.Until(i.until); rest > 0 {
+		if rest := i.abstention.left(time.Now()); rest > 0 {
 			h.State, h.Recovering = Quarantined, rest
 		}
 	}
@@ -87,8 +87,8 @@ func (i *Instance) become(s State, why error) {
 	i.health.State = s
 	i.health.Err = why
 	i.mu.Unlock()
-	if changed {
-		i.tellState()
+	if changed && i.set != nil {
+		i.set.tellState(i)
 	}
 	switch {
 	case !changed:
@@ -97,21 +97,4 @@ func (i *Instance) become(s State, why error) {
 	case s == Up:
 		i.log.Info("instance is up")
 	}
-}
-
-// recovering returns how long the guard still forbids votes on new acquires.
-func (i *Instance) recovering(now time.Time) time.Duration {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.until.IsZero() {
-		return 0
-	}
-	return max(0, i.until.Sub(now))
-}
-
-// trust ends a recovery.
-func (i *Instance) trust() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.until = time.Time{}
 }

@@ -40,16 +40,16 @@ type Instance struct {
 	mailbox *mailbox
 	role    role
 	claimed atomic.Bool
-	ready   chan struct{} // closed by the actor when the first attempt to connect is over
+	ready   gate // opened by the actor, or the cluster, when the first attempt to connect is over
 
 	set   *Set   // from Run on
 	actor *actor // of a server; of a whole cluster it answers what comes before there are nodes
 
 	complaints complaints
+	abstention abstention
 
 	mu     sync.Mutex
 	health Health
-	until  time.Time // no votes on new acquires before; the guard's
 }
 
 // Name returns what votes and errors call the instance.
@@ -62,7 +62,7 @@ func (i *Instance) Timeout() time.Duration { return i.cfg.Timeout }
 // over, whatever came of it.
 //
 // It is for the engine.
-func (i *Instance) Ready() <-chan struct{} { return i.ready }
+func (i *Instance) Ready() <-chan struct{} { return i.ready.opened }
 
 // Close lets no more messages in. What was accepted is served, and then Run
 // returns.
@@ -133,7 +133,7 @@ func broken(cfg Config, err error) *Instance {
 	if cfg.Name == "" {
 		cfg.Name = "unusable instance"
 	}
-	i := &Instance{name: cfg.Name, cfg: cfg.withoutSecrets(), invalid: err, mailbox: newMailbox(1), ready: make(chan struct{})}
+	i := &Instance{name: cfg.Name, cfg: cfg.withoutSecrets(), invalid: err, mailbox: newMailbox(1), ready: newGate()}
 	i.alone()
 	return i
 }
@@ -172,7 +172,7 @@ func assemble(opt *redis.Options, cfg Config, known *reach.Secrets) *Instance {
 		addr:    opt.Addr,
 		secrets: known,
 		mailbox: newMailbox(cfg.Mailbox),
-		ready:   make(chan struct{}),
+		ready:   newGate(),
 	}
 	// The actor dials, and the client picks the connection up: its own dialing
 	// would retry, outlive our timeout and log to the process's standard error.
@@ -194,7 +194,7 @@ func assemble(opt *redis.Options, cfg Config, known *reach.Secrets) *Instance {
 		Leave:   func(opened time.Time) { i.Post(relocation{of: opened}) },
 	}
 	i.tracker = tracking.New(tracking.Options{
-		Redis: opt, Timeout: cfg.Timeout, Elsewhere: func(r *resp.Reply) bool { return i.role.elsewhere(r.Text) }, Redact: i.redact,
+		Redis: opt, Timeout: cfg.Timeout, Elsewhere: func(r *resp.Reply) bool { return i.role.elsewhere(r.Text) }, Redact: known.Redact,
 		Dial:   func(ctx context.Context) (net.Conn, error) { return i.redial(ctx) },
 		IsSame: i.looks.IsSame,
 	})
@@ -202,8 +202,12 @@ func assemble(opt *redis.Options, cfg Config, known *reach.Secrets) *Instance {
 	return i
 }
 
-// abort closes the connection under whatever is going on.
-func (i *Instance) abort() {
-	i.mailbox.close()
-	_ = i.client.Close()
+// gate is opened once, for good.
+type gate struct {
+	opened chan struct{} // closed by open; nobody sends
+	once   *sync.Once
 }
+
+func newGate() gate { return gate{opened: make(chan struct{}), once: new(sync.Once)} }
+
+func (g gate) open() { g.once.Do(func() { close(g.opened) }) }

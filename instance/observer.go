@@ -38,15 +38,15 @@ func (s *Set) logger(i *Instance) *slog.Logger {
 }
 
 // tellState tells of a change of state. A cluster changes with its nodes.
-func (i *Instance) tellState() {
-	if i.set != nil && i.set.observer.State != nil {
-		i.set.observer.State(i.role.voter().Health())
+func (s *Set) tellState(i *Instance) {
+	if s.observer.State != nil {
+		s.observer.State(i.role.voter().Health())
 	}
 }
 
 // tellPipeline tells of a pipeline that has been answered.
-func (r *reader) tellPipeline(messages int, took time.Duration) {
-	if r.set.observer.Pipeline != nil {
-		r.set.observer.Pipeline(r.role.voter().name, messages, took)
+func (s *Set) tellPipeline(i *Instance, messages int, took time.Duration) {
+	if s.observer.Pipeline != nil {
+		s.observer.Pipeline(i.role.voter().name, messages, took)
 	}
 }

@@ -79,7 +79,7 @@ func (r *reader) readPipeline(l *link, p *pipeline) (over bool, err error) {
 		}
 		if k == last {
 			rtt := time.Since(p.now)
-			r.tellPipeline(len(p.sent), rtt)
+			r.set.tellPipeline(r.Instance, len(p.sent), rtt)
 			over = r.mailbox.pipelineAnswered(l.forgotten, rtt)
 		}
 		if l.forgotten {

@@ -102,7 +102,7 @@ func (r *Renew) read(s *sending, item *Renewal, vote *resp.Reply) Vote {
 	switch {
 	case vote.Kind == resp.Text:
 		v := s.refusal(vote.Err())
-		v.Err = s.actor.redact(unpermittedCommand(string(vote.Text), "'get'")) // the one command whose error is not the whole script's
+		v.Err = s.actor.secrets.Redact(unpermittedCommand(string(vote.Text), "'get'")) // the one command whose error is not the whole script's
 		return v
 	case vote.Kind != resp.Number:
 		return garbled(s)

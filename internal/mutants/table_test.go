@@ -386,7 +386,7 @@ var table = []mutant{
 	{
 		name: "a slot that moves leaves its old node's quarantine behind",
 		edits: one("instance/cluster_move.go",
-			"	until := now.Add(mv.from.recovering(now))\n",
+			"	until := now.Add(mv.from.abstention.left(now))\n",
 			"	until := now\n"),
 		in: "instance", test: "TestQuarantineMovesWithTheSlot",
 	},
