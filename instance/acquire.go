@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-go/holdfast/internal/clock"
 	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/scripts"
 )
 
 // Acquire asks for the lock. Votes: Granted, Held, Recovering, Stale, Ahead, or
@@ -123,14 +124,14 @@ func (a *Acquire) plain(out []byte) []byte {
 }
 
 func (a *Acquire) scripted(out []byte) []byte {
-	out = appendScript(out, acquireScript, 1, 2)
+	out = scripts.Acquire.AppendCall(out, 1, 2)
 	out = resp.AppendArg(out, a.Key)
 	out = resp.AppendArg(out, a.Token)
 	return resp.AppendNumber(out, a.TTL.Milliseconds())
 }
 
 func (a *Acquire) fenced(out []byte) []byte {
-	out = appendScript(out, acquireFencedScript, 2, 6)
+	out = scripts.AcquireFenced.AppendCall(out, 2, 6)
 	out = resp.AppendArg(out, a.Key)
 	out = resp.AppendArg(out, a.FenceKey)
 	out = resp.AppendArg(out, a.Token)
@@ -143,7 +144,7 @@ func (a *Acquire) fenced(out []byte) []byte {
 
 // appendAdoption appends the question to put one token in the place of another.
 func appendAdoption(out []byte, key, from, to string, ttl time.Duration) []byte {
-	out = appendScript(out, adoptScript, 1, 3)
+	out = scripts.Adopt.AppendCall(out, 1, 3)
 	out = resp.AppendArg(out, key)
 	out = resp.AppendArg(out, from)
 	out = resp.AppendArg(out, to)

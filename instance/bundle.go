@@ -1,6 +1,9 @@
 package instance
 
-import "github.com/holdfast-go/holdfast/internal/resp"
+import (
+	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/scripts"
+)
 
 // maxBundle is how many releases go into one script call: it blocks the server
 // while it runs.
@@ -14,7 +17,7 @@ type bundle struct {
 
 func (b *bundle) appendCommand(_ *sending, out []byte) ([]byte, bool) {
 	n := len(b.releases)
-	out = appendScript(out, releaseManyScript, n, n)
+	out = scripts.ReleaseMany.AppendCall(out, n, n)
 	for _, r := range b.releases {
 		out = resp.AppendArg(out, r.Key)
 	}

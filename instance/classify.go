@@ -7,6 +7,7 @@ import (
 	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/scripts"
 )
 
 // verdict turns the error of a command into a vote: what the server refused is
@@ -29,7 +30,7 @@ func (i *Instance) verdict(err error) Vote {
 		v.Kind = Misconfigured
 	case fault.IsServerError(err):
 		v.Kind = Misconfigured
-		v.Err = explained(v.Err)
+		v.Err = scripts.Explained(v.Err)
 		if i.role.misnamed([]byte(v.Err.Error())) {
 			v.Err = fmt.Errorf("%w (%w)", v.Err, errClusterNode)
 		}

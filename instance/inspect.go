@@ -1,6 +1,9 @@
 package instance
 
-import "github.com/holdfast-go/holdfast/internal/resp"
+import (
+	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/scripts"
+)
 
 // Inspect asks who has the lock. Votes: Held with holder and time left, Free,
 // or what went wrong.
@@ -12,7 +15,7 @@ type Inspect struct {
 }
 
 func (q *Inspect) appendCommand(_ *sending, out []byte) ([]byte, bool) {
-	out = appendScript(out, inspectScript, 1, 0)
+	out = scripts.Inspect.AppendCall(out, 1, 0)
 	return resp.AppendArg(out, q.Key), true
 }
 

@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 var (
 	errHalted    = errors.New("the link is to be replaced")
 	errForgotten = errors.New("the server has forgotten the lock scripts")
+	errForgetful = errors.New("the server forgets the lock scripts as soon as they are loaded")
 )
 
 // reader reads the replies on a link, and lets each message read its own. Its fields are those
@@ -127,4 +129,9 @@ func (r patient) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+}
+
+// isNoScript: the server has forgotten our scripts.
+func isNoScript(r *resp.Reply) bool {
+	return r.Kind == resp.Error && bytes.HasPrefix(r.Text, []byte("NOSCRIPT"))
 }

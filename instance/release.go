@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/scripts"
 )
 
 // Release deletes the lock if it is ours. Votes: Granted (deleted), Gone
@@ -37,14 +38,14 @@ func (r *Release) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	case r.Former != "":
 		return appendAdoption(out, r.Key, r.Token, r.Former, time.Millisecond), true // it has more left
 	case !r.isPlain(s):
-		out = appendScript(out, releaseFencedScript, 2, 3)
+		out = scripts.ReleaseFenced.AppendCall(out, 2, 3)
 		out = resp.AppendArg(out, r.Key)
 		out = resp.AppendArg(out, r.FenceKey)
 		out = resp.AppendArg(out, r.Token)
 		out = resp.AppendNumber(out, int64(r.highest()))
 		return resp.AppendNumber(out, r.FenceTTL.Milliseconds()), true
 	}
-	out = appendScript(out, releaseScript, 1, 1)
+	out = scripts.Release.AppendCall(out, 1, 1)
 	out = resp.AppendArg(out, r.Key)
 	return resp.AppendArg(out, r.Token), true
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/scripts"
 )
 
 // MaxRenewals is how many leases one Renew may carry: a script call blocks the
@@ -55,9 +56,9 @@ func EncodeRenewals(out []byte, items []Renewal) []byte {
 	n := len(items)
 	fenced := items[0].FenceKey != ""
 	if fenced {
-		out = appendScript(out, renewFencedScript, 2*n, 3*n)
+		out = scripts.RenewFenced.AppendCall(out, 2*n, 3*n)
 	} else {
-		out = appendScript(out, renewScript, n, 2*n)
+		out = scripts.Renew.AppendCall(out, n, 2*n)
 	}
 	for k := range items {
 		out = resp.AppendArg(out, items[k].Key)
@@ -102,7 +103,7 @@ func (r *Renew) read(s *sending, item *Renewal, vote *resp.Reply) Vote {
 	switch {
 	case vote.Kind == resp.Text:
 		v := s.refusal(vote.Err())
-		v.Err = s.actor.secrets.Redact(unpermittedCommand(string(vote.Text), "'get'")) // the one command whose error is not the whole script's
+		v.Err = s.actor.secrets.Redact(scripts.Unpermitted(string(vote.Text), "'get'")) // the one command whose error is not the whole script's
 		return v
 	case vote.Kind != resp.Number:
 		return garbled(s)
