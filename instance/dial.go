@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/holdfast-go/holdfast/internal/reach"
 )
@@ -59,4 +60,25 @@ func Dial(rawURL string, cfg Config) (*Instance, error) {
 		cfg.Logger.Warn(risk, "instance", i.name)
 	}
 	return i, nil
+}
+
+// SplitURLs splits a list of servers, such as an environment variable has it, into
+// what engine.Open takes: at white space and at commas. A comma inside a URL, such as
+// between the hosts of sentinels, is one that no new URL follows.
+func SplitURLs(list string) []string {
+	var urls []string
+	for _, field := range strings.Fields(list) {
+		within := false // a URL, rather than a host:port
+		for _, part := range strings.Split(field, ",") {
+			switch begins := strings.Contains(part, "://") || strings.HasPrefix(part, "/"); {
+			case part == "":
+			case within && !begins:
+				urls[len(urls)-1] += "," + part
+			default:
+				urls = append(urls, part)
+				within = strings.Contains(part, "://")
+			}
+		}
+	}
+	return urls
 }

@@ -211,3 +211,13 @@ type gate struct {
 func newGate() gate { return gate{opened: make(chan struct{}), once: new(sync.Once)} }
 
 func (g gate) open() { g.once.Do(func() { close(g.opened) }) }
+
+// Watch asks the instance to say on w.C when the lock under w.Key changes. It
+// returns at once, and is undone by Unwatch. An instance keeps one watch a key:
+// the last. It is for the engine.
+func (i *Instance) Watch(w *tracking.Watch) {
+	i.role.watch(w)
+}
+
+// Unwatch ends a Watch. It is for the engine.
+func (i *Instance) Unwatch(w *tracking.Watch) { w.Leave() }
