@@ -10,11 +10,14 @@ import (
 	"github.com/holdfast-go/holdfast/internal/clock"
 	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/scripts"
 )
 
 // Acquire asks for the lock. Votes: Granted, Held, Recovering, Stale, Ahead, or
 // what went wrong; with Former: Granted, Gone, Stolen, or what went wrong. It
 // may be used again once it has been answered, and its undo, if one was posted, too.
+//
+// It is for the engine.
 type Acquire struct {
 	Key    string
 	Token  string        // fresh for every attempt, and at most 1024 bytes, as everywhere; see Shared
@@ -33,6 +36,8 @@ type Acquire struct {
 }
 
 // Fencing is what a command carries when the lock has a fencing token.
+//
+// It is for the engine.
 type Fencing struct {
 	FenceKey string        // "" is none
 	Fence    uint64        // the proposal, at most MaxFence
@@ -45,6 +50,8 @@ type Fencing struct {
 func (f Fencing) highest() uint64 { return f.Fence + f.Reserved }
 
 // MaxFence is the highest fence: Lua numbers are exact up to there.
+//
+// It is for the engine.
 const MaxFence = 1<<53 - 1
 
 // The stages of an Acquire. The actor sends it, its undo withdraws it; only one
@@ -66,7 +73,7 @@ func (a *Acquire) send() bool {
 	return a.stage.CompareAndSwap(posted, sent) || a.stage.Load() == sent
 }
 
-func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
+func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	switch {
 	case s.recovering > 0 && a.Former == "" && !s.heals(a.Proof):
 		v := s.vote(Recovering)
@@ -104,7 +111,7 @@ func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
 // before it did, so that such a one finds no quorum. One that began later may see
 // a prolonged key expire, while our lease lives on by the healed one.
 func (s *sending) heals(proof time.Time) bool {
-	return !proof.IsZero() && !proof.Before(s.instance.link.seen.At)
+	return !proof.IsZero() && !proof.Before(s.actor.link.seen.At)
 }
 
 // plain is the cheapest question: one native command.
@@ -117,14 +124,14 @@ func (a *Acquire) plain(out []byte) []byte {
 }
 
 func (a *Acquire) scripted(out []byte) []byte {
-	out = appendScript(out, acquireScript, 1, 2)
+	out = scripts.Acquire.AppendCall(out, 1, 2)
 	out = resp.AppendArg(out, a.Key)
 	out = resp.AppendArg(out, a.Token)
 	return resp.AppendNumber(out, a.TTL.Milliseconds())
 }
 
 func (a *Acquire) fenced(out []byte) []byte {
-	out = appendScript(out, acquireFencedScript, 2, 6)
+	out = scripts.AcquireFenced.AppendCall(out, 2, 6)
 	out = resp.AppendArg(out, a.Key)
 	out = resp.AppendArg(out, a.FenceKey)
 	out = resp.AppendArg(out, a.Token)
@@ -137,7 +144,7 @@ func (a *Acquire) fenced(out []byte) []byte {
 
 // appendAdoption appends the question to put one token in the place of another.
 func appendAdoption(out []byte, key, from, to string, ttl time.Duration) []byte {
-	out = appendScript(out, adoptScript, 1, 3)
+	out = scripts.Adopt.AppendCall(out, 1, 3)
 	out = resp.AppendArg(out, key)
 	out = resp.AppendArg(out, from)
 	out = resp.AppendArg(out, to)
@@ -154,7 +161,7 @@ func (a *Acquire) fits(r *resp.Reply) bool {
 	return r.Kind == resp.List && len(r.List) > 0 && r.List[0].Kind == resp.Number
 }
 
-func (a *Acquire) settle(s *sending, r *resp.Reply) {
+func (a *Acquire) readReply(s *sending, r *resp.Reply) {
 	switch {
 	case a.Former != "":
 		a.To.Cast(a.adopted(s, r))
@@ -164,7 +171,7 @@ func (a *Acquire) settle(s *sending, r *resp.Reply) {
 		a.To.Cast(s.vote(Granted))
 	default:
 		a.look.acquire = a
-		s.instance.ask(&a.look)
+		s.actor.postLook(&a.look)
 	}
 }
 
@@ -227,14 +234,14 @@ func (a *Acquire) held(s *sending, holder *resp.Reply, left time.Duration) Vote 
 // which is Held even if nothing more can be learnt.
 type look struct{ acquire *Acquire }
 
-// ask posts a look.
-func (i *Instance) ask(l *look) {
-	if _, taken := i.mailbox.offer(l, i.name); !taken {
-		l.refuse(Vote{Instance: i.name})
+// postLook posts a look.
+func (a *actor) postLook(l *look) {
+	if _, taken := a.mailbox.offer(l, a.name); !taken {
+		l.refuse(Vote{Instance: a.name})
 	}
 }
 
-func (l *look) queue(_ *sending, out []byte) ([]byte, bool) {
+func (l *look) appendCommand(_ *sending, out []byte) ([]byte, bool) {
 	out = append(out, "*4\r\n$8\r\ngetrange\r\n"...)
 	out = resp.AppendArg(out, l.acquire.Key)
 	return append(out, "$1\r\n0\r\n$4\r\n1024\r\n"...), true
@@ -242,7 +249,7 @@ func (l *look) queue(_ *sending, out []byte) ([]byte, bool) {
 
 func (l *look) fits(r *resp.Reply) bool { return r.Kind == resp.Text }
 
-func (l *look) settle(s *sending, r *resp.Reply) {
+func (l *look) readReply(s *sending, r *resp.Reply) {
 	l.acquire.To.Cast(s.held(r, -1))
 }
 

@@ -28,8 +28,9 @@ func (i *Instance) Ask(ctx context.Context, f func(*redis.Client) error) error {
 		return i.invalid
 	case i.claimed.Load():
 		return errors.New("it belongs to an engine: make another instance to ask questions")
-	case i.cluster != nil:
-		return errors.New("it is a cluster: ask its Servers")
+	}
+	if err := i.role.askable(); err != nil {
+		return err
 	}
 	dialing, cancel := context.WithTimeout(ctx, i.cfg.Timeout)
 	defer cancel()
@@ -55,28 +56,10 @@ func (i *Instance) Ask(ctx context.Context, f func(*redis.Client) error) error {
 // cluster, as one of its nodes names them, each as an instance of its own. It
 // takes the instance's timeout at most, and ends when ctx does.
 func (i *Instance) Servers(ctx context.Context) ([]*Instance, error) {
-	if i.cluster == nil || i.claimed.Load() {
+	if i.claimed.Load() {
 		return []*Instance{i}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, i.cfg.Timeout)
-	defer cancel()
-	s := new(scout)
-	defer s.close()
-	v, err := s.view(ctx, i.cluster)
-	if err != nil {
-		return nil, i.verdict(err).Err
-	}
-	var servers []*Instance
-	for _, addr := range v.masters() {
-		servers = append(servers, i.cluster.unattached(addr))
-	}
-	return servers, nil
-}
-
-// masters are the addresses of those that serve slots.
-func (v *view) masters() []string {
-	addrs := slices.DeleteFunc(slices.Sorted(slices.Values(v[:])), func(addr string) bool { return addr == "" || reach.CheckAddr(addr) != nil })
-	return slices.Compact(addrs)
+	return i.role.servers(ctx)
 }
 
 // Risks says what is unsafe about the connection, one sentence each, as far as

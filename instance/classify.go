@@ -7,23 +7,22 @@ import (
 	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/scripts"
 )
 
 // verdict turns the error of a command into a vote: what the server refused is
 // Misconfigured in the server's own words, what the network did is TimedOut or
 // Unreachable. err is not nil.
 func (i *Instance) verdict(err error) Vote {
-	v := Vote{Instance: i.name, Err: i.redact(err)}
+	v := Vote{Instance: i.name, Err: i.secrets.Redact(err)}
 	if fault.IsProtocolError(err) {
 		err = resp.ErrNotRedis
 		v.Err = err
 	}
-	if errors.Is(err, reach.ErrReplica) && (i.managed || i.home != nil) {
-		err = reach.ErrFailover
-		if i.home != nil {
-			err = errDemoted
+	if errors.Is(err, reach.ErrReplica) {
+		if why := i.role.whyReplica(); why != reach.ErrReplica { //nolint:errorlint // the bare value
+			err, v.Err = why, why
 		}
-		v.Err = err
 	}
 	switch {
 	case errors.Is(err, errSameServer), errors.Is(err, reach.ErrSplit), errors.Is(err, resp.ErrNotRedis), errors.Is(err, reach.ErrReplica),
@@ -31,8 +30,8 @@ func (i *Instance) verdict(err error) Vote {
 		v.Kind = Misconfigured
 	case fault.IsServerError(err):
 		v.Kind = Misconfigured
-		v.Err = explained(v.Err)
-		if _, ok := readReferral([]byte(v.Err.Error())); ok && i.voter() == i && i.cluster == nil {
+		v.Err = scripts.Explained(v.Err)
+		if i.role.misnamed([]byte(v.Err.Error())) {
 			v.Err = fmt.Errorf("%w (%w)", v.Err, errClusterNode)
 		}
 	case fault.IsTimeout(err):
@@ -49,8 +48,6 @@ var (
 	errUnasked    = fmt.Errorf("%w: it says what nobody has asked for", resp.ErrNotRedis)
 	errSameServer = fault.NewLasting("same server")
 	errDemoted    = errors.New("the node is a replica now: a failover is under way")
-
-	errClusterNode = fault.NewLasting("it is a node of a cluster: write redis-cluster://…")
 )
 
 // IsRefusal reports whether an instance, or its server, refuses for a reason that

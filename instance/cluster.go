@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/reach"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // cluster is a Redis Cluster as one instance: one vote on each key, cast by the
@@ -31,6 +32,7 @@ import (
 // whose actor keeps their order. The slot changes hands only by a move, which
 // keeps it, too: see there.
 type cluster struct {
+	lone              // of the whole, as far as it is not otherwise
 	whole   *Instance // the instance that the engine knows
 	seeds   []string  // where to ask first
 	options func(addr string) *redis.Options
@@ -42,20 +44,20 @@ type cluster struct {
 
 	// Set by run before there are nodes.
 	set    *Set
-	start  func(*Instance) // runs a node's actor; called with mu held for writing
-	actors sync.WaitGroup  // the nodes'
+	start  func(*node)    // runs a node's actor; called with mu held for writing
+	actors sync.WaitGroup // the nodes'
 
 	mu      sync.RWMutex // held for reading over posting, and for writing over changing where posts go
 	closed  bool
-	mapped  bool                    // there is a map; until then messages wait in the whole's own mailbox
-	slots   [slotCount]*Instance    // who serves them; nil: nobody, as far as we know
-	owned   map[*Instance]int       // how many slots a node serves; none is not in it
-	until   map[uint16]time.Time    // slots whose memory may be lost: no votes on new acquires before
-	moves   map[uint16]*move        // slots that are changing hands
-	running map[string]*Instance    // by address: the last node there, if its actor has not ended
-	nodes   map[string]*Instance    // by address
-	asked   map[*Instance]time.Time // nodes without a slot, which are being given one: when that was last seen
-	trouble error                   // the last CLUSTERDOWN, and when
+	mapped  bool                 // there is a map; until then messages wait in the whole's own mailbox
+	slots   [slots.Count]*node   // who serves them; nil: nobody, as far as we know
+	owned   map[*node]int        // how many slots a node serves; none is not in it
+	until   map[uint16]time.Time // slots whose memory may be lost: no votes on new acquires before
+	moves   map[uint16]*move     // slots that are changing hands
+	running map[string]*node     // by address: the last node there, if its actor has not ended
+	nodes   map[string]*node     // by address
+	asked   map[*node]time.Time  // nodes without a slot, which are being given one: when that was last seen
+	trouble error                // the last CLUSTERDOWN, and when
 	since   time.Time
 }
 
@@ -75,6 +77,7 @@ var (
 // newCluster makes the whole, an assembled instance, that of a cluster.
 func newCluster(whole *Instance, seeds []string, options func(addr string) *redis.Options, dialer func() reach.DialFunc) *cluster {
 	return &cluster{
+		lone:    lone{whole},
 		whole:   whole,
 		seeds:   seeds,
 		options: options,
@@ -82,25 +85,25 @@ func newCluster(whole *Instance, seeds []string, options func(addr string) *redi
 		hint:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 		delayed: make(chan *routed, maxDelayed),
-		owned:   make(map[*Instance]int),
+		owned:   make(map[*node]int),
 		until:   make(map[uint16]time.Time),
 		moves:   make(map[uint16]*move),
-		running: make(map[string]*Instance),
-		nodes:   make(map[string]*Instance),
-		asked:   make(map[*Instance]time.Time),
+		running: make(map[string]*node),
+		nodes:   make(map[string]*node),
+		asked:   make(map[*node]time.Time),
 	}
 }
 
 // run looks after the map until the instance is closed or ctx ends. The nodes
 // come and go with it: when it returns, their actors have.
-func (c *cluster) run(ctx context.Context, set *Set) {
-	c.set = set
-	c.start = func(n *Instance) {
+func (c *cluster) run(ctx context.Context) {
+	c.set = c.whole.set
+	c.start = func(n *node) {
 		before := c.running[n.addr]
 		c.running[n.addr] = n
 		c.actors.Go(func() { c.act(ctx, n, before) })
 	}
-	s := new(scout)
+	s := c.scout()
 	defer c.leave(s)
 
 	probes := reach.NewProbes()
@@ -120,17 +123,22 @@ func (c *cluster) run(ctx context.Context, set *Set) {
 	}
 }
 
+// scout asks the nodes for the map.
+func (c *cluster) scout() *slots.Scout {
+	return slots.NewScout(c.whole.cfg.Timeout, c.options, c.dialer())
+}
+
 // act runs a node. A node that was at the same address before is waited for: it
 // serves what it has accepted first, and what it had to leave unanswered is killed
 // with its last link.
-func (c *cluster) act(ctx context.Context, n, before *Instance) {
+func (c *cluster) act(ctx context.Context, n, before *node) {
 	defer close(n.gone)
 	if before != nil {
 		<-before.gone
-		n.former = before.former
+		n.actor.former = before.actor.former
 	}
 	n.Run(ctx, c.set)
-	c.set.forget(n)
+	c.set.forget(n.Instance)
 	c.mu.Lock()
 	if c.running[n.addr] == n {
 		delete(c.running, n.addr)
@@ -140,10 +148,10 @@ func (c *cluster) act(ctx context.Context, n, before *Instance) {
 }
 
 // leave lets nothing more in, waits for the nodes, and answers what is left.
-func (c *cluster) leave(s *scout) {
+func (c *cluster) leave(s *slots.Scout) {
 	c.close()
 	c.actors.Wait() // who is counted adds others, nobody else: so none is added from here on
-	s.close()
+	s.Close()
 	close(c.delayed) // only actors send there
 	for r := range c.delayed {
 		r.refuse(c.gone())
@@ -152,7 +160,7 @@ func (c *cluster) leave(s *scout) {
 		c.next.refuse(c.gone())
 	}
 	c.whole.tracker.Close()
-	c.whole.leave()
+	c.whole.actor.leave()
 }
 
 func (c *cluster) gone() Vote {
@@ -178,7 +186,7 @@ func (c *cluster) close() {
 // and to each of its masters.
 func (c *cluster) opened(ctx context.Context) {
 	select {
-	case <-c.whole.ready:
+	case <-c.whole.ready.opened:
 		return
 	default:
 	}
@@ -189,7 +197,7 @@ func (c *cluster) opened(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	c.whole.opened()
+	c.whole.ready.open()
 }
 
 // minLookGap is the least time between two looks at the map.
@@ -214,7 +222,7 @@ func (c *cluster) pause(ctx context.Context, d time.Duration) bool {
 			timer.Reset(minLookGap - time.Since(looked))
 		case c.next = <-delayed:
 		case <-due:
-			c.route(c.next, c.next.slot)
+			c.send(c.next, c.next.slot)
 			c.next = nil
 		case <-c.closing:
 			return false

@@ -33,7 +33,7 @@ import (
 type move struct {
 	cluster  *cluster
 	slot     uint16
-	from, to *Instance
+	from, to *node
 	told     bool      // the old node is up, so that it can have handed its memory over
 	sentOn   []*routed // by the old node
 	waiting  *mailbox  // posted since
@@ -41,7 +41,7 @@ type move struct {
 
 // begin takes down that a slot changes hands. The caller posts a barrier with the move
 // once it does not hold mu any more. Called with mu held for writing.
-func (c *cluster) begin(slot uint16, to *Instance, told bool) *move {
+func (c *cluster) begin(slot uint16, to *node, told bool) *move {
 	mv := &move{cluster: c, slot: slot, from: c.slots[slot], to: to, told: told, waiting: newMailbox(c.whole.cfg.Mailbox)}
 	c.moves[slot] = mv
 	mv.from.leaving.Add(1)
@@ -68,7 +68,7 @@ func (mv *move) end() {
 	for _, m := range mv.waiting.drain() {
 		give(m)
 	}
-	for _, d := range mv.waiting.settleDebts() {
+	for _, d := range mv.waiting.takeDebts() {
 		give(d.release())
 	}
 	c.mu.Unlock()
@@ -77,20 +77,8 @@ func (mv *move) end() {
 	}
 }
 
-// kept is told of every message that a node does not send on, but answers, or owes
-// from now on; before that, since then the message is its poster's again. Only
-// while slots are leaving the node does it cost anything.
-func (i *Instance) kept(m Command) {
-	if _, ends := m.(*barrier); ends || i.leaving.Load() == 0 {
-		return
-	}
-	for _, r := range i.home.keep(i, m) {
-		i.refused(r, Vote{Instance: i.name, Kind: Misconfigured, Err: errShuttled})
-	}
-}
-
-// keep takes those acquires out of a move that must not be executed behind m.
-func (c *cluster) keep(from *Instance, m Command) (acquires []*routed) {
+// withdrawBehind takes those acquires out of a move that must not be executed behind m.
+func (c *cluster) withdrawBehind(from *node, m Command) (acquires []*routed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	mv := c.moves[c.slotOf(original(m))]
@@ -115,7 +103,7 @@ func (c *cluster) distrust(mv *move) {
 		return
 	}
 	now := time.Now()
-	until := now.Add(mv.from.recovering(now))
+	until := now.Add(mv.from.abstention.left(now))
 	if !mv.told {
 		until = now.Add(c.set.quarantine)
 	}
@@ -125,10 +113,10 @@ func (c *cluster) distrust(mv *move) {
 // doubt has the restart guard follow a slot that is another node's by the map, though
 // we have not heard of it: should it come back before we do, its node does not know
 // what the other one has forgotten. Called with mu held for writing.
-func (c *cluster) doubt(slot uint16, other *Instance) {
+func (c *cluster) doubt(slot uint16, other *node) {
 	if c.set.guard != GuardOff && other != nil {
 		now := time.Now()
-		c.abstain(slot, now.Add(other.recovering(now)))
+		c.abstain(slot, now.Add(other.abstention.left(now)))
 	}
 }
 
@@ -143,7 +131,7 @@ func (c *cluster) abstain(slot uint16, until time.Time) {
 // assign makes a node the slot's. One that has served its last slot is closed at
 // once: should it be given another one, it is judged anew, since it may have been
 // a replica meanwhile. Called with mu held for writing.
-func (c *cluster) assign(slot uint16, to *Instance) {
+func (c *cluster) assign(slot uint16, to *node) {
 	from := c.slots[slot]
 	c.slots[slot] = to
 	c.owned[to]++
@@ -159,7 +147,7 @@ func (c *cluster) assign(slot uint16, to *Instance) {
 
 // retire closes a node that serves no slot, unless it is about to. Called with mu
 // held for writing.
-func (c *cluster) retire(n *Instance) {
+func (c *cluster) retire(n *node) {
 	if c.owned[n] > 0 {
 		return
 	}
@@ -184,12 +172,12 @@ func (b *barrier) end() {
 	}
 }
 
-func (b *barrier) queue(_ *sending, out []byte) ([]byte, bool) {
+func (b *barrier) appendCommand(_ *sending, out []byte) ([]byte, bool) {
 	return append(out, "*2\r\n$6\r\nclient\r\n$2\r\nid\r\n"...), true
 }
-func (b *barrier) fits(r *resp.Reply) bool      { return r.Kind == resp.Number }
-func (b *barrier) settle(*sending, *resp.Reply) { b.end() }
-func (b *barrier) refuse(Vote)                  { b.end() }
-func (b *barrier) debt() (debt, bool)           { return debt{}, false }
-func (b *barrier) reset()                       {}
-func (b *barrier) urgent() bool                 { return true }
+func (b *barrier) fits(r *resp.Reply) bool         { return r.Kind == resp.Number }
+func (b *barrier) readReply(*sending, *resp.Reply) { b.end() }
+func (b *barrier) refuse(Vote)                     { b.end() }
+func (b *barrier) debt() (debt, bool)              { return debt{}, false }
+func (b *barrier) reset()                          {}
+func (b *barrier) urgent() bool                    { return true }

@@ -1,9 +1,11 @@
 package instance
 
 import (
+	"context"
+	"errors"
 	"time"
 
-	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/slots"
 	"github.com/holdfast-go/holdfast/internal/tracking"
 )
 
@@ -18,15 +20,15 @@ func (q *Inspect) about() (key, fenceKey string) { return q.Key, "" }
 
 // slotFor is the slot of a lock, which must be its fence's, too.
 func slotFor(key, fenceKey string) (uint16, error) {
-	slot := slotOf(key)
-	if fenceKey != "" && slotOf(fenceKey) != slot {
+	slot := slots.Of(key)
+	if fenceKey != "" && slots.Of(fenceKey) != slot {
 		return slot, errFenceSlot
 	}
 	return slot, nil
 }
 
-// post is Instance.Post.
-func (c *cluster) post(m Command) {
+// route is Instance.Post for one message.
+func (c *cluster) route(m Command) {
 	switch m := m.(type) {
 	case *Renew:
 		c.postRenew(m)
@@ -36,7 +38,7 @@ func (c *cluster) post(m Command) {
 			m.(Command).refuse(c.refusal(err))
 			return
 		}
-		c.route(m.(Command), slot)
+		c.send(m.(Command), slot)
 	default:
 		m.refuse(c.refusal(errForeign))
 	}
@@ -63,7 +65,7 @@ func (c *cluster) postRenew(m *Renew) {
 		part.Items = append(part.Items, *item)
 	}
 	for _, part := range parts {
-		c.route(&part.Renew, part.slot)
+		c.send(&part.Renew, part.slot)
 	}
 }
 
@@ -73,12 +75,37 @@ type renewPart struct {
 	slot uint16
 }
 
+// inbox: there is none, since each slot has its own.
+func (c *cluster) inbox() *mailbox { return nil }
+
+func (c *cluster) askable() error { return errors.New("it is a cluster: ask its Servers") }
+
+// servers are the masters, as one of the nodes names them.
+func (c *cluster) servers(ctx context.Context) ([]*Instance, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.whole.cfg.Timeout)
+	defer cancel()
+	s := c.scout()
+	defer s.Close()
+	v, err := s.Map(ctx, c.sources(), true)
+	if err != nil {
+		return nil, c.whole.verdict(err).Err
+	}
+	var servers []*Instance
+	for _, addr := range v.Masters() {
+		servers = append(servers, c.unattached(addr))
+	}
+	return servers, nil
+}
+
+// misnamed: it is no server on its own, and named as what it is.
+func (c *cluster) misnamed([]byte) bool { return false }
+
 // watch is Instance.Watch: the node of the key's slot tells. When the slot moves
 // away its keys are deleted there, which the node tells, too; and Watch is called
 // anew then.
 func (c *cluster) watch(w *tracking.Watch) {
 	c.mu.RLock()
-	n := c.slots[slotOf(w.Key)]
+	n := c.slots[slots.Of(w.Key)]
 	c.mu.RUnlock()
 	if n == nil {
 		w.Leave()
@@ -87,14 +114,8 @@ func (c *cluster) watch(w *tracking.Watch) {
 	n.tracker.Keep(w)
 }
 
-// elsewhere reports whether a reply is a node's that has not got the slot.
-func (i *Instance) elsewhere(r *resp.Reply) bool {
-	_, ok := readReferral(r.Text)
-	return ok && i.home != nil
-}
-
-// route posts a message to the node that serves its slot.
-func (c *cluster) route(m Command, slot uint16) {
+// send posts a message to the node that serves its slot.
+func (c *cluster) send(m Command, slot uint16) {
 	c.mu.RLock()
 	v, taken := c.offer(m, slot)
 	c.mu.RUnlock()
@@ -130,9 +151,9 @@ func (c *cluster) refusal(err error) Vote {
 }
 
 // inherit posts what a node still owes when its actor is gone.
-func (c *cluster) inherit(n *Instance) {
+func (c *cluster) inherit(n *node) {
 	for _, d := range n.mailbox.disown(func(string) bool { return true }) {
-		c.settle(d)
+		c.postDebt(d)
 	}
 }
 
@@ -142,21 +163,21 @@ func (c *cluster) rehome() {
 	var owed []debt
 	c.mu.RLock()
 	for _, n := range c.nodes {
-		owed = append(owed, n.mailbox.disown(func(key string) bool { return c.slots[slotOf(key)] != n })...)
+		owed = append(owed, n.mailbox.disown(func(key string) bool { return c.slots[slots.Of(key)] != n })...)
 	}
 	if c.mapped {
 		owed = append(owed, c.whole.mailbox.disown(func(string) bool { return true })...)
 	}
 	c.mu.RUnlock()
 	for _, d := range owed {
-		c.settle(d)
+		c.postDebt(d)
 	}
 }
 
-// settle posts the release that a debt is.
-func (c *cluster) settle(d debt) {
+// postDebt posts the release that a debt is.
+func (c *cluster) postDebt(d debt) {
 	if r := d.release(); r.TTL > 0 {
-		c.route(r, slotOf(d.key))
+		c.send(r, slots.Of(d.key))
 	}
 }
 

@@ -1,13 +1,10 @@
 package instance
 
 import (
-	"bytes"
-	"net"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // maxHops is how often a message is sent on. A map that is out of date costs one
@@ -17,54 +14,6 @@ const maxHops = 5
 // retryAfter is how long a message waits that the server wants asked again, since
 // it is moving keys, one by one, or that none of the servers has taken for its own.
 const retryAfter = 10 * time.Millisecond
-
-// referral is a reply that is no verdict: the message was not carried out, because
-// its slot is elsewhere (moved, ask) or on its way (tryAgain), or nowhere (down).
-type referral struct {
-	kind referralKind
-	slot uint16
-	addr string // host:port; an empty host is the one that replied
-	text string // in the server's words
-}
-
-type referralKind uint8
-
-const (
-	noReferral referralKind = iota
-	moved
-	ask
-	tryAgain
-	clusterDown
-)
-
-// readReferral reads an error reply.
-func readReferral(text []byte) (ref referral, ok bool) {
-	switch {
-	case bytes.HasPrefix(text, []byte("MOVED ")):
-		ref.kind = moved
-	case bytes.HasPrefix(text, []byte("ASK ")):
-		ref.kind = ask
-	case bytes.HasPrefix(text, []byte("TRYAGAIN")):
-		return referral{kind: tryAgain, text: string(text)}, true
-	case bytes.HasPrefix(text, []byte("CLUSTERDOWN")):
-		return referral{kind: clusterDown, text: string(text)}, true
-	default:
-		return ref, false
-	}
-	ref.text = string(text)
-	fields := strings.Fields(ref.text)
-	if len(fields) < 3 {
-		return ref, false
-	}
-	slot, err := strconv.Atoi(fields[1])
-	colon := strings.LastIndexByte(fields[2], ':')
-	if err != nil || slot < 0 || slot >= slotCount || colon < 0 {
-		return ref, false
-	}
-	host, port := strings.Trim(fields[2][:colon], "[]"), fields[2][colon+1:]
-	ref.slot, ref.addr = uint16(slot), net.JoinHostPort(host, port)
-	return ref, true
-}
 
 // routed is a message that has been sent on.
 type routed struct {
@@ -85,96 +34,63 @@ func original(m Command) Command {
 	return m
 }
 
-func (r *routed) queue(s *sending, out []byte) ([]byte, bool) {
+func (r *routed) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	again := s.again
 	s.again = again || r.again
 	defer func() { s.again = again }()
 	if !r.asking {
-		return r.Command.queue(s, out)
+		return r.Command.appendCommand(s, out)
 	}
 	// ASKING is good for the next command, whatever that is: so it must not stay
 	// there without this one.
 	before := len(out)
-	out, ok := r.Command.queue(s, append(out, "*1\r\n$6\r\nasking\r\n"...))
+	out, ok := r.Command.appendCommand(s, append(out, "*1\r\n$6\r\nasking\r\n"...))
 	if !ok {
 		out = out[:before]
 	}
 	return out, ok
 }
 
-func (r *routed) settle(s *sending, reply *resp.Reply) {
+func (r *routed) readReply(s *sending, reply *resp.Reply) {
 	again := s.again
 	s.again = again || r.again
-	r.Command.settle(s, reply)
+	r.Command.readReply(s, reply)
 	s.again = again
 }
 
-// answer reads the reply to a message. Where ASKING is refused, that is the reason
+// readAnswer reads the reply to a message. Where ASKING is refused, that is the reason
 // for what comes of the rest.
-func (i *Instance) answer(m Command) error {
-	r, ok := m.(*routed)
-	if !ok || !r.asking {
-		return i.link.next(&i.reply)
+func (r *reader) readAnswer(m Command) error {
+	if sent, ok := m.(*routed); !ok || !sent.asking {
+		return r.link.next(&r.reply)
 	}
 	var toASKING resp.Reply
-	if err := i.link.next(&toASKING); err != nil {
+	if err := r.link.next(&toASKING); err != nil {
 		return err
 	}
 	if toASKING.Kind != resp.Status && toASKING.Kind != resp.Error {
 		return errUnasked
 	}
-	err := i.link.next(&i.reply)
-	if i.reply.Kind == resp.Error && toASKING.Kind == resp.Error {
-		i.reply.Text = toASKING.Text
+	err := r.link.next(&r.reply)
+	if r.reply.Kind == resp.Error && toASKING.Kind == resp.Error {
+		r.reply.Text = toASKING.Text
 	}
 	return err
 }
 
-// refer sends on a message whose reply says that it belongs elsewhere, and reports
-// whether it did. It is called on the actor's goroutine, for each message in the
-// order of the replies.
-func (i *Instance) refer(m Command, s *sending, r *resp.Reply) bool {
-	if i.home == nil {
-		return false
-	}
-	ref, ok := readReferral(r.Text)
-	if !ok {
-		return false
-	}
-	b, many := m.(*bundle)
-	if !many {
-		return i.home.refer(i, m, s.again, ref)
-	}
-	for _, release := range b.releases {
-		if !i.home.refer(i, release, s.again, ref) {
-			i.refused(release, s.refusal(r.Err()))
-		}
-	}
-	return true
-}
-
-// referDebt is refer for a release that is owed.
-func (i *Instance) referDebt(d debt, r *resp.Reply) bool {
-	if i.home == nil {
-		return false
-	}
-	ref, ok := readReferral(r.Text)
-	return ok && (ref.kind == moved || ref.kind == ask) && i.home.refer(i, d.release(), true, ref)
-}
-
-// refer does for one message of a node what the node said.
-func (c *cluster) refer(from *Instance, m Command, again bool, ref referral) bool {
+// sendElsewhere does for one message of a node what the node said.
+func (c *cluster) sendElsewhere(from *node, m Command, again bool, ref slots.Referral) bool {
 	r, ok := m.(*routed)
 	if !ok {
 		r = &routed{Command: m}
 		r.slot = c.slotOf(m)
 	}
 	r.again = r.again || again
-	switch ref.kind {
-	case tryAgain:
+	switch ref.Kind {
+	case slots.TryAgain:
 		return c.delay(r)
-	case clusterDown:
-		c.down(ref.text)
+	case slots.Down:
+		c.down(ref.Text)
 		return false
 	}
 	c.lookSoon()
@@ -190,11 +106,11 @@ func (c *cluster) slotOf(m Command) uint16 {
 	switch m := m.(type) {
 	case keyed:
 		key, _ := m.about()
-		return slotOf(key)
+		return slots.Of(key)
 	case *Renew:
-		return slotOf(m.Items[0].Key)
+		return slots.Of(m.Items[0].Key)
 	case *bundle:
-		return slotOf(m.releases[0].Key)
+		return slots.Of(m.releases[0].Key)
 	}
 	return 0 // cannot happen: nothing else that a node is asked touches a slot
 }
@@ -216,16 +132,16 @@ func harmless(m Command) bool {
 // move there, back, and there again while one message waits to break it, and
 // Timeout is too short for that.) That is, while the slot is the node's that says
 // so: an acquire that was in none of these lines is not sent on at all.
-func (c *cluster) sendOn(from *Instance, r *routed, ref referral) bool {
+func (c *cluster) sendOn(from *node, r *routed, ref slots.Referral) bool {
 	var wall *barrier
 	var v Vote
 	taken := true
 	c.mu.Lock()
-	to := c.node(from.neighbour(ref.addr))
+	to := c.node(slots.Neighbour(from.addr, ref.Addr))
 	mv := c.moves[r.slot]
 	inLine := mv == nil && c.slots[r.slot] == from || mv != nil && mv.from == from
 	switch {
-	case to == nil || to == from || r.slot != ref.slot, !inLine && !harmless(r):
+	case to == nil || to == from || r.slot != ref.Slot, !inLine && !harmless(r):
 		c.mu.Unlock()
 		return false
 	case !inLine:
@@ -234,7 +150,7 @@ func (c *cluster) sendOn(from *Instance, r *routed, ref referral) bool {
 	case mv != nil:
 		r.asking = false
 		mv.to, mv.sentOn = to, append(mv.sentOn, r)
-	case ref.kind == ask:
+	case ref.Kind == slots.Ask:
 		r.asking = true
 		if c.owned[to] == 0 {
 			c.asked[to] = time.Now()
@@ -282,13 +198,4 @@ func (c *cluster) down(text string) {
 	c.trouble, c.since = resp.ServerError(text), time.Now()
 	c.mu.Unlock()
 	c.lookSoon()
-}
-
-// neighbour is the address that a node names: without a host it is the node's own.
-func (i *Instance) neighbour(addr string) string {
-	host, port, _ := net.SplitHostPort(addr)
-	if host == "" || host == "?" {
-		host, _, _ = net.SplitHostPort(i.addr)
-	}
-	return net.JoinHostPort(host, port)
 }

@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"log/slog"
 	"sync"
 	"time"
 
@@ -30,10 +31,10 @@ func (c *complaints) due(r *fault.Refusal, now time.Time) bool {
 	return true
 }
 
-// complain logs that the server refuses, now and then: who waits for a lock meanwhile
+// log says that the server refuses, now and then: who waits for a lock meanwhile
 // hears nothing until it stops waiting. err is without secrets.
-func (i *Instance) complain(err error, now time.Time) {
-	if r := fault.RefusalOf(err); (r == nil || r.Class != fault.Ours) && i.complaints.due(r, now) {
-		i.log.Warn("the server refuses", "reason", err, "advice", fault.Advice(err))
+func (c *complaints) log(log *slog.Logger, err error, now time.Time) {
+	if r := fault.RefusalOf(err); (r == nil || r.Class != fault.Ours) && c.due(r, now) {
+		log.Warn("the server refuses", "reason", err, "advice", fault.Advice(err))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/holdfast-go/holdfast/internal/reach"
 )
@@ -52,11 +53,32 @@ func Dial(rawURL string, cfg Config) (*Instance, error) {
 	case len(way.Sentinel.Addrs) > 0:
 		i.managed, i.watch, i.redial, i.looks.At = true, r.WatchMaster, r.Redial, r.Master
 	case len(way.Cluster) > 0:
-		i.cluster = newCluster(i, way.Cluster, r.Options, r.NodeDialer)
+		i.role = newCluster(i, way.Cluster, r.Options, r.NodeDialer)
 	}
 	i.risks = r.Risks()
 	for _, risk := range i.risks {
 		cfg.Logger.Warn(risk, "instance", i.name)
 	}
 	return i, nil
+}
+
+// SplitURLs splits a list of servers, such as an environment variable has it, into
+// what engine.Open takes: at white space and at commas. A comma inside a URL, such as
+// between the hosts of sentinels, is one that no new URL follows.
+func SplitURLs(list string) []string {
+	var urls []string
+	for _, field := range strings.Fields(list) {
+		within := false // a URL, rather than a host:port
+		for _, part := range strings.Split(field, ",") {
+			switch begins := strings.Contains(part, "://") || strings.HasPrefix(part, "/"); {
+			case part == "":
+			case within && !begins:
+				urls[len(urls)-1] += "," + part
+			default:
+				urls = append(urls, part)
+				within = strings.Contains(part, "://")
+			}
+		}
+	}
+	return urls
 }

@@ -110,11 +110,3 @@ func TestATimeIsAsLongAsThereIsOne(t *testing.T) {
 		}
 	}
 }
-
-func TestCommandsAreEncodedAsRedisReadsThem(t *testing.T) {
-	got := string(resp.AppendNumber(resp.AppendArg(appendScript(nil, lua{sha: "abc"}, 1, 2), "k\r\n\x00"), -42))
-	want := "*6\r\n$7\r\nevalsha\r\n$3\r\nabc\r\n$1\r\n1\r\n$4\r\nk\r\n\x00\r\n$3\r\n-42\r\n"
-	if got != want {
-		t.Errorf("%q\n%q", got, want)
-	}
-}

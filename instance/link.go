@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/resp"
 	"github.com/holdfast-go/holdfast/internal/restart"
+	"github.com/holdfast-go/holdfast/internal/scripts"
 )
 
 // link is the one connection that an instance's messages travel on. Keeping to
@@ -102,8 +103,8 @@ func (l *link) killFormer(ctx context.Context, former *link) error {
 
 // load queues the loading of every script.
 func (l *link) load(ctx context.Context, pipe redis.Pipeliner) {
-	for _, s := range scripts {
-		pipe.ScriptLoad(ctx, s.source)
+	for _, s := range scripts.All {
+		pipe.ScriptLoad(ctx, s.Source)
 	}
 }
 

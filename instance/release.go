@@ -4,12 +4,15 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/scripts"
 )
 
 // Release deletes the lock if it is ours. Votes: Granted (deleted), Gone
 // (nothing there), Stolen (somebody else's), or what went wrong: then it stays
 // owed, and is made good as soon as the instance is back, unless the TTL has
 // passed by then.
+//
+// It is for the engine.
 type Release struct {
 	Key   string
 	Token string
@@ -27,7 +30,7 @@ type Release struct {
 
 func (r *Release) reset() { r.moot = r.Undo != nil && r.Undo.withdraw() }
 
-func (r *Release) queue(s *sending, out []byte) ([]byte, bool) {
+func (r *Release) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	switch {
 	case r.moot:
 		r.To.Cast(s.vote(Gone))
@@ -35,14 +38,14 @@ func (r *Release) queue(s *sending, out []byte) ([]byte, bool) {
 	case r.Former != "":
 		return appendAdoption(out, r.Key, r.Token, r.Former, time.Millisecond), true // it has more left
 	case !r.isPlain(s):
-		out = appendScript(out, releaseFencedScript, 2, 3)
+		out = scripts.ReleaseFenced.AppendCall(out, 2, 3)
 		out = resp.AppendArg(out, r.Key)
 		out = resp.AppendArg(out, r.FenceKey)
 		out = resp.AppendArg(out, r.Token)
 		out = resp.AppendNumber(out, int64(r.highest()))
 		return resp.AppendNumber(out, r.FenceTTL.Milliseconds()), true
 	}
-	out = appendScript(out, releaseScript, 1, 1)
+	out = scripts.Release.AppendCall(out, 1, 1)
 	out = resp.AppendArg(out, r.Key)
 	return resp.AppendArg(out, r.Token), true
 }
@@ -57,7 +60,7 @@ func (r *Release) isPlain(s *sending) bool {
 
 func (r *Release) fits(reply *resp.Reply) bool { return reply.Kind == resp.Number }
 
-func (r *Release) settle(s *sending, reply *resp.Reply) { r.cast(s, reply.N) }
+func (r *Release) readReply(s *sending, reply *resp.Reply) { r.cast(s, reply.N) }
 
 // cast reads the number that either script replies.
 func (r *Release) cast(s *sending, reply int64) {

@@ -12,15 +12,15 @@ type relocation struct {
 	of time.Time // when the link was opened that is to be dropped; zero: whichever there is
 }
 
-func (r relocation) queue(s *sending, out []byte) ([]byte, bool) {
-	if r.of.IsZero() || r.of.Equal(s.instance.link.seen.At) {
+func (r relocation) appendCommand(s *sending, out []byte) ([]byte, bool) {
+	if r.of.IsZero() || r.of.Equal(s.actor.link.seen.At) {
 		s.demoted = true
 	}
 	return out, false
 }
-func (relocation) fits(*resp.Reply) bool        { return false } // it asks nothing
-func (relocation) settle(*sending, *resp.Reply) {}
-func (relocation) refuse(Vote)                  {}
-func (relocation) debt() (debt, bool)           { return debt{}, false }
-func (relocation) reset()                       {}
-func (relocation) urgent() bool                 { return true }
+func (relocation) fits(*resp.Reply) bool           { return false } // it asks nothing
+func (relocation) readReply(*sending, *resp.Reply) {}
+func (relocation) refuse(Vote)                     {}
+func (relocation) debt() (debt, bool)              { return debt{}, false }
+func (relocation) reset()                          {}
+func (relocation) urgent() bool                    { return true }

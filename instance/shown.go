@@ -174,6 +174,3 @@ func spanOf(d time.Duration) string {
 	}
 	return d.String()
 }
-
-// redact takes the instance's secrets out of an error.
-func (i *Instance) redact(err error) error { return i.secrets.Redact(err) }

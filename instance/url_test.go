@@ -181,7 +181,7 @@ func TestInstanceNeverShowsItsPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = i.client.Close() }()
-	i.become(Down, i.redact(fmt.Errorf("dial %s: no", secret)))
+	i.become(Down, i.secrets.Redact(fmt.Errorf("dial %s: no", secret)))
 	i.log.Info("instance", "itself", i)
 	text := fmt.Sprintf("%v %+v %#v %s %v %+v %#v", i, i, i, i, i.Health(), i.Standing(), i.Standing())
 	if strings.Contains(text, secret) || strings.Contains(logged.String(), secret) {

@@ -106,7 +106,8 @@ func (timeoutError) Timeout() bool   { return true }
 func (timeoutError) Temporary() bool { return true }
 
 func TestErrorsAreClassified(t *testing.T) {
-	i := &Instance{name: "i", secrets: reach.NewSecrets("s3cret")}
+	i := bare("i")
+	i.secrets = reach.NewSecrets("s3cret")
 	for _, c := range []struct {
 		err  error
 		want Kind
@@ -142,7 +143,8 @@ func TestErrorsAreClassified(t *testing.T) {
 }
 
 func TestServersWordsAreQuotedWithoutThePassword(t *testing.T) {
-	i := &Instance{name: "i", secrets: reach.NewSecrets("s3cret", "s3cr%65t")}
+	i := bare("i")
+	i.secrets = reach.NewSecrets("s3cret", "s3cr%65t")
 	v := i.verdict(resp.ServerError("ERR you said s3cret and s3cr%65t"))
 	if text := fmt.Sprintf("%v %+v %#v", v, v.Err, v.Err); strings.Contains(text, "s3cr") || !strings.Contains(text, "you said") {
 		t.Error(text)
@@ -208,7 +210,8 @@ func TestRefusalsThatWaitingDoesNotMend(t *testing.T) {
 
 // What the table says of a server's error is what verdicts make of it, too.
 func TestVerdictsKeepWhatTheErrorIs(t *testing.T) {
-	i := &Instance{name: "i", secrets: reach.NewSecrets("s3cret")}
+	i := bare("i")
+	i.secrets = reach.NewSecrets("s3cret")
 	for _, r := range fault.Refusals {
 		v := i.verdict(resp.ServerError(r.Says + " something of s3cret"))
 		misnamed := r.Says == "CLUSTERDOWN" || r.Says == "TRYAGAIN" // said by a single server: it is a node of a cluster

@@ -15,7 +15,7 @@ import (
 )
 
 // Pinned is one connection to a server that tells where instances are: a sentinel,
-// or a node of a cluster. It is held, so that go-redis never dials another: that
+// or a node of a cluster. It is pinned, so that go-redis never dials another: that
 // it does in the background, again and again.
 type Pinned struct {
 	Client *redis.Client

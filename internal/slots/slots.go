@@ -1,19 +1,21 @@
-package instance
+// Package slots is what a client of a Redis Cluster must know of its slots: which one a key is in, what a node says when
+// a slot is another's (Referral), and who serves which, as one of the nodes has it (Map, which a Scout asks for).
+package slots
 
 import "strings"
 
-// slotCount is how many slots the keys of a Redis Cluster are spread over.
-const slotCount = 1 << 14
+// Count is how many slots the keys of a Redis Cluster are spread over.
+const Count = 1 << 14
 
-// slotOf is the slot of a key: CRC16 of its hash tag, or else of the whole of it
+// Of is the slot of a key: CRC16 of its hash tag, or else of the whole of it
 // (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/).
-func slotOf(key string) uint16 {
+func Of(key string) uint16 {
 	var crc uint16
 	tag := hashTag(key)
 	for k := range len(tag) {
 		crc = crc<<8 ^ crcTable[byte(crc>>8)^tag[k]]
 	}
-	return crc % slotCount
+	return crc % Count
 }
 
 // hashTag is what decides a key's slot: what is between the first opening brace

@@ -1,4 +1,4 @@
-package instance
+package scripts
 
 import (
 	"fmt"
@@ -18,22 +18,22 @@ var (
 	scriptCall  = regexp.MustCompile(`redis\.p?call\('([A-Z]+)'`)
 )
 
-// explained adds NOPERM and the command to such an error, and returns every
+// Explained adds NOPERM and the command to such an error, and returns every
 // other as it is.
-func explained(err error) error {
+func Explained(err error) error {
 	text := err.Error()
 	if !unpermitted.MatchString(text) {
 		return err
 	}
 	if m := scriptLine.FindStringSubmatch(text); m != nil {
 		line, _ := strconv.Atoi(m[2])
-		return unpermittedCommand(text, commandAt(m[1], line))
+		return Unpermitted(text, commandAt(m[1], line))
 	}
-	return unpermittedCommand(text, "a command")
+	return Unpermitted(text, "a command")
 }
 
-// unpermittedCommand is explained for who knows the command.
-func unpermittedCommand(text, command string) error {
+// Unpermitted is explained for who knows the command.
+func Unpermitted(text, command string) error {
 	if !unpermitted.MatchString(text) {
 		return resp.ServerError(text)
 	}
@@ -42,11 +42,11 @@ func unpermittedCommand(text, command string) error {
 
 // commandAt is the command that a line of one of our scripts calls.
 func commandAt(sha string, line int) string {
-	for _, s := range scripts {
-		if s.sha != sha {
+	for _, s := range All {
+		if s.SHA != sha {
 			continue
 		}
-		lines := strings.Split(s.source, "\n")
+		lines := strings.Split(s.Source, "\n")
 		if line < 1 || line > len(lines) {
 			break
 		}
