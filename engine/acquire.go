@@ -251,6 +251,6 @@ func (e *Engine) traceStart() (start time.Time) {
 // acquired reports the end of an Acquire or TryAcquire.
 func (e *Engine) acquired(ctx context.Context, r *request, start time.Time, rounds int, err error) {
 	if e.cfg.Trace.Acquired != nil {
-		e.cfg.Trace.Acquired(ctx, r.resource, time.Since(start), rounds, err)
+		e.cfg.Trace.Acquired(ctx, AcquiredInfo{Resource: r.resource, Waited: time.Since(start), Rounds: rounds, Err: err})
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/lease"
@@ -25,7 +24,7 @@ type contest struct {
 	request *request
 	waiter  *waiter
 	rounds  int
-	pauses  backoff.BackOff
+	pauses  Backoff
 	refused error // what stood in the way in the last round of all
 	watch   watch
 	asked   time.Time // when the watch was last asked to tell

@@ -163,9 +163,9 @@ func empty(t *testing.T, fleet *sim.Fleet, key string) {
 }
 
 // never is a backoff whose waits only a wake-up or a deadline ends.
-func never() backoff.BackOff { return backoff.NewConstantBackOff(24 * time.Hour) }
+func never() engine.Backoff { return backoff.NewConstantBackOff(24 * time.Hour) }
 
 // constantly is a backoff of equal waits.
-func constantly(d time.Duration) func() backoff.BackOff {
-	return func() backoff.BackOff { return backoff.NewConstantBackOff(d) }
+func constantly(d time.Duration) func() engine.Backoff {
+	return func() engine.Backoff { return backoff.NewConstantBackOff(d) }
 }

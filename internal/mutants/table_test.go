@@ -347,7 +347,7 @@ var table = []mutant{
 		name: "a reader that calls the user's Trace",
 		edits: one("engine/telling.go",
 			"		t.votes.Put(vote{instance: name, says: says})",
-			"		t.trace.Vote(name, says)"),
+			"		t.trace.Vote(VoteInfo{Instance: name, Kind: says})"),
 		in: "engine", test: "TestNoFuncOfTheUsersHoldsUpTheEngine",
 	},
 	{
