@@ -34,7 +34,9 @@ func (t *Telemetry) Trace() *engine.Trace {
 	background := context.Background()
 	return &engine.Trace{
 		Acquired: func(ctx context.Context, a engine.AcquiredInfo) {
-			t.acquire.record(ctx, a.Waited.Seconds(), outcomeName.String(engine.Outcome(a.Err)))
+			outcome := outcomeName.String(engine.Outcome(a.Err))
+			t.acquires.count(outcome)
+			t.acquire.record(ctx, a.Waited.Seconds(), outcome)
 			t.rounds.record(ctx, float64(a.Rounds))
 			t.span(ctx, a)
 		},
@@ -51,7 +53,9 @@ func (t *Telemetry) Trace() *engine.Trace {
 			}
 		},
 		Ended: func(e engine.EndedInfo) {
-			t.lease.record(background, e.Held.Seconds(), causeName.String(engine.Cause(e.Cause)))
+			why := causeName.String(engine.Cause(e.Cause))
+			t.ended.count(why)
+			t.lease.record(background, e.Held.Seconds(), why)
 		},
 		Instance: func(h instance.Health) {
 			t.changes.count(instanceName.String(h.Name), stateName.String(h.State.String()))
