@@ -279,7 +279,7 @@ func TestReservedFencesNeverLockTheEngineOut(t *testing.T) {
 func TestHandingOnLeavesOthersTheirTurn(t *testing.T) {
 	const (
 		hold    = 20 * time.Millisecond
-		longest = 320 * time.Millisecond // of a turn: see courtesy
+		longest = 320 * time.Millisecond // of a turn: see fairness
 	)
 	for name, c := range map[string]struct {
 		alone time.Duration // before the other comes

@@ -9,7 +9,7 @@ import (
 )
 
 // LogTrace returns a Trace that logs every step of every lock at the level Debug,
-// for whoever wants to see one engine at work. What somebody must know of, lost
+// to see one engine at work. What somebody must know of, lost
 // leases and instances that go down, is logged by Config.Logger in any case, at
 // the levels Warn and Info. No whole token is logged.
 func LogTrace(log *slog.Logger) *Trace {

@@ -105,7 +105,7 @@ type PipelineInfo struct {
 	Took     time.Duration // the round trip, which is how long a vote takes there
 }
 
-// Waker is who told a waiter that the lock may be free.
+// Waker is what told a waiter that the lock may be free.
 type Waker uint8
 
 const (

@@ -56,7 +56,7 @@ func stepBetween(before, now glimpse) time.Duration {
 
 // glimpse takes what the answer to a renewal shows of the server's clock, in µs.
 func (i *Instance) glimpse(s *sending, micros int64) {
-	now := glimpse{runID: i.link.seen.RunID, server: clock.Units(micros, time.Microsecond), sent: s.now, got: clock.Glance()}
+	now := glimpse{runID: i.link.seen.RunID, server: clock.Units(micros, time.Microsecond), sent: s.now, got: clock.Sample()}
 	before := i.glimpsed
 	i.glimpsed = now
 	by := stepBetween(before, now)
