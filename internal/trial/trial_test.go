@@ -14,7 +14,6 @@ import (
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
-	"github.com/holdfast-go/holdfast/lease"
 )
 
 // trial is one plan carried out.
@@ -129,9 +128,9 @@ func (t *trial) build(tt *testing.T) {
 			Tries:        ep.tries,
 			Guard:        ep.guard,
 			Trace: &engine.Trace{
-				Ended: func(l *lease.Lease, cause error, _ time.Duration) { t.ledger.ended(l, host, cause) },
-				Woken: func(_ string, _ engine.Waker, took time.Duration, granted bool) {
-					if granted && took == 0 && ep.handoff > 0 {
+				Ended: func(e engine.EndedInfo) { t.ledger.ended(e.Lease, host, e.Cause) },
+				Woken: func(w engine.WokenInfo) {
+					if w.Granted && w.Took == 0 && ep.handoff > 0 {
 						t.counts.count(&t.counts.handed)
 					}
 				},
