@@ -27,6 +27,7 @@
 //
 // # Metrics
 //
+//	holdfast.acquire.count       {acquire}  counter; holdfast.acquire.outcome
 //	holdfast.acquire.duration    s          histogram; holdfast.acquire.outcome
 //	holdfast.acquire.rounds      {round}    histogram
 //	holdfast.acquire.waiting     {acquire}  up-down counter
@@ -35,11 +36,13 @@
 //	holdfast.renewal.count       {renewal}  counter; holdfast.renewal.confirmed
 //	holdfast.renewal.margin      s          histogram
 //	holdfast.lease.held          {lease}    up-down counter
+//	holdfast.lease.ended         {lease}    counter; holdfast.lease.cause
 //	holdfast.lease.duration      s          histogram; holdfast.lease.cause
 //	holdfast.loss.dropped        {lease}    counter
 //	holdfast.untold              {event}    counter; holdfast.untold.what
 //	holdfast.instance.state      1          gauge; holdfast.instance, holdfast.instance.state
 //	holdfast.instance.recovering s          gauge; holdfast.instance
+//	holdfast.instance.clock_step s          gauge; holdfast.instance
 //	holdfast.instance.mailbox    {message}  gauge; holdfast.instance
 //	holdfast.instance.changes    {change}   counter; holdfast.instance, holdfast.instance.state
 //	holdfast.pipeline.duration   s          histogram; holdfast.instance
@@ -47,4 +50,10 @@
 //
 // What they say is what docs/monitoring.md says of those for Prometheus. No
 // resource and no token is ever an attribute of a metric.
+//
+// The series of every counter are there with their 0 from New on, those of an
+// instance from Attach on: a rate sees the first loss. With the global meter provider,
+// set it before New, since what is counted before is not kept. A histogram cannot be
+// begun with nothing: its series begin with their first value, so alert on
+// holdfast.lease.ended, and not on the count of holdfast.lease.duration.
 package otelholdfast
