@@ -3,7 +3,7 @@ package trial
 import (
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
+	"github.com/holdfast-go/holdfast/engine"
 )
 
 // pace is a Backoff of the user's own: the same pause each time, for so many rounds.
@@ -13,11 +13,11 @@ type pace struct {
 }
 
 // config is what the engine's Config has of it. Each pause is counted.
-func (p pace) config(count func()) func() backoff.BackOff {
+func (p pace) config(count func()) func() engine.Backoff {
 	if p.pause == 0 {
 		return nil
 	}
-	return func() backoff.BackOff { return &pacing{pace: p, count: count} }
+	return func() engine.Backoff { return &pacing{pace: p, count: count} }
 }
 
 // pacing is the pauses of one acquire.
@@ -29,10 +29,8 @@ type pacing struct {
 
 func (p *pacing) NextBackOff() time.Duration {
 	if p.done++; p.rounds > 0 && p.done > p.rounds {
-		return backoff.Stop
+		return -1 // no more
 	}
 	p.count()
 	return p.pause
 }
-
-func (p *pacing) Reset() { p.done = 0 }
