@@ -50,15 +50,15 @@ func (r *router) begin(slot uint16, to *node, told bool) *move {
 
 // end is step 4.
 func (mv *move) end() {
-	c := mv.router
+	r := mv.router
 	var refused []func()
-	c.mu.Lock()
-	delete(c.moves, mv.slot)
+	r.mu.Lock()
+	delete(r.moves, mv.slot)
 	mv.from.leaving.Add(-1)
-	c.distrust(mv)
-	c.assign(mv.slot, mv.to)
+	r.distrust(mv)
+	r.assign(mv.slot, mv.to)
 	give := func(m Command) {
-		if v, taken := c.offer(m, mv.slot); !taken {
+		if v, taken := r.offer(m, mv.slot); !taken {
 			refused = append(refused, func() { m.refuse(v) })
 		}
 	}
@@ -71,7 +71,7 @@ func (mv *move) end() {
 	for _, d := range mv.waiting.takeDebts() {
 		give(d.release())
 	}
-	c.mu.Unlock()
+	r.mu.Unlock()
 	for _, refuse := range refused {
 		refuse()
 	}

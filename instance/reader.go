@@ -15,8 +15,8 @@ var (
 	errForgetful = errors.New("the server forgets the lock scripts as soon as they are loaded")
 )
 
-// reader reads the replies on a link, and lets each message read its own. Its fields are those
-// of who reads: a goroutine for each link, or the actor when there is none.
+// reader reads the replies on a link, and lets each message read its own. Its fields belong
+// to the goroutine that reads: one for each link, or the actor when there is none.
 type reader struct {
 	*actor
 	reply   resp.Reply  // the one that is being read
@@ -34,7 +34,7 @@ func (r *reader) read(l *link) {
 	defer r.mailbox.end()
 	l.err = r.readPipelines(l)
 	if l.err != errForgotten { //nolint:errorlint // the bare value
-		_ = l.net.Close() // who is writing must not be held up
+		_ = l.net.Close() // a writer must not be held up
 	}
 }
 
