@@ -62,16 +62,16 @@ func (r *routed) readReply(s *sending, reply *resp.Reply) {
 // for what comes of the rest.
 func (r *reader) readAnswer(m Command) error {
 	if sent, ok := m.(*routed); !ok || !sent.asking {
-		return r.link.next(&r.reply)
+		return r.link.Next(&r.reply)
 	}
 	var toASKING resp.Reply
-	if err := r.link.next(&toASKING); err != nil {
+	if err := r.link.Next(&toASKING); err != nil {
 		return err
 	}
 	if toASKING.Kind != resp.Status && toASKING.Kind != resp.Error {
 		return errUnasked
 	}
-	err := r.link.next(&r.reply)
+	err := r.link.Next(&r.reply)
 	if r.reply.Kind == resp.Error && toASKING.Kind == resp.Error {
 		r.reply.Text = toASKING.Text
 	}
