@@ -177,7 +177,8 @@ func (c *cluster) unattached(addr string) *Instance {
 	cfg := c.whole.cfg
 	cfg.Name = c.whole.name + " (" + addr + ")"
 	n := assemble(c.options(addr), cfg, c.whole.secrets)
-	n.dialer, n.looks.Lookup = c.dialer(), c.whole.looks.Lookup
+	n.dialer = c.dialer()
+	n.looks.Lookup, n.looks.Mapped = c.whole.looks.Lookup, c.whole.looks.Mapped
 	return n
 }
 
