@@ -11,9 +11,9 @@ import (
 // watch waits at the arbiter, for as long as one wait loop waits. The zero
 // value watches nothing.
 type watch struct {
-	place int
-	at    *instance.Instance
-	vigil *tracking.Watch
+	place   int
+	at      *instance.Instance
+	tracked *tracking.Watch
 }
 
 // watchArbiter watches the lock at the arbiter: where it was seen in the last
@@ -24,13 +24,13 @@ func (c *waitLoop) watchArbiter() watch {
 	if errors.As(c.refused, &q) && errors.Is(q, ErrHeld) {
 		place = c.engine.arbiter(c.request.key, q.Votes)
 	}
-	if c.watch.vigil == nil || c.watch.place != place {
+	if c.watch.tracked == nil || c.watch.place != place {
 		c.watch.end()
 		c.watch = watch{}
 		if place == everybody {
 			return c.watch
 		}
-		c.watch = watch{place: place, at: c.engine.instances[place], vigil: tracking.NewWatch(c.request.key)}
+		c.watch = watch{place: place, at: c.engine.instances[place], tracked: tracking.NewWatch(c.request.key)}
 	}
 	c.ask(c.watch)
 	return c.watch
@@ -39,27 +39,27 @@ func (c *waitLoop) watchArbiter() watch {
 // ask asks to be told, once.
 func (c *waitLoop) ask(w watch) {
 	c.asked = time.Now()
-	w.at.Watch(w.vigil)
+	w.at.Watch(w.tracked)
 }
 
 func (w watch) end() {
-	if w.vigil != nil {
-		w.at.Unwatch(w.vigil)
+	if w.tracked != nil {
+		w.at.Unwatch(w.tracked)
 	}
 }
 
 func (w watch) changed() <-chan struct{} {
-	if w.vigil == nil {
+	if w.tracked == nil {
 		return nil
 	}
-	return w.vigil.C
+	return w.tracked.C
 }
 
 func (w watch) outlook() (o tracking.Outlook, expires time.Time) {
-	if w.vigil == nil {
+	if w.tracked == nil {
 		return tracking.Silent, time.Time{}
 	}
-	return w.vigil.Outlook()
+	return w.tracked.Outlook()
 }
 
 // judge says what it means that the time that was set is over, and how much longer

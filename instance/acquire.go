@@ -111,7 +111,7 @@ func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 // before it did, so that such a one finds no quorum. One that began later may see
 // a prolonged key expire, while our lease lives on by the healed one.
 func (s *sending) heals(proof time.Time) bool {
-	return !proof.IsZero() && !proof.Before(s.actor.link.seen.At)
+	return !proof.IsZero() && !proof.Before(s.actor.link.Seen.At)
 }
 
 // plain is the cheapest question: one native command.

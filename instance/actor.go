@@ -14,7 +14,7 @@ type actor struct {
 	*Instance // whose server it is
 
 	// Its own goroutine's: act, and what that calls.
-	former    *link             // the last link, to be killed by the next
+	former    *reach.Link       // the last link, to be killed by the next
 	stillborn int               // links in a row that ended as soon as they were open
 	before    *restart.Sighting // the last server seen
 	batch     []Command         // room for the mailbox's next queue
@@ -79,7 +79,7 @@ func (a *actor) leave() {
 	gone := Vote{Instance: a.name, Kind: Unreachable, Err: errClosed}
 	waiting := a.mailbox.refuse(gone)
 	if a.link != nil {
-		a.link.close()
+		a.link.Close()
 		unanswered, _ := a.awaitReader()
 		a.drop()
 		a.refuseAll(messagesOf(unanswered), gone)
@@ -97,9 +97,9 @@ func (a *actor) leave() {
 func (a *actor) startReader(unanswered []*pipeline) {
 	l := a.link
 	l.done, l.forgotten, l.err = make(chan struct{}), false, nil
-	l.in.Reset(patient{l, a.mailbox})
-	_ = l.net.SetDeadline(time.Time{})
-	a.mailbox.open(l.isDirect() && a.set.lone) // several are better written to side by side
+	l.In.Reset(patient{l, a.mailbox})
+	_ = l.Net.SetDeadline(time.Time{})
+	a.mailbox.open(l.IsDirect() && a.set.lone) // several are better written to side by side
 	go a.reader.read(l)
 	for _, p := range unanswered {
 		a.sendAgain(p)
@@ -129,7 +129,7 @@ func (a *actor) repair(ctx context.Context) (broken error) {
 	case forgotten && unanswered[0].again:
 		err = errForgetful
 	case forgotten:
-		err = a.link.reload(ctx, deadline)
+		err = a.link.Reload(ctx, deadline)
 	case len(unanswered) == 0:
 		return a.linkLost(err)
 	case !fault.IsTimeout(err) && !unanswered[0].again && !a.mailbox.isClosed():

@@ -32,20 +32,34 @@ import (
 // whose actor keeps their order. The slot changes hands only by a move, which
 // keeps it, too: see there.
 type cluster struct {
-	lone              // of the whole, as far as it is not otherwise
-	whole   *Instance // the instance that the engine knows
-	seeds   []string  // where to ask first
+	lone // of the whole, as far as it is not otherwise
+	router
+	seeds   []string // where to ask first
 	options func(addr string) *redis.Options
 	dialer  func() reach.DialFunc // one for each node
-	hint    chan struct{}         // one slot: "look at the map soon"; sent by anybody, received by run
 	closing chan struct{}         // closed by close
-	delayed chan *routed          // to be routed again, in the order of their times; sent by actors, closed when they are gone, received by run
-	next    *routed               // of those, the one whose time comes next; run's own
+	next    *routed               // of those that are delayed, the one whose time comes next; run's own
+	actors  sync.WaitGroup        // the nodes'
+}
 
-	// Set by run before there are nodes.
-	set    *Set
-	start  func(*node)    // runs a node's actor; called with mu held for writing
-	actors sync.WaitGroup // the nodes'
+// router says where a message goes: to the node of its slot, to where the slot's messages
+// wait, or on to the node that another one names.
+type router struct {
+	slotTable
+	whole   *Instance     // the instance that the engine knows
+	hint    chan struct{} // one slot: "look at the map soon"; sent by anybody, received by the cluster's run
+	delayed chan *routed  // to be routed again, in the order of their times; sent by actors, closed when they are gone, received by the cluster's run
+
+	trouble error // the last CLUSTERDOWN, and when; guarded by mu
+	since   time.Time
+}
+
+// slotTable is who serves which slot.
+type slotTable struct {
+	// Set before there are nodes.
+	set   *Set
+	start func(*node)             // runs a node's actor; called with mu held for writing
+	make  func(addr string) *node // makes one that does not run
 
 	mu      sync.RWMutex // held for reading over posting, and for writing over changing where posts go
 	closed  bool
@@ -57,8 +71,6 @@ type cluster struct {
 	running map[string]*node     // by address: the last node there, if its actor has not ended
 	nodes   map[string]*node     // by address
 	asked   map[*node]time.Time  // nodes without a slot, which are being given one: when that was last seen
-	trouble error                // the last CLUSTERDOWN, and when
-	since   time.Time
 }
 
 // maxNodes bounds how many masters a cluster may have, as Redis itself does.
@@ -76,15 +88,16 @@ var (
 
 // newCluster makes the whole, an assembled instance, that of a cluster.
 func newCluster(whole *Instance, seeds []string, options func(addr string) *redis.Options, dialer func() reach.DialFunc) *cluster {
-	return &cluster{
+	c := &cluster{
 		lone:    lone{whole},
-		whole:   whole,
 		seeds:   seeds,
 		options: options,
 		dialer:  dialer,
-		hint:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
-		delayed: make(chan *routed, maxDelayed),
+		router:  router{whole: whole, hint: make(chan struct{}, 1), delayed: make(chan *routed, maxDelayed)},
+	}
+	c.slotTable = slotTable{
+		make:    func(addr string) *node { return newNode(c.unattached(addr), c) },
 		owned:   make(map[*node]int),
 		until:   make(map[uint16]time.Time),
 		moves:   make(map[uint16]*move),
@@ -92,6 +105,7 @@ func newCluster(whole *Instance, seeds []string, options func(addr string) *redi
 		nodes:   make(map[string]*node),
 		asked:   make(map[*node]time.Time),
 	}
+	return c
 }
 
 // run looks after the map until the instance is closed or ctx ends. The nodes
@@ -233,9 +247,9 @@ func (c *cluster) pause(ctx context.Context, d time.Duration) bool {
 }
 
 // lookSoon has the map looked at before it is due.
-func (c *cluster) lookSoon() {
+func (r *router) lookSoon() {
 	select {
-	case c.hint <- struct{}{}:
+	case r.hint <- struct{}{}:
 	default:
 	}
 }

@@ -127,7 +127,7 @@ func (c *cluster) adopt(v *slots.Map) (refused []func()) {
 	}
 	c.mapped = true
 	for _, m := range c.whole.mailbox.drain() {
-		if v, taken := c.offer(m, c.slotOf(original(m))); !taken {
+		if v, taken := c.offer(m, slotOf(original(m))); !taken {
 			refused = append(refused, func() { m.refuse(v) })
 		}
 	}
@@ -135,40 +135,40 @@ func (c *cluster) adopt(v *slots.Map) (refused []func()) {
 }
 
 // tidy forgets what is over. Called with mu held for writing.
-func (c *cluster) tidy() {
+func (t *slotTable) tidy() {
 	now := time.Now()
-	for slot, until := range c.until {
+	for slot, until := range t.until {
 		if !now.Before(until) {
-			delete(c.until, slot)
+			delete(t.until, slot)
 		}
 	}
-	for _, n := range c.nodes {
-		if now.Sub(c.asked[n]) > askedFor { // the zero time is long ago, too
-			c.retire(n)
+	for _, n := range t.nodes {
+		if now.Sub(t.asked[n]) > askedFor { // the zero time is long ago, too
+			t.retire(n)
 		}
 	}
 }
 
 // node returns the node at an address, and makes it if need be: nil when there are
 // too many, or no more may be made. Called with mu held for writing.
-func (c *cluster) node(addr string) *node {
-	if n := c.nodes[addr]; n != nil {
+func (t *slotTable) node(addr string) *node {
+	if n := t.nodes[addr]; n != nil {
 		return n
 	}
-	n := c.create(addr)
+	n := t.create(addr)
 	if n != nil {
-		c.start(n)
+		t.start(n)
 	}
 	return n
 }
 
 // create makes a node that does not run yet. Called with mu held for writing.
-func (c *cluster) create(addr string) *node {
-	if c.closed || len(c.nodes) >= maxNodes || reach.CheckAddr(addr) != nil {
+func (t *slotTable) create(addr string) *node {
+	if t.closed || len(t.nodes) >= maxNodes || reach.CheckAddr(addr) != nil {
 		return nil
 	}
-	n := newNode(c.unattached(addr), c)
-	c.nodes[addr] = n
+	n := t.make(addr)
+	t.nodes[addr] = n
 	return n
 }
 
@@ -177,20 +177,21 @@ func (c *cluster) unattached(addr string) *Instance {
 	cfg := c.whole.cfg
 	cfg.Name = c.whole.name + " (" + addr + ")"
 	n := assemble(c.options(addr), cfg, c.whole.secrets)
-	n.dialer, n.looks.Lookup = c.dialer(), c.whole.looks.Lookup
+	n.dialer = c.dialer()
+	n.looks.Lookup, n.looks.Mapped = c.whole.looks.Lookup, c.whole.looks.Mapped
 	return n
 }
 
 // masters are the nodes that serve slots.
-func (c *cluster) masters() []*node {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.serving()
+func (t *slotTable) masters() []*node {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.serving()
 }
 
 // serving is masters. Called with mu held.
-func (c *cluster) serving() []*node {
-	return slices.SortedFunc(maps.Keys(c.owned), func(a, b *node) int { return strings.Compare(a.addr, b.addr) })
+func (t *slotTable) serving() []*node {
+	return slices.SortedFunc(maps.Keys(t.owned), func(a, b *node) int { return strings.Compare(a.addr, b.addr) })
 }
 
 // sources are the addresses to ask: the masters', then those that we were given.

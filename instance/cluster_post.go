@@ -46,14 +46,14 @@ func (c *cluster) route(m Command) {
 
 // postRenew posts a Renew slot by slot, in the order of its items. The parts have
 // copies of the items, which carry their numbers, and the caster of the whole.
-func (c *cluster) postRenew(m *Renew) {
+func (r *router) postRenew(m *Renew) {
 	var parts []*renewPart
 	of := make(map[uint16]*renewPart)
 	for k := range m.Items {
 		item := &m.Items[k]
 		slot, err := slotFor(item.Key, item.FenceKey)
 		if err != nil {
-			m.To.CastRenewals(m.Items[k:k+1], []Vote{c.refusal(err)})
+			m.To.CastRenewals(m.Items[k:k+1], []Vote{r.refusal(err)})
 			continue
 		}
 		part := of[slot]
@@ -65,7 +65,7 @@ func (c *cluster) postRenew(m *Renew) {
 		part.Items = append(part.Items, *item)
 	}
 	for _, part := range parts {
-		c.send(&part.Renew, part.slot)
+		r.send(&part.Renew, part.slot)
 	}
 }
 
@@ -115,10 +115,10 @@ func (c *cluster) watch(w *tracking.Watch) {
 }
 
 // send posts a message to the node that serves its slot.
-func (c *cluster) send(m Command, slot uint16) {
-	c.mu.RLock()
-	v, taken := c.offer(m, slot)
-	c.mu.RUnlock()
+func (r *router) send(m Command, slot uint16) {
+	r.mu.RLock()
+	v, taken := r.offer(m, slot)
+	r.mu.RUnlock()
 	if !taken { // without the lock: who takes the vote may post
 		m.refuse(v)
 	}
@@ -126,58 +126,58 @@ func (c *cluster) send(m Command, slot uint16) {
 
 // offer puts a message where messages about its slot wait, or returns the vote
 // that refuses it. Called with mu held.
-func (c *cluster) offer(m Command, slot uint16) (v Vote, taken bool) {
-	owner, whole := c.slots[slot], c.whole
-	switch mv := c.moves[slot]; {
-	case !c.mapped:
+func (r *router) offer(m Command, slot uint16) (v Vote, taken bool) {
+	owner, whole := r.slots[slot], r.whole
+	switch mv := r.moves[slot]; {
+	case !r.mapped:
 		return whole.mailbox.offer(m, whole.name)
 	case mv != nil:
 		return mv.waiting.offer(m, whole.name)
 	case owner == nil:
-		return c.refusal(errUncovered), false
+		return r.refusal(errUncovered), false
 	}
-	if a, ok := original(m).(*Acquire); ok && a.Former == "" && len(c.until) > 0 {
+	if a, ok := original(m).(*Acquire); ok && a.Former == "" && len(r.until) > 0 {
 		// As for an instance that has restarted, a healing may pass whose proof is younger than what happened.
-		until := c.until[slot]
-		if rest := time.Until(until); rest > 0 && a.Proof.Before(until.Add(-c.set.quarantine)) {
+		until := r.until[slot]
+		if rest := time.Until(until); rest > 0 && a.Proof.Before(until.Add(-r.set.quarantine)) {
 			return Vote{Instance: owner.name, Kind: Recovering, Left: rest}, false
 		}
 	}
 	return owner.mailbox.offer(m, owner.name)
 }
 
-func (c *cluster) refusal(err error) Vote {
-	return Vote{Instance: c.whole.name, Kind: Misconfigured, Err: err}
+func (r *router) refusal(err error) Vote {
+	return Vote{Instance: r.whole.name, Kind: Misconfigured, Err: err}
 }
 
 // inherit posts what a node still owes when its actor is gone.
-func (c *cluster) inherit(n *node) {
+func (r *router) inherit(n *node) {
 	for _, d := range n.mailbox.disown(func(string) bool { return true }) {
-		c.postDebt(d)
+		r.postDebt(d)
 	}
 }
 
 // rehome posts what nodes owe that do not serve the slot any more: they may never
 // come back, and what they owe is somebody else's to delete.
-func (c *cluster) rehome() {
+func (r *router) rehome() {
 	var owed []debt
-	c.mu.RLock()
-	for _, n := range c.nodes {
-		owed = append(owed, n.mailbox.disown(func(key string) bool { return c.slots[slots.Of(key)] != n })...)
+	r.mu.RLock()
+	for _, n := range r.nodes {
+		owed = append(owed, n.mailbox.disown(func(key string) bool { return r.slots[slots.Of(key)] != n })...)
 	}
-	if c.mapped {
-		owed = append(owed, c.whole.mailbox.disown(func(string) bool { return true })...)
+	if r.mapped {
+		owed = append(owed, r.whole.mailbox.disown(func(string) bool { return true })...)
 	}
-	c.mu.RUnlock()
+	r.mu.RUnlock()
 	for _, d := range owed {
-		c.postDebt(d)
+		r.postDebt(d)
 	}
 }
 
 // postDebt posts the release that a debt is.
-func (c *cluster) postDebt(d debt) {
-	if r := d.release(); r.TTL > 0 {
-		c.send(r, slots.Of(d.key))
+func (r *router) postDebt(d debt) {
+	if release := d.release(); release.TTL > 0 {
+		r.send(release, slots.Of(d.key))
 	}
 }
 

@@ -62,16 +62,16 @@ func (r *routed) readReply(s *sending, reply *resp.Reply) {
 // for what comes of the rest.
 func (r *reader) readAnswer(m Command) error {
 	if sent, ok := m.(*routed); !ok || !sent.asking {
-		return r.link.next(&r.reply)
+		return r.link.Next(&r.reply)
 	}
 	var toASKING resp.Reply
-	if err := r.link.next(&toASKING); err != nil {
+	if err := r.link.Next(&toASKING); err != nil {
 		return err
 	}
 	if toASKING.Kind != resp.Status && toASKING.Kind != resp.Error {
 		return errUnasked
 	}
-	err := r.link.next(&r.reply)
+	err := r.link.Next(&r.reply)
 	if r.reply.Kind == resp.Error && toASKING.Kind == resp.Error {
 		r.reply.Text = toASKING.Text
 	}
@@ -79,30 +79,30 @@ func (r *reader) readAnswer(m Command) error {
 }
 
 // sendElsewhere does for one message of a node what the node said.
-func (c *cluster) sendElsewhere(from *node, m Command, again bool, ref slots.Referral) bool {
-	r, ok := m.(*routed)
+func (r *router) sendElsewhere(from *node, m Command, again bool, ref slots.Referral) bool {
+	sent, ok := m.(*routed)
 	if !ok {
-		r = &routed{Command: m}
-		r.slot = c.slotOf(m)
+		sent = &routed{Command: m}
+		sent.slot = slotOf(m)
 	}
-	r.again = r.again || again
+	sent.again = sent.again || again
 	switch ref.Kind {
 	case slots.TryAgain:
-		return c.delay(r)
+		return r.delay(sent)
 	case slots.Down:
-		c.down(ref.Text)
+		r.down(ref.Text)
 		return false
 	}
-	c.lookSoon()
-	if r.hops++; r.hops > maxHops { // while a slot changes hands, each of two may name the other
-		r.hops = 0
-		return c.delay(r)
+	r.lookSoon()
+	if sent.hops++; sent.hops > maxHops { // while a slot changes hands, each of two may name the other
+		sent.hops = 0
+		return r.delay(sent)
 	}
-	return c.sendOn(from, r, ref)
+	return r.sendOn(from, sent, ref)
 }
 
 // slotOf is the slot of a message about one slot.
-func (c *cluster) slotOf(m Command) uint16 {
+func slotOf(m Command) uint16 {
 	switch m := m.(type) {
 	case keyed:
 		key, _ := m.about()
@@ -132,39 +132,39 @@ func harmless(m Command) bool {
 // move there, back, and there again while one message waits to break it, and
 // Timeout is too short for that.) That is, while the slot is the node's that says
 // so: an acquire that was in none of these lines is not sent on at all.
-func (c *cluster) sendOn(from *node, r *routed, ref slots.Referral) bool {
+func (r *router) sendOn(from *node, sent *routed, ref slots.Referral) bool {
 	var wall *barrier
 	var v Vote
 	taken := true
-	c.mu.Lock()
-	to := c.node(slots.Neighbour(from.addr, ref.Addr))
-	mv := c.moves[r.slot]
-	inLine := mv == nil && c.slots[r.slot] == from || mv != nil && mv.from == from
+	r.mu.Lock()
+	to := r.node(slots.Neighbour(from.addr, ref.Addr))
+	mv := r.moves[sent.slot]
+	inLine := mv == nil && r.slots[sent.slot] == from || mv != nil && mv.from == from
 	switch {
-	case to == nil || to == from || r.slot != ref.Slot, !inLine && !harmless(r):
-		c.mu.Unlock()
+	case to == nil || to == from || sent.slot != ref.Slot, !inLine && !harmless(sent):
+		r.mu.Unlock()
 		return false
 	case !inLine:
-		r.asking = false
-		v, taken = c.offer(r, r.slot)
+		sent.asking = false
+		v, taken = r.offer(sent, sent.slot)
 	case mv != nil:
-		r.asking = false
-		mv.to, mv.sentOn = to, append(mv.sentOn, r)
+		sent.asking = false
+		mv.to, mv.sentOn = to, append(mv.sentOn, sent)
 	case ref.Kind == slots.Ask:
-		r.asking = true
-		if c.owned[to] == 0 {
-			c.asked[to] = time.Now()
+		sent.asking = true
+		if r.owned[to] == 0 {
+			r.asked[to] = time.Now()
 		}
-		v, taken = to.mailbox.offer(r, to.name)
+		v, taken = to.mailbox.offer(sent, to.name)
 	default:
-		r.asking = false
-		mv := c.begin(r.slot, to, true)
-		mv.sentOn = append(mv.sentOn, r)
+		sent.asking = false
+		mv := r.begin(sent.slot, to, true)
+		mv.sentOn = append(mv.sentOn, sent)
 		wall = &barrier{[]*move{mv}}
 	}
-	c.mu.Unlock()
+	r.mu.Unlock()
 	if !taken {
-		r.refuse(v)
+		sent.refuse(v)
 	}
 	if wall != nil {
 		from.mailbox.put(from.name, wall)
@@ -175,17 +175,17 @@ func (c *cluster) sendOn(from *node, r *routed, ref slots.Referral) bool {
 // delay has a message routed again in a while, if it may be, until its time is up
 // since the first of the whiles. For an acquire
 // waiting is the engine's part: it knows how long.
-func (c *cluster) delay(r *routed) bool {
+func (r *router) delay(sent *routed) bool {
 	now := time.Now()
-	if r.giveUp.IsZero() {
-		r.giveUp = now.Add(c.whole.cfg.Timeout)
+	if sent.giveUp.IsZero() {
+		sent.giveUp = now.Add(r.whole.cfg.Timeout)
 	}
-	if !harmless(r) || now.After(r.giveUp) {
+	if !harmless(sent) || now.After(sent.giveUp) {
 		return false
 	}
-	r.due, r.asking = now.Add(retryAfter), false
+	sent.due, sent.asking = now.Add(retryAfter), false
 	select {
-	case c.delayed <- r:
+	case r.delayed <- sent:
 		return true
 	default:
 		return false
@@ -193,9 +193,9 @@ func (c *cluster) delay(r *routed) bool {
 }
 
 // down notes that a node says that the cluster is down.
-func (c *cluster) down(text string) {
-	c.mu.Lock()
-	c.trouble, c.since = resp.ServerError(text), time.Now()
-	c.mu.Unlock()
-	c.lookSoon()
+func (r *router) down(text string) {
+	r.mu.Lock()
+	r.trouble, r.since = resp.ServerError(text), time.Now()
+	r.mu.Unlock()
+	r.lookSoon()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -315,5 +316,27 @@ func (i *Instance) serveAs(t *testing.T, says string) {
 				i.actor.refused(m, s.refusal(resp.ServerError(says)))
 			}
 		}
+	}
+}
+
+// A node is looked up where it is connected to, not where it says it is.
+func TestANodesAddressIsMappedBeforeItIsLookedUp(t *testing.T) {
+	whole, err := Dial("redis-cluster://inside.example:1", Config{AddrMap: map[string]string{"inside.example:1": "outside.example:2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := whole.role.(*cluster).unattached("inside.example:1")
+	var asked string
+	n.looks.Lookup = func(_ context.Context, host string) ([]netip.Addr, error) {
+		asked = host
+		return nil, nil
+	}
+	n.looks.Renamed(t.Context(), reach.Terminus{Addr: netip.MustParseAddr("192.0.2.1")})
+	if asked != "outside.example" {
+		t.Errorf("%q is looked up, want outside.example", asked)
+	}
+	for _, i := range []*Instance{whole, n} {
+		_ = i.client.Close()
+		i.tracker.Close()
 	}
 }

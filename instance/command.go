@@ -11,21 +11,22 @@ import (
 // Each knows how to put its question and how to read the answer; the actor's
 // loop knows neither.
 //
-// queue runs on the goroutine of whoever sends, the actor or the poster, settle on
-// the reader's; refuse runs on any of them. Exactly one of settle and refuse ends a message that queue did not
-// end by itself, and a message casts exactly one vote to each of its questions.
+// appendCommand runs on the goroutine that sends, the actor's or the poster's, readReply on
+// the reader's; refuse runs on any of them. Exactly one of readReply and refuse ends a message
+// that appendCommand did not end by itself, and a message casts exactly one vote to each of its
+// questions.
 //
 // It is for the engine.
 type Command interface {
-	// encode appends the question to out and reports that it did, or that there is
+	// appendCommand appends the question to out and reports that it did, or that there is
 	// nothing to send: then it has cast its vote. It is called a second time when
 	// the connection broke, or the server had forgotten our scripts, before the
 	// answer came: every command is such that this is harmless.
 	appendCommand(s *sending, out []byte) ([]byte, bool)
-	// fits reports whether a reply can be the one to what queue appended, and is not
+	// fits reports whether a reply can be the one to what appendCommand appended, and is not
 	// an error. One that cannot was not asked for, and nor may be what comes behind it.
 	fits(r *resp.Reply) bool
-	// postDebt reads the reply, which fits.
+	// readReply reads the reply, which fits.
 	readReply(s *sending, r *resp.Reply)
 	// refuse casts v as the answer.
 	refuse(v Vote)

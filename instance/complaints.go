@@ -31,7 +31,7 @@ func (c *complaints) due(r *fault.Refusal, now time.Time) bool {
 	return true
 }
 
-// log says that the server refuses, now and then: who waits for a lock meanwhile
+// log says that the server refuses, now and then: a caller that waits for a lock meanwhile
 // hears nothing until it stops waiting. err is without secrets.
 func (c *complaints) log(log *slog.Logger, err error, now time.Time) {
 	if r := fault.RefusalOf(err); (r == nil || r.Class != fault.Ours) && c.due(r, now) {

@@ -31,8 +31,8 @@ func (a *actor) watching(ctx context.Context) (end func()) {
 // drop closes the link and remembers it, to be killed by the next one.
 func (a *actor) drop() {
 	if a.link != nil {
-		a.link.close()
-		a.former = a.link
+		a.link.Close()
+		a.former = a.link.Link
 		a.link = nil
 	}
 }
@@ -84,7 +84,7 @@ func (a *actor) probe(ctx context.Context) error {
 func (a *actor) linkLost(why error) error {
 	l := a.link
 	a.drop()
-	if why == errHalted || l.used || time.Since(l.seen.At) > reach.LastProbe { //nolint:errorlint // the bare value
+	if why == errHalted || l.used || time.Since(l.Seen.At) > reach.LastProbe { //nolint:errorlint // the bare value
 		a.stillborn = 0
 		return nil
 	}
@@ -107,23 +107,23 @@ func (a *actor) dial(ctx context.Context, deadline time.Time) error {
 	defer stop()
 	at := reach.NewDoor(conn)
 	a.dialed.Store(at)
-	l, err := open(ctx, a.client, conn, a.former)
+	l, err := reach.OpenLink(ctx, a.client, conn, a.former)
 	if unused := a.dialed.Swap(nil); unused != nil {
 		_ = unused.Close()
 	}
 	if err != nil {
 		return at.Reason(fault.CutOff(ctx, err))
 	}
-	if err := a.set.register(a.Instance, l.seen.RunID); err != nil {
-		l.close()
+	if err := a.set.register(a.Instance, l.Seen.RunID); err != nil {
+		l.Close()
 		return err
 	}
-	if err := a.looks.Arrive(conn, l.seen, began); err != nil {
-		l.close()
+	if err := a.looks.Arrive(conn, l.Seen, began); err != nil {
+		l.Close()
 		return err
 	}
-	a.link, a.former = l, nil
-	a.guard(l.seen)
+	a.link, a.former = &link{Link: l}, nil
+	a.guard(l.Seen)
 	return nil
 }
 

@@ -138,11 +138,11 @@ func (a *actor) pay(owed []debt) (unpaid []debt, err error) {
 			r := Release{Key: d.key, Token: d.token, Former: d.former, Fencing: d.fencing}
 			a.out, _ = r.appendCommand(&s, a.out)
 		}
-		if err := a.link.send(a.out, time.Now().Add(a.cfg.Timeout)); err != nil {
+		if err := a.link.Send(a.out, time.Now().Add(a.cfg.Timeout)); err != nil {
 			return append(unpaid, owed...), err
 		}
 		for _, d := range owed[:n] {
-			if err := a.link.next(&a.reader.reply); err != nil {
+			if err := a.link.Next(&a.reader.reply); err != nil {
 				return append(unpaid, owed...), err
 			}
 			switch {

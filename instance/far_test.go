@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-go/holdfast/internal/sim"
 )
 
-// readAnswer is a Caster that somebody waits for.
+// answer is a Caster that somebody waits for.
 type answer chan instance.Vote
 
 func (a answer) Cast(v instance.Vote) { a <- v }

@@ -9,7 +9,7 @@ import (
 )
 
 // mailbox is where messages wait for the actor, in the order in which they were
-// posted. It is bounded and never blocks who posts.
+// posted. It is bounded and never blocks its posters.
 //
 // A mutex, a slice and a one-slot wake channel, rather than a buffered channel:
 // closing and refusing are then one step with the queue, and a message is either
@@ -70,7 +70,7 @@ func (i *Instance) Post(messages ...Command) {
 	}
 }
 
-// maxDirect is how many messages who posts may send by himself.
+// maxDirect is how many messages a poster may send itself.
 const maxDirect = 2
 
 // put adds messages, or answers them on the spot: Busy when the mailbox is full,
@@ -221,7 +221,7 @@ func (f *flow) due(waiting int) bool {
 // sparse reports whether a pipeline of so many messages would be.
 func (f *flow) sparse(waiting int) bool { return waiting*sparseRatio < f.messages }
 
-// free reports whether who posts may send by himself.
+// free reports whether a poster may send its messages itself.
 func (f *flow) free() bool { return f.direct && f.quiet() && !f.halted }
 
 // small reports whether these fit into an empty socket buffer, however small that is.

@@ -43,7 +43,7 @@ func (a *actor) send(batch []Command) {
 func (a *actor) sending(now time.Time) sending {
 	s := sending{actor: a, now: now, recovering: a.abstention.left(now)}
 	if !a.role.slotsMove() {
-		s.opened = a.link.seen.At
+		s.opened = a.link.Seen.At
 	}
 	return s
 }
@@ -66,8 +66,8 @@ func (a *actor) write(p *pipeline) {
 	case len(p.sent) == 0:
 		a.mailbox.discard(p)
 	case a.mailbox.putUnderWay(p, l):
-		if _, err := l.net.Write(a.out); err != nil {
-			_ = l.net.Close()
+		if _, err := l.Net.Write(a.out); err != nil {
+			_ = l.Net.Close()
 		}
 	}
 	if demoted {
@@ -107,7 +107,7 @@ func (m *mailbox) putUnderWay(p *pipeline, l *link) bool {
 	p.written = !f.halted
 	if p.written && !f.deadlineSet {
 		f.deadlineSet = true
-		_ = l.net.SetReadDeadline(p.deadline)
+		_ = l.Net.SetReadDeadline(p.deadline)
 	}
 	return p.written
 }

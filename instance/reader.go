@@ -15,8 +15,8 @@ var (
 	errForgetful = errors.New("the server forgets the lock scripts as soon as they are loaded")
 )
 
-// reader reads the replies on a link, and lets each message read its own. Its fields are those
-// of who reads: a goroutine for each link, or the actor when there is none.
+// reader reads the replies on a link, and lets each message read its own. Its fields belong
+// to the goroutine that reads: one for each link, or the actor when there is none.
 type reader struct {
 	*actor
 	reply   resp.Reply  // the one that is being read
@@ -34,13 +34,13 @@ func (r *reader) read(l *link) {
 	defer r.mailbox.end()
 	l.err = r.readPipelines(l)
 	if l.err != errForgotten { //nolint:errorlint // the bare value
-		_ = l.net.Close() // who is writing must not be held up
+		_ = l.Net.Close() // a writer must not be held up
 	}
 }
 
 func (r *reader) readPipelines(l *link) error {
 	for {
-		if err := l.await(); err != nil {
+		if err := l.Await(); err != nil {
 			return err
 		}
 		p := r.mailbox.next()
@@ -72,7 +72,7 @@ func (r *reader) readPipeline(l *link, p *pipeline) (over bool, err error) {
 		if r.reply.Unread || r.reply.Kind != resp.Error && !c.fits(&r.reply) {
 			return false, errUnasked
 		}
-		if k == last && l.in.Buffered() > 0 && r.mailbox.lastUnderWay() {
+		if k == last && l.In.Buffered() > 0 && r.mailbox.lastUnderWay() {
 			return false, errUnasked // one too many: who knows which
 		}
 		if !l.forgotten && isNoScript(&r.reply) {
@@ -121,7 +121,7 @@ type patient struct {
 
 func (r patient) Read(p []byte) (int, error) {
 	for {
-		n, err := r.link.net.Read(p)
+		n, err := r.link.Net.Read(p)
 		if n > 0 || err == nil || !fault.IsTimeout(err) {
 			return n, err
 		}

@@ -13,7 +13,7 @@ type relocation struct {
 }
 
 func (r relocation) appendCommand(s *sending, out []byte) ([]byte, bool) {
-	if r.of.IsZero() || r.of.Equal(s.actor.link.seen.At) {
+	if r.of.IsZero() || r.of.Equal(s.actor.link.Seen.At) {
 		s.demoted = true
 	}
 	return out, false

@@ -23,7 +23,7 @@ const MaxRenewals = 128
 // It is for the engine.
 type Renew struct {
 	Items []Renewal // 1 to MaxRenewals; read until they have been answered
-	Text  []byte    // what EncodeRenewals makes of Items, for who asks several instances the same; nil is fine
+	Text  []byte    // what EncodeRenewals makes of Items, for an engine that asks several instances the same; nil is fine
 	To    RenewCaster
 }
 

@@ -124,7 +124,7 @@ type Observer struct {
 	Logger func(user *slog.Logger) *slog.Logger
 }
 
-// Observe says who is to be told. It is called before any member runs.
+// Observe sets the funcs that are told. It is called before any member runs.
 //
 // It is for the engine.
 func (s *Set) Observe(o Observer) { s.observer = o }

@@ -54,9 +54,9 @@ func stepBetween(before, now clockSample) time.Duration {
 	return 0
 }
 
-// clockSample takes what the answer to a renewal shows of the server's clock, in µs.
+// noteClock takes what the answer to a renewal shows of the server's clock, in µs.
 func (r *reader) noteClock(s *sending, micros int64) {
-	now := clockSample{runID: r.link.seen.RunID, server: clock.Units(micros, time.Microsecond), sent: s.now, got: clock.Sample()}
+	now := clockSample{runID: r.link.Seen.RunID, server: clock.Units(micros, time.Microsecond), sent: s.now, got: clock.Sample()}
 	before := r.clock
 	r.clock = now
 	by := stepBetween(before, now)

@@ -110,7 +110,7 @@ func (m *mailbox) halt(l *link) {
 	defer m.mu.Unlock()
 	m.flow.halted = true
 	if m.flow.next() == nil {
-		_ = l.net.SetReadDeadline(longAgo)
+		_ = l.Net.SetReadDeadline(longAgo)
 	}
 }
 
@@ -127,9 +127,9 @@ func (m *mailbox) expired(l *link) error {
 		return errHalted
 	case next == nil:
 		m.flow.deadlineSet = false
-		return l.net.SetReadDeadline(time.Time{})
+		return l.Net.SetReadDeadline(time.Time{})
 	case time.Now().Before(next.deadline):
-		return l.net.SetReadDeadline(next.deadline)
+		return l.Net.SetReadDeadline(next.deadline)
 	}
 	return os.ErrDeadlineExceeded
 }

@@ -94,7 +94,7 @@ var table = []mutant{
 	},
 	{
 		name: "an acquire overtaken by its release: the former connection is not killed",
-		edits: one("instance/link.go",
+		edits: one("internal/reach/link.go",
 			"	if former == nil || former.id == 0",
 			"	if former == nil || former.id != 0"),
 	},
@@ -280,7 +280,7 @@ var table = []mutant{
 	{
 		name: "an answer too many is believed",
 		edits: one("instance/reader.go",
-			"if k == last && l.in.Buffered() > 0 && r.mailbox.lastUnderWay() {",
+			"if k == last && l.In.Buffered() > 0 && r.mailbox.lastUnderWay() {",
 			"if false {"),
 		in: "instance", test: "TestOneAnswerTooManyGrantsNothing",
 	},
@@ -421,8 +421,8 @@ var table = []mutant{
 	{
 		name: "what was paid before the instance went down again is all that was owed",
 		edits: one("instance/debts.go",
-			"			if err := a.link.next(&a.reader.reply); err != nil {\n				return append(unpaid, owed...), err\n",
-			"			if err := a.link.next(&a.reader.reply); err != nil {\n				return unpaid, err\n"),
+			"			if err := a.link.Next(&a.reader.reply); err != nil {\n				return append(unpaid, owed...), err\n",
+			"			if err := a.link.Next(&a.reader.reply); err != nil {\n				return unpaid, err\n"),
 		in: "engine", test: "TestDebtsOutliveASecondOutage",
 	},
 }

@@ -154,7 +154,7 @@ func (r *Reach) openSentinel(ctx context.Context, addr string) (*sentinelLink, e
 	return &sentinelLink{Pinned: Pin(conn, opt, r.cfg.Timeout), name: s.Master}, nil
 }
 
-// Master asks for the master's address: "" when the sentinel does not know it.
+// master asks for the master's address: "" when the sentinel does not know it.
 func (l *sentinelLink) master(ctx context.Context) (string, error) {
 	cmd := redis.NewStringSliceCmd(ctx, "sentinel", "get-master-addr-by-name", l.name)
 	err := l.Process(ctx, cmd)
@@ -174,7 +174,7 @@ func (l *sentinelLink) master(ctx context.Context) (string, error) {
 // same, and a cluster who serves its slots.
 const LookEvery = time.Second
 
-// ask asks one sentinel after every lookEvery, on one connection that stays,
+// WatchMaster asks one sentinel after every LookEvery, on one connection that stays,
 // whether the master is still where we are, until ctx ends; when one says that
 // it is not, and most of all sentinels agree, it calls moved. It is run by the
 // actor's Run, which waits for it.

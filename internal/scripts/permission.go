@@ -32,7 +32,7 @@ func Explained(err error) error {
 	return Unpermitted(text, "a command")
 }
 
-// Unpermitted is explained for who knows the command.
+// Unpermitted is Explained for a command that is known.
 func Unpermitted(text, command string) error {
 	if !unpermitted.MatchString(text) {
 		return resp.ServerError(text)

@@ -67,7 +67,7 @@ func (s *Scout) Map(ctx context.Context, addrs []string, covered bool) (*Map, er
 	return nil, failed
 }
 
-// Ask asks the node that we are connected to, or else the one at addr. It takes
+// ask asks the node that we are connected to, or else the one at addr. It takes
 // half of the time that there is at most, so that one that hangs is not all that
 // is asked.
 func (s *Scout) ask(ctx context.Context, addr string) (*Map, error) {
