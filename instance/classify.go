@@ -52,7 +52,7 @@ var (
 	errClosed     = errors.New("instance closed")
 	errNotRedis   = errors.New("what answers there does not speak the Redis protocol")
 	errUnasked    = fmt.Errorf("%w: it says what nobody has asked for", errNotRedis)
-	errSameServer = errors.New("same server")
+	errSameServer = errors.New("the same Redis process")
 	errReplica    = errors.New("READONLY: the server is a replica, and only a master can vote")
 	errDemoted    = errors.New("the node is a replica now: a failover is under way")
 

@@ -3,6 +3,7 @@ package instance
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"sync/atomic"
@@ -94,16 +95,26 @@ func (r *reach) raise(ctx context.Context, busy chan struct{}, network, addr str
 	if r.cfg.Dialer == nil && source == nil {
 		return dial(ctx, network, addr)
 	}
-	return heed(ctx, busy, func() (net.Conn, error) { return secured(ctx, dial, network, addr, source) }, discard)
+	var shaking atomic.Bool
+	conn, err := heed(ctx, busy, func() (net.Conn, error) { return secured(ctx, dial, network, addr, source, &shaking) }, discard)
+	if shaking.Load() && isTimeout(err) {
+		return nil, errHandshake
+	}
+	return conn, err
 }
+
+// errHandshake is what a port without TLS looks like, too: it waits for the end of
+// what it takes for a command.
+var errHandshake = errors.New("TLS: no answer to the handshake in time; does this port speak TLS?")
 
 func discard(conn net.Conn) { _ = conn.Close() }
 
-func secured(ctx context.Context, dial dialFunc, network, addr string, source *tlsSource) (net.Conn, error) {
+func secured(ctx context.Context, dial dialFunc, network, addr string, source *tlsSource, shaking *atomic.Bool) (net.Conn, error) {
 	conn, err := dial(ctx, network, addr)
 	if err != nil || source == nil {
 		return conn, err
 	}
+	shaking.Store(true)
 	secure, err := source.client(ctx, conn, addr)
 	if err != nil {
 		_ = conn.Close()

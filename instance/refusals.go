@@ -52,14 +52,16 @@ var refusals = []refusal{
 
 	{"NOPERM No permissions to access database", lasting, "the user may not use that database: ACL SETUSER NAME db=N"}, // Valkey 9
 	{"NOPERM", lasting, "the user lacks a permission, or the keys are not permitted to it; docs/operations.md has the rule that is enough"},
-	{"NOAUTH", lasting, "it wants a password, and none was given"},
+	{"NOAUTH", lasting, "it wants a password, and none was given: redis://:PASSWORD@HOST, or redis://USER:PASSWORD@HOST"},
 	{"WRONGPASS", lasting, "user name or password is wrong, or the user is disabled"},
 	{"DENIED", lasting, "it is in protected mode, and serves nobody from another machine: set a password, or bind and protected-mode"},
 	{"NOPROTO", lasting, "it does not speak the version of the protocol that was asked for"},
 	{"WRONGTYPE", lasting, "something else is stored under that name: use a name, or a KeyPrefix, that nothing else has"},
 	{"CROSSSLOT", lasting, "the keys are in different slots of the cluster"},
+	{"ERR unknown command 'sentinel'", lasting, "it is no Sentinel: write redis://… for a single server"},
 	{"ERR unknown command", lasting, "it lacks a command, or has it under another name (rename-command)"},
 	{"ERR Unknown Redis command", lasting, "it lacks a command that the lock scripts call, or has it under another name (rename-command)"},
+	{"ERR Unknown command called from script", lasting, "it lacks a command that the lock scripts call, or has it under another name (rename-command)"}, // Valkey 9
 	{"ERR ACL failure in script", lasting, "the user lacks a permission that the lock scripts need; docs/operations.md has the rule that is enough"},
 	{"ERR The user executing the script can't", lasting, "the user lacks a permission that the lock scripts need; docs/operations.md has the rule that is enough"},
 	{"ERR DB index is out of range", lasting, "there is no database of that number"},

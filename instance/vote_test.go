@@ -157,6 +157,7 @@ func TestRefusalsThatWaitingDoesNotMend(t *testing.T) {
 		{nil, false},
 		{serverError("WRONGPASS invalid username-password pair"), true},
 		{serverError("NOAUTH Authentication required."), true},
+		{serverError("ERR Unknown command called from script script: on @user_script:32."), true},
 		{serverError("NOPERM no"), true},
 		{serverError("LOADING Redis is loading"), false},
 		{serverError("MASTERDOWN Link with MASTER is down"), false},
