@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/lease"
@@ -41,9 +42,10 @@ type QuorumError struct {
 	Need     int             // votes that a quorum takes
 	Votes    []instance.Vote // one an instance, in the engine's order
 
-	reason error // the sentinel
-	own    bool  // whoever holds the resource does so in the engine that asked
-	stop   error // why the caller did not wait for the end: its context's error; nil otherwise
+	reason  error // the sentinel
+	own     bool  // whoever holds the resource does so in the engine that asked
+	decided bool  // whoever has not answered was not waited for
+	stop    error // why the caller did not wait for the end: its context's error; nil otherwise
 }
 
 // Unwrap returns the sentinel (ErrHeld, ErrNoQuorum, ErrRefused or a lease's end), the
@@ -80,19 +82,44 @@ func (q *QuorumError) Error() string {
 		if i > 0 {
 			b.WriteString("; ")
 		}
+		if q.decided && v.Kind == instance.Unanswered {
+			b.WriteString(v.Instance + ": not waited for") // "no answer yet" would be taken for a fault
+			continue
+		}
 		b.WriteString(v.String())
 	}
 	b.WriteByte(')')
 	return b.String()
 }
 
-// ended returns why ctx ended: its error, and the cause if that says more.
+// ended returns why ctx ended: its error, in the words of its cause if it has one.
 func ended(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if err == cause { //nolint:errorlint // the very same value
 		return err
 	}
-	return fmt.Errorf("%w: %w", err, cause)
+	return caused{err, cause}
+}
+
+// caused is a context's error that somebody has given a cause, which says more.
+type caused struct{ err, cause error }
+
+func (c caused) Error() string { return c.cause.Error() }
+
+func (c caused) Unwrap() []error { return []error{c.err, c.cause} }
+
+// late is the cause of a context whose time is over, where the caller did not set it
+// by a context.
+type late struct {
+	after time.Duration
+	by    string // who has set it; "": nobody has
+}
+
+func (l late) Error() string {
+	if l.by == "" {
+		return fmt.Sprintf("not within %v", l.after)
+	}
+	return fmt.Sprintf("not within %v (%s)", l.after, l.by)
 }
 
 // refusal explains a round of acquire that did not get its quorum. It was held
