@@ -294,7 +294,7 @@ func or(text, other string) string {
 func young(f facts, cfg Config) []Finding {
 	q := cfg.quarantine(f.timeout)
 	up := f.uptime()
-	if cfg.Guard == instance.GuardOff || up < 0 || up >= q {
+	if cfg.Guard == instance.GuardOff || up < 0 || up >= q || f.mode() == "sentinel" { // which has no vote
 		return nil
 	}
 	left := (q - up + time.Second).Round(time.Second) // uptimes are in whole seconds

@@ -29,7 +29,7 @@ const openEvery = 10 * time.Millisecond
 func (e *Engine) AwaitQuorum(ctx context.Context) error {
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, openPatience)
+		ctx, cancel = context.WithTimeoutCause(ctx, openPatience, late{openPatience, ""})
 		defer cancel()
 	}
 	ctx2, cancel := context.WithCancel(ctx)

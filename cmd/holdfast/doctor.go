@@ -98,6 +98,10 @@ func writeReport(b *bytes.Buffer, r doctor.Report) {
 			fmt.Fprintf(b, "%s: no answer\n", p.Name)
 			continue
 		}
+		if p.Product == "" && p.Role == "" {
+			fmt.Fprintf(b, "%s: it answers, but does not say what it is\n", p.Name)
+			continue
+		}
 		fmt.Fprintf(b, "%s: %s %s, %s, up for %v, %v a round trip\n", p.Name, orUnknown(p.Product), orUnknown(p.Version), orUnknown(p.Role), p.Uptime, p.Latency.Round(time.Microsecond))
 	}
 	for _, g := range grouped(r.Findings) {

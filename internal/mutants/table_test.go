@@ -384,6 +384,13 @@ var table = []mutant{
 		in: "internal/trial", test: "TestNoEngineStarves",
 	},
 	{
+		name: "what doctor does not know is taken for safe",
+		edits: one("doctor/doctor.go",
+			"	return r.known && !r.Endangered()\n",
+			"	return !r.Endangered()\n"),
+		in: "doctor", test: "TestFindings",
+	},
+	{
 		name: "a slot that moves leaves its old node's quarantine behind",
 		edits: one("instance/cluster_move.go",
 			"	until := now.Add(mv.from.abstention.left(now))\n",
