@@ -33,7 +33,7 @@ func unreachable(f facts, _ Config) []Finding {
 	if f.reached() {
 		return nil
 	}
-	what := fmt.Sprintf("It cannot be asked: %v.", f.err)
+	what := fmt.Sprintf("It cannot be asked: %s.", words(f.err))
 	mend := advised(f.err, "See that it runs, that its address, user and password are right, and that nothing is in between.")
 	switch {
 	case !isRefusal(f.err):

@@ -235,6 +235,10 @@ func TestQuorumErrorIsOneLineThatNamesWhatIsMissing(t *testing.T) {
 			t.Errorf("decided: %v, %s", decided, q.Error())
 		}
 	}
+	q.Op, q.Resource = "open", ""
+	if text := q.Error(); !strings.HasPrefix(text, "open: held by another (needs 2 of 3: a: up; b: held by") {
+		t.Error(text)
+	}
 	if text := (&QuorumError{Op: "open", Need: 1, reason: ErrNoQuorum}).Error(); text != "open: no quorum (needs 1 of 0: )" {
 		t.Error(text)
 	}

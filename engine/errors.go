@@ -72,11 +72,14 @@ func (q *QuorumError) Error() string {
 		if i > 0 {
 			b.WriteString("; ")
 		}
-		if q.decided && v.Kind == instance.Unanswered {
-			b.WriteString(v.Instance + ": not waited for") // "no answer yet" would be taken for a fault
-			continue
+		switch {
+		case q.decided && v.Kind == instance.Unanswered: // "no answer yet" would be taken for a fault
+			b.WriteString(v.Instance + ": not waited for")
+		case q.Op == opening && v.Kind == instance.Granted: // nothing has been asked for
+			b.WriteString(v.Instance + ": up")
+		default:
+			b.WriteString(v.String())
 		}
-		b.WriteString(v.String())
 	}
 	b.WriteByte(')')
 	return b.String()

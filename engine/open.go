@@ -10,6 +10,8 @@ import (
 	"github.com/holdfast-go/holdfast/instance"
 )
 
+const opening = "open" // the Op of its errors
+
 // openPatience is how long Open waits for a quorum when its context would let it
 // wait for ever.
 const openPatience = 5 * time.Second
@@ -115,7 +117,7 @@ func (e *Engine) unusable() error {
 }
 
 func (e *Engine) openError(stop error) *QuorumError {
-	q := &QuorumError{Op: "open", Need: e.need, reason: ErrNoQuorum, stop: stop}
+	q := &QuorumError{Op: opening, Need: e.need, reason: ErrNoQuorum, stop: stop}
 	for _, i := range e.instances {
 		q.Votes = append(q.Votes, i.Standing())
 	}

@@ -95,7 +95,7 @@ func (d *doctorAction) print(r doctor.Report) error {
 func writeReport(b *bytes.Buffer, r doctor.Report) {
 	for _, p := range r.Servers {
 		if !p.Reached {
-			fmt.Fprintf(b, "%s: no answer\n", p.Name)
+			fmt.Fprintf(b, "%s: cannot be asked\n", p.Name)
 			continue
 		}
 		if p.Product == "" && p.Role == "" {
