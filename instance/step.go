@@ -56,7 +56,7 @@ func stepBetween(before, now clockSample) time.Duration {
 
 // noteClock takes what the answer to a renewal shows of the server's clock, in µs.
 func (r *reader) noteClock(s *sending, micros int64) {
-	now := clockSample{runID: r.link.Seen.RunID, server: clock.Units(micros, time.Microsecond), sent: s.now, got: clock.Glance()}
+	now := clockSample{runID: r.link.Seen.RunID, server: clock.Units(micros, time.Microsecond), sent: s.now, got: clock.Sample()}
 	before := r.clock
 	r.clock = now
 	by := stepBetween(before, now)

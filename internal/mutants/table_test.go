@@ -17,7 +17,7 @@ func one(file, old, new string) []edit { return []edit{{file, old, new}} }
 var table = []mutant{
 	{
 		name: "the same token over all attempts of an acquire",
-		edits: one("engine/acquire.go",
+		edits: one("engine/round.go",
 			"		q.token = e.tokens.fresh()\n",
 			"		q.token = e.tokens.fresh()\n		r.token = q.token\n"),
 	},
@@ -89,7 +89,7 @@ var table = []mutant{
 		edits: []edit{
 			{"engine/option.go", "	errs     []error\n}", "	errs     []error\n	oks      int\n}"},
 			{"engine/attempt.go", "	a.open(a.engine.instances)\n", "	a.open(a.engine.instances)\n	a.tally.yes = r.oks\n"},
-			{"engine/acquire.go", "	votes := a.result()\n	refused := e.refusal", "	r.oks = a.tally.yes\n	votes := a.result()\n	refused := e.refusal"},
+			{"engine/round.go", "	votes := a.result()\n	refused := e.refusal", "	r.oks = a.tally.yes\n	votes := a.result()\n	refused := e.refusal"},
 		},
 	},
 	{
@@ -114,7 +114,7 @@ var table = []mutant{
 	},
 	{
 		name: "validity counted from after the replies",
-		edits: one("engine/acquire.go",
+		edits: one("engine/round.go",
 			"	deadline := start.Add(e.cfg.validity(r.ttl))",
 			"	deadline := clock.Now().Add(e.cfg.validity(r.ttl))"),
 	},
@@ -170,7 +170,7 @@ var table = []mutant{
 	},
 	{
 		name: "a minority that is kept through retries",
-		edits: one("engine/acquire.go",
+		edits: one("engine/round.go",
 			"	a.undo()\n",
 			""),
 	},
@@ -237,16 +237,16 @@ var table = []mutant{
 	},
 	{
 		name: "a grant for a caller who has cancelled",
-		edits: one("engine/attempt.go",
+		edits: one("engine/ballot.go",
 			"		if ctx.Err() != nil {\n			return true,",
 			"		if false {\n			return true,"),
 		in: "engine", test: "TestCancelledCallerGetsNoLease",
 	},
 	{
 		name: "a lock that is handed to a caller who has cancelled",
-		edits: one("engine/told.go",
-			"	case b.holding != nil && ctx.Err() != nil:",
-			"	case b.holding != nil && false:"),
+		edits: one("engine/event.go",
+			"	case h.holding != nil && ctx.Err() != nil:",
+			"	case h.holding != nil && false:"),
 		in: "engine", test: "TestCancelledCallerGetsNoLease",
 	},
 	{
@@ -293,7 +293,7 @@ var table = []mutant{
 	},
 	{
 		name: "a pause that overflows",
-		edits: one("engine/contest.go",
+		edits: one("engine/pause.go",
 			"v.Left < pause-time.Millisecond {",
 			"v.Left+time.Millisecond < pause {"),
 		in: "engine", test: "TestNoTimeIsTooLongForAPause",
@@ -339,7 +339,7 @@ var table = []mutant{
 	{
 		name: "a renewal that has the key outlive the lease's limit",
 		edits: one("engine/renewal.go",
-			"		ttl = h.within(ttl, clock.Glance())\n",
+			"		ttl = h.within(ttl, clock.Sample())\n",
 			""),
 		in: "engine", test: "TestKeyEndsWithTheLongestTimeThatItsLeaseMayBeHeld",
 	},
@@ -361,14 +361,14 @@ var table = []mutant{
 		name: "a reader that calls the user's Trace",
 		edits: one("engine/telling.go",
 			"		t.votes.Put(vote{instance: name, says: says})",
-			"		t.trace.Vote(name, says)"),
+			"		t.trace.Vote(VoteInfo{Instance: name, Kind: says})"),
 		in: "engine", test: "TestNoFuncOfTheUsersHoldsUpTheEngine",
 	},
 	{
 		name: "a lock that is handed on and counted from then on",
 		edits: one("engine/handoff.go",
-			"	next := h.bequeath(r, deadline)\n",
-			"	next := h.bequeath(r, clock.Glance().Add(e.cfg.validity(r.ttl)))\n"),
+			"	next := h.nextHolding(r, deadline)\n",
+			"	next := h.nextHolding(r, clock.Sample().Add(e.cfg.validity(r.ttl)))\n"),
 	},
 	{
 		name: "a lock that is handed on and may be held for as long as anybody likes",
@@ -378,9 +378,9 @@ var table = []mutant{
 	},
 	{
 		name: "a break that was taken is counted as one that was not",
-		edits: one("engine/courtesy.go",
-			"	if taken {\n		s.quantum = c.quantum\n",
-			"	if taken && s.quantum < c.quantum {\n		s.quantum = c.quantum\n"),
+		edits: one("engine/fairness.go",
+			"	if taken {\n		t.quantum = f.quantum\n",
+			"	if taken && t.quantum < f.quantum {\n		t.quantum = f.quantum\n"),
 		in: "internal/trial", test: "TestNoEngineStarves",
 	},
 	{
