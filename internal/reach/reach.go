@@ -30,7 +30,7 @@ import (
 )
 
 // Reach is how to get a connection to an instance: over what, through whom, and
-// with which credentials. The actor calls dial; watch has a goroutine of its own.
+// with which credentials. The actor calls Dial; WatchMaster has a goroutine of its own.
 type Reach struct {
 	cfg     Config
 	Secrets *Secrets
