@@ -5,14 +5,15 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/tracking"
 )
 
-// watch is a vigil at the arbiter, for as long as one wait loop waits. The zero
+// watch waits at the arbiter, for as long as one wait loop waits. The zero
 // value watches nothing.
 type watch struct {
-	place int
-	at    *instance.Instance
-	vigil *instance.Vigil
+	place   int
+	at      *instance.Instance
+	tracked *tracking.Watch
 }
 
 // watchArbiter watches the lock at the arbiter: where it was seen in the last
@@ -23,13 +24,13 @@ func (c *waitLoop) watchArbiter() watch {
 	if errors.As(c.refused, &q) && errors.Is(q, ErrHeld) {
 		place = c.engine.arbiter(c.request.key, q.Votes)
 	}
-	if c.watch.vigil == nil || c.watch.place != place {
+	if c.watch.tracked == nil || c.watch.place != place {
 		c.watch.end()
 		c.watch = watch{}
 		if place == everybody {
 			return c.watch
 		}
-		c.watch = watch{place: place, at: c.engine.instances[place], vigil: instance.NewVigil(c.request.key)}
+		c.watch = watch{place: place, at: c.engine.instances[place], tracked: tracking.NewWatch(c.request.key)}
 	}
 	c.ask(c.watch)
 	return c.watch
@@ -38,27 +39,27 @@ func (c *waitLoop) watchArbiter() watch {
 // ask asks to be told, once.
 func (c *waitLoop) ask(w watch) {
 	c.asked = time.Now()
-	w.at.Watch(w.vigil)
+	w.at.Watch(w.tracked)
 }
 
 func (w watch) end() {
-	if w.vigil != nil {
-		w.at.Unwatch(w.vigil)
+	if w.tracked != nil {
+		w.at.Unwatch(w.tracked)
 	}
 }
 
 func (w watch) changed() <-chan struct{} {
-	if w.vigil == nil {
+	if w.tracked == nil {
 		return nil
 	}
-	return w.vigil.C
+	return w.tracked.C
 }
 
-func (w watch) outlook() (o instance.Outlook, expires time.Time) {
-	if w.vigil == nil {
-		return instance.Silent, time.Time{}
+func (w watch) outlook() (o tracking.Outlook, expires time.Time) {
+	if w.tracked == nil {
+		return tracking.Silent, time.Time{}
 	}
-	return w.vigil.Outlook()
+	return w.tracked.Outlook()
 }
 
 // judge says what it means that the time that was set is over, and how much longer
@@ -70,9 +71,9 @@ func (c *waitLoop) judge(v watch, until time.Time) (what event, rest time.Durati
 	rest = until.Sub(now)
 	outlook, expires := v.outlook()
 	switch {
-	case outlook == instance.Silent || c.engine.paced || c.request.tries > 0 || rest <= 0:
+	case outlook == tracking.Silent || c.engine.paced || c.request.tries > 0 || rest <= 0:
 		return due, 0
-	case outlook == instance.Asked:
+	case outlook == tracking.Asked:
 		return early, min(rest, anAnswer)
 	}
 	if !expires.IsZero() {

@@ -52,7 +52,9 @@ type counts struct {
 	seeds, acquires, refused, losses, extended int
 	overlaps, looks                            int // two leases at once, outside the assumptions; looks at a lease's keys
 	strays                                     int // locks left behind in clusters
+	failovers, revenants                       int // of pairs; and locks that came back by them
 	handed, adopted, held, tokens              int // leases handed on, adopted, held for the longest time, and with a token of the user's
+	waits, paces                               int // acquires bounded by WithWait; pauses of the user's own
 	faults                                     map[string]int
 	failed                                     atomic.Bool
 	wait                                       time.Duration // the longest of a waiter, when the faults had ended
@@ -98,10 +100,13 @@ func (t *trial) build(tt *testing.T) {
 	if p.mini {
 		t.fleet = sim.New(tt, p.votes)
 	} else {
-		t.fleet = sim.NewNative(tt, p.votes-len(p.clusters))
+		t.fleet = sim.NewNative(tt, p.votes-len(p.clusters)-p.pairs)
 	}
 	for _, c := range p.clusters {
 		t.fleet.AddCluster(c.masters, c.replicas)
+	}
+	for range p.pairs {
+		t.fleet.AddPair()
 	}
 	t.enlist()
 	t.fleet.Seed(p.seed)
@@ -127,6 +132,10 @@ func (t *trial) build(tt *testing.T) {
 			Owner:        ep.owner,
 			Tries:        ep.tries,
 			Guard:        ep.guard,
+			DriftFactor:  p.drift,
+			RenewEvery:   ep.renew,
+			Backoff:      ep.backoff.config(func() { t.counts.count(&t.counts.paces) }),
+			MaxWaiters:   ep.waiters,
 			Trace: &engine.Trace{
 				Ended: func(e engine.EndedInfo) { t.ledger.ended(e.Lease, host, e.Cause) },
 				Woken: func(w engine.WokenInfo) {
