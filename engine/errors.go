@@ -134,7 +134,7 @@ func (e *Engine) refusal(op, resource string, votes []instance.Vote, decided boo
 func (e *Engine) refused(votes []instance.Vote) bool {
 	left := len(votes)
 	for _, v := range votes {
-		if v.Kind == instance.Misconfigured && instance.IsRefusal(v.Err) {
+		if v.Kind == instance.Refused && instance.IsRefusal(v.Err) {
 			left--
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-go/holdfast/internal/clock"
 )
 
-// Acquire asks for the lock. Votes: Granted, Held, Recovering, Stale, Ahead, or
+// Acquire asks for the lock. Votes: Granted, Held, InQuarantine, Stale, Ahead, or
 // what went wrong; with Former: Granted, Gone, Stolen, or what went wrong. It
 // may be used again once it has been answered, and its undo, if one was posted, too.
 type Acquire struct {
@@ -67,7 +67,7 @@ func (a *Acquire) send() bool {
 func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
 	switch {
 	case s.recovering > 0 && a.Former == "" && !s.heals(a.Proof):
-		v := s.vote(Recovering)
+		v := s.vote(InQuarantine)
 		v.Left = s.recovering
 		a.To.Cast(v)
 		return out, false
@@ -94,7 +94,7 @@ func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
 	return a.scripted(out), true
 }
 
-// heals reports whether even a recovering instance may have a lock back: when the
+// heals reports whether even a quarantined instance may have a lock back: when the
 // renewal that proved the lock to be ours began after we knew of the restart.
 //
 // The instance may have granted it to somebody else's attempt, and have forgotten
@@ -287,7 +287,7 @@ func (r *reply) left() time.Duration {
 }
 
 func garbled(s *sending) Vote {
-	v := s.vote(Misconfigured)
+	v := s.vote(Refused)
 	v.Err = errNotRedis
 	return v
 }

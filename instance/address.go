@@ -196,7 +196,7 @@ func (i *Instance) isSame(ctx context.Context, conn *redis.Conn, began time.Time
 
 // depart has the actor leave a link, unless it has already.
 func (i *Instance) depart(link terminus, why string) {
-	i.log.Warn("the connection is given up for a new one", "reason", why, "run_id", link.runID, "addr", link.addr.String())
+	i.log.Warn("connection is replaced by a new one", "reason", why, "run_id", link.runID, "addr", link.addr.String())
 	i.Post(relocation{of: link.opened})
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // verdict turns the error of a command into a vote: what the server refused is
-// Misconfigured in the server's own words, what the network did is TimedOut or
+// Refused in the server's own words, what the network did is TimedOut or
 // Unreachable. err is not nil.
 func (i *Instance) verdict(err error) Vote {
 	v := Vote{Instance: i.name, Err: i.redact(err)}
@@ -30,9 +30,9 @@ func (i *Instance) verdict(err error) Vote {
 	switch {
 	case errors.Is(err, errSameServer), errors.Is(err, errSplit), errors.Is(err, errNotRedis), errors.Is(err, errReplica),
 		errors.Is(err, errFailover), errors.Is(err, errDemoted), errors.Is(err, errNoMaster):
-		v.Kind = Misconfigured
+		v.Kind = Refused
 	case isServerError(err):
-		v.Kind = Misconfigured
+		v.Kind = Refused
 		v.Err = explained(v.Err)
 		if _, ok := readReferral([]byte(v.Err.Error())); ok && i.voter() == i && i.cluster == nil {
 			v.Err = fmt.Errorf("%w (%w)", v.Err, errClusterNode)

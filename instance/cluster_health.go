@@ -29,8 +29,8 @@ func (c *cluster) health() Health {
 		h.Waiting += mv.waiting.depth()
 	}
 	for _, until := range c.until {
-		if rest := time.Until(until); rest > h.Recovering {
-			h.Recovering = rest
+		if rest := time.Until(until); rest > h.Quarantine {
+			h.Quarantine = rest
 		}
 	}
 	switch {
@@ -39,7 +39,7 @@ func (c *cluster) health() Health {
 		h.State, h.Since, h.Err = Down, c.since, c.trouble
 	case uncovered > 0:
 		h.State, h.Err = Down, fmt.Errorf("%d of %d slots are served by no node", uncovered, slotCount)
-	case h.State == Up && h.Recovering > 0:
+	case h.State == Up && h.Quarantine > 0:
 		h.State = Quarantined
 	}
 	return h
@@ -51,7 +51,7 @@ var badness = [...]int{Up: 0, Quarantined: 1, Connecting: 2, Closed: 3, Down: 4}
 // merge counts one node in. What is said of the whole is said of the worst.
 func (h *Health) merge(n *Instance, node Health) {
 	h.Latency = max(h.Latency, node.Latency)
-	h.Recovering = max(h.Recovering, node.Recovering)
+	h.Quarantine = max(h.Quarantine, node.Quarantine)
 	h.Waiting += node.Waiting
 	if node.SteppedAt.After(h.SteppedAt) {
 		h.Stepped, h.SteppedAt = node.Stepped, node.SteppedAt

@@ -83,7 +83,7 @@ func (i *Instance) kept(m Command) {
 		return
 	}
 	for _, r := range i.home.keep(i, m) {
-		i.refused(r, Vote{Instance: i.name, Kind: Misconfigured, Err: errShuttled})
+		i.refused(r, Vote{Instance: i.name, Kind: Refused, Err: errShuttled})
 	}
 }
 

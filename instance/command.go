@@ -52,7 +52,7 @@ func (s *sending) refusal(err error) Vote {
 		s.demoted = true
 	}
 	v := s.instance.verdict(err)
-	if v.Kind == Misconfigured {
+	if v.Kind == Refused {
 		s.instance.complain(v.Err, s.now)
 	}
 	return v

@@ -147,7 +147,7 @@ func (i *Instance) guard(seen restart.Sighting) {
 		return
 	}
 	if seen.RunID == "" && i.before == nil {
-		i.log.Warn("no restart guard: INFO is not permitted or not understood, so that a restarted instance cannot be told from an old one")
+		i.log.Warn("no restart guard: INFO is not permitted or not understood, so a restart cannot be seen")
 	}
 	i.mu.Lock()
 	j := restart.Judge(i.before, seen, i.until, i.set.quarantine)
@@ -162,7 +162,7 @@ func (i *Instance) guard(seen restart.Sighting) {
 		if first && i.set.guard == GuardAdaptive && j.Young { // as at every first deployment
 			level = slog.LevelInfo
 		}
-		i.log.Log(context.Background(), level, "instance may not vote on new acquires yet", "reason", j.Why,
+		i.log.Log(context.Background(), level, "instance is quarantined: it does not vote on new acquires yet", "reason", j.Why,
 			"for", time.Until(j.Until).Round(time.Millisecond).String(), "until", j.Until.Round(time.Millisecond))
 		if i.home != nil {
 			i.home.lookSoon() // which slots it has forgotten is what the map knows now
@@ -175,7 +175,7 @@ func (i *Instance) guard(seen restart.Sighting) {
 		for _, other := range pardoned {
 			other.trust()
 		}
-		i.log.Info("all instances are new, and taken for a first deployment: they may vote at once")
+		i.log.Info("all instances are new: this is taken for a first deployment, and they vote at once")
 	}
 }
 

@@ -155,5 +155,5 @@ func TestALockIsReleasedThoughThereIsNoMemoryForItsFence(t *testing.T) {
 	if holder := f.Get("lock"); holder != "" {
 		t.Errorf("it is still held by %q", holder)
 	}
-	f.says(f.acquire("other", 6), instance.Misconfigured)
+	f.says(f.acquire("other", 6), instance.Refused)
 }

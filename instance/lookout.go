@@ -125,7 +125,7 @@ func (o *lookout) pause(ctx context.Context, err error, pauses backoff.BackOff) 
 		pause = notThere
 		if !o.reported {
 			o.reported = true
-			o.instance.log.Warn("who waits for a lock is not woken by the server, and polls", "reason", o.instance.redact(err))
+			o.instance.log.Warn("the server does not wake waiters: they poll", "reason", o.instance.redact(err))
 		}
 	}
 	o.rest(true)

@@ -36,7 +36,7 @@ type refusal struct {
 // (NOTBUSY, UNKILLABLE), MIGRATE (IOERR, BUSYKEY), and Valkey's REDIRECT, which must be asked for.
 var refusals = []refusal{
 	{"NOSCRIPT", ours, "it has forgotten the lock scripts; they are loaded again"},
-	{"READONLY", ours, "it is a replica: a failover, or the address of a replica, where only a master can vote"},
+	{"READONLY", ours, "it is a replica, and only a master can vote: wait for the failover to end, or name the master"},
 
 	{"LOADING", passing, "it is reading its data from disk; wait until it has"},
 	{"BUSY", passing, "somebody's script or module holds it up: SCRIPT KILL ends one that has written nothing"},
@@ -45,18 +45,18 @@ var refusals = []refusal{
 	{"TRYAGAIN", passing, "the slot is being moved"},
 	{"MOVED", passing, "another node of the cluster serves the slot"},
 	{"ASK", passing, "the slot is being moved"},
-	{"OOM", passing, "its memory is full: give it more, or let nothing else live there"},
-	{"MISCONF", passing, "it cannot write to its disk, and takes no writes until it can; see its log"},
+	{"OOM", passing, "its memory is full: give it more, or keep nothing else there"},
+	{"MISCONF", passing, "it cannot write to its disk, and accepts no writes until it can; see its log"},
 	{"NOREPLICAS", passing, "fewer replicas are connected than min-replicas-to-write wants"},
-	{"ERR max number of clients", passing, "it has no room for another connection: raise maxclients, or see who has so many"},
+	{"ERR max number of clients", passing, "it has no room for another connection: raise maxclients, or see which client has so many"},
 
 	{"NOPERM No permissions to access database", lasting, "the user may not use that database: ACL SETUSER NAME db=N"}, // Valkey 9
-	{"NOPERM", lasting, "the user lacks a permission, or the keys are not permitted to it; docs/operations.md has the rule that is enough"},
+	{"NOPERM", lasting, "the user lacks a permission for the command or the keys; docs/operations.md has the rule that is enough"},
 	{"NOAUTH", lasting, "it wants a password, and none was given"},
 	{"WRONGPASS", lasting, "user name or password is wrong, or the user is disabled"},
-	{"DENIED", lasting, "it is in protected mode, and serves nobody from another machine: set a password, or bind and protected-mode"},
+	{"DENIED", lasting, "it is in protected mode, and serves no other machine: set a password, or bind and protected-mode"},
 	{"NOPROTO", lasting, "it does not speak the version of the protocol that was asked for"},
-	{"WRONGTYPE", lasting, "something else is stored under that name: use a name, or a KeyPrefix, that nothing else has"},
+	{"WRONGTYPE", lasting, "something else is stored under that name: use another name, or a KeyPrefix of your own"},
 	{"CROSSSLOT", lasting, "the keys are in different slots of the cluster"},
 	{"ERR unknown command", lasting, "it lacks a command, or has it under another name (rename-command)"},
 	{"ERR Unknown Redis command", lasting, "it lacks a command that the lock scripts call, or has it under another name (rename-command)"},

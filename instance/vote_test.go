@@ -25,9 +25,9 @@ func TestVoteIsOneLineWithoutSecrets(t *testing.T) {
 		{Vote{Instance: "i", Kind: Held, Holder: token, Left: 1500 * time.Millisecond}, `i: held by "ABCD…" for another 1.5s`},
 		{Vote{Instance: "i", Kind: Held, Holder: "the owner~" + token, Left: -1}, `i: held by "the owner~ABCD…"`},
 		{Vote{Instance: "i", Kind: Held, Holder: "short"}, `i: held by "…"`},
-		{Vote{Instance: "i", Kind: Recovering, Left: time.Minute}, `i: recovering for another 1m0s`},
+		{Vote{Instance: "i", Kind: InQuarantine, Left: time.Minute}, `i: quarantined for another 1m0s`},
 		{Vote{Instance: "i", Kind: TimedOut, Err: errTimeout}, `i: timed out (no answer in time)`},
-		{Vote{Instance: "i", Kind: Misconfigured, Err: errors.New("OOM no")}, `i: misconfigured (OOM no)`},
+		{Vote{Instance: "i", Kind: Refused, Err: errors.New("OOM no")}, `i: refused (OOM no)`},
 		{Vote{Instance: "i", Kind: Kind(99)}, `i: kind 99`},
 	} {
 		for _, text := range []string{c.vote.String(), fmt.Sprint(c.vote), fmt.Sprintf("%+v", c.vote), fmt.Sprintf("%#v", c.vote), fmt.Sprintf("%v", []Vote{c.vote})} {
@@ -40,7 +40,7 @@ func TestVoteIsOneLineWithoutSecrets(t *testing.T) {
 
 func TestEveryKindHasAName(t *testing.T) {
 	seen := map[string]bool{}
-	for k := Unanswered; k <= Misconfigured; k++ {
+	for k := Unanswered; k <= Refused; k++ {
 		name := k.String()
 		if name == "" || strings.HasPrefix(name, "kind") || seen[name] {
 			t.Errorf("kind %d is called %q", uint8(k), name)
@@ -59,7 +59,7 @@ func TestEveryKindHasAName(t *testing.T) {
 
 func TestAnsweredIsSaidOnlyOfInstancesThatHaveSpoken(t *testing.T) {
 	silent := map[Kind]bool{Unanswered: true, Unreachable: true, TimedOut: true}
-	for k := Unanswered; k <= Misconfigured; k++ {
+	for k := Unanswered; k <= Refused; k++ {
 		if (Vote{Kind: k}).Answered() == silent[k] {
 			t.Errorf("%v: answered %v", k, !silent[k])
 		}
@@ -107,16 +107,16 @@ func TestErrorsAreClassified(t *testing.T) {
 		err  error
 		want Kind
 	}{
-		{serverError("OOM command not allowed"), Misconfigured},
-		{serverError("READONLY You can't write against a read only replica."), Misconfigured},
-		{serverError("NOPERM this user has no permissions"), Misconfigured},
-		{serverError("MISCONF Redis is configured to save RDB snapshots"), Misconfigured},
-		{serverError("WRONGTYPE Operation against a key"), Misconfigured},
-		{serverError("LOADING Redis is loading the dataset in memory"), Misconfigured},
-		{fmt.Errorf("cannot load the lock scripts: %w", serverError("NOPERM")), Misconfigured},
-		{errNotRedis, Misconfigured},
-		{errReplica, Misconfigured},
-		{fmt.Errorf("%w: as other", errSameServer), Misconfigured},
+		{serverError("OOM command not allowed"), Refused},
+		{serverError("READONLY You can't write against a read only replica."), Refused},
+		{serverError("NOPERM this user has no permissions"), Refused},
+		{serverError("MISCONF Redis is configured to save RDB snapshots"), Refused},
+		{serverError("WRONGTYPE Operation against a key"), Refused},
+		{serverError("LOADING Redis is loading the dataset in memory"), Refused},
+		{fmt.Errorf("cannot load the lock scripts: %w", serverError("NOPERM")), Refused},
+		{errNotRedis, Refused},
+		{errReplica, Refused},
+		{fmt.Errorf("%w: as other", errSameServer), Refused},
 		{timeoutError{}, TimedOut},
 		{&net.OpError{Op: "read", Err: timeoutError{}}, TimedOut},
 		{os.ErrDeadlineExceeded, TimedOut},
@@ -131,7 +131,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		if v.Kind != c.want || v.Instance != "i" || v.Err == nil {
 			t.Errorf("%v: %v, want %v", c.err, v, c.want)
 		}
-		if v.Answered() != (c.want == Misconfigured) {
+		if v.Answered() != (c.want == Refused) {
 			t.Errorf("%v: answered %v", c.err, v.Answered())
 		}
 	}
@@ -206,7 +206,7 @@ func TestVerdictsKeepWhatTheErrorIs(t *testing.T) {
 	for _, r := range refusals {
 		v := i.verdict(serverError(r.says + " something of s3cret"))
 		misnamed := r.says == "CLUSTERDOWN" || r.says == "TRYAGAIN" // said by a single server: it is a node of a cluster
-		if v.Kind != Misconfigured || IsRefusal(v.Err) != (r.class == lasting || misnamed) {
+		if v.Kind != Refused || IsRefusal(v.Err) != (r.class == lasting || misnamed) {
 			t.Errorf("%s: %v", r.says, v)
 		}
 		if r.mend == "" || Advice(serverError(r.says)) != r.mend {

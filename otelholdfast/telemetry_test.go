@@ -228,7 +228,7 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 		{"holdfast.instance.state", "holdfast.instance=redis-2,holdfast.instance.state=up", 1},
 		{"holdfast.instance.state", "holdfast.instance=redis-2,holdfast.instance.state=down", 0},
 		{"holdfast.instance.mailbox", "holdfast.instance=redis-3", 0},
-		{"holdfast.instance.recovering", "holdfast.instance=redis-3", 0},
+		{"holdfast.instance.quarantine", "holdfast.instance=redis-3", 0},
 	} {
 		w.settles(c.name, c.attributes, c.want)
 	}
