@@ -21,6 +21,10 @@ import (
 // Each attempt is on its own, whichever client it belongs to: two attempts of one
 // client, one after the other, are a special case.
 //
+// A lease may be handed on within the engine: the next one's fence is among the
+// numbers that came with the lock, behind the proposal, and the instances note the
+// last of these.
+//
 // Where instances forget, clocks must help, so that there is time then: see
 // fenceClocks.
 const (
@@ -41,6 +45,8 @@ type fenceState struct {
 type fenceAttempt struct {
 	phase  uint8
 	fence  uint8
+	more   uint8 // how many numbers are reserved behind the fence
+	handed uint8 // how often the lease has been handed on
 	oks    uint8 // the places that have granted; forgotten when it does not matter any more
 	age    uint8 // ticks since it began; forgotten likewise
 	behind bool  // a lease with the same fence, or a higher one, was there when it began
@@ -66,13 +72,21 @@ type fenceRules struct {
 	modelScripts
 	need    func(voters int) int
 	propose func(clock, seen uint64) uint64
-	patch   bool // a refused proposal is made anew where it was refused only
+	patch   bool                              // a refused proposal is made anew where it was refused only
+	reserve uint8                             // how many numbers an attempt may reserve, at most
+	hands   func(handed, reserved uint8) bool // whether a lease may be handed on
+	note    func(fence, reserved uint8) uint8 // what instances note
+	most    int                               // how many attempts begin, at most; 0: all
 	forgets uint8
 	clocks  *fenceClocks // nil: no time, and any number is proposed
 }
 
 func rightFenceRules() fenceRules {
-	return fenceRules{modelScripts: rightScripts(), need: quorum, propose: proposal}
+	return fenceRules{
+		modelScripts: rightScripts(), need: quorum, propose: proposal,
+		hands: func(handed, reserved uint8) bool { return handed < reserved },
+		note:  func(fence, reserved uint8) uint8 { return fence + reserved },
+	}
 }
 
 func (m *fenceRules) next(s fenceState, to func(model.Step, fenceState)) {
@@ -123,6 +137,9 @@ func (m *fenceRules) tick(s fenceState, to func(model.Step, fenceState)) {
 
 // proposals are the numbers that an attempt may begin with.
 func (m *fenceRules) proposals(s *fenceState, with func(fence uint8)) {
+	if m.most > 0 && s.begun() == m.most {
+		return
+	}
 	if m.clocks == nil {
 		for clock := uint64(1); clock <= fenceHighest; clock++ {
 			with(uint8(m.propose(clock, 0)))
@@ -150,9 +167,11 @@ func (m *fenceRules) attemptSteps(s fenceState, a uint8, to func(model.Step, fen
 	switch own := s.attempts[a]; own.phase {
 	case atRest:
 		m.proposals(&s, func(fence uint8) {
-			step(begins, fence, func(own *fenceAttempt) {
-				*own = fenceAttempt{phase: asking, fence: fence, behind: s.highest() >= fence}
-			})
+			for more := range m.reserve + 1 {
+				step(begins, fence, func(own *fenceAttempt) {
+					*own = fenceAttempt{phase: asking, fence: fence, more: more, behind: s.highest() >= fence}
+				})
+			}
 		})
 		return
 	case asking:
@@ -167,6 +186,9 @@ func (m *fenceRules) attemptSteps(s fenceState, a uint8, to func(model.Step, fen
 		}
 	case leased:
 		step(ends, 0, func(own *fenceAttempt) { own.phase = gaveBack })
+		if m.hands(own.handed, own.more) {
+			step(handsOn, 0, func(own *fenceAttempt) { own.handed++ })
+		}
 	}
 	for i := range s.servers {
 		m.deliver(s, a, uint8(i), to)
@@ -177,7 +199,7 @@ func (m *fenceRules) attemptSteps(s fenceState, a uint8, to func(model.Step, fen
 func (m *fenceRules) deliver(s fenceState, a, i uint8, to func(model.Step, fenceState)) {
 	next := s
 	own, server := &next.attempts[a], &next.servers[i]
-	kind := m.acquireFenced(server, a+1, 0, own.fence)
+	kind := m.acquireFenced(server, a+1, 0, own.fence, m.note(own.fence, own.more))
 	if own.phase == asking && kind == instance.Granted && s.quarantine[i] == 0 {
 		own.oks |= 1 << i
 	}
@@ -188,7 +210,7 @@ func (m *fenceRules) deliver(s fenceState, a, i uint8, to func(model.Step, fence
 		return
 	}
 	next = s
-	kind = m.releaseFenced(&next.servers[i], a+1, own.fence)
+	kind = m.releaseFenced(&next.servers[i], a+1, m.note(own.fence, own.more))
 	if next != s {
 		to(model.Step{What: hearsRelease, Who: a, Where: i, Value: uint8(kind)}, next)
 	}
@@ -210,7 +232,7 @@ func (s *fenceState) begun() (n int) {
 func (s *fenceState) highest() (fence uint8) {
 	for _, a := range s.attempts {
 		if a.phase >= leased {
-			fence = max(fence, a.fence)
+			fence = max(fence, a.fence+a.handed)
 		}
 	}
 	return fence
@@ -222,8 +244,8 @@ func (m *fenceRules) wrong(s fenceState) string {
 			continue
 		}
 		for b, other := range s.attempts[:a] {
-			if other.phase >= leased && one.fence == other.fence {
-				return fmt.Sprintf("%s and %s both got the fence %d", modelName(uint8(b)), modelName(uint8(a)), one.fence)
+			if both := max(one.fence, other.fence); other.phase >= leased && both <= min(one.fence+one.handed, other.fence+other.handed) {
+				return fmt.Sprintf("%s and %s both got the fence %d", modelName(uint8(b)), modelName(uint8(a)), both)
 			}
 		}
 		if one.behind {
@@ -236,7 +258,7 @@ func (m *fenceRules) wrong(s fenceState) string {
 // canon exchanges instances, and attempts. What can be told of an attempt without
 // looking at the others decides most of the order.
 func (m *fenceRules) canon(s fenceState) (least fenceState) {
-	var marks [fenceAttempts]uint32
+	var marks [fenceAttempts]uint64
 	for a := range s.attempts {
 		marks[a] = s.mark(uint8(a))
 	}
@@ -266,9 +288,9 @@ orders:
 }
 
 // mark is what does not change when instances, or other attempts, are exchanged.
-func (s *fenceState) mark(a uint8) uint32 {
+func (s *fenceState) mark(a uint8) uint64 {
 	own := s.attempts[a]
-	mark := uint32(own.phase)<<24 | uint32(own.fence)<<16 | uint32(own.age)<<12 | uint32(bits.OnesCount8(own.oks))<<8
+	mark := uint64(own.more)<<40 | uint64(own.handed)<<36 | uint64(own.phase)<<24 | uint64(own.fence)<<16 | uint64(own.age)<<12 | uint64(bits.OnesCount8(own.oks))<<8
 	for i := range s.servers {
 		if s.servers[i].holder == a+1 {
 			mark += 2
@@ -307,8 +329,8 @@ func (s *fenceState) compare(o *fenceState) int {
 	}), slices.Compare(s.quarantine[:], o.quarantine[:]))
 }
 
-func (a fenceAttempt) number() uint32 {
-	n := uint32(a.phase)<<24 | uint32(a.fence)<<16 | uint32(a.age)<<12 | uint32(a.oks)<<8
+func (a fenceAttempt) number() uint64 {
+	n := uint64(a.more)<<40 | uint64(a.handed)<<36 | uint64(a.phase)<<24 | uint64(a.fence)<<16 | uint64(a.age)<<12 | uint64(a.oks)<<8
 	if a.behind {
 		n |= 1
 	}
@@ -322,6 +344,19 @@ func (m *fenceRules) model() model.Model[fenceState] {
 func TestModelFencesAreUniqueAndRise(t *testing.T) {
 	t.Parallel()
 	m := rightFenceRules()
+	holds(t, m.model())
+}
+
+// handing is where locks are handed on, and each attempt reserves a number for it or
+// does not. One attempt less makes up for the numbers more.
+func (m *fenceRules) handing() {
+	m.reserve, m.most = 1, 3
+}
+
+func TestModelFencesWithinAReserveAreUniqueAndRise(t *testing.T) {
+	t.Parallel()
+	m := rightFenceRules()
+	m.handing()
 	holds(t, m.model())
 }
 
@@ -354,6 +389,14 @@ func TestModelOfFencesFindsEveryMutant(t *testing.T) {
 		{"clocks differ by the quarantine without the timeout", func(m *fenceRules) { m.forgetful(2) }},
 		{"the quarantine is as short as clocks differ", func(m *fenceRules) { m.forgetful(1); m.clocks.quarantine = 1 }},
 		{"an attempt goes on for longer", func(m *fenceRules) { m.forgetful(1); m.clocks.timeout = 2 }},
+		{"a lock is handed on once more than numbers came with it", func(m *fenceRules) {
+			m.handing()
+			m.hands = func(handed, reserved uint8) bool { return handed <= reserved }
+		}},
+		{"instances note the proposal, and not what is reserved behind it", func(m *fenceRules) {
+			m.handing()
+			m.note = func(fence, _ uint8) uint8 { return fence }
+		}},
 		{"fences are not compared", func(m *fenceRules) {
 			m.stale = func(uint8, uint8) bool { return false }
 		}},

@@ -342,7 +342,7 @@ func (m *orderRules) hear(s *orderState, p inPipe) (answer instance.Kind) {
 	acquire := n%2 == 0
 	switch {
 	case acquire && m.fenced:
-		answer = m.acquireFenced(&s.server, token, 0, token)
+		answer = m.acquireFenced(&s.server, token, 0, token, token)
 	case acquire:
 		answer = m.acquire(&s.server, token, 0)
 	case m.fenced && !p.plain:

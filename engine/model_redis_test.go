@@ -60,11 +60,13 @@ func (r *realServer) fencing(fence uint8) (f instance.Fencing) {
 func realToken(token uint8) string    { return fmt.Sprint("token ", token) }
 func realTTL(ttl uint8) time.Duration { return time.Duration(ttl) * time.Hour }
 
-func (r *realServer) acquire(token, ttl, fence uint8, look bool) instance.Kind {
+func (r *realServer) acquire(token, ttl, fence, reserved uint8, look bool) instance.Kind {
 	a := make(answer, 1)
+	fencing := r.fencing(fence)
+	fencing.Reserved = uint64(reserved)
 	r.instance.Post(&instance.Acquire{
 		Key: "k", Token: realToken(token), TTL: realTTL(ttl), GiveUp: time.Now().Add(time.Hour),
-		Look: look, Fencing: r.fencing(fence), To: a,
+		Look: look, Fencing: fencing, To: a,
 	})
 	return (<-a).Kind
 }
@@ -136,17 +138,18 @@ func TestModelAnswersAsRedisDoes(t *testing.T) {
 			answers := make(map[string]int)
 			for n := range questions {
 				token, other, fence, ttl := upTo(3), upTo(3), upTo(8), upTo(5)
+				reserved := upTo(3) - 1
 				var question string
 				var want, got []instance.Kind
 				switch dice := random.IntN(24); {
 				case dice < 8 && fenced:
 					question = "acquire"
-					want = []instance.Kind{scripts.acquireFenced(&model, token, ttl, fence)}
-					got = []instance.Kind{real.acquire(token, ttl, fence, false)}
+					want = []instance.Kind{scripts.acquireFenced(&model, token, ttl, fence, fence+reserved)}
+					got = []instance.Kind{real.acquire(token, ttl, fence, reserved, false)}
 				case dice < 8:
 					question = "acquire"
 					want = []instance.Kind{scripts.acquire(&model, token, ttl)}
-					got = []instance.Kind{real.acquire(token, ttl, 0, dice < 4)}
+					got = []instance.Kind{real.acquire(token, ttl, 0, 0, dice < 4)}
 				case dice < 12:
 					question = "renew"
 					want = []instance.Kind{scripts.renew(&model, token, ttl)}

@@ -17,7 +17,7 @@ type modelServer struct {
 type modelScripts struct {
 	stale   func(fence, proposed uint8) bool
 	ours    func(s *modelServer, token uint8) bool
-	repeats func(s *modelServer, token, fence uint8) bool
+	repeats func(s *modelServer, token, highest uint8) bool
 	bury    bool // a release raises the fence
 }
 
@@ -25,7 +25,7 @@ func rightScripts() modelScripts {
 	return modelScripts{
 		stale:   func(fence, proposed uint8) bool { return fence != 0 && fence >= proposed },
 		ours:    func(s *modelServer, token uint8) bool { return s.holder == token },
-		repeats: func(s *modelServer, token, fence uint8) bool { return s.holder == token && s.fence == fence },
+		repeats: func(s *modelServer, token, highest uint8) bool { return s.holder == token && s.fence == highest },
 		bury:    true,
 	}
 }
@@ -40,16 +40,17 @@ func (m *modelScripts) acquire(s *modelServer, token, ttl uint8) instance.Kind {
 }
 
 // acquireFenced is acquire_fenced.lua. It does not know of servers' clocks: a
-// proposal that is too far ahead is one that never arrives.
-func (m *modelScripts) acquireFenced(s *modelServer, token, ttl, fence uint8) instance.Kind {
-	repeated := m.repeats(s, token, fence)
+// proposal that is too far ahead is one that never arrives. The highest fence is the
+// proposal, or what is reserved behind it.
+func (m *modelScripts) acquireFenced(s *modelServer, token, ttl, fence, highest uint8) instance.Kind {
+	repeated := m.repeats(s, token, highest)
 	switch {
 	case s.holder != 0 && !repeated:
 		return instance.Held
 	case m.stale(s.fence, fence) && !repeated:
 		return instance.Stale
 	}
-	*s = modelServer{holder: token, fence: fence, left: ttl}
+	*s = modelServer{holder: token, fence: highest, left: ttl}
 	return instance.Granted
 }
 

@@ -272,9 +272,13 @@ func (a *Acquire) refuse(v Vote)      { a.To.Cast(v) }
 func (a *Acquire) debt() (debt, bool) { return debt{}, false }
 func (a *Acquire) urgent() bool       { return false }
 
-// fence reads a number that a script returns as a string, so as not to lose digits.
+// fence reads a number that a script returns as a string, so as not to lose digits: 0 if it is
+// none of ours.
 func (r *reply) fence() uint64 {
-	n, _ := strconv.ParseUint(string(r.text), 10, 64)
+	n, err := strconv.ParseUint(string(r.text), 10, 64)
+	if err != nil {
+		return 0
+	}
 	return min(n, MaxFence)
 }
 

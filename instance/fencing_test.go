@@ -146,6 +146,27 @@ func TestAFenceOutlivesItsLock(t *testing.T) {
 	}
 }
 
+// A key that happens to be called as a fence holds what somebody else needs: to acquire is refused, and neither a release
+// nor a renewal touches it. To Lua some of these are numbers.
+func TestWhatSomebodyElseKeepsInTheFenceIsLeftAlone(t *testing.T) {
+	f := startFenced(t)
+	for _, value := range []string{"report", "0x10", "1e3", "-1", " 5", "12345678901234567", strings.Repeat("9", 4000)} {
+		f.says(f.acquire("t", 5), instance.Granted)
+		f.MustDo("SET", "fence", value)
+		f.says(f.renew("t", time.Hour), instance.Granted)
+		f.says(f.release("t", 5_000_000), instance.Granted)
+		v := f.acquire("next", 6_000_000)
+		f.says(v, instance.Refused)
+		if v.Err == nil || !strings.HasPrefix(v.Err.Error(), "WRONGTYPE ") || len(v.String()) > 400 {
+			t.Errorf("%.40q: an acquire is refused so: %v", value, v)
+		}
+		if got, left := f.Get("fence"), f.PTTL("fence"); got != value || left != -time.Millisecond {
+			t.Errorf("%.40q has become %.40q, which lives for another %v", value, got, left)
+		}
+		f.MustDo("DEL", "fence", "lock")
+	}
+}
+
 func TestALockIsReleasedThoughThereIsNoMemoryForItsFence(t *testing.T) {
 	f := startFenced(t)
 	f.says(f.acquire("t", 5), instance.Granted)

@@ -36,6 +36,7 @@
 //
 // # Metrics
 //
+//	holdfast.acquire.count       {acquire}  counter; holdfast.acquire.outcome
 //	holdfast.acquire.duration    s          histogram; holdfast.acquire.outcome
 //	holdfast.acquire.rounds      {round}    histogram
 //	holdfast.acquire.waiting     {acquire}  up-down counter
@@ -44,15 +45,23 @@
 //	holdfast.renewal.count       {renewal}  counter; holdfast.renewal.confirmed
 //	holdfast.renewal.margin      s          histogram
 //	holdfast.lease.held          {lease}    up-down counter
+//	holdfast.lease.ended         {lease}    counter; holdfast.lease.cause
 //	holdfast.lease.duration      s          histogram; holdfast.lease.cause
 //	holdfast.loss.dropped        {lease}    counter
 //	holdfast.untold              {event}    counter; holdfast.untold.what
 //	holdfast.instance.state      1          gauge; holdfast.instance, holdfast.instance.state
 //	holdfast.instance.quarantine s          gauge; holdfast.instance
+//	holdfast.instance.clock_step s          gauge; holdfast.instance
 //	holdfast.instance.mailbox    {message}  gauge; holdfast.instance
 //	holdfast.instance.changes    {change}   counter; holdfast.instance, holdfast.instance.state
 //	holdfast.pipeline.duration   s          histogram; holdfast.instance
 //	holdfast.pipeline.messages   {message}  histogram; holdfast.instance
 //
 // docs/monitoring.md says what each means, by its name in Prometheus.
+//
+// The series of every counter are there with their 0 from New on, those of an
+// instance from Attach on: a rate sees the first loss. Set the global meter provider
+// before New: what is counted before is not kept. A histogram has no 0: its series
+// begin with their first value. So alert on holdfast.lease.ended, and not on the count
+// of holdfast.lease.duration.
 package otelholdfast

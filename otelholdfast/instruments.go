@@ -27,6 +27,11 @@ func (c counter) count(attributes ...attribute.KeyValue) {
 	c.Add(context.Background(), 1, c.all, metric.WithAttributes(attributes...))
 }
 
+// begin makes the series be there, with its 0.
+func (c counter) begin(attributes ...attribute.KeyValue) {
+	c.Add(context.Background(), 0, c.all, metric.WithAttributes(attributes...))
+}
+
 // maker makes instruments, and keeps the errors.
 type maker struct {
 	*Telemetry
@@ -71,5 +76,7 @@ func (m *maker) observed() {
 	m.mailbox, err = m.meter.Int64ObservableGauge("holdfast.instance.mailbox", metric.WithUnit("{message}"), metric.WithDescription("Messages that wait to be sent to the instance."))
 	m.note(err)
 	m.quarantine, err = m.meter.Float64ObservableGauge("holdfast.instance.quarantine", metric.WithUnit("s"), metric.WithDescription("How long the instance is still quarantined: it does not vote on new acquires; 0: it is not."))
+	m.note(err)
+	m.step, err = m.meter.Float64ObservableGauge("holdfast.instance.clock_step", metric.WithUnit("s"), metric.WithDescription("By how much the clock of the instance's server was last stepped, as renewals saw it; 0: never."))
 	m.note(err)
 }

@@ -37,13 +37,14 @@ type Telemetry struct {
 	all     metric.MeasurementOption // the attributes of the options
 
 	acquire, rounds, handover, margin, lease, trip, batch histogram
-	votes, renewals, changes                              counter
+	acquires, votes, renewals, ended, changes             counter
 
 	held, waiting   metric.Int64ObservableUpDownCounter
 	dropped, untold metric.Int64ObservableCounter
 	state, mailbox  metric.Int64ObservableGauge
 	quarantine      metric.Float64ObservableGauge
-	observing       metric.Registration // nil: no engine is attached
+	step            metric.Float64ObservableGauge // of the server's clock
+	observing       metric.Registration           // nil: no engine is attached
 }
 
 const scope = "github.com/holdfast-go/holdfast/otelholdfast"
@@ -66,18 +67,24 @@ func New(o Options) (*Telemetry, error) {
 		all:     metric.WithAttributes(o.Attributes...),
 	}
 	m := maker{t, nil}
+	t.acquires = m.counter("holdfast.acquire.count", "{acquire}", "Acquires that are over.")
 	t.acquire = m.seconds("holdfast.acquire.duration", "How long acquires took.")
 	t.rounds = m.histogram("holdfast.acquire.rounds", "{round}", "Rounds of votes that an acquire took.", 0, 1, 2, 3, 5, 8, 13, 21, 34, 55)
 	t.votes = m.counter("holdfast.vote.count", "{vote}", "Votes on acquires.")
 	t.handover = m.seconds("holdfast.handover.duration", "From when a waiter was told that the lock may be free to the answer.")
 	t.renewals = m.counter("holdfast.renewal.count", "{renewal}", "Renewals of leases.")
 	t.margin = m.seconds("holdfast.renewal.margin", "Validity that was left when a renewal was confirmed.")
+	t.ended = m.counter("holdfast.lease.ended", "{lease}", "Leases that have ended: expired, gone, stolen and max_hold are losses.")
 	t.lease = m.seconds("holdfast.lease.duration", "How long leases were held.")
 	t.changes = m.counter("holdfast.instance.changes", "{change}", "Changes of an instance's state.")
 	t.trip = m.seconds("holdfast.pipeline.duration", "Round trips of pipelines to an instance.")
 	t.batch = m.histogram("holdfast.pipeline.messages", "{message}", "Messages in a pipeline to an instance.", 1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 	m.observed()
-	return t, errors.Join(m.errs...)
+	if len(m.errs) > 0 {
+		return t, errors.Join(m.errs...)
+	}
+	t.start()
+	return t, nil
 }
 
 // Attach names the engine whose state is shown: leases held, acquires waiting, the
@@ -88,10 +95,13 @@ func (t *Telemetry) Attach(e *engine.Engine) (err error) {
 	if t.observing != nil {
 		return errors.New("otelholdfast: an engine is attached already: make a Telemetry for each")
 	}
+	for _, i := range e.Instances() {
+		t.startInstance(i.Name)
+	}
 	t.observing, err = t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		t.observe(o, e.Snapshot(0))
 		return nil
-	}, t.held, t.waiting, t.dropped, t.untold, t.state, t.mailbox, t.quarantine)
+	}, t.held, t.waiting, t.dropped, t.untold, t.state, t.mailbox, t.quarantine, t.step)
 	return err
 }
 
@@ -124,5 +134,6 @@ func (t *Telemetry) observe(o metric.Observer, s engine.Snapshot) {
 		}
 		o.ObserveInt64(t.mailbox, int64(i.Waiting), t.all, name)
 		o.ObserveFloat64(t.quarantine, i.Quarantine.Seconds(), t.all, name)
+		o.ObserveFloat64(t.step, i.Stepped.Seconds(), t.all, name)
 	}
 }

@@ -215,11 +215,15 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 	}{
 		{"holdfast.acquire.duration", "holdfast.acquire.outcome=granted", 2},
 		{"holdfast.acquire.duration", "holdfast.acquire.outcome=held", 1},
+		{"holdfast.acquire.count", "holdfast.acquire.outcome=granted", 2},
+		{"holdfast.acquire.count", "holdfast.acquire.outcome=held", 1},
 		{"holdfast.acquire.rounds", "", 3},
 		{"holdfast.acquire.waiting", "", 0},
 		{"holdfast.handover.duration", "holdfast.granted=true,holdfast.waker=release", 1},
 		{"holdfast.lease.duration", "holdfast.lease.cause=released", 1},
 		{"holdfast.lease.duration", "holdfast.lease.cause=stolen", 1},
+		{"holdfast.lease.ended", "holdfast.lease.cause=released", 1},
+		{"holdfast.lease.ended", "holdfast.lease.cause=stolen", 1},
 		{"holdfast.lease.held", "", 0},
 		{"holdfast.loss.dropped", "", 0},
 		{"holdfast.untold", "holdfast.untold.what=log", 0},
@@ -229,6 +233,7 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 		{"holdfast.instance.state", "holdfast.instance=redis-2,holdfast.instance.state=down", 0},
 		{"holdfast.instance.mailbox", "holdfast.instance=redis-3", 0},
 		{"holdfast.instance.quarantine", "holdfast.instance=redis-3", 0},
+		{"holdfast.instance.clock_step", "holdfast.instance=redis-3", 0},
 	} {
 		w.settles(c.name, c.attributes, c.want)
 	}
@@ -236,8 +241,10 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 	w.until("holdfast.renewal.margin", "", 1)
 	w.until("holdfast.pipeline.duration", "holdfast.instance=redis-1", 3)
 	w.until("holdfast.pipeline.messages", "holdfast.instance=redis-1", 3)
-	if len(w.series("holdfast.instance.changes")) < 3 {
-		t.Errorf("%v", w.series("holdfast.instance.changes"))
+	changes := w.series("holdfast.instance.changes")
+	up := changes["holdfast.instance=redis-1,holdfast.instance.state=up"]
+	if young := changes["holdfast.instance=redis-1,holdfast.instance.state=quarantined"]; up+young != 1 { // until all have been seen
+		t.Errorf("redis-1 came up %v times and was quarantined %v times, want 1 of both together", up, young)
 	}
 	for _, m := range w.metrics() {
 		if text := fmt.Sprintf("%+v", m.Data); strings.Contains(text, "secret") {
@@ -247,6 +254,34 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 }
 
 // The package's documentation has all metrics, with their units, and no others.
+func TestEveryCounterIsThereFromTheStart(t *testing.T) {
+	w := watch(t, otelholdfast.Options{})
+	begun := func(name, attributes string) {
+		t.Helper()
+		if _, there := w.series(name)[attributes]; !there {
+			t.Errorf("%s has no series %s: %v", name, attributes, w.series(name))
+		}
+	}
+	for _, outcome := range engine.Outcomes() {
+		begun("holdfast.acquire.count", "holdfast.acquire.outcome="+outcome)
+	}
+	for _, cause := range engine.Causes() {
+		begun("holdfast.lease.ended", "holdfast.lease.cause="+cause)
+	}
+	begun("holdfast.renewal.count", "holdfast.renewal.confirmed=false")
+	begun("holdfast.renewal.count", "holdfast.renewal.confirmed=true")
+	for _, kind := range []instance.Kind{instance.Granted, instance.Held, instance.TimedOut, instance.InQuarantine, instance.Refused} {
+		begun("holdfast.vote.count", "holdfast.instance=redis-1,holdfast.vote.kind="+kind.String())
+	}
+	begun("holdfast.instance.changes", "holdfast.instance=redis-1,holdfast.instance.state=down")
+	before := len(w.series("holdfast.lease.ended")) + len(w.series("holdfast.acquire.count")) + len(w.series("holdfast.vote.count"))
+	w.use(t.Context())
+	w.settles("holdfast.lease.ended", "holdfast.lease.cause=stolen", 1)
+	if after := len(w.series("holdfast.lease.ended")) + len(w.series("holdfast.acquire.count")) + len(w.series("holdfast.vote.count")); after != before {
+		t.Errorf("%d series have become %d", before, after)
+	}
+}
+
 func TestTheDocumentationNamesTheMetrics(t *testing.T) {
 	w := watch(t, otelholdfast.Options{})
 	w.use(t.Context())

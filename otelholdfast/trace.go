@@ -36,6 +36,7 @@ func (t *Telemetry) Trace() *engine.Trace {
 	return &engine.Trace{
 		Acquired: func(ctx context.Context, resource string, waited time.Duration, rounds int, err error) {
 			outcome := outcomeName.String(engine.Outcome(err))
+			t.acquires.count(outcome)
 			t.acquire.record(ctx, waited.Seconds(), outcome)
 			t.rounds.record(ctx, float64(rounds))
 			t.span(ctx, resource, waited, rounds, err)
@@ -53,7 +54,9 @@ func (t *Telemetry) Trace() *engine.Trace {
 			}
 		},
 		Ended: func(_ *lease.Lease, cause error, held time.Duration) {
-			t.lease.record(background, held.Seconds(), causeName.String(engine.Cause(cause)))
+			why := causeName.String(engine.Cause(cause))
+			t.ended.count(why)
+			t.lease.record(background, held.Seconds(), why)
 		},
 		Instance: func(h instance.Health) {
 			t.changes.count(instanceName.String(h.Name), stateName.String(h.State.String()))

@@ -6,7 +6,7 @@
 --      6 the highest fence that comes with the lock: the proposal, or what is reserved behind it
 -- Replies {1} when taken, {0, holder, time left in ms, fence} when held,
 -- {2, fence} when the proposal is not higher, {3, clock in µs} when it is too far ahead.
--- Refuses as WRONGTYPE a fence that is no number: it is somebody else's.
+-- Refuses as WRONGTYPE a fence that is no number of ours, which have 16 digits at most: it is somebody else's.
 -- A fence is stored as the string that came in: a Lua number would lose digits.
 
 -- What a key holds, and no more of it than a token can have, and one byte: it may be somebody else's, and huge.
@@ -26,8 +26,8 @@ local repeated = holder == ARGV[1] and fence == ARGV[6]
 if holder and not repeated then
   return {0, string.sub(holder, 1, 1025), redis.call('PTTL', KEYS[1]), string.sub(fence or '0', 1, 1025)}
 end
-if fence and not string.find(fence, '^%d+$') then -- nothing would ever be higher: somebody else's
-  return redis.error_reply('WRONGTYPE the fence has a value that is no number')
+if fence and (#fence > 16 or not string.find(fence, '^%d+$')) then -- nothing would ever be higher: somebody else's
+  return redis.error_reply('WRONGTYPE the fence has a value that is no number of ours')
 end
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])

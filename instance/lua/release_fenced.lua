@@ -19,7 +19,7 @@ if holder == ARGV[1] then
   answer = redis.call('DEL', KEYS[1])
 end
 local fence = value(KEYS[2])
-if fence and not tonumber(fence) then -- somebody else's: no acquire passes it
+if fence and (#fence > 16 or not string.find(fence, '^%d+$')) then -- somebody else's: no acquire passes it
   return answer
 end
 if not fence or tonumber(fence) < tonumber(ARGV[2]) then

@@ -2,6 +2,16 @@
 -- lock's, so that no lock outlives the fence that guards it.
 -- KEYS for each lock: lock, fence    ARGV for each lock: token, TTL in ms, the fence's TTL in ms
 -- Replies as renew does.
+
+-- Whether a key holds a number of ours, which have 16 digits at most: what is somebody else's is left alone.
+local function numbered(key)
+  local text = redis.pcall('GETRANGE', key, '0', '1024')
+  if text == '' or type(text) == 'table' then -- nothing is there, or GETRANGE is not permitted
+    text = redis.pcall('GET', key)
+  end
+  return type(text) == 'string' and #text <= 16 and string.find(text, '^%d+$')
+end
+
 local clock = redis.pcall('TIME')
 local votes = {clock.err and -1 or tonumber(clock[1]) * 1000000 + tonumber(clock[2])}
 for i = 1, #KEYS / 2 do
@@ -19,7 +29,7 @@ for i = 1, #KEYS / 2 do
     if left < tonumber(ttl) then
       redis.call('PEXPIRE', key, ttl)
     end
-    if redis.call('PTTL', fence) < tonumber(fencettl) then
+    if numbered(fence) and redis.call('PTTL', fence) < tonumber(fencettl) then
       redis.call('PEXPIRE', fence, fencettl)
     end
     votes[i + 1] = left >= 0 and left or -3

@@ -5,7 +5,9 @@ package chaos
 import (
 	"flag"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,14 +18,14 @@ import (
 )
 
 var (
-	lasts = flag.Duration("chaos", 0, "how long both runs last together, and with a fresh seed; 0: 40s, with the same seed always")
+	lasts = flag.Duration("chaos", 0, "how long both runs last together, and with a fresh seed; 0: 36s, with the same seed always")
 	seed  = flag.Uint64("chaos.seed", 0, "the seed of the nemesis' schedule")
 )
 
 // Sizes of a run.
 const (
-	servers   = 4 // and a cluster: five instances
-	masters   = 3 // of the cluster
+	servers   = 3 // and a cluster, and a master behind sentinels: five instances
+	masters   = 3 // of the cluster; the first has a replica
 	clients   = 3
 	engines   = 2
 	workers   = 12 // an engine
@@ -38,6 +40,10 @@ const (
 	lateness        = 4
 )
 
+// unmoved is how long nodes and sentinels wait before they replace a master by themselves: longer than any is stopped
+// for, since one that thaws grants for a moment before it knows that it was replaced.
+const unmoved = 30 * time.Second
+
 // TestChaos is the two runs. It prints what was injected and what was checked.
 func TestChaos(t *testing.T) {
 	duration, schedule := *lasts, *seed
@@ -49,7 +55,7 @@ func TestChaos(t *testing.T) {
 		schedule = uint64(now())
 	}
 	if duration == 0 {
-		duration = 40 * time.Second
+		duration = 36 * time.Second
 	}
 	t.Logf("to repeat the schedule: make chaos CHAOS=%v SEED=%d", duration, schedule)
 	t.Run("within the assumptions", func(t *testing.T) {
@@ -101,7 +107,13 @@ func check(t *testing.T, what string, faults []string) {
 // when everything has come to rest.
 func run(t *testing.T, guard instance.Guard, schedule uint64, faults []fault, lasts time.Duration, acquires int) []event {
 	t.Helper()
-	s := &stage{t: t, servers: redistest.StartN(t, servers), cluster: redistest.StartCluster(t, masters, false)}
+	patient := []string{"--cluster-node-timeout", strconv.FormatInt(unmoved.Milliseconds(), 10)}
+	s := &stage{
+		t: t, servers: redistest.StartN(t, servers),
+		cluster: redistest.StartCluster(t, masters, false, patient...),
+		pair:    redistest.StartFleet(t, redistest.FleetConfig{DownAfter: unmoved}),
+	}
+	s.cluster.AddReplica(patient...)
 	register := redistest.Start(t)
 	o := orders{Register: register.Addr(), Guard: guard, Engines: engines, Workers: workers, Resources: resources, Seed: schedule}
 	for _, server := range s.servers {
@@ -111,7 +123,9 @@ func run(t *testing.T, guard instance.Guard, schedule uint64, faults []fault, la
 		o.Direct = append(o.Direct, []string{server.Addr()})
 	}
 	o.Instances = append(o.Instances, "redis-cluster://"+strings.Join(s.cluster.Addrs(), ","))
-	o.Direct = append(o.Direct, s.cluster.Addrs())
+	o.Direct = append(o.Direct, append(s.cluster.Addrs(), s.cluster.Replicas[0].Addr()))
+	o.Instances = append(o.Instances, "redis-sentinel://"+strings.Join(s.pair.SentinelAddrs(), ",")+"/leader")
+	o.Direct = append(o.Direct, []string{s.pair.Master.Addr(), s.pair.Replica.Addr()})
 	s.crew = &crew{t: t, orders: o, dir: t.TempDir()}
 	defer s.crew.close()
 	s.crew.start(clients)
@@ -120,6 +134,7 @@ func run(t *testing.T, guard instance.Guard, schedule uint64, faults []fault, la
 		passed := time.Since(begin)
 		return passed < lasts || passed < lateness*lasts && s.crew.acquires() < acquires
 	})
+	s.replacing.Wait()
 	t.Logf("injected:\n%s", listed(injected))
 	s.crew.end()
 	s.rest(register)
@@ -138,14 +153,12 @@ func (s *stage) rest(register *redistest.Server) {
 	for k, p := range s.proxies {
 		eventually(t, fmt.Sprintf("no connection is left in proxy %d", k+1), func() bool { return p.Conns() == 0 })
 	}
-	for _, server := range slices.Concat(s.servers, s.cluster.Masters, []*redistest.Server{register}) {
-		eventually(t, "no connection is left", func() bool {
-			list, _ := server.MustDo("CLIENT", "LIST").(string)
-			return strings.Count(list, "\n")-strings.Count(list, "cmd=restore") == 1 // that of who asks; and nodes keep theirs for a while
-		})
-		if server == register {
-			continue
-		}
+	keep := slices.Concat(s.servers, s.cluster.Masters, []*redistest.Server{s.pair.Master})
+	others := []*redistest.Server{register, s.pair.Replica, s.cluster.Replicas[0]}
+	for _, server := range slices.Concat(keep, others, s.pair.Sentinels) {
+		eventually(t, "no connection is left", func() bool { return connections(server) == 1 }) // that of who asks
+	}
+	for _, server := range keep {
 		eventually(t, "no lock is left", func() bool {
 			for _, key := range server.Keys() {
 				if !strings.HasPrefix(key, "fence:") {
@@ -161,6 +174,20 @@ func (s *stage) rest(register *redistest.Server) {
 		}
 	}
 }
+
+// connections counts a server's clients, but for other servers: nodes that move slots keep theirs for a while, masters
+// and replicas have some, and so do sentinels.
+func connections(server *redistest.Server) (n int) {
+	list, _ := server.MustDo("CLIENT", "LIST").(string)
+	for line := range strings.Lines(list) {
+		if !theirs.MatchString(line) {
+			n++
+		}
+	}
+	return n
+}
+
+var theirs = regexp.MustCompile(` cmd=restore| flags=[MS] | name=sentinel-`)
 
 func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()

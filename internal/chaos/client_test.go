@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
@@ -158,9 +159,10 @@ type locker struct {
 	*engine.Engine
 	owner   string
 	handoff int
+	waiters int // how many may wait; 0: as many as like
 }
 
-// open opens one engine. Every other one hands locks on.
+// open opens one engine. Every other one hands locks on; the rest of its Config is drawn.
 func (c *client) open(n int) (*locker, error) {
 	var instances []*instance.Instance
 	for _, url := range c.Instances {
@@ -170,9 +172,16 @@ func (c *client) open(n int) (*locker, error) {
 		}
 		instances = append(instances, i)
 	}
-	k := &locker{owner: fmt.Sprintf("%s-%d", c.Name, n), handoff: n % 2 * 16}
+	random := rand.New(rand.NewPCG(c.Seed, uint64(n)))
+	k := &locker{owner: fmt.Sprintf("%s-%d", c.Name, n), handoff: n % 2 * 16, waiters: random.IntN(2) * c.Workers / 3}
+	cfg := engine.Config{TTL: ttl, MaxTTL: ttl, Guard: c.Guard, Owner: k.owner, LocalHandoff: k.handoff, MaxWaiters: k.waiters}
+	cfg.RenewEvery = []time.Duration{0, ttl / 8, ttl / 2}[random.IntN(3)]
+	cfg.Tries = []int{0, 0, 4}[random.IntN(3)]
+	if random.IntN(3) == 0 {
+		cfg.Backoff = func() backoff.BackOff { return backoff.NewConstantBackOff(20 * time.Millisecond) }
+	}
 	var err error
-	k.Engine, err = engine.New(instances, engine.Config{TTL: ttl, MaxTTL: ttl, Guard: c.Guard, Owner: k.owner, LocalHandoff: k.handoff})
+	k.Engine, err = engine.New(instances, cfg)
 	return k, err
 }
 
@@ -213,8 +222,16 @@ func (c *client) cycle(e *locker, random *rand.Rand, ctx context.Context, patien
 	asking, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	opts = append(opts, c.options(random, !fenced && patience != lastPatience)...)
+	if patience == lastPatience {
+		opts = append(opts, engine.WithTries(0), engine.WithWait(lastPatience))
+	}
 	call := now()
 	l, err := e.Acquire(asking, resource, opts...)
+	for e.waiters > 0 && err != nil && asking.Err() == nil && errors.Is(err, engine.ErrHeld) { // there were too many
+		time.Sleep(time.Millisecond)
+		call = now()
+		l, err = e.Acquire(asking, resource, opts...)
+	}
 	if err == nil && !fenced && random.IntN(20) == 0 {
 		other := c.lockers[random.IntN(len(c.lockers))]
 		if l, err = giveAway(asking, l, other); err != nil {
@@ -263,6 +280,12 @@ func (c *client) options(random *rand.Rand, once bool) (opts []engine.Option) {
 	}
 	if random.IntN(10) == 0 {
 		opts = append(opts, engine.WithMaxHold(ttl/4+time.Duration(random.Int64N(int64(ttl)))))
+	}
+	if random.IntN(10) == 0 {
+		opts = append(opts, engine.WithWait(ttl))
+	}
+	if random.IntN(20) == 0 {
+		opts = append(opts, engine.WithTries(1+random.IntN(3)))
 	}
 	if once && random.IntN(20) == 0 {
 		opts = append(opts, engine.WithTries(1), engine.WithToken(fmt.Sprintf("%s~%x", c.Name, random.Uint64())))
@@ -331,8 +354,10 @@ func (c *client) sample(e *locker, l *locks.Lease, resource string) time.Duratio
 				token, err := s.Get(ctx, resource).Result()
 				info, down := s.Info(ctx, "server", "replication").Result() // afterwards: it says whether the server is new
 				elsewhere := err != nil && (strings.HasPrefix(err.Error(), "MOVED ") || strings.HasPrefix(err.Error(), "ASK "))
-				has, known = has || e.ours(l, token), known || !elsewhere
-				cannot = cannot || err != nil && !errors.Is(err, redis.Nil) && !elsewhere || down != nil || mayNotVote(info)
+				cannot = cannot || err != nil && !errors.Is(err, redis.Nil) && !elsewhere || down != nil || isNew(info)
+				if strings.Contains(info, "role:master") { // what a replica knows counts for nothing
+					has, known = has || e.ours(l, token), known || !elsewhere
+				}
 			}
 			switch {
 			case has:
@@ -350,13 +375,13 @@ func (c *client) sample(e *locker, l *locks.Lease, resource string) time.Duratio
 	return 0
 }
 
-// mayNotVote: the restart guard keeps such a server from voting on new acquires.
-func mayNotVote(info string) bool {
+// isNew: the restart guard keeps such a server from voting on new acquires, or who took its place while it was dead.
+func isNew(info string) bool {
 	var uptime int
 	if _, after, ok := strings.Cut(info, "uptime_in_seconds:"); ok {
 		_, _ = fmt.Sscanf(after, "%d", &uptime)
 	}
-	return uptime <= 3 || !strings.Contains(info, "role:master")
+	return uptime <= 3
 }
 
 type silence struct{}

@@ -1,6 +1,7 @@
 // Package chaos runs the engine against real faults, and checks what came of it.
 //
-// Four redis-servers, each behind a proxy, and a cluster of three masters; child processes as clients, each with
+// Three redis-servers, each behind a proxy, a cluster of three masters, and a master
+// behind sentinels; child processes as clients, each with
 // several engines and many goroutines; a nemesis that stops, kills, cuts, delays, moves slots
 // and corrupts the state of everything, by a schedule that a seed repeats. Every
 // client writes down what it was told and when, on the clock that all processes

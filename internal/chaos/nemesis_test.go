@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,8 +24,13 @@ type stage struct {
 	servers []*redistest.Server
 	proxies []*proxy.Proxy
 	cluster *redistest.Cluster
-	moved   int // how many times a slot has been chosen to move
+	pair    *redistest.Fleet // behind sentinels
+	moved   int              // how many times a slot has been chosen to move
 	crew    *crew
+
+	replacing                   sync.WaitGroup    // of masters, by their replicas, behind other faults
+	clusterChanges, pairChanges atomic.Bool       // one is under way there
+	stopped                     *redistest.Server // behind sentinels; nil: it runs
 }
 
 // fault is something that happens to some servers, lasts, and is mended.
@@ -65,7 +72,12 @@ var within = []fault{
 	{"OOM", func(s *stage, k int) { s.do(k, "CONFIG", "SET", "maxmemory", "1") }, func(s *stage, k int) { s.do(k, "CONFIG", "SET", "maxmemory", "0") }, anyone},
 	{"READONLY", func(s *stage, k int) { s.do(k, "REPLICAOF", "127.0.0.1", "1") }, func(s *stage, k int) { s.do(k, "REPLICAOF", "NO", "ONE") }, minority},
 	{"slots moved", func(s *stage, k int) { s.moveSlots(20) }, nothing, 0},
-	{"cluster node stopped", func(s *stage, k int) { s.cluster.Masters[k%masters].Pause() }, func(s *stage, k int) { s.cluster.Masters[k%masters].Resume() }, 0},
+	{"cluster node stopped", func(s *stage, k int) { s.cluster.Masters[other(k)].Pause() }, func(s *stage, k int) { s.cluster.Masters[other(k)].Resume() }, 0},
+	{"cluster node restarted empty", func(s *stage, k int) { s.cluster.Masters[other(k)].Restart() }, nothing, 0},
+	{"cluster master killed, replica promoted", func(s *stage, _ int) { s.replace(&s.clusterChanges, s.cluster.Replace) }, nothing, 0},
+	replaced,
+	{"sentinel stopped", func(s *stage, k int) { s.pair.Sentinels[other(k)].Pause() }, func(s *stage, k int) { s.pair.Sentinels[other(k)].Resume() }, 0},
+	{"master behind sentinels stopped", func(s *stage, _ int) { s.stopMaster(true) }, func(s *stage, _ int) { s.stopMaster(false) }, 0},
 	{"client stopped", func(s *stage, k int) { s.client(k).signal(syscall.SIGSTOP) }, func(s *stage, k int) { s.client(k).signal(syscall.SIGCONT) }, 0},
 	{"client killed", func(s *stage, k int) {
 		place := k % len(s.crew.members)
@@ -74,9 +86,17 @@ var within = []fault{
 	}, nothing, 0},
 }
 
+// replaced is a failover of the pair.
+var replaced = fault{"master killed, sentinels promote replica", func(s *stage, _ int) { s.replace(&s.pairChanges, s.pair.Replace) }, nothing, 0}
+
+// other is a place among three that is not the first: that of a master with a replica, which comes and goes, or of the
+// sentinel that is told to promote one.
+func other(k int) int { return 1 + k%2 }
+
 // outside are the faults that break mutual exclusion: memory is lost unnoticed.
 var outside = []fault{
 	{"FLUSHALL", func(s *stage, k int) { s.do(k, "FLUSHALL") }, nothing, anyone},
+	replaced,
 	{"server restarted empty, unguarded", func(s *stage, k int) { s.servers[k].Restart() }, nothing, anyone},
 	{"client stopped", func(s *stage, k int) { s.client(k).signal(syscall.SIGSTOP) }, func(s *stage, k int) { s.client(k).signal(syscall.SIGCONT) }, 0},
 	{"cut off", func(s *stage, k int) {
@@ -88,10 +108,40 @@ var outside = []fault{
 func healed(s *stage, place int) { s.proxies[place].Heal() }
 func nothing(*stage, int)        {}
 
+// replace has a replica take its dead master's place, while other faults go on. One at a time.
+func (s *stage) replace(under *atomic.Bool, replace func() error) {
+	if !under.CompareAndSwap(false, true) {
+		return
+	}
+	s.replacing.Go(func() {
+		defer under.Store(false)
+		if err := replace(); err != nil {
+			s.t.Error(err)
+		}
+	})
+}
+
+// stopMaster stops the master that the sentinels name, and the same one goes on afterwards: none is replaced meanwhile.
+func (s *stage) stopMaster(stop bool) {
+	s.t.Helper()
+	switch {
+	case stop && s.pairChanges.CompareAndSwap(false, true):
+		s.stopped = s.pair.Master
+		s.stopped.Pause()
+	case !stop && s.stopped != nil:
+		s.stopped.Resume()
+		s.stopped = nil
+		s.pairChanges.Store(false)
+	}
+}
+
 // moveSlots moves the slots of some of the resources to other masters, one after the
 // other, while clients are at it.
 func (s *stage) moveSlots(n int) {
 	s.t.Helper()
+	if s.clusterChanges.Load() || !s.cluster.IsUp() { // nothing moves to or from a node that is dead
+		return
+	}
 	for range n {
 		s.moved++
 		kind := []string{"plain", "fenced"}[s.moved%2] // as the clients call them

@@ -5,8 +5,9 @@
 //	make mutants
 //
 // A mutant is a piece of text to be found exactly once, and what stands in its
-// place: no hook is in the code. The mutated file is put in the place of the real
-// one by go's -overlay, so that the tree is never touched. When the code changes,
+// place: no hook is in the code. The mutated files are put in the place of the real
+// ones by go's -overlay, so that the tree is never touched; as far as it can be, all
+// mutants are in one program (weave_test.go), and one of them is on. When the code changes,
 // so that the text is not found any more, the test fails: the mutant is to be
 // planted anew.
 //

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -38,14 +39,19 @@ func TestEveryMutantIsCaught(t *testing.T) {
 	if !*catch {
 		t.Skip("takes a minute or two, and is not for the race detector: make mutants")
 	}
+	files, woven := weave(t)
+	p := newPrograms(t, files)
 	slots := make(chan struct{}, 2)
-	for _, m := range table {
+	for i, m := range table {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			begun := time.Now()
-			complaint := m.try(t)
+			number, begun := 0, time.Now()
+			if slices.Contains(woven, i+1) {
+				number = i + 1
+			}
+			complaint := m.try(t, p, number)
 			t.Logf("caught in %v: %s", time.Since(begun).Round(100*time.Millisecond), complaint)
 		})
 	}
@@ -78,30 +84,29 @@ func (m mutant) plant(t *testing.T) map[string]string {
 	return files
 }
 
-// overlay writes the mutated files, and what tells go to take them.
-func (m mutant) overlay(t *testing.T) (path string) {
+// overlay writes files, and what tells go to take them.
+func overlay(t *testing.T, dir string, files map[string]string) (path string) {
 	t.Helper()
-	dir := t.TempDir()
 	var overlay struct{ Replace map[string]string }
 	overlay.Replace = make(map[string]string)
-	for file, text := range m.plant(t) {
+	for file, text := range files {
 		real, err := filepath.Abs(filepath.Join(root, file))
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("the path of %s: %v", file, err)
 		}
 		mutated := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
 		if err := os.WriteFile(mutated, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+			t.Fatalf("writing the mutated %s: %v", file, err)
 		}
 		overlay.Replace[real] = mutated
 	}
 	text, err := json.Marshal(overlay)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("writing the overlay: %v", err)
 	}
 	path = filepath.Join(dir, "overlay.json")
 	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
+		t.Fatalf("writing the overlay: %v", err)
 	}
 	return path
 }
@@ -113,17 +118,60 @@ var (
 	failure   = regexp.MustCompile(`--- FAIL: .*\n\s*\w+_test\.go:.*`)
 )
 
-func goTest(t *testing.T, args ...string) (out []byte, err error) {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+// programs builds the tests of packages, once each, from one overlay.
+type programs struct {
+	dir     string
+	overlay string
+	mu      sync.Mutex
+	built   map[string]func() (string, error) // by package and, of a mutant with a program of its own, its name
+}
+
+func newPrograms(t *testing.T, files map[string]string) *programs {
+	dir := t.TempDir()
+	return &programs{dir: dir, overlay: overlay(t, dir, files), built: make(map[string]func() (string, error))}
+}
+
+// of returns the program of a package's tests.
+func (p *programs) of(in string) (string, error) {
+	p.mu.Lock()
+	build := p.built[in]
+	if build == nil {
+		build = sync.OnceValues(func() (string, error) {
+			program := filepath.Join(p.dir, strings.ReplaceAll(in, "/", "_")+".test")
+			cmd := exec.Command("go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", p.overlay, "-o", program, "./"+in)
+			cmd.Dir = root
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return "", fmt.Errorf("%v: %w\n%s", cmd, err, out)
+			}
+			return program, nil
+		})
+		p.built[in] = build
+	}
+	p.mu.Unlock()
+	return build()
+}
+
+// hang bounds a run: the simulation looks at a thousand seeds at most, two minutes of one core.
+const hang = 10 * time.Minute
+
+// run runs tests of a package as go test does, with one mutant on; 0: none.
+func (p *programs) run(t *testing.T, in string, number int, args ...string) ([]byte, error) {
+	t.Helper()
+	program, err := p.of(in)
+	if err != nil {
+		t.Fatalf("building the tests of %s: %v", in, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), hang)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-vet=off", "-ldflags=-s -w"}, args...)...)
-	cmd.Dir = root
+	cmd := exec.CommandContext(ctx, program, append([]string{"-test.paniconexit0", "-test.timeout=" + hang.String()}, args...)...)
+	cmd.Dir = filepath.Join(root, in)
+	cmd.Env = append(os.Environ(), variable+"="+strconv.Itoa(number))
 	return cmd.CombinedOutput()
 }
 
-// healthy runs the tests that mutants of a package name, without any mutant: all in
-// one, once. It returns what went wrong.
-func healthy(t *testing.T, in string) (complaint string) {
+// healthy runs the tests that mutants of a package name, without any mutant, once. It
+// returns what went wrong.
+func healthy(t *testing.T, p *programs, in string) (complaint string) {
 	once.Lock()
 	run := passes[in]
 	if run == nil {
@@ -134,8 +182,7 @@ func healthy(t *testing.T, in string) (complaint string) {
 			}
 		}
 		run = sync.OnceValue(func() string {
-			out, err := goTest(t, "./"+in, "-run", "^("+strings.Join(names, "|")+")$")
-			if err != nil {
+			if out, err := p.run(t, in, 0, "-test.run", "^("+strings.Join(names, "|")+")$"); err != nil {
 				return fmt.Sprintf("%v\n%s", err, out)
 			}
 			return ""
@@ -151,23 +198,24 @@ var (
 	passes = make(map[string]func() string) // by package
 )
 
-// try runs the checkers on the mutant until one complains, and returns what it
-// says.
-func (m mutant) try(t *testing.T) string {
+// try runs the checkers on a mutant until one complains, and returns what it says.
+func (m mutant) try(t *testing.T, p *programs, number int) string {
 	t.Helper()
-	run, says := []string{"-parallel", "1", "./internal/trial", "-stop", "-run", "TestSeeds$", "-seeds", "1000"}, complaint
+	in, says := "internal/trial", complaint
+	run := []string{"-test.parallel=1", "-stop", "-test.run=TestSeeds$", "-seeds=1000"}
 	switch {
 	case m.lua:
-		run = []string{"-parallel", "1", "./internal/trial", "-stop", "-run", "TestSeedsOnMiniredis$", "-seeds", "800", "-simulated", "2m"}
+		run = []string{"-test.parallel=1", "-stop", "-test.run=TestSeedsOnMiniredis$", "-seeds=800", "-simulated=2m"}
 	case m.test != "":
-		run, says = []string{"./" + m.in, "-run", "^" + m.test + "$"}, failure
-	}
-	if m.test != "" {
-		if complaint := healthy(t, m.in); complaint != "" {
-			t.Fatalf("the tests of ./%s must pass without a mutant: %s", m.in, complaint)
+		in, run, says = m.in, []string{"-test.run=^" + m.test + "$"}, failure
+		if complaint := healthy(t, p, in); complaint != "" {
+			t.Fatalf("the tests of ./%s must pass without a mutant: %s", in, complaint)
 		}
 	}
-	out, err := goTest(t, append([]string{"-overlay", m.overlay(t)}, run...)...)
+	if number == 0 { // it has a program of its own
+		p = newPrograms(t, m.plant(t))
+	}
+	out, err := p.run(t, in, number, run...)
 	found := says.Find(out)
 	switch {
 	case err == nil:

@@ -59,9 +59,23 @@ var table = []mutant{
 	{
 		name: "a lock that is renewed and outlives its fence",
 		edits: one("instance/lua/renew_fenced.lua",
-			"if redis.call('PTTL', fence) < tonumber(fencettl) then",
+			"if numbered(fence) and redis.call('PTTL', fence) < tonumber(fencettl) then",
 			"if false then"),
 		in: "instance", test: "TestAFenceOutlivesItsLock",
+	},
+	{
+		name: "an acquire that takes somebody else's value for a fence, if it is a number to Lua",
+		edits: one("instance/lua/acquire_fenced.lua",
+			"if fence and (#fence > 16 or not string.find(fence, '^%d+$')) then",
+			"if fence and not tonumber(fence) then"),
+		in: "instance", test: "TestWhatSomebodyElseKeepsInTheFenceIsLeftAlone",
+	},
+	{
+		name: "a release that puts its fence in the place of somebody else's value",
+		edits: one("instance/lua/release_fenced.lua",
+			"if fence and (#fence > 16 or not string.find(fence, '^%d+$')) then",
+			"if fence and not tonumber(fence) then"),
+		in: "instance", test: "TestWhatSomebodyElseKeepsInTheFenceIsLeftAlone",
 	},
 	{
 		name: "the fence raised before the lock is deleted, without memory to spare",

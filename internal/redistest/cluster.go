@@ -73,10 +73,7 @@ func startCluster(t testing.TB, masters int, replicas bool, start func() *Server
 		replica.MustDo("CLUSTER", "REPLICATE", c.Masters[k].nodeID())
 	}
 	for _, replica := range c.Replicas {
-		c.await("the replica is in step", func() bool {
-			info, err := replica.Do("INFO", "replication")
-			return err == nil && strings.Contains(info.(string), "master_link_status:up")
-		})
+		c.await("the replica is in step", replica.inStep)
 	}
 	c.await("the cluster is up", func() bool { return c.all("cluster_state:ok") })
 	for k, master := range c.Masters {
@@ -145,6 +142,53 @@ func (c *Cluster) AddMaster() *Server {
 	return s
 }
 
+// AddReplica gives the first master a replica, and returns when it is in step and all know it.
+func (c *Cluster) AddReplica(args ...string) {
+	c.t.Helper()
+	s := startNode(c.t, args)
+	c.meet(s)
+	c.Replicas = append(c.Replicas, s)
+	c.await("all nodes know the replica", func() bool { return c.all("cluster_known_nodes:" + strconv.Itoa(len(c.nodes()))) })
+	s.MustDo("CLUSTER", "REPLICATE", c.Masters[0].nodeID())
+	c.await("the replica is in step", s.inStep)
+	c.await("all nodes know whose it is", func() bool { return c.all("cluster_state:ok") && c.know(s, "slave") })
+}
+
+// know reports whether all nodes that answer take s for a "master", or a "slave".
+func (c *Cluster) know(s *Server, role string) bool {
+	for _, node := range c.nodes() {
+		text, err := node.Do("CLUSTER", "NODES")
+		if err != nil {
+			continue // it is dead
+		}
+		for line := range strings.Lines(text.(string)) {
+			if strings.Contains(line, " "+s.Addr()+"@") && !strings.Contains(line, role) {
+				return false
+			}
+		}
+	}
+	return s.role() == role
+}
+
+// Replace kills the first master, has its replica take its slots, and starts the old one again, empty. It returns when
+// that one follows: Masters[0] and Replicas[0] have changed places. It may be called on any goroutine.
+func (c *Cluster) Replace() error {
+	old, next := c.Masters[0], c.Replicas[0]
+	old.Kill()
+	// Without a vote: one that fails would be repeated only after four times the node timeout.
+	if _, err := next.Do("CLUSTER", "FAILOVER", "TAKEOVER"); err != nil {
+		return err
+	}
+	if err := poll("the replica serves the slots", func() bool { return c.know(next, "master") }); err != nil {
+		return err
+	}
+	if err := old.start(); err != nil {
+		return err
+	}
+	c.Masters[0], c.Replicas[0] = next, old
+	return poll("the old master follows the new one", func() bool { return c.know(old, "slave") && old.inStep() })
+}
+
 func (c *Cluster) meet(s *Server) {
 	host, port, _ := strings.Cut(s.Addr(), ":")
 	bus := ""
@@ -155,6 +199,9 @@ func (c *Cluster) meet(s *Server) {
 	}
 	c.Masters[0].MustDo("CLUSTER", "MEET", host, port, bus)
 }
+
+// IsUp reports whether all nodes answer, and say that the cluster is up. One that has started says so after two seconds.
+func (c *Cluster) IsUp() bool { return c.all("cluster_state:ok") }
 
 // Addrs are the masters' addresses, in their order.
 func (c *Cluster) Addrs() []string {

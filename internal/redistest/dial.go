@@ -5,8 +5,12 @@ import (
 	"time"
 )
 
-// doTimeout bounds each step (dial, write, read) of what this package itself asks of a server.
-const doTimeout = time.Second
+const (
+	// doTimeout bounds each step (dial, write, read) of this package's own questions to a server that may be stopped.
+	doTimeout = time.Second
+	// commandTimeout bounds a test's command: a value of 512 MB takes a busy machine seconds to make.
+	commandTimeout = 20 * time.Second
+)
 
 // dial opens one of this package's own connections.
 func (s *Server) dial() (net.Conn, error) {

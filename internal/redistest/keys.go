@@ -113,8 +113,8 @@ func (s *Server) session(fn func(context.Context, *redis.Conn) error) error {
 
 		MaxRetries:      -1,
 		DialerRetries:   1,
-		ReadTimeout:     doTimeout,
-		WriteTimeout:    doTimeout,
+		ReadTimeout:     commandTimeout,
+		WriteTimeout:    commandTimeout,
 		PoolSize:        1,
 		DisableIdentity: true,
 	})

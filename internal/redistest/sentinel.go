@@ -1,11 +1,13 @@
 package redistest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +25,9 @@ type Fleet struct {
 type FleetConfig struct {
 	Password         string // of master and replica
 	SentinelPassword string // of the sentinels
+
+	// DownAfter is how long the master may be silent before the sentinels take it for dead; 0: a second.
+	DownAfter time.Duration
 }
 
 // StartFleet starts a Fleet and returns when every sentinel knows the others and the replica, so that a failover can
@@ -36,10 +41,7 @@ func StartFleet(t testing.TB, cfg FleetConfig) *Fleet {
 	f := &Fleet{t: t, Master: StartTCP(t, append(auth, "--repl-diskless-sync-delay", "0")...)}
 	host, port, _ := strings.Cut(f.Master.Addr(), ":")
 	f.Replica = StartTCP(t, append(auth, "--repl-diskless-sync-delay", "0", "--replicaof", host+" "+port)...)
-	f.await("the replica is in step", func() bool {
-		info, err := f.Replica.Do("INFO", "replication")
-		return err == nil && strings.Contains(info.(string), "master_link_status:up")
-	})
+	f.await("the replica is in step", f.Replica.inStep)
 	for range 3 {
 		s, _ := startSentinel(t, f.Master.Addr(), cfg, nil)
 		f.Sentinels = append(f.Sentinels, s)
@@ -112,7 +114,8 @@ func (s *Server) configureSentinel(master string, cfg FleetConfig) error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "dir %s\nsentinel monitor leader %s %s 2\n", s.dir, host, port)
-	b.WriteString("sentinel down-after-milliseconds leader 1000\nsentinel failover-timeout leader 3000\n")
+	down := cmp.Or(cfg.DownAfter, time.Second)
+	fmt.Fprintf(&b, "sentinel down-after-milliseconds leader %d\nsentinel failover-timeout leader 3000\n", down.Milliseconds())
 	if cfg.Password != "" {
 		fmt.Fprintf(&b, "sentinel auth-pass leader %s\n", cfg.Password)
 	}
@@ -144,15 +147,55 @@ func (f *Fleet) Failover() {
 		_, err := f.Sentinels[0].Do("SENTINEL", "FAILOVER", "leader")
 		return err == nil
 	})
-	f.await("the replica is the master for all sentinels", func() bool {
-		for _, s := range f.Sentinels {
-			if m := s.sentinelMaster(); net.JoinHostPort(m["ip"], m["port"]) != f.Replica.Addr() {
-				return false
-			}
-		}
-		return f.Replica.role() == "master"
-	})
+	f.await("the replica is the master for all sentinels", func() bool { return f.named(f.Replica) })
 	f.Master, f.Replica = f.Replica, f.Master
+}
+
+// Replace kills the master, has the sentinels make the replica the master, and starts the old one again, empty, as its
+// replica. It returns when that one follows: Master and Replica have changed places. It may be called on any goroutine.
+func (f *Fleet) Replace() error {
+	old, next := f.Master, f.Replica
+	old.Kill()
+	err := poll("a failover begins", func() bool {
+		_, err := f.Sentinels[0].Do("SENTINEL", "FAILOVER", "leader")
+		return err == nil
+	})
+	if err == nil {
+		err = poll("the replica is the master for all sentinels", func() bool { return f.named(next) })
+	}
+	if err != nil {
+		return err
+	}
+	old.follow(next)
+	if err := old.start(); err != nil {
+		return err
+	}
+	f.Master, f.Replica = next, old
+	return poll("the old master follows the new one", old.inStep)
+}
+
+// named reports whether all sentinels name a server as the master, and it is one.
+func (f *Fleet) named(master *Server) bool {
+	for _, s := range f.Sentinels {
+		if m := s.sentinelMaster(); net.JoinHostPort(m["ip"], m["port"]) != master.Addr() {
+			return false
+		}
+	}
+	return master.role() == "master"
+}
+
+// follow has the next process be a replica of another server's.
+func (s *Server) follow(master *Server) {
+	if at := slices.Index(s.args, "--replicaof"); at >= 0 {
+		s.args = slices.Delete(s.args, at, at+2)
+	}
+	s.args = append(s.args, "--replicaof", strings.Replace(master.Addr(), ":", " ", 1))
+}
+
+// inStep reports whether a replica has all that its master has.
+func (s *Server) inStep() bool {
+	info, err := s.Do("INFO", "replication")
+	return err == nil && strings.Contains(info.(string), "master_link_status:up")
 }
 
 // AwaitDemotion returns when the old master is a replica: some 10 seconds after a Failover. Until then it takes writes,
@@ -191,9 +234,17 @@ func (f *Fleet) await(what string, so func() bool) {
 
 func await(t testing.TB, what string, so func() bool) {
 	t.Helper()
+	if err := poll(what, so); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// poll is await on any goroutine.
+func poll(what string, so func() bool) error {
 	for giveUp := time.Now().Add(startTimeout + 10*time.Second); !so(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(giveUp) {
-			t.Fatalf("redistest: not in time: %s", what)
+			return fmt.Errorf("redistest: not in time: %s", what)
 		}
 	}
+	return nil
 }

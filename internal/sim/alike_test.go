@@ -172,6 +172,9 @@ func (r *ours) command() []string {
 	return r.rare(key)
 }
 
+// somebodyElses are no fences, though to Lua some are numbers.
+var somebodyElses = []string{"report", "", "0x10", "1e3", "-1", " 5", "12345678901234567", strings.Repeat("9", 2000)}
+
 // rare is what tests and greetings send.
 func (r *ours) rare(key string) []string {
 	rare := [][]string{
@@ -180,6 +183,8 @@ func (r *ours) rare(key string) []string {
 		{"GETRANGE", key, "0", "1024"},
 		{"PTTL", key},
 		{"PTTL", fence(key)},
+		{"SET", fence(key), somebodyElses[r.IntN(len(somebodyElses))]},
+		{"DEL", fence(key)},
 		{"DEL", key},
 		{"SET", key, r.token()},
 		{"SET", key, r.token(), "PX", r.ttl()},

@@ -63,6 +63,9 @@ func acquireFenced(n *native, keys, argv []string) []byte {
 		}
 		return list(number(0), bulk(cut(holder)), number(n.pttl(keys[0])), bulk(cut(fence)))
 	}
+	if fenced && !numbered(fence) {
+		return text("-WRONGTYPE the fence has a value that is no number of ours")
+	}
 	now := n.clock.now().UnixMicro()
 	if integer(proposal) > now+integer(maxAhead) {
 		return list(number(3), bulk(strconv.FormatInt(now, 10)))
@@ -99,7 +102,7 @@ func releaseMany(n *native, keys, argv []string) []byte {
 
 func releaseFenced(n *native, keys, argv []string) []byte {
 	answer := give(n, keys[0], argv[0])
-	if fence, fenced := n.look(keys[1]); !fenced || integer(fence) < integer(argv[1]) {
+	if fence, fenced := n.look(keys[1]); !fenced || numbered(fence) && integer(fence) < integer(argv[1]) {
 		n.put(keys[1], argv[1], integer(argv[2]))
 	}
 	return number(answer)
@@ -151,7 +154,7 @@ func renewFenced(n *native, keys, argv []string) []byte {
 	votes := make([]int64, len(keys)/2)
 	for k := range votes {
 		votes[k] = renewal(n, keys[2*k], argv[3*k], argv[3*k+1])
-		if votes[k] != -1 && votes[k] != -2 {
+		if fence, _ := n.look(keys[2*k+1]); votes[k] != -1 && votes[k] != -2 && numbered(fence) {
 			prolong(n, keys[2*k+1], argv[3*k+2])
 		}
 	}
@@ -177,6 +180,11 @@ func inspect(n *native, keys, _ []string) []byte {
 		return list(bulk(cut(holder)), number(n.pttl(keys[0])))
 	}
 	return list()
+}
+
+// numbered reports whether a fence is a number of ours, rather than somebody else's.
+func numbered(fence string) bool {
+	return fence != "" && len(fence) <= 16 && strings.Trim(fence, "0123456789") == ""
 }
 
 // cut is as much of a value as the scripts reply.
