@@ -78,7 +78,7 @@ FUZZ_KEYS     ?= 50000x
 fuzz: ## look for new inputs that break parsing
 	@echo "== fuzzing"
 	@go test -run '^$$' -fuzz '^FuzzDial$$' -fuzztime $(FUZZ_DIAL) ./instance
-	@go test -run '^$$' -fuzz '^FuzzReply$$' -fuzztime $(FUZZ_REPLY) ./instance
+	@go test -run '^$$' -fuzz '^FuzzReply$$' -fuzztime $(FUZZ_REPLY) ./internal/resp
 	@go test -run '^$$' -fuzz '^FuzzCommands$$' -fuzztime $(FUZZ_COMMANDS) ./instance
 	@go test -run '^$$' -fuzz '^FuzzKeys$$' -fuzztime $(FUZZ_KEYS) ./engine
 
@@ -141,7 +141,7 @@ portable: ## go vet for other systems, and the tests of counters, clocks and the
 	@set -e; for system in $(SYSTEMS); do echo "== go vet for $$system"; \
 		GOOS=$${system%/*} GOARCH=$${system#*/} go vet $(PKG); done
 	@echo "== go test for linux/386"
-	@GOOS=linux GOARCH=386 go test -timeout $(TIMEOUT) ./lease ./keeper ./internal/clock ./internal/restart ./internal/sim ./internal/tell ./instance ./engine
+	@GOOS=linux GOARCH=386 go test -timeout $(TIMEOUT) ./lease ./keeper ./internal/clock ./internal/restart ./internal/sim ./internal/tell ./internal/resp ./instance ./engine
 
 fmt: ## rewrite all files as gofumpt has them
 	@$(GOFUMPT) -l -w .

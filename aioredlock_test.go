@@ -350,7 +350,7 @@ func TestLikeAioredlock(t *testing.T) {
 		}
 		rounds := 0
 		counting := open(t, servers, engine.Config{Tries: 3, Backoff: eager, Trace: &engine.Trace{
-			Acquired: func(_ context.Context, _ string, _ time.Duration, n int, _ error) { rounds = n },
+			Acquired: func(_ context.Context, a engine.AcquiredInfo) { rounds = a.Rounds },
 		}})
 		if _, err := counting.Acquire(within(t), "taken"); !errors.Is(err, engine.ErrHeld) || rounds != 3 {
 			t.Errorf("after %d rounds: %v", rounds, err)

@@ -45,10 +45,10 @@ func (w *watched) config() engine.Config {
 	return engine.Config{
 		TTL: 30 * time.Second, RenewEvery: 100 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(w, nil)),
-		Trace: &engine.Trace{Renewed: func(_ *lease.Lease, _ time.Duration, confirmed bool) {
+		Trace: &engine.Trace{Renewed: func(r engine.RenewedInfo) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			if confirmed {
+			if r.Confirmed {
 				w.confirmed++
 			} else {
 				w.failed++

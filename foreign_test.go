@@ -201,7 +201,7 @@ func TestForceReleaseLeavesForeignValuesAlone(t *testing.T) {
 func TestALockThatLivesForEverIsWaitedFor(t *testing.T) {
 	servers := redistest.StartN(t, 3)
 	var rounds atomic.Int32
-	e := open(t, servers, engine.Config{Trace: &engine.Trace{Round: func(string, []instance.Vote, time.Duration, error) { rounds.Add(1) }}})
+	e := open(t, servers, engine.Config{Trace: &engine.Trace{Round: func(engine.RoundInfo) { rounds.Add(1) }}})
 	for _, s := range servers {
 		s.MustDo("SET", "r", "x", "EX", "9000000000000000")
 	}

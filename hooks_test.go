@@ -161,7 +161,7 @@ func TestWhatHangsInConnectingHoldsUpItsInstanceAlone(t *testing.T) {
 			h.hangs.Store(true)
 			ctx, cancel := context.WithCancel(t.Context())
 			waiter := make(chan error, 1)
-			go func() { // with it a lookout connects
+			go func() { // with it the tracking connection is opened
 				_, err := e.Acquire(ctx, "kept")
 				waiter <- err
 			}()

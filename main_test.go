@@ -145,7 +145,7 @@ func oneLine(t testing.TB, err error) {
 
 // eager is a backoff for tests that want much contention: half a millisecond to
 // ten, at random.
-func eager() backoff.BackOff {
+func eager() engine.Backoff {
 	return backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(time.Millisecond),
 		backoff.WithMaxInterval(8*time.Millisecond),

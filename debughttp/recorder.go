@@ -72,38 +72,38 @@ func (r *Recorder) Handler(e *engine.Engine) http.Handler { return newHandler(e,
 // together.
 func (r *Recorder) Trace() *engine.Trace {
 	return &engine.Trace{
-		Acquired: func(_ context.Context, _ string, waited time.Duration, _ int, err error) {
-			outcome := outcomeOf(err)
+		Acquired: func(_ context.Context, a engine.AcquiredInfo) {
+			outcome := outcomeOf(a.Err)
 			b := r.lock()
 			defer r.mu.Unlock()
 			b.outcomes[outcome]++
-			if err == nil {
-				b.waits.add(waited)
+			if a.Err == nil {
+				b.waits.add(a.Waited)
 			}
 		},
-		Renewed: func(_ *lease.Lease, margin time.Duration, confirmed bool) {
-			if !confirmed {
+		Renewed: func(info engine.RenewedInfo) {
+			if !info.Confirmed {
 				return
 			}
 			b := r.lock()
 			defer r.mu.Unlock()
-			if margin = max(1, margin); b.margin == 0 || margin < b.margin {
+			if margin := max(1, info.Margin); b.margin == 0 || margin < b.margin {
 				b.margin = margin
 			}
 		},
-		Ended: func(_ *lease.Lease, cause error, _ time.Duration) {
-			if !errors.Is(cause, lease.ErrLost) {
+		Ended: func(e engine.EndedInfo) {
+			if !errors.Is(e.Cause, lease.ErrLost) {
 				return
 			}
 			b := r.lock()
 			defer r.mu.Unlock()
 			b.losses++
 		},
-		Pipeline: func(name string, _ int, took time.Duration) {
+		Pipeline: func(p engine.PipelineInfo) {
 			b := r.lock()
 			defer r.mu.Unlock()
-			if place := r.place(name); place < maxTrips {
-				b.trips[place].sum += took
+			if place := r.place(p.Instance); place < maxTrips {
+				b.trips[place].sum += p.Took
 				b.trips[place].count++
 			}
 		},

@@ -63,7 +63,7 @@ func TestAKnownHistoryIsDrawn(t *testing.T) {
 		trace := r.Trace()
 		acquire := func(n int, waited time.Duration, err error) {
 			for range n {
-				trace.Acquired(t.Context(), "r", waited, 1, err)
+				trace.Acquired(t.Context(), engine.AcquiredInfo{Resource: "r", Waited: waited, Rounds: 1, Err: err})
 			}
 		}
 		// A step of 5 seconds: 100 acquires, of which two wait for long, and one fails.
@@ -71,16 +71,16 @@ func TestAKnownHistoryIsDrawn(t *testing.T) {
 		acquire(2, 3*time.Second, nil)
 		time.Sleep(time.Second)
 		acquire(1, time.Second, &engine.QuorumError{})
-		trace.Renewed(nil, 4*time.Second, true)
-		trace.Renewed(nil, 3*time.Second, true)
-		trace.Renewed(nil, time.Second, false)
-		trace.Pipeline("a", 1, 2*time.Millisecond)
-		trace.Pipeline("a", 1, 4*time.Millisecond)
-		trace.Pipeline("b", 1, time.Millisecond)
+		trace.Renewed(engine.RenewedInfo{Margin: 4 * time.Second, Confirmed: true})
+		trace.Renewed(engine.RenewedInfo{Margin: 3 * time.Second, Confirmed: true})
+		trace.Renewed(engine.RenewedInfo{Margin: time.Second})
+		trace.Pipeline(engine.PipelineInfo{Instance: "a", Messages: 1, Took: 2 * time.Millisecond})
+		trace.Pipeline(engine.PipelineInfo{Instance: "a", Messages: 1, Took: 4 * time.Millisecond})
+		trace.Pipeline(engine.PipelineInfo{Instance: "b", Messages: 1, Took: time.Millisecond})
 		time.Sleep(4 * time.Second)
 		// A step in which there is nothing but a loss.
-		trace.Ended(nil, lease.ErrStolen, time.Second)
-		trace.Ended(nil, lease.ErrReleased, time.Second)
+		trace.Ended(engine.EndedInfo{Cause: lease.ErrStolen, Held: time.Second})
+		trace.Ended(engine.EndedInfo{Cause: lease.ErrReleased, Held: time.Second})
 		time.Sleep(5 * time.Second)
 		// One that is not over, nor is its third second.
 		acquire(20, time.Millisecond, nil)
@@ -118,7 +118,7 @@ func TestAKnownHistoryIsDrawn(t *testing.T) {
 				t.Errorf("%s is not forgotten", p.Title)
 			}
 		}
-		trace.Acquired(t.Context(), "r", 0, 1, nil) // in the bucket of long ago
+		trace.Acquired(t.Context(), engine.AcquiredInfo{Resource: "r", Rounds: 1}) // in the bucket of long ago
 		time.Sleep(time.Second)
 		near(t, "granted", series(t, r.history(nil), "acquires a second", "granted", 1), .33) // of its three seconds that are over
 	})
@@ -163,10 +163,10 @@ func TestThePlotsAreWellFormed(t *testing.T) {
 	r.start = r.start.Add(-20 * time.Second)
 	trace := r.Trace()
 	for n := range 12 {
-		trace.Pipeline(fmt.Sprintf("redis-%d", n), 1, time.Millisecond<<n)
-		trace.Acquired(t.Context(), hostile, time.Duration(n)*time.Millisecond, 1, nil)
+		trace.Pipeline(engine.PipelineInfo{Instance: fmt.Sprintf("redis-%d", n), Messages: 1, Took: time.Millisecond << n})
+		trace.Acquired(t.Context(), engine.AcquiredInfo{Resource: hostile, Waited: time.Duration(n) * time.Millisecond, Rounds: 1})
 	}
-	trace.Ended(nil, lease.ErrStolen, 0)
+	trace.Ended(engine.EndedInfo{Cause: lease.ErrStolen})
 	r.start = r.start.Add(-2 * time.Second)
 	page := get(r.Handler(e), browser, "").Body.String()
 	drawn := regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAllString(page, -1)
@@ -207,7 +207,7 @@ func TestThePlotsAreWellFormed(t *testing.T) {
 // Instance names come from the user's Config.
 func TestAnInstancesNameIsEscaped(t *testing.T) {
 	r := NewRecorder()
-	r.Trace().Pipeline(hostile, 1, time.Millisecond)
+	r.Trace().Pipeline(engine.PipelineInfo{Instance: hostile, Messages: 1, Took: time.Millisecond})
 	r.start = r.start.Add(-time.Second)
 	var page strings.Builder
 	v := view{History: r.history(names(hostile))}
@@ -233,16 +233,16 @@ func TestTheRecorderIsBounded(t *testing.T) {
 	r := NewRecorder()
 	trace := r.Trace()
 	for n := range 10 * maxTrips {
-		trace.Pipeline(fmt.Sprint(n), 1, time.Millisecond)
+		trace.Pipeline(engine.PipelineInfo{Instance: fmt.Sprint(n), Messages: 1, Took: time.Millisecond})
 	}
 	if len(r.named) != maxTrips {
 		t.Errorf("%d instances are remembered", len(r.named))
 	}
 	if n := testing.AllocsPerRun(100, func() {
-		trace.Acquired(t.Context(), "r", time.Second, 1, nil)
-		trace.Renewed(nil, time.Second, true)
-		trace.Ended(nil, lease.ErrStolen, 0)
-		trace.Pipeline("1", 1, time.Second)
+		trace.Acquired(t.Context(), engine.AcquiredInfo{Resource: "r", Waited: time.Second, Rounds: 1})
+		trace.Renewed(engine.RenewedInfo{Margin: time.Second, Confirmed: true})
+		trace.Ended(engine.EndedInfo{Cause: lease.ErrStolen})
+		trace.Pipeline(engine.PipelineInfo{Instance: "1", Messages: 1, Took: time.Second})
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -299,7 +299,7 @@ func BenchmarkRecorder(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			trace.Acquired(b.Context(), "r", time.Millisecond, 1, nil)
+			trace.Acquired(b.Context(), engine.AcquiredInfo{Resource: "r", Waited: time.Millisecond, Rounds: 1})
 		}
 	})
 }

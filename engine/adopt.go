@@ -15,7 +15,7 @@ import (
 // one has no power over it any more, and a life of the lease's TTL at least. From
 // then on the lease is kept as if it had been acquired here.
 //
-// Who held it before should have detached it. If not, both are valid until its next
+// The former holder should have detached it. If not, both are valid until its next
 // renewal: that says lease.ErrStolen, and so does its release, which deletes nothing.
 // Of several that adopt the same token at once, one at most gets the lease.
 //
@@ -23,7 +23,7 @@ import (
 // lock has expired, was released or deleted: it cannot tell), lease.ErrStolen when
 // it says that another token does, and ErrNoQuorum when too few answer. A failed
 // Adopt gives the lock back to the old token: it is then as it was, or lives a
-// little longer.
+// little longer. Adopt waits for as long as the instances' timeout at most.
 //
 // An adopted lease has no fencing token, and WithFencing is refused. The one that
 // was acquired with the lock stays the highest until somebody else acquires: hand
@@ -46,7 +46,7 @@ func (e *Engine) Adopt(ctx context.Context, resource, token string, opts ...Opti
 	defer e.requests.Put(r)
 	ctx, over := r.bound(ctx)
 	defer over()
-	l, _, err := e.vote(ctx, r, everybody, clock.Glance(), false)
+	l, _, err := e.vote(ctx, r, everybody, clock.Sample(), false)
 	return l, err
 }
 

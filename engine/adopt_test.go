@@ -37,7 +37,7 @@ func TestDetachedLeaseIsItsAdoptersAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var told []error
 			cfg := how.cfg
-			cfg.Trace = &engine.Trace{Ended: func(_ *lease.Lease, cause error, _ time.Duration) { told = append(told, cause) }}
+			cfg.Trace = &engine.Trace{Ended: func(e engine.EndedInfo) { told = append(told, e.Cause) }}
 			simulate(t, 3, cfg, func(t *testing.T, fleet *sim.Fleet, a *engine.Engine) {
 				b, c := start(t, fleet, how.cfg), start(t, fleet, config())
 				held := acquire(t, a, "r", how.opts...)

@@ -4,8 +4,8 @@ import (
 	"github.com/holdfast-go/holdfast/instance"
 )
 
-// The arbiter of a resource is the instance that those who contend for it ask
-// first; only whom it grants asks the others. So when several are woken at once,
+// The arbiter of a resource is the instance that all contenders ask first; only the
+// one that it grants asks the other instances. So when several are woken at once,
 // one of them gets a quorum and the rest cost one message each, where a fan-out of
 // all would split the votes, again and again.
 //
@@ -33,7 +33,7 @@ func (e *Engine) arbiter(key string, votes []instance.Vote) int {
 		if h.State != instance.Up {
 			continue
 		}
-		name := h.RunID // the same for all who contend, whatever they call it
+		name := h.RunID // the same for all contenders, whatever they call it
 		if name == "" {
 			name = h.Name
 		}

@@ -2,20 +2,17 @@ package engine
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
 )
 
 // attempt is one round of votes on an acquire: a message to each instance, the
-// ballot that they answer to, and the messages that undo it. It is used again
-// once everything that was posted has been answered.
+// ballot that they answer to, and the messages that undo it.
 type attempt struct {
 	ballot
 	engine *Engine
 	slots  []slot
-	refs   atomic.Int32 // messages not yet answered, and the caller
 }
 
 // slot is an attempt's part at one instance.
@@ -48,6 +45,7 @@ func (e *Engine) newAttempt() *attempt {
 		return a
 	}
 	a := &attempt{engine: e, slots: make([]slot, len(e.instances))}
+	a.free = func() { e.attempts.Put(a) }
 	for place := range a.slots {
 		a.slots[place].attempt, a.slots[place].place = a, place
 	}
@@ -57,7 +55,6 @@ func (e *Engine) newAttempt() *attempt {
 // prepare makes the attempt ready to ask. The caller calls release afterwards.
 func (a *attempt) prepare(r *request, token string, fencing instance.Fencing, start time.Time, look bool) {
 	a.open(a.engine.instances)
-	a.refs.Store(1)
 	giveUp := start.Add(a.engine.cfg.validity(r.ttl))
 	for place := range a.slots {
 		s := &a.slots[place]
@@ -90,32 +87,17 @@ func (a *attempt) askAll() {
 	}
 }
 
-// wait waits until the ballot is decided, or the caller's context ends: then stop
-// says why, and decided whether it was decided all the same, at the last moment. Of
-// two reasons to go on a select takes any, and a cancelled caller must get nothing.
-func (a *attempt) wait(ctx context.Context) (decided bool, stop error) {
-	select { // Close need not interrupt it: the instances' timeouts bound it
-	case <-a.done:
-		if ctx.Err() != nil {
-			return true, ended(ctx)
-		}
-		return true, nil
-	case <-ctx.Done():
-		return a.leave(), ended(ctx)
-	}
-}
-
 // pose asks all instances and waits for the decision. Unless first is everybody,
 // that one is asked before the others, and they only if it does not refuse: see
 // arbiter.
 func (a *attempt) pose(ctx context.Context, first int) (decided bool, stop error) {
 	if first == everybody {
 		a.askAll()
-		return a.wait(ctx)
+		return a.await(ctx)
 	}
 	a.first = true
 	a.ask(first)
-	if decided, stop = a.wait(ctx); stop != nil {
+	if decided, stop = a.await(ctx); stop != nil {
 		return decided && a.won(), stop // a first vote need not have decided anything
 	}
 	switch a.kind(first) {
@@ -126,7 +108,7 @@ func (a *attempt) pose(ctx context.Context, first int) (decided bool, stop error
 		return true, nil
 	}
 	a.askAll()
-	return a.wait(ctx)
+	return a.await(ctx)
 }
 
 // undo takes back what the attempt has or may have left on the instances: an
@@ -173,11 +155,4 @@ func mayHaveLeft(v instance.Vote, votes []instance.Vote, q *instance.Acquire) bo
 		}
 	}
 	return true
-}
-
-// release gives up one reference; the last one makes the attempt free.
-func (a *attempt) release() {
-	if a.refs.Add(-1) == 0 {
-		a.engine.attempts.Put(a)
-	}
 }

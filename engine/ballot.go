@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/holdfast-go/holdfast/instance"
 )
@@ -39,8 +41,13 @@ func (t *tally) against() bool { return t.no >= t.need }
 
 // ballot is where the actors cast their votes on one question, and where its
 // caller waits. The caller is woken once, when it is decided; what is cast later
-// is recorded for whoever still looks, and wakes nobody.
+// is recorded for a caller that still looks, and wakes nobody.
+//
+// It is used again when nothing refers to it any more: neither its caller, nor a
+// message that has not been answered.
 type ballot struct {
+	free func()        // puts it back into its pool
+	refs atomic.Int32  // the caller's, and one a message that has not been answered
 	done chan struct{} // one slot: sent to once, when decided; the caller receives
 
 	mu     sync.Mutex
@@ -52,8 +59,10 @@ type ballot struct {
 	voters []*instance.Instance
 }
 
-// open prepares the ballot for a question to these instances.
+// open prepares the ballot for a question to these instances. The caller has a
+// reference, which it gives up by release.
 func (b *ballot) open(instances []*instance.Instance) {
+	b.refs.Store(1)
 	if b.done == nil {
 		b.done = make(chan struct{}, 1)
 		b.kinds = make([]instance.Kind, len(instances))
@@ -96,6 +105,28 @@ func (b *ballot) cast(place int, v instance.Vote, yes bool) {
 	b.mu.Unlock()
 	if wake {
 		b.done <- struct{}{} // never blocks: one slot, sent to once
+	}
+}
+
+// release gives up one reference.
+func (b *ballot) release() {
+	if b.refs.Add(-1) == 0 {
+		b.free()
+	}
+}
+
+// await waits until the ballot is decided, or the caller's context ends: then stop
+// says why, and decided whether it was decided all the same, at the last moment. Of
+// two reasons to go on a select takes any, and a cancelled caller must get nothing.
+func (b *ballot) await(ctx context.Context) (decided bool, stop error) {
+	select { // Close need not interrupt it: the instances' timeouts bound it
+	case <-b.done:
+		if ctx.Err() != nil {
+			return true, ended(ctx)
+		}
+		return true, nil
+	case <-ctx.Done():
+		return b.leave(), ended(ctx)
 	}
 }
 

@@ -137,7 +137,7 @@ func TestLineIsFirstComeFirstServedWhateverIsCancelled(t *testing.T) {
 		head := func() {
 			t.Helper()
 			for n, w := range line {
-				told := w.turn == nil || len(w.turn) == 1
+				told := w.head == nil || len(w.head) == 1
 				if told != (n == 0) {
 					t.Fatalf("the waiter at place %d was told that it is the head: %v", n, told)
 				}
@@ -154,13 +154,13 @@ func TestLineIsFirstComeFirstServedWhateverIsCancelled(t *testing.T) {
 				line = append(line, l.join("r"))
 			} else {
 				gone := rand.N(len(line))
-				l.leave(line[gone])
+				l.leave(line[gone], false)
 				line = append(line[:gone:gone], line[gone+1:]...)
 			}
 			head()
 		}
 		for len(line) > 0 {
-			l.leave(line[0])
+			l.leave(line[0], true)
 			line = line[1:]
 			head()
 		}
@@ -173,13 +173,13 @@ func TestLineIsFirstComeFirstServedWhateverIsCancelled(t *testing.T) {
 func TestLinesAreApartAndBoundedTogether(t *testing.T) {
 	l := newLines(2)
 	a, b := l.join("a"), l.join("b")
-	if a.turn != nil || b.turn != nil {
-		t.Error("the first of a line waits for its turn")
+	if a.head != nil || b.head != nil {
+		t.Error("the first of a line waits to be the head")
 	}
 	if l.join("c") != nil || l.join("a") != nil {
 		t.Error("more wait than may")
 	}
-	l.leave(a)
+	l.leave(a, false)
 	if l.join("c") == nil {
 		t.Error("a place that became free is not given")
 	}
@@ -191,21 +191,18 @@ func TestReleaseWakesTheHeadEvenIfItDoesNotListenYet(t *testing.T) {
 	w, next := l.join("r"), l.join("r")
 	l.released("r")
 	l.released("r") // once is enough
-	l.listen(w)
-	l.listen(w)
-	if len(w.wake) != 1 {
+	if len(w.own.wake) != 1 {
 		t.Fatal("the wake-up that came before listening is lost")
 	}
-	<-w.wake
+	<-w.own.wake
 	l.released("r")
-	if len(w.wake) != 1 || next.wake != nil {
+	if len(w.own.wake) != 1 || len(next.own.wake) != 0 {
 		t.Error("not the head, and only the head, is woken")
 	}
-	l.leave(w)
-	l.leave(next)
+	l.leave(w, false)
+	l.leave(next, false)
 	again := l.join("other") // a waiter that is used again remembers nothing
-	l.listen(again)
-	if len(again.wake) != 0 {
+	if len(again.own.wake) != 0 {
 		t.Error("an earlier wake-up came back")
 	}
 }

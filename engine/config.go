@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"github.com/holdfast-go/holdfast/instance"
 )
 
@@ -33,12 +31,11 @@ type Config struct {
 	// gives up. Default 0: until its context ends.
 	Tries int
 
-	// Backoff makes the waits between the rounds of one Acquire; one that
-	// returns backoff.Stop, or any other time below zero, ends it. Default, also for one that is nil: random, 5ms on average at first
-	// and up to 250ms later. When the time left of the lock that stands in the
-	// way is known and shorter, that is the wait. One that hangs is left behind when
-	// the context ends.
-	Backoff func() backoff.BackOff
+	// Backoff makes the Backoff of one Acquire. When the time left of the lock that
+	// stands in the way is known and shorter, that is the wait. A Backoff that hangs
+	// is left behind when the context ends. Default, also for a Backoff that is nil:
+	// random, 5ms on average at first and up to 250ms later, without an end.
+	Backoff func() Backoff
 
 	// KeyPrefix comes before the resource in the names of the keys. Default
 	// "": the resource is the key, as in aioredlock. A brace in it must belong to
@@ -225,14 +222,4 @@ func (c Config) covering(d, most time.Duration) time.Duration {
 // acquires: until every lease that it may have forgotten is over.
 func (c Config) quarantine(attempt time.Duration) time.Duration {
 	return c.MaxTTL + attempt + time.Duration(float64(c.MaxTTL)*c.DriftFactor) + fixedDrift
-}
-
-func defaultBackoff() backoff.BackOff {
-	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(5*time.Millisecond),
-		backoff.WithMaxInterval(160*time.Millisecond),
-		backoff.WithMultiplier(1.6),
-		backoff.WithRandomizationFactor(0.6),
-		backoff.WithMaxElapsedTime(0),
-	)
 }

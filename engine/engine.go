@@ -25,7 +25,7 @@ type Engine struct {
 	losses    past
 	ends      past // the losses, too
 	lines     *lines
-	courtesy  courtesy
+	fairness  fairness
 	paced     bool         // the user's own Backoff says when to ask again
 	log       *slog.Logger // the user's, at a distance
 	telling   *telling
@@ -46,9 +46,11 @@ type Engine struct {
 	closeErr   error
 	closeDone  chan struct{} // closed by the first Close when it is over
 
-	mu     sync.RWMutex // held for reading by who adds to calls or to the keeper
+	mu     sync.RWMutex // held for reading by what adds to calls or to the keeper
 	closed bool
 	calls  sync.WaitGroup // acquires under way
+
+	detached detachments // the tokens that this engine has detached
 
 	sharedMu sync.Mutex
 	shared   map[sharedKey]int // leases held here with a token of the user's own
@@ -108,9 +110,9 @@ func New(instances []*instance.Instance, cfg Config) (*Engine, error) {
 		closeDone: make(chan struct{}),
 		shared:    make(map[sharedKey]int),
 	}
-	e.courtesy.quantum = shortestQuantum
+	e.fairness.quantum = shortestQuantum
 	if cfg.LocalHandoff > 0 {
-		e.courtesy.quantum = handoffQuantum
+		e.fairness.quantum = handoffQuantum
 	}
 	e.telling, e.log = newTelling(cfg.Trace, cfg.Logger)
 	e.keeper = keeper.New(e.renew)
@@ -190,7 +192,7 @@ func (e *Engine) Leases() []*lease.Lease {
 }
 
 // Lost returns the channel on which every lease is sent that ended without
-// being released; its Err says why. It holds keeper.LostBuffer leases; when
+// being released; its Err says why. It holds 1024 leases; when
 // nobody reads, the oldest are dropped. It is closed by Close.
 func (e *Engine) Lost() <-chan *lease.Lease { return e.keeper.Lost() }
 

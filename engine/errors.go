@@ -1,10 +1,8 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/holdfast-go/holdfast/instance"
@@ -15,12 +13,12 @@ import (
 // *QuorumError, which says what each instance voted.
 var (
 	// ErrHeld: somebody else holds the resource, or contends for it right now. That
-	// may be another goroutine of the same engine, or the caller itself: then the
-	// text says so.
+	// may be another goroutine of the same engine, or the caller itself, or a lease
+	// that this engine has detached: then the text says so.
 	ErrHeld = errors.New("held by another")
 
 	// ErrNoQuorum: too few instances could be asked, or confirmed in time.
-	// Nothing is known about who holds the resource.
+	// Nothing is known about the resource's holder.
 	ErrNoQuorum = errors.New("no quorum")
 
 	// ErrRefused: so many instances refuse, for a reason that waiting does not mend,
@@ -41,9 +39,9 @@ type QuorumError struct {
 	Need     int             // votes that a quorum takes
 	Votes    []instance.Vote // one an instance, in the engine's order
 
-	reason error // the sentinel
-	own    bool  // whoever holds the resource does so in the engine that asked
-	stop   error // why the caller did not wait for the end: its context's error; nil otherwise
+	reason error  // the sentinel
+	held   string // by whom, when the holder is known; "" otherwise
+	stop   error  // why the caller did not wait for the end: its context's error; nil otherwise
 }
 
 // Unwrap returns the sentinel (ErrHeld, ErrNoQuorum, ErrRefused or a lease's end), the
@@ -68,14 +66,7 @@ func (q *QuorumError) Error() string {
 	if q.Resource != "" {
 		fmt.Fprintf(&b, " %q", q.Resource)
 	}
-	if q.stop != nil {
-		fmt.Fprintf(&b, ": %v", q.stop)
-	}
-	reason := q.reason.Error()
-	if q.own {
-		reason = "held by this engine itself"
-	}
-	fmt.Fprintf(&b, ": %s (needs %d of %d: ", reason, q.Need, len(q.Votes))
+	fmt.Fprintf(&b, ": %s (needs %d of %d: ", q.why(), q.Need, len(q.Votes))
 	for i, v := range q.Votes {
 		if i > 0 {
 			b.WriteString("; ")
@@ -86,13 +77,22 @@ func (q *QuorumError) Error() string {
 	return b.String()
 }
 
-// ended returns why ctx ended: its error, and the cause if that says more.
-func ended(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if err == cause { //nolint:errorlint // the very same value
-		return err
+// why says why the caller did not wait for the end, and what stood in the way: a
+// lease may have ended for one reason before an instance names the same, or another.
+func (q *QuorumError) why() string {
+	reason := q.reason.Error()
+	switch {
+	case q.held != "":
+		reason = q.held
+	case q.stop != nil && q.stop.Error() == reason:
+		return reason
+	case errors.Is(q.stop, lease.ErrLost):
+		reason = strings.TrimPrefix(reason, lease.ErrLost.Error()+": ")
 	}
-	return fmt.Errorf("%w: %w", err, cause)
+	if q.stop == nil {
+		return reason
+	}
+	return q.stop.Error() + ": " + reason
 }
 
 // refusal explains a round of acquire that did not get its quorum. It was held
@@ -122,11 +122,23 @@ func (e *Engine) refusal(op, resource string, votes []instance.Vote, decided boo
 	}
 	if held && able >= e.need {
 		q.reason = ErrHeld
-		q.own = slices.ContainsFunc(votes, func(v instance.Vote) bool {
-			return v.Kind == instance.Held && (e.tokens.made(v.Holder) || e.shares(e.key(resource), v.Holder))
-		})
+		q.held = e.heldHere(e.key(resource), votes)
 	}
 	return q
+}
+
+// heldHere says how this engine itself holds a key, or "" if it does not.
+func (e *Engine) heldHere(key string, votes []instance.Vote) string {
+	for _, v := range votes {
+		switch {
+		case v.Kind != instance.Held:
+		case e.detached.has(v.Holder):
+			return "detached by this engine"
+		case e.tokens.made(v.Holder), e.shares(key, v.Holder):
+			return "held by this engine itself"
+		}
+	}
+	return ""
 }
 
 // refused reports whether so many instances refuse for good that the others are no

@@ -42,7 +42,7 @@ func (r *request) propose(prefix string, start time.Time) instance.Fencing {
 
 // reserve is how many of the numbers that are wanted behind a fence may come with it.
 // They are everybody's lower bound, used or not, and time makes a million of them a
-// second: whoever took more would be ahead of all clocks in the end, and refused. So
+// second: an engine that took more would be ahead of all clocks in the end, and refused. So
 // what is reserved never reaches further ahead of the clock than the largest wish
 // alone would, and than an eighth of what servers allow: most of that is for clocks
 // that differ.

@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-go/holdfast/instance"
 )
 
-// ForceRelease takes a resource from whoever was seen to hold it: seen is what
+// ForceRelease takes a resource from the holder that was seen: seen is what
 // Inspect returned, and on each instance the very token is deleted that was found
 // there, nothing else. So a holder that has come since is not hit, and what a
 // person was asked to confirm is what happens. What a minority has, as a holder
@@ -18,9 +18,10 @@ import (
 // The holder is not asked: it learns of it with its next renewal, and works on
 // unprotected until then. Its fencing token stays the highest.
 //
-// It returns nil when a quorum confirmed that what was seen is gone, whoever
-// holds the resource now; else an error with ErrNoQuorum, or ctx's own if it ended
-// first. A Status that holds nothing is nothing to do.
+// It returns nil when a quorum confirmed that what was seen is gone, also if
+// another holds the resource now; else an error with ErrNoQuorum, or ctx's own if it ended
+// first. A Status that holds nothing is nothing to do. It waits for as long as the
+// instances' timeout at most.
 func (e *Engine) ForceRelease(ctx context.Context, seen Status) error {
 	err := checkResource(seen.Resource)
 	if err == nil && len(seen.Votes) != len(e.instances) {
@@ -35,7 +36,7 @@ func (e *Engine) ForceRelease(ctx context.Context, seen Status) error {
 	defer e.exit()
 
 	p := e.newPoll(notTheirs)
-	defer p.free()
+	defer p.release()
 	for place, i := range e.instances {
 		s := &p.slots[place]
 		token := seen.Votes[place].Holder
@@ -53,13 +54,7 @@ func (e *Engine) ForceRelease(ctx context.Context, seen Status) error {
 		s.release = instance.Release{Key: e.key(seen.Resource), Token: token, TTL: e.cfg.MaxTTL, To: s}
 		i.Post(&s.release)
 	}
-	var stop error
-	decided := true
-	select {
-	case <-p.done:
-	case <-ctx.Done():
-		stop, decided = ended(ctx), p.leave()
-	}
+	decided, stop := p.await(ctx)
 	if decided && p.won() {
 		return nil
 	}

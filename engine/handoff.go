@@ -25,52 +25,52 @@ import (
 // with fencing where the holder has none (or the other way round) goes over the
 // wire, and so does any that would get less than half of a fresh lease's validity.
 
-// estate is what the leases have in common that are handed from one to the next:
-// the lock in Redis. The holder's own, one after the other.
-type estate struct {
-	token  string    // of the lock in Redis; no lease shows it
+// redisLock is what the leases have in common that are handed from one to the next.
+// It is the holder's own, one after the other.
+type redisLock struct {
+	token  string    // what Redis has; no lease shows it
 	since  time.Time // when the attempt began that acquired it
 	handed int       // how often it has been handed on
 }
 
 // token is what proves to the instances that the lock is ours.
 func (h *holding) token() string {
-	if h.estate != nil {
-		return h.estate.token
+	if h.lock != nil {
+		return h.lock.token
 	}
 	return h.lease().Token()
 }
 
 // acquired is when the attempt began that acquired the lock in Redis.
 func (h *holding) acquired() time.Time {
-	if h.estate != nil {
-		return h.estate.since
+	if h.lock != nil {
+		return h.lock.since
 	}
 	return h.since
 }
 
 // handOver hands the lock of a lease that has just been released to the next in
-// line, and reports whether it did. Not when this engine owes others a break: a turn
-// is not longer for being one lock's. Called with h.mu held, once.
+// line, and reports whether it did. It does not when this engine owes others a break:
+// a turn is not longer for being one lock's. Called with h.mu held, once.
 func (h *holding) handOver(now time.Time) bool {
 	e := h.engine
-	if h.estate == nil || h.estate.handed >= e.cfg.LocalHandoff ||
-		h.fencing != nil && uint64(h.estate.handed) >= h.fencing.Reserved {
+	if h.lock == nil || h.lock.handed >= e.cfg.LocalHandoff ||
+		h.fencing != nil && uint64(h.lock.handed) >= h.fencing.Reserved {
 		return false
 	}
 	deadline := h.entry.Control.Deadline()
-	if deadline.Until(clock.Glance()) < e.cfg.validity(h.entry.TTL)/2 {
+	if deadline.Until(clock.Sample()) < e.cfg.validity(h.entry.TTL)/2 {
 		return false
 	}
 	if _, owes := e.owesBreak(h.key, now); owes {
 		return false
 	}
-	r, heir := e.lines.heir(h.lease().Resource(), h.suits)
+	r, handed := e.lines.successor(h.lease().Resource(), h.suits)
 	if r == nil {
 		return false
 	}
-	next := h.bequeath(r, deadline)
-	heir <- bequest{holding: next} // never blocks: one slot, sent to once
+	next := h.nextHolding(r, deadline)
+	handed <- handoff{holding: next} // never blocks: one slot, sent to once
 	return next != nil
 }
 
@@ -79,10 +79,10 @@ func (h *holding) suits(r *request) bool {
 	return r.token == "" && r.renew && r.ttl == h.entry.TTL && r.fencing == (h.fencing != nil)
 }
 
-// bequeath makes the next lease of the lock: nil, when the engine is closed.
-func (h *holding) bequeath(r *request, deadline clock.Moment) *holding {
-	e, now := h.engine, clock.Glance()
-	h.estate.handed++
+// nextHolding makes the next lease of the lock: nil, when the engine is closed.
+func (h *holding) nextHolding(r *request, deadline clock.Moment) *holding {
+	e, now := h.engine, clock.Sample()
+	h.lock.handed++
 	g := lease.Grant{Token: e.tokens.fresh(), Deadline: deadline}
 	if h.fencing != nil {
 		g.Fence = h.lease().Fence() + 1
@@ -90,9 +90,9 @@ func (h *holding) bequeath(r *request, deadline clock.Moment) *holding {
 	if r.maxHold > 0 {
 		g.Limit = now.Add(r.maxHold)
 	}
-	next := &holding{engine: e, key: h.key, since: now.Time, estate: h.estate, fencing: h.fencing}
+	next := &holding{engine: e, key: h.key, since: now.Time, lock: h.lock, fencing: h.fencing}
 	if _, err := e.keep(next, g, r, deadline.Add(-e.cfg.validity(r.ttl))); err != nil {
-		h.estate.handed--
+		h.lock.handed--
 		return nil
 	}
 	return next

@@ -244,8 +244,8 @@ func TestReservedFencesNeverLockTheEngineOut(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fleet, ahead := sim.NewNative(t, 1), 0
 				cfg := handingOn(1 << 16)
-				cfg.Trace = &engine.Trace{Vote: func(_ string, k instance.Kind) {
-					if k == instance.Ahead {
+				cfg.Trace = &engine.Trace{Vote: func(v engine.VoteInfo) {
+					if v.Kind == instance.Ahead {
 						ahead++
 					}
 				}}
@@ -279,7 +279,7 @@ func TestReservedFencesNeverLockTheEngineOut(t *testing.T) {
 func TestHandingOnLeavesOthersTheirTurn(t *testing.T) {
 	const (
 		hold    = 20 * time.Millisecond
-		longest = 320 * time.Millisecond // of a turn: see courtesy
+		longest = 320 * time.Millisecond // of a turn: see fairness
 	)
 	for name, c := range map[string]struct {
 		alone time.Duration // before the other comes

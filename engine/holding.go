@@ -23,7 +23,7 @@ type holding struct {
 	key     string            // the resource is the end of it
 	fencing *instance.Fencing // nil: none
 	since   time.Time
-	estate  *estate // what it may hand over; nil: nothing
+	lock    *redisLock // what it may hand over; nil: nothing
 
 	// mu is held over posting whatever puts or deletes the key, so that nothing
 	// that puts it back can be posted behind the release.
@@ -58,7 +58,7 @@ func (e *Engine) hold(g lease.Grant, r *request, fencing instance.Fencing, start
 		h.fencing = &granted
 	}
 	if e.cfg.LocalHandoff > 0 && !h.shared {
-		h.estate = &estate{token: g.Token, since: start.Time}
+		h.lock = &redisLock{token: g.Token, since: start.Time}
 		g.Token = e.tokens.fresh()
 	}
 	return e.keep(h, g, r, start)
@@ -132,7 +132,7 @@ func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 	if err := l.Err(); err != nil {
 		return fmt.Errorf("extend %q: %w", l.Resource(), err)
 	}
-	start := clock.Glance()
+	start := clock.Sample()
 	ttl = h.within(ttl, start)
 	votes, won, stop := e.prove(ctx, instance.Renewal{Key: h.key, Token: h.token(), TTL: ttl, Fencing: h.fence()})
 	if won {
@@ -188,21 +188,23 @@ func (h *holding) discard() {
 		h.engine.lines.released(h.lease().Resource())
 	}
 	p.leave()
-	p.free()
+	p.release()
 }
 
-// Detach ends the lease and leaves the lock as it is in Redis, for who adopts it
-// there: nothing that is posted from now on is about it.
+// Detach ends the lease and leaves the lock in Redis as it is, to be adopted:
+// nothing that is posted from now on is about it.
 func (h *holding) Detach() (token string, err error) {
 	l := h.lease()
 	if !h.entry.Control.End(lease.ErrDetached) {
 		return "", fmt.Errorf("detach %q: %w", l.Resource(), l.Err())
 	}
 	h.mu.Lock()
-	h.released = true // nor is it healed: who does so has mu, and has posted by now
+	h.released = true // nor is it healed: a healing has mu, and has been posted by now
 	h.mu.Unlock()
-	h.engine.lines.released(l.Resource()) // who waits for our release may wait for another's
-	return h.token(), nil
+	token, now := h.token(), time.Now()
+	h.engine.detached.add(token, now, now.Add(h.engine.cfg.MaxTTL))
+	h.engine.lines.released(l.Resource()) // the one that waits for our release may wait for another's
+	return token, nil
 }
 
 // giveUp posts the release of a lease that has ended, unless there is none to
@@ -210,8 +212,8 @@ func (h *holding) Detach() (token string, err error) {
 // waits for the poll. first says that the caller has ended the lease, and in good
 // time; left, that the next in line knows, and has been left something.
 //
-// The question of who waits is asked in its place: it goes out together with the
-// release, so that nobody comes in between, and nobody must wake first.
+// The question of the next in line is asked in its place: it goes out together with
+// the release, so that nobody comes in between, and nobody must wake first.
 func (h *holding) giveUp(first bool) (p *poll, left bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -219,7 +221,7 @@ func (h *holding) giveUp(first bool) (p *poll, left bool) {
 		return nil, false
 	}
 	e, now, yes := h.engine, time.Now(), gone
-	e.courtesy.had(h.key, h.acquired(), now)
+	e.fairness.had(h.key, h.acquired(), now)
 	if first && !h.released && h.handOver(now) {
 		h.released = true // nothing of the lock is ours to put back or to delete
 		h.settled.Store(true)
@@ -230,9 +232,9 @@ func (h *holding) giveUp(first bool) (p *poll, left bool) {
 	}
 	h.released = true
 	var r *request
-	var heir chan<- bequest
+	var handed chan<- handoff
 	if first {
-		r, heir = e.lines.heir(h.lease().Resource(), func(r *request) bool {
+		r, handed = e.lines.successor(h.lease().Resource(), func(r *request) bool {
 			_, owes := e.owesBreak(h.key, now)
 			return mayBeAsked(r) && !owes
 		})
@@ -240,14 +242,14 @@ func (h *holding) giveUp(first bool) (p *poll, left bool) {
 	if r == nil {
 		return e.giveBack(h, yes, nil), false
 	}
-	q := e.draft(r, clock.Glance(), false)
+	q := e.draft(r, clock.Sample(), false)
 	p = e.giveBack(h, yes, q.attempt)
-	heir <- bequest{question: q} // never blocks: one slot, sent to once
+	handed <- handoff{question: q} // never blocks: one slot, sent to once
 	return p, true
 }
 
-// mayBeAsked reports whether somebody else may ask the question: whose token is not
-// the user's own, and whose attempts are not counted.
+// mayBeAsked reports whether somebody else may ask the question: not when the token
+// is the user's own, nor when attempts are counted.
 func mayBeAsked(r *request) bool { return r.token == "" && r.tries == 0 }
 
 // verdict is what a confirmed release returns: nil, unless the lease had ended
@@ -259,7 +261,7 @@ func (h *holding) verdict(cause error) error {
 	return fmt.Errorf("release %q: %w", h.lease().Resource(), cause)
 }
 
-// Ended takes the lease out of care and tells who wants to know.
+// Ended takes the lease out of care, and tells the log, the Trace and Lost.
 func (h *holding) Ended(cause error) {
 	e, l := h.engine, h.lease()
 	e.keeper.Remove(&h.entry)

@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-go/holdfast/instance"
 )
 
-// Status is who holds a resource, as a quorum of the instances saw it a moment
+// Status is the holder of a resource, as a quorum of the instances saw it a moment
 // ago: a look, not a lock.
 type Status struct {
 	Resource  string
@@ -39,7 +39,7 @@ func (s Status) String() string {
 // GoString keeps the whole token out of %#v.
 func (s Status) GoString() string { return s.String() }
 
-// Inspect asks every instance who holds the resource, and for how long. It waits
+// Inspect asks every instance for the holder of the resource, and for how long it holds it. It waits
 // for all of them, at most as long as their timeout. When so many do not answer
 // that a majority may or may not have a holder, the error is ErrNoQuorum, and the
 // Status has the votes that did come.
@@ -86,7 +86,7 @@ type answerCaster chan instance.Vote
 
 func (c answerCaster) Cast(v instance.Vote) { c <- v }
 
-// count decides from the votes who holds the resource, and reports whether that
+// count decides from the votes which token holds the resource, and reports whether that
 // can be decided: whether those that have not answered could not change it.
 func (s *Status) count(need int) (decided bool) {
 	lefts := make(map[string][]time.Duration) // by token

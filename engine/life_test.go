@@ -12,7 +12,6 @@ import (
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
-	"github.com/holdfast-go/holdfast/keeper"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -286,17 +285,17 @@ func TestLostGetsEveryLostLeaseOnceAndNoOther(t *testing.T) {
 
 func TestLostDropsTheOldestWhenNobodyReads(t *testing.T) {
 	simulate(t, 1, config(), func(t *testing.T, _ *sim.Fleet, e *engine.Engine) {
-		const more = 10
-		for n := range keeper.LostBuffer + more {
+		const more, kept = 10, 1024
+		for n := range kept + more {
 			acquire(t, e, fmt.Sprint(n), engine.WithoutRenewal(), engine.WithMaxHold(time.Second))
 			time.Sleep(time.Millisecond) // so that they end in their order
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if n := len(e.Lost()); n != keeper.LostBuffer {
+		if n := len(e.Lost()); n != kept {
 			t.Fatalf("%d losses wait", n)
 		}
-		for n := range keeper.LostBuffer {
+		for n := range kept {
 			if l := <-e.Lost(); l.Resource() != fmt.Sprint(more+n) {
 				t.Fatalf("loss %d is %v", n, l)
 			}
@@ -528,7 +527,7 @@ func TestFencesRiseAcrossHoldersAndEngines(t *testing.T) {
 	})
 }
 
-// Who asks for what its own engine holds may wait for itself: the text says so.
+// An acquire of what its own engine holds may wait for itself: the text says so.
 func TestRefusalSaysThatItIsThisEngineThatHoldsTheResource(t *testing.T) {
 	for name, how := range map[string]struct {
 		cfg  engine.Config
@@ -555,6 +554,31 @@ func TestRefusalSaysThatItIsThisEngineThatHoldsTheResource(t *testing.T) {
 					}
 				}
 				release(t, held)
+			})
+		})
+	}
+}
+
+func TestRefusalSaysThatItIsThisEngineThatHasDetachedTheLease(t *testing.T) {
+	for name, cfg := range map[string]engine.Config{"plain": config(), "handed on": handingOn(8)} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, 3, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+				other := start(t, fleet, cfg)
+				token := detach(t, acquire(t, e, "r"))
+				_, mine := e.TryAcquire(t.Context(), "r")
+				_, theirs := other.TryAcquire(t.Context(), "r")
+				adopted, err := e.Adopt(t.Context(), "r", token)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, again := e.TryAcquire(t.Context(), "r")
+				for err, want := range map[error]string{mine: ": detached by this engine (", theirs: ": held by another (", again: ": held by this engine itself ("} {
+					isAll(t, err, engine.ErrHeld)
+					if !strings.Contains(err.Error(), want) {
+						t.Errorf("%v, want %q", err, want)
+					}
+				}
+				release(t, adopted)
 			})
 		})
 	}

@@ -226,7 +226,7 @@ func TestWaitsBetweenRoundsAreBoundedByBoth(t *testing.T) {
 	for _, pause := range extremeTimes {
 		for _, left := range extremeTimes {
 			refused := &QuorumError{reason: ErrHeld, Votes: []instance.Vote{{Kind: instance.Held, Left: left}}}
-			c := contest{engine: &Engine{lines: newLines(1)}, waiter: new(waiter), refused: refused, pauses: backoff.NewConstantBackOff(pause)}
+			c := waitLoop{engine: &Engine{lines: newLines(1)}, waiter: new(waiter), refused: refused, pauses: backoff.NewConstantBackOff(pause)}
 			got, err := c.pause(t.Context())
 			switch {
 			case pause < 0:

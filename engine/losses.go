@@ -9,30 +9,27 @@ import (
 )
 
 const (
-	// RecentLosses is how many losses an engine remembers for its Snapshot.
-	RecentLosses = 64
-	// RecentEnds is how many leases it remembers that have ended, however they did.
-	RecentEnds = 64
+	// recentLosses is how many losses an engine remembers for its Snapshot.
+	recentLosses = 64
+	// recentEnds is how many leases it remembers that have ended, however they did.
+	recentEnds = 64
 )
 
 // End is a lease that has ended.
 type End struct {
 	Resource string
-	Holder   string // its token, abbreviated
-	Fence    uint64 // 0: none
-	Cause    error  // why; Cause has one word for it
-	At       time.Time
-	Held     time.Duration
+	Holder   string        // its token, abbreviated
+	Fence    uint64        // 0: none
+	Cause    error         // never nil; the func Cause has one word for it
+	At       time.Time     // when it was noticed
+	Held     time.Duration // until then, since the attempt began that was granted
 }
-
-// Loss is the End of a lease that was not released.
-type Loss = End
 
 // past is the most recent of the leases that have ended, in a ring, and the number
 // of all: once of those that were lost, and once of all.
 type past struct {
 	mu    sync.Mutex
-	ring  [max(RecentLosses, RecentEnds)]bygone
+	ring  [max(recentLosses, recentEnds)]bygone
 	count uint64
 }
 

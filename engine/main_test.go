@@ -3,6 +3,8 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,9 +133,18 @@ func within(t *testing.T, what string, d, low, high time.Duration) {
 	}
 }
 
-// isAll fails the test unless the error is each of these.
+// isAll fails the test unless the error is each of these, and says nothing twice.
 func isAll(t *testing.T, err error, wants ...error) {
 	t.Helper()
+	if err != nil {
+		before, _, _ := strings.Cut(err.Error(), " (needs") // the votes may say the same
+		said := strings.Split(strings.ReplaceAll(before, ": ", "; "), "; ")
+		for n, part := range said {
+			if slices.Contains(said[:n], part) {
+				t.Errorf("the error says %q twice: %v", part, err)
+			}
+		}
+	}
 	for _, want := range wants {
 		if !errors.Is(err, want) {
 			t.Errorf("the error is not %q: %v", want, err)
@@ -163,9 +174,9 @@ func empty(t *testing.T, fleet *sim.Fleet, key string) {
 }
 
 // never is a backoff whose waits only a wake-up or a deadline ends.
-func never() backoff.BackOff { return backoff.NewConstantBackOff(24 * time.Hour) }
+func never() engine.Backoff { return backoff.NewConstantBackOff(24 * time.Hour) }
 
 // constantly is a backoff of equal waits.
-func constantly(d time.Duration) func() backoff.BackOff {
-	return func() backoff.BackOff { return backoff.NewConstantBackOff(d) }
+func constantly(d time.Duration) func() engine.Backoff {
+	return func() engine.Backoff { return backoff.NewConstantBackOff(d) }
 }

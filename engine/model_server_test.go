@@ -12,7 +12,7 @@ type modelServer struct {
 	left   uint8 // of the lock's life; the models of order and of fences have no time
 }
 
-// modelScripts are the decisions of the scripts in instance/lua. A mutant is
+// modelScripts are the decisions of the scripts in internal/scripts. A mutant is
 // one that decides wrongly.
 type modelScripts struct {
 	stale   func(fence, proposed uint8) bool

@@ -23,7 +23,7 @@ func WithTTL(ttl time.Duration) Option {
 func WithoutRenewal() Option { return func(r *request) { r.renew = false } }
 
 // WithToken sets the token, instead of a fresh random one for every attempt: 1
-// to 1024 bytes. The token proves ownership, so two who use the same one can
+// to 1024 bytes. The token proves ownership, so two holders of the same one can
 // release each other's lock. It is also good for one attempt's worth of trust
 // only: a release of one attempt that is late can undo the next one with the
 // same token, where instances hang; and when a connection breaks in the middle,
@@ -78,7 +78,7 @@ func (r *request) bound(ctx context.Context) (context.Context, context.CancelFun
 }
 
 // WithFencing gives the lease a fencing token, a number that is higher for
-// every later acquire of the resource: Lease.Fence. All who lock the resource
+// every later acquire of the resource: Lease.Fence. Every acquire of the resource
 // must use it, and what the lock protects must reject numbers below the highest
 // it has seen.
 //
@@ -114,10 +114,10 @@ type request struct {
 	former   string // of an adoption: the token that has the lock
 	maxHold  time.Duration
 	maxTTL   time.Duration
-	reserve  uint64   // fences that a grant brings besides its own: see estate
+	reserve  uint64   // fences that a grant brings besides its own: see redisLock
 	seen     uint64   // the highest fence that a refusal has shown
 	clock    uint64   // in µs, a server's, when ours is too far ahead; else 0
-	asked    question // what has been asked already, by who released the lock; usually nothing
+	asked    question // what the one that released the lock has asked already; usually nothing
 	errs     []error
 }
 

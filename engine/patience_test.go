@@ -39,8 +39,8 @@ func TestWithWaitEndsTheWaiting(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var traced context.Context
 			cfg := config()
-			cfg.Trace = &engine.Trace{Acquired: func(ctx context.Context, _ string, _ time.Duration, _ int, err error) {
-				if err != nil {
+			cfg.Trace = &engine.Trace{Acquired: func(ctx context.Context, a engine.AcquiredInfo) {
+				if a.Err != nil {
 					traced = ctx
 				}
 			}}

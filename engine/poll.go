@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
@@ -13,10 +12,8 @@ import (
 // of ownership. There is nothing to undo.
 type poll struct {
 	ballot
-	engine *Engine
-	slots  []pollSlot
-	refs   atomic.Int32
-	yes    func(instance.Kind) bool
+	slots []pollSlot
+	yes   func(instance.Kind) bool
 }
 
 type pollSlot struct {
@@ -29,7 +26,7 @@ type pollSlot struct {
 
 func (s *pollSlot) Cast(v instance.Vote) {
 	s.poll.cast(s.place, v, s.poll.yes(v.Kind))
-	s.poll.free()
+	s.poll.release()
 }
 
 func (s *pollSlot) CastRenewals(_ []instance.Renewal, votes []instance.Vote) { s.Cast(votes[0]) }
@@ -37,21 +34,16 @@ func (s *pollSlot) CastRenewals(_ []instance.Renewal, votes []instance.Vote) { s
 func (e *Engine) newPoll(yes func(instance.Kind) bool) *poll {
 	p, ok := e.polls.Get().(*poll)
 	if !ok {
-		p = &poll{engine: e, slots: make([]pollSlot, len(e.instances))}
+		p = &poll{slots: make([]pollSlot, len(e.instances))}
+		p.free = func() { e.polls.Put(p) }
 		for place := range p.slots {
 			p.slots[place].poll, p.slots[place].place = p, place
 		}
 	}
 	p.open(e.instances)
-	p.refs.Store(int32(len(p.slots)) + 1)
+	p.refs.Add(int32(len(p.slots))) // all are asked
 	p.yes = yes
 	return p
-}
-
-func (p *poll) free() {
-	if p.refs.Add(-1) == 0 {
-		p.engine.polls.Put(p)
-	}
 }
 
 // gone: the lock is not ours any more at that instance, as a release wants it.
@@ -59,8 +51,8 @@ func gone(k instance.Kind) bool {
 	return k == instance.Granted || k == instance.Gone
 }
 
-// othersOrGone: the same, where a release of ours went before, and whoever came
-// next may have it.
+// othersOrGone: the same, where a release of ours went before, and another may have
+// the lock by now.
 func othersOrGone(k instance.Kind) bool { return gone(k) || k == instance.Stolen }
 
 func granted(k instance.Kind) bool { return k == instance.Granted }
@@ -90,8 +82,8 @@ func (e *Engine) giveBack(h *holding, yes func(instance.Kind) bool, next *attemp
 // wait waits until the poll is decided, which the instances' timeouts bound. The
 // poll must not be used afterwards.
 func (p *poll) wait() (votes []instance.Vote, won bool) {
-	defer p.free()
-	<-p.done
+	defer p.release()
+	_, _ = p.await(context.Background())
 	if p.won() {
 		return nil, true
 	}
@@ -102,7 +94,7 @@ func (p *poll) wait() (votes []instance.Vote, won bool) {
 // stop is the context's error when that ended the waiting.
 func (e *Engine) prove(ctx context.Context, proof instance.Renewal) (votes []instance.Vote, won bool, stop error) {
 	p := e.newPoll(granted)
-	defer p.free()
+	defer p.release()
 	for place, i := range e.instances {
 		s := &p.slots[place]
 		s.item[0] = proof
@@ -110,13 +102,8 @@ func (e *Engine) prove(ctx context.Context, proof instance.Renewal) (votes []ins
 		s.renew.To = s
 		i.Post(&s.renew)
 	}
-	select {
-	case <-p.done:
-		return p.result(), p.won(), nil
-	case <-ctx.Done():
-		decided := p.leave()
-		return p.result(), decided && p.won(), ended(ctx)
-	}
+	decided, stop := p.await(ctx)
+	return p.result(), decided && p.won(), stop
 }
 
 // unproven explains a poll that did not get its quorum. When a quorum answered

@@ -94,14 +94,15 @@ func TestBallotIsCountedAsByHand(t *testing.T) {
 	})
 }
 
-// A line is a list: whoever is first in it has the turn, and hears of releases.
-func TestLinesAreListsWhoseFirstHasTheTurn(t *testing.T) {
+// A line is a list: the first in it is the head, is told so, and hears of releases.
+func TestLinesAreListsWhoseFirstIsTheHead(t *testing.T) {
 	const limit = 12
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLines(limit)
 		r := new(request)
 		lists := make(map[string][]*waiter)
-		turns := make(map[*waiter]bool) // has been told, or was the first from the start
+		heads := make(map[*waiter]bool) // has been told, or was the first from the start
+		holds := make(map[string]bool)  // whether the last head of a line that left held the resource
 		resource := rapid.SampledFrom([]string{"a", "b"})
 		one := func(t *rapid.T) (string, *waiter) {
 			name := resource.Draw(t, "resource")
@@ -120,66 +121,71 @@ func TestLinesAreListsWhoseFirstHasTheTurn(t *testing.T) {
 				if w == nil {
 					return
 				}
-				if first := len(lists[name]) == 0; first != (w.turn == nil) {
+				if first := len(lists[name]) == 0; first != (w.head == nil) {
 					t.Errorf("the first: %v", !first)
 				}
-				turns[w] = w.turn == nil
+				heads[w] = w.head == nil
 				lists[name] = append(lists[name], w)
 			},
 			"leave": func(t *rapid.T) {
 				name, w := one(t)
-				l.leave(w)
-				delete(turns, w)
+				held := rapid.Bool().Draw(t, "holds")
+				if w == lists[name][0] {
+					holds[name] = held
+				}
+				l.leave(w, held)
+				delete(heads, w)
 				lists[name] = slices.DeleteFunc(lists[name], func(other *waiter) bool { return other == w })
 			},
 			"release": func(t *rapid.T) {
 				name, _ := one(t)
 				first := lists[name][0]
 				l.released(name)
-				l.listen(first)
-				if len(first.wake) != 1 {
+				if len(first.own.wake) != 1 {
 					t.Error("the first has not heard of it")
 				}
-				<-first.wake
+				<-first.own.wake
 				for _, w := range lists[name][1:] {
-					if len(w.wake) != 0 {
+					if len(w.own.wake) != 0 {
 						t.Error("another has heard of it")
 					}
 				}
 			},
-			"leave something": func(t *rapid.T) {
+			"hand over": func(t *rapid.T) {
 				name, w := one(t)
 				suits := rapid.Bool().Draw(t, "suits")
 				accepting := rapid.Bool().Draw(t, "accepting")
 				if accepting {
 					l.accept(w, r)
 				}
-				takes, handed := l.heir(name, func(*request) bool { return suits })
+				takes, handed := l.successor(name, func(*request) bool { return suits })
 				if want := w == lists[name][0] && accepting && suits; want != (takes == r) {
 					t.Errorf("promised %v, should be %v", takes == r, want)
 				}
 				if takes != nil {
-					if again, _ := l.heir(name, func(*request) bool { return true }); again != nil {
+					if again, _ := l.successor(name, func(*request) bool { return true }); again != nil {
 						t.Error("it is promised twice")
 					}
-					handed <- bequest{question: question{fencing: instance.Fencing{Fence: 7}}}
+					handed <- handoff{question: question{fencing: instance.Fencing{Fence: 7}}}
 				}
-				if b := l.decline(w); (b.question.fencing.Fence == 7) != (takes != nil) {
-					t.Errorf("it has %+v, promised: %v", b, takes != nil)
+				if h := l.decline(w); (h.question.fencing.Fence == 7) != (takes != nil) {
+					t.Errorf("it has %+v, promised: %v", h, takes != nil)
 				}
-				if b := l.decline(w); b.question.fencing.Fence != 0 {
-					t.Error("it is left twice")
+				if h := l.decline(w); h.question.fencing.Fence != 0 {
+					t.Error("it is handed over twice")
 				}
 			},
 			"": func(t *rapid.T) {
 				for name, list := range lists {
 					for n, w := range list {
-						if len(w.turn) == 1 {
-							<-w.turn
-							turns[w] = true
+						if len(w.head) == 1 {
+							if held := <-w.head; held != holds[name] {
+								t.Errorf("%s: the head is told that the one before holds the resource: %v, want %v", name, held, holds[name])
+							}
+							heads[w] = true
 						}
-						if turns[w] != (n == 0) {
-							t.Errorf("%s: number %d has the turn: %v", name, n, turns[w])
+						if heads[w] != (n == 0) {
+							t.Errorf("%s: number %d is the head: %v", name, n, heads[w])
 						}
 					}
 				}

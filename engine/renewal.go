@@ -101,7 +101,7 @@ func (r *renewal) add(entry *keeper.Entry) {
 	h := holdingOf(entry)
 	until, ttl := h.lease().Deadline(), entry.TTL
 	if !entry.Control.Limit().IsZero() {
-		ttl = h.within(ttl, clock.Glance())
+		ttl = h.within(ttl, clock.Sample())
 	}
 	blank := tally{voters: len(r.slots), need: r.engine.need}
 	r.items = append(r.items, instance.Renewal{
@@ -115,7 +115,7 @@ func (r *renewal) add(entry *keeper.Entry) {
 func (r *renewal) post() {
 	r.text = instance.EncodeRenewals(r.text[:0], r.items)
 	r.open.Store(int64(len(r.items) * len(r.slots)))
-	r.start = clock.Glance()
+	r.start = clock.Sample()
 	for place, i := range r.engine.instances {
 		s := &r.slots[place]
 		s.renew.Items, s.renew.Text = r.items, r.text
@@ -282,7 +282,7 @@ func (r *renewal) heal(entry *keeper.Entry, missing uint64) {
 	for place, i := range r.engine.instances {
 		if place < 64 && missing&(1<<place) != 0 {
 			i.Post(&instance.Acquire{
-				Key: h.key, Token: h.token(), TTL: h.within(entry.TTL, clock.Glance()), GiveUp: l.Deadline(),
+				Key: h.key, Token: h.token(), TTL: h.within(entry.TTL, clock.Sample()), GiveUp: l.Deadline(),
 				Proof: r.start.Time, Fencing: h.fence(), To: healed{},
 			})
 		}

@@ -65,7 +65,7 @@ func BenchmarkRenewal(b *testing.B) {
 		}
 		r.text = instance.EncodeRenewals(r.text[:0], r.items)
 		r.open.Store(int64(len(r.items) * len(r.slots)))
-		r.start = clock.Glance()
+		r.start = clock.Sample()
 		for place := range r.slots {
 			r.slots[place].CastRenewals(r.items, votes)
 		}

@@ -23,11 +23,11 @@ type renewals struct {
 // traced is cfg with the renewals recorded.
 func traced(cfg engine.Config) (engine.Config, *renewals) {
 	r := new(renewals)
-	cfg.Trace = &engine.Trace{Renewed: func(_ *lease.Lease, _ time.Duration, confirmed bool) {
+	cfg.Trace = &engine.Trace{Renewed: func(info engine.RenewedInfo) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.times = append(r.times, time.Now())
-		r.confirmed = append(r.confirmed, confirmed)
+		r.confirmed = append(r.confirmed, info.Confirmed)
 	}}
 	return cfg, r
 }

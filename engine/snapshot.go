@@ -20,7 +20,7 @@ type Snapshot struct {
 	Lines   []Line // some of the resources that they are for, in no order
 
 	Lost    uint64 // leases that ended unreleased, since the engine was made
-	Losses  []Loss // the most recent of them, the newest first
+	Losses  []End  // the most recent of them, the newest first
 	Ends    []End  // the most recent of the leases that have ended, lost or not, the newest first
 	Dropped uint64 // losses that were dropped because nobody read Lost
 	Untold  Untold // lines of the log and calls of the Trace that were dropped
@@ -34,18 +34,18 @@ type Held struct {
 	Since     time.Time     // when the attempt began that was granted
 	Remaining time.Duration // of its validity
 	Renewed   bool          // whether it is renewed in the background
-	Renewals  int           // confirmed so far; counted up to keeper.MaxRenewals
+	Renewals  int           // confirmed so far; counted up to 65535
 }
 
 // Line is the acquires in this engine for one resource.
 type Line struct {
 	Resource string
-	Waiting  int
+	Waiting  int // with the first, which may be asking; 1 or more
 }
 
 // Snapshot returns what the engine is doing. limit is how many of the leases, the
-// lines, the losses and the ends are listed each, and RecentLosses and RecentEnds bound
-// the last two; with 0 there are only the numbers and the instances. Everything in it was so at some
+// lines, the losses and the ends are listed each, and at most 64 of the last two; with 0
+// there are only the numbers and the instances. Everything in it was so at some
 // moment during the call, not all of it at the same one.
 //
 // It costs a microsecond or two and another for each thing listed, however many

@@ -113,10 +113,13 @@ func TestALineIsAsLongAsItsWaiters(t *testing.T) {
 	})
 }
 
+// remembered is how many losses, and how many ends, a Snapshot has at most.
+const remembered = 64
+
 func TestASnapshotRemembersTheMostRecentLosses(t *testing.T) {
 	simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
 		const more = 3
-		for n := range engine.RecentLosses + more {
+		for n := range remembered + more {
 			l := acquire(t, e, fmt.Sprint(n))
 			synctest.Wait()
 			fleet.Each(func(s *sim.Server) { s.Set(l.Resource(), "somebody else", time.Hour) })
@@ -125,17 +128,17 @@ func TestASnapshotRemembersTheMostRecentLosses(t *testing.T) {
 			isAll(t, l.Err(), lease.ErrStolen)
 		}
 		s := e.Snapshot(1000)
-		if s.Lost != engine.RecentLosses+more || len(s.Losses) != engine.RecentLosses {
+		if s.Lost != remembered+more || len(s.Losses) != remembered {
 			t.Fatalf("%d are lost, %d are remembered", s.Lost, len(s.Losses))
 		}
 		for n, x := range s.Losses {
-			if want := fmt.Sprint(engine.RecentLosses + more - 1 - n); x.Resource != want || !errors.Is(x.Cause, lease.ErrStolen) {
+			if want := fmt.Sprint(remembered + more - 1 - n); x.Resource != want || !errors.Is(x.Cause, lease.ErrStolen) {
 				t.Errorf("loss %d: %+v, want %s", n, x, want)
 			}
 			within(t, "held", x.Held, every*9/10, every)
 			within(t, "ago", time.Since(x.At), time.Duration(n)*every, time.Duration(n+1)*every)
 		}
-		if s := e.Snapshot(2); len(s.Losses) != 2 || s.Losses[0].Resource != fmt.Sprint(engine.RecentLosses+more-1) {
+		if s := e.Snapshot(2); len(s.Losses) != 2 || s.Losses[0].Resource != fmt.Sprint(remembered+more-1) {
 			t.Errorf("limit 2: %+v", s.Losses)
 		}
 	})
@@ -178,10 +181,10 @@ func TestASnapshotRemembersTheMostRecentEnds(t *testing.T) {
 			}
 			within(t, "held", x.Held, w.held*9/10, w.held)
 		}
-		for n := range engine.RecentEnds + 1 {
+		for n := range remembered + 1 {
 			release(t, acquire(t, e, fmt.Sprint(n)))
 		}
-		if s := e.Snapshot(1000); len(s.Ends) != engine.RecentEnds || s.Ends[0].Resource != fmt.Sprint(engine.RecentEnds) || s.Lost != 1 || len(s.Losses) != 1 {
+		if s := e.Snapshot(1000); len(s.Ends) != remembered || s.Ends[0].Resource != fmt.Sprint(remembered) || s.Lost != 1 || len(s.Losses) != 1 {
 			t.Errorf("%d ends, the last of %q; %d losses", len(s.Ends), s.Ends[0].Resource, len(s.Losses))
 		}
 		if s := e.Snapshot(0); len(s.Ends) != 0 {

@@ -120,13 +120,13 @@ func (t *telling) observer() instance.Observer {
 func (t *telling) tell(n news) {
 	switch n.step {
 	case roundOver:
-		t.trace.Round(n.resource, n.votes, n.took, n.err)
+		t.trace.Round(RoundInfo{Resource: n.resource, Votes: n.votes, Took: n.took, Err: n.err})
 	case waiterWoken:
-		t.trace.Woken(n.resource, n.by, n.took, n.yes)
+		t.trace.Woken(WokenInfo{Resource: n.resource, By: n.by, Took: n.took, Granted: n.yes})
 	case leaseRenewed:
-		t.trace.Renewed(n.lease, n.took, n.yes)
+		t.trace.Renewed(RenewedInfo{Lease: n.lease, Margin: n.took, Confirmed: n.yes})
 	case leaseEnded:
-		t.trace.Ended(n.lease, n.err, n.took)
+		t.trace.Ended(EndedInfo{Lease: n.lease, Cause: n.err, Held: n.took})
 	case instanceChanged:
 		t.trace.Instance(*n.health)
 	}
@@ -134,9 +134,9 @@ func (t *telling) tell(n news) {
 
 func (t *telling) vote(v vote) {
 	if v.messages > 0 {
-		t.trace.Pipeline(v.instance, v.messages, v.took)
+		t.trace.Pipeline(PipelineInfo{Instance: v.instance, Messages: v.messages, Took: v.took})
 	} else {
-		t.trace.Vote(v.instance, v.says)
+		t.trace.Vote(VoteInfo{Instance: v.instance, Kind: v.says})
 	}
 }
 

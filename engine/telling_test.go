@@ -15,8 +15,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
@@ -76,10 +74,10 @@ func hooks() map[string]func(h *hook, cfg *engine.Config, icfg *instance.Config)
 			c.Trace = hung(engine.LogTrace(logging(h.hang, nothing, nothing)))
 		},
 		"Backoff": func(h *hook, c *engine.Config, _ *instance.Config) {
-			c.Backoff = func() backoff.BackOff { h.hang(); return never() }
+			c.Backoff = func() engine.Backoff { h.hang(); return never() }
 		},
 		"Backoff's NextBackOff": func(h *hook, c *engine.Config, _ *instance.Config) {
-			c.Backoff = func() backoff.BackOff { return slow{h} }
+			c.Backoff = func() engine.Backoff { return slow{h} }
 		},
 	}
 	fields := reflect.TypeFor[engine.Trace]()
@@ -104,7 +102,6 @@ func hung(t *engine.Trace) *engine.Trace {
 type slow struct{ *hook }
 
 func (s slow) NextBackOff() time.Duration { s.hang(); return time.Hour }
-func (s slow) Reset()                     {}
 
 // No func of the user's holds up anything, whichever it is and however long it takes.
 func TestNoFuncOfTheUsersHoldsUpTheEngine(t *testing.T) {
@@ -219,8 +216,8 @@ func TestLeasesEndOnTimeWhenTheLogIsSlow(t *testing.T) {
 func TestAnAcquiredThatHangsHoldsUpItsCallerAlone(t *testing.T) {
 	var let chan struct{} // of the bubble's own
 	cfg := config()
-	cfg.Trace = &engine.Trace{Acquired: func(_ context.Context, resource string, _ time.Duration, _ int, _ error) {
-		if resource == "slow" {
+	cfg.Trace = &engine.Trace{Acquired: func(_ context.Context, a engine.AcquiredInfo) {
+		if a.Resource == "slow" {
 			<-let
 		}
 	}}
@@ -254,18 +251,19 @@ func TestWhatMattersIsToldInOrderAndNotPushedOut(t *testing.T) {
 	cfg := config()
 	cfg.RenewEvery = 10 * time.Millisecond
 	cfg.Trace = &engine.Trace{
-		Vote:     func(string, instance.Kind) { <-let },
-		Pipeline: func(string, int, time.Duration) { <-let },
-		Renewed: func(l *lease.Lease, _ time.Duration, _ bool) {
+		Vote:     func(engine.VoteInfo) { <-let },
+		Pipeline: func(engine.PipelineInfo) { <-let },
+		Renewed: func(r engine.RenewedInfo) {
 			<-let
-			if last[l.Resource()] == "ended" {
-				t.Errorf("%s was renewed after its end", l.Resource())
+			resource := r.Lease.Resource()
+			if last[resource] == "ended" {
+				t.Errorf("%s was renewed after its end", resource)
 			}
-			last[l.Resource()] = "renewed"
+			last[resource] = "renewed"
 		},
-		Ended: func(l *lease.Lease, _ error, _ time.Duration) {
+		Ended: func(e engine.EndedInfo) {
 			ended++
-			last[l.Resource()] = "ended"
+			last[e.Lease.Resource()] = "ended"
 		},
 		Instance: func(instance.Health) { changed++ },
 	}
@@ -301,7 +299,7 @@ func TestItIsLoggedThatATraceIsTooSlow(t *testing.T) {
 	var let chan struct{} // of the bubble's own
 	cfg := config()
 	cfg.Logger = slog.New(slog.NewTextHandler(&text, nil))
-	cfg.Trace = &engine.Trace{Vote: func(string, instance.Kind) { <-let }}
+	cfg.Trace = &engine.Trace{Vote: func(engine.VoteInfo) { <-let }}
 	simulate(t, 3, cfg, func(t *testing.T, _ *sim.Fleet, e *engine.Engine) {
 		let = make(chan struct{})
 		for e.Snapshot(0).Untold.Votes == 0 {

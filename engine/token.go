@@ -10,7 +10,7 @@ import (
 //	[owner ~] 100 random bits, the engine's mark of 30
 //
 // The mark says whose it is to nobody but the engine itself, and is no part of what
-// makes the token hard to guess: whoever has seen one token knows the mark.
+// makes the token hard to guess: anybody that has seen one token knows the mark.
 type tokens struct{ owner, mark string }
 
 const (

@@ -21,47 +21,91 @@ import (
 // and Instance. One that does not return is not called again. Close waits a second
 // for what has not been told. A func that panics ends the process.
 type Trace struct {
-	// Round is called after each round of votes of an acquire. err is nil, and
-	// so are the votes, when it was granted.
-	Round func(resource string, votes []instance.Vote, took time.Duration, err error)
+	// Round is called after each round of votes of an acquire.
+	Round func(RoundInfo)
 
 	// Vote is called when an instance's vote on an acquire has arrived, also one that
 	// comes after the decision; there is none on a question that was taken back
 	// before it was sent. What a vote says beyond its kind, Round has.
-	Vote func(instance string, says instance.Kind)
+	Vote func(VoteInfo)
 
-	// Acquired is called when an Acquire or TryAcquire is over, with its context:
-	// waited is all of its time, rounds how many rounds of votes it took. err is
-	// nil when the lease was granted; Outcome has one word for it.
-	Acquired func(ctx context.Context, resource string, waited time.Duration, rounds int, err error)
+	// Acquired is called when an Acquire or TryAcquire is over, with its context.
+	Acquired func(context.Context, AcquiredInfo)
 
 	// Woken is called when an Acquire that waited has looked again because it was
-	// told that the lock may be free. took is from then to the answer: when the
-	// lock was granted, that is how long the handover took; 0 when it was handed
-	// over as it is (Config.LocalHandoff).
-	Woken func(resource string, by Waker, took time.Duration, granted bool)
+	// told that the lock may be free.
+	Woken func(WokenInfo)
 
-	// Renewed is called when a renewal is decided. margin is what was left of
-	// the validity then; confirmed is false when the renewal failed and will be
-	// tried again, or the lease is lost.
-	Renewed func(l *lease.Lease, margin time.Duration, confirmed bool)
+	// Renewed is called when a renewal is decided.
+	Renewed func(RenewedInfo)
 
-	// Ended is called once when a lease has ended, with the cause and how long it was
-	// held. Cause has one word for it. Done has been closed before.
-	Ended func(l *lease.Lease, cause error, held time.Duration)
+	// Ended is called once when a lease has ended. Done has been closed before.
+	Ended func(EndedInfo)
 
 	// Instance is called when an instance has changed its state; a cluster, when
 	// one of its nodes has. That the restart
 	// guard lets it vote again is no event: it says when beforehand, in Quarantine.
-	Instance func(h instance.Health)
+	Instance func(instance.Health)
 
-	// Pipeline is called when an instance has answered a pipeline: how many
-	// messages it had, and how long the round trip took, which is how long a vote
-	// takes there. The nodes of a cluster go by the cluster's name.
-	Pipeline func(instance string, messages int, took time.Duration)
+	// Pipeline is called when an instance has answered a pipeline: several messages
+	// in one round trip.
+	Pipeline func(PipelineInfo)
 }
 
-// Waker is who told a waiter that the lock may be free.
+// RoundInfo is one round of votes of an acquire.
+type RoundInfo struct {
+	Resource string
+	Votes    []instance.Vote // one an instance, in the engine's order; nil when it was granted
+	Took     time.Duration   // from before the first message until it was decided
+	Err      error           // nil: granted
+}
+
+// VoteInfo is an instance's vote on an acquire.
+type VoteInfo struct {
+	Instance string // its name
+	Kind     instance.Kind
+}
+
+// AcquiredInfo is an acquire that is over.
+type AcquiredInfo struct {
+	Resource string
+	Waited   time.Duration // all of its time
+	Rounds   int           // of votes
+	Err      error         // nil: granted; Outcome has one word for it
+}
+
+// WokenInfo is a waiter that was told that the lock may be free, and has looked.
+type WokenInfo struct {
+	Resource string
+	By       Waker
+	// Took is from when it was told until the answer: how long the handover took, if
+	// the lock was granted. 0: it was handed over as it is (Config.LocalHandoff).
+	Took    time.Duration
+	Granted bool
+}
+
+// RenewedInfo is a renewal that is decided.
+type RenewedInfo struct {
+	Lease     *lease.Lease
+	Margin    time.Duration // what was left of the validity
+	Confirmed bool          // false: it failed and will be tried again, or the lease is lost
+}
+
+// EndedInfo is a lease that has ended.
+type EndedInfo struct {
+	Lease *lease.Lease
+	Cause error         // never nil; Cause has one word for it
+	Held  time.Duration // since the attempt began that was granted
+}
+
+// PipelineInfo is a pipeline that was answered.
+type PipelineInfo struct {
+	Instance string        // its name; the nodes of a cluster go by the cluster's
+	Messages int           // in the pipeline, 1 or more
+	Took     time.Duration // the round trip, which is how long a vote takes there
+}
+
+// Waker is what told a waiter that the lock may be free.
 type Waker uint8
 
 const (
@@ -76,64 +120,4 @@ func (w Waker) String() string {
 		return names[w]
 	}
 	return fmt.Sprintf("waker %d", uint8(w))
-}
-
-// JoinTraces returns a Trace that calls those of all of them, in that order. nil
-// is none. They must not be changed afterwards.
-func JoinTraces(traces ...*Trace) *Trace {
-	joined := new(Trace)
-	for _, t := range traces {
-		if t != nil {
-			joined.add(*t)
-		}
-	}
-	return joined
-}
-
-// add makes t call those of b after its own.
-func (t *Trace) add(b Trace) {
-	a := *t
-	t.Round = either(a.Round, b.Round, a.Round == nil, b.Round == nil, func(resource string, votes []instance.Vote, took time.Duration, err error) {
-		a.Round(resource, votes, took, err)
-		b.Round(resource, votes, took, err)
-	})
-	t.Vote = either(a.Vote, b.Vote, a.Vote == nil, b.Vote == nil, func(name string, says instance.Kind) {
-		a.Vote(name, says)
-		b.Vote(name, says)
-	})
-	t.Acquired = either(a.Acquired, b.Acquired, a.Acquired == nil, b.Acquired == nil, func(ctx context.Context, resource string, waited time.Duration, rounds int, err error) {
-		a.Acquired(ctx, resource, waited, rounds, err)
-		b.Acquired(ctx, resource, waited, rounds, err)
-	})
-	t.Woken = either(a.Woken, b.Woken, a.Woken == nil, b.Woken == nil, func(resource string, by Waker, took time.Duration, granted bool) {
-		a.Woken(resource, by, took, granted)
-		b.Woken(resource, by, took, granted)
-	})
-	t.Renewed = either(a.Renewed, b.Renewed, a.Renewed == nil, b.Renewed == nil, func(l *lease.Lease, margin time.Duration, confirmed bool) {
-		a.Renewed(l, margin, confirmed)
-		b.Renewed(l, margin, confirmed)
-	})
-	t.Ended = either(a.Ended, b.Ended, a.Ended == nil, b.Ended == nil, func(l *lease.Lease, cause error, held time.Duration) {
-		a.Ended(l, cause, held)
-		b.Ended(l, cause, held)
-	})
-	t.Instance = either(a.Instance, b.Instance, a.Instance == nil, b.Instance == nil, func(h instance.Health) {
-		a.Instance(h)
-		b.Instance(h)
-	})
-	t.Pipeline = either(a.Pipeline, b.Pipeline, a.Pipeline == nil, b.Pipeline == nil, func(name string, messages int, took time.Duration) {
-		a.Pipeline(name, messages, took)
-		b.Pipeline(name, messages, took)
-	})
-}
-
-// either returns the one that is there, or both.
-func either[F any](a, b F, noA, noB bool, both F) F {
-	switch {
-	case noA:
-		return b
-	case noB:
-		return a
-	}
-	return both
 }

@@ -67,10 +67,10 @@ func TestEveryVoteOnAnAcquireIsTold(t *testing.T) {
 	var mu sync.Mutex
 	said := make(map[string]int)
 	cfg := config()
-	cfg.Trace = &engine.Trace{Vote: func(instance string, says instance.Kind) {
+	cfg.Trace = &engine.Trace{Vote: func(v engine.VoteInfo) {
 		mu.Lock()
 		defer mu.Unlock()
-		said[instance+" "+says.String()]++
+		said[v.Instance+" "+v.Kind.String()]++
 	}}
 	simulate(t, 3, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
 		names := make([]string, 3)
@@ -98,18 +98,13 @@ func TestEveryVoteOnAnAcquireIsTold(t *testing.T) {
 }
 
 func TestAWaiterReportsWhoWokeItAndHowLongTheHandoverTook(t *testing.T) {
-	type wake struct {
-		by      engine.Waker
-		took    time.Duration
-		granted bool
-	}
-	woken := make(chan wake, 10)
+	woken := make(chan engine.WokenInfo, 10)
 	cfg := config()
-	cfg.Trace = &engine.Trace{Woken: func(resource string, by engine.Waker, took time.Duration, granted bool) {
-		if resource != "r" {
-			t.Errorf("resource %q", resource)
+	cfg.Trace = &engine.Trace{Woken: func(w engine.WokenInfo) {
+		if w.Resource != "r" {
+			t.Errorf("resource %q, want r", w.Resource)
 		}
-		woken <- wake{by, took, granted}
+		woken <- w
 	}}
 	const latency = 10 * time.Millisecond
 	for _, c := range []struct {
@@ -139,10 +134,10 @@ func TestAWaiterReportsWhoWokeItAndHowLongTheHandoverTook(t *testing.T) {
 					t.Fatal(r.err)
 				}
 				w := <-woken
-				if w.by != c.by || !w.granted {
+				if w.By != c.by || !w.Granted {
 					t.Errorf("%+v", w)
 				}
-				within(t, "the handover", w.took, latency, 5*latency)
+				within(t, "the handover", w.Took, latency, 5*latency)
 				if len(woken) > 0 {
 					t.Errorf("and %+v", <-woken)
 				}
@@ -152,12 +147,10 @@ func TestAWaiterReportsWhoWokeItAndHowLongTheHandoverTook(t *testing.T) {
 }
 
 func TestALockThatIsHandedOverAsItIsTakesNoTime(t *testing.T) {
-	var calls []string
+	var calls []engine.WokenInfo
 	cfg := config()
 	cfg.LocalHandoff = 1
-	cfg.Trace = &engine.Trace{Woken: func(resource string, by engine.Waker, took time.Duration, granted bool) {
-		calls = append(calls, fmt.Sprint(resource, by, took, granted))
-	}}
+	cfg.Trace = &engine.Trace{Woken: func(w engine.WokenInfo) { calls = append(calls, w) }}
 	simulate(t, 3, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
 		fleet.Each(func(s *sim.Server) { s.Latency(time.Millisecond, time.Millisecond) })
 		l := acquire(t, e, "r")
@@ -168,14 +161,15 @@ func TestALockThatIsHandedOverAsItIsTakesNoTime(t *testing.T) {
 			t.Error(r.err)
 		}
 	})
-	if want := fmt.Sprint("r", engine.ByRelease, time.Duration(0), true); !slices.Equal(calls, []string{want}) {
-		t.Errorf("%q, want %q", calls, want)
+	want := []engine.WokenInfo{{Resource: "r", By: engine.ByRelease, Granted: true}}
+	if !slices.Equal(calls, want) {
+		t.Errorf("%+v, want %+v", calls, want)
 	}
 }
 
 func TestNobodyIsWokenWhereNobodyWaits(t *testing.T) {
 	cfg := config()
-	cfg.Trace = &engine.Trace{Woken: func(string, engine.Waker, time.Duration, bool) { t.Error("woken") }}
+	cfg.Trace = &engine.Trace{Woken: func(engine.WokenInfo) { t.Error("woken") }}
 	simulate(t, 3, cfg, func(t *testing.T, _ *sim.Fleet, e *engine.Engine) {
 		for range 3 {
 			release(t, acquire(t, e, "r"))
@@ -223,7 +217,7 @@ func TestAnAcquireIsTracedWithItsContext(t *testing.T) {
 	type key struct{}
 	var values []any
 	cfg := config()
-	cfg.Trace = &engine.Trace{Acquired: func(ctx context.Context, _ string, _ time.Duration, _ int, _ error) {
+	cfg.Trace = &engine.Trace{Acquired: func(ctx context.Context, _ engine.AcquiredInfo) {
 		values = append(values, ctx.Value(key{}))
 	}}
 	simulate(t, 1, cfg, func(t *testing.T, _ *sim.Fleet, e *engine.Engine) {

@@ -361,8 +361,8 @@ func TestTriesAreRoundsOfVotes(t *testing.T) {
 			cfg.Tries = tries
 			cfg.Backoff = constantly(time.Second)
 			cfg.Trace = &engine.Trace{
-				Round:    func(string, []instance.Vote, time.Duration, error) { rounds++ },
-				Acquired: func(_ context.Context, _ string, _ time.Duration, n int, _ error) { reported = n },
+				Round:    func(engine.RoundInfo) { rounds++ },
+				Acquired: func(_ context.Context, a engine.AcquiredInfo) { reported = a.Rounds },
 			}
 			simulate(t, 3, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
 				fleet.Each(func(s *sim.Server) { s.Set("r", "somebody else", time.Hour) })
@@ -390,7 +390,7 @@ func TestTriesAreRoundsOfVotes(t *testing.T) {
 
 func TestBackoffThatStopsEndsTheAcquire(t *testing.T) {
 	cfg := config()
-	cfg.Backoff = func() backoff.BackOff {
+	cfg.Backoff = func() engine.Backoff {
 		return backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Second), 2)
 	}
 	simulate(t, 3, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {

@@ -5,58 +5,103 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/tracking"
 )
 
-// watch is a vigil at the arbiter, for as long as one contest waits. The zero
+// watch waits at the arbiter, for as long as one wait loop waits. The zero
 // value watches nothing.
 type watch struct {
-	place int
-	at    *instance.Instance
-	vigil *instance.Vigil
+	place   int
+	at      *instance.Instance
+	tracked *tracking.Watch
 }
 
 // watchArbiter watches the lock at the arbiter: where it was seen in the last
 // round, or nowhere, if nobody is known to hold it.
-func (c *contest) watchArbiter() watch {
+func (c *waitLoop) watchArbiter() watch {
 	place := everybody
 	var q *QuorumError
 	if errors.As(c.refused, &q) && errors.Is(q, ErrHeld) {
 		place = c.engine.arbiter(c.request.key, q.Votes)
 	}
-	if c.watch.vigil == nil || c.watch.place != place {
+	if c.watch.tracked == nil || c.watch.place != place {
 		c.watch.end()
 		c.watch = watch{}
 		if place == everybody {
 			return c.watch
 		}
-		c.watch = watch{place: place, at: c.engine.instances[place], vigil: instance.NewVigil(c.request.key)}
+		c.watch = watch{place: place, at: c.engine.instances[place], tracked: tracking.NewWatch(c.request.key)}
 	}
 	c.ask(c.watch)
 	return c.watch
 }
 
 // ask asks to be told, once.
-func (c *contest) ask(w watch) {
+func (c *waitLoop) ask(w watch) {
 	c.asked = time.Now()
-	w.at.Watch(w.vigil)
+	w.at.Watch(w.tracked)
 }
 
 func (w watch) end() {
-	if w.vigil != nil {
-		w.at.Unwatch(w.vigil)
+	if w.tracked != nil {
+		w.at.Unwatch(w.tracked)
 	}
 }
 
 func (w watch) changed() <-chan struct{} {
-	if w.vigil == nil {
+	if w.tracked == nil {
 		return nil
 	}
-	return w.vigil.C
+	return w.tracked.C
 }
 
-func (w watch) outlook() (o instance.Outlook, expires time.Time) {
-	if w.vigil == nil {
-		return instance.Silent, time.Time{}
+func (w watch) outlook() (o tracking.Outlook, expires time.Time) {
+	if w.tracked == nil {
+		return tracking.Silent, time.Time{}
 	}
-	return w.vigil.Outlook()
+	return w.tracked.Outlook()
+}
+
+// judge says what it means that the time that was set is over, and how much longer
+// to wait if it is early. It is due where rounds are counted or paced by the user's
+// own Backoff, and where nobody tells. The lock may have expired: so that it is
+// worth a try.
+func (c *waitLoop) judge(v watch, until time.Time) (what event, rest time.Duration) {
+	now := time.Now()
+	rest = until.Sub(now)
+	outlook, expires := v.outlook()
+	switch {
+	case outlook == tracking.Silent || c.engine.paced || c.request.tries > 0 || rest <= 0:
+		return due, 0
+	case outlook == tracking.Asked:
+		return early, min(rest, anAnswer)
+	}
+	if !expires.IsZero() {
+		left := untilExpiry(expires, now)
+		if left <= 0 {
+			c.woken(ByExpiry)
+			return expired, 0
+		}
+		rest = min(rest, left)
+	}
+	if now.Sub(c.asked) >= reassurance {
+		c.ask(v)
+		return early, min(rest, anAnswer)
+	}
+	return early, min(rest, reassurance-now.Sub(c.asked))
+}
+
+// untilExpiry is how long it takes until a lock that expires then is gone: Redis
+// counts in milliseconds. Time.Sub knows no sum that is too large.
+func untilExpiry(expires, now time.Time) time.Duration {
+	return expires.Add(time.Millisecond).Sub(now)
+}
+
+// refusedBy reports whether it was this one alone that refused, without the
+// others having been asked, because somebody holds the lock there. One that minds
+// the proposed fence is no arbiter: the lock may be free there, and to be told so
+// again at once would never end.
+func refusedBy(err error, place int) bool {
+	var q *QuorumError
+	return errors.As(err, &q) && q.Votes[place].Kind == instance.Held
 }

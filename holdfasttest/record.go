@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
-	"github.com/holdfast-go/holdfast/lease"
 )
 
 // Event is one thing that happened to a resource.
@@ -81,15 +80,15 @@ func (r *record) note(e Event) {
 
 func (r *record) trace(p *process) *engine.Trace {
 	return &engine.Trace{
-		Acquired: func(_ context.Context, resource string, _ time.Duration, _ int, err error) {
+		Acquired: func(_ context.Context, a engine.AcquiredInfo) {
 			kind := Acquired
-			if err != nil {
+			if a.Err != nil {
 				kind = Refused
 			}
-			r.note(Event{Engine: p.engine, Resource: resource, Kind: kind, Err: err})
+			r.note(Event{Engine: p.engine, Resource: a.Resource, Kind: kind, Err: a.Err})
 		},
-		Ended: func(l *lease.Lease, cause error, _ time.Duration) {
-			r.note(Event{Engine: p.engine, Resource: l.Resource(), Kind: Ended, Err: cause})
+		Ended: func(e engine.EndedInfo) {
+			r.note(Event{Engine: p.engine, Resource: e.Lease.Resource(), Kind: Ended, Err: e.Cause})
 		},
 	}
 }

@@ -8,11 +8,16 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/internal/clock"
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/scripts"
 )
 
 // Acquire asks for the lock. Votes: Granted, Held, InQuarantine, Stale, Ahead, or
 // what went wrong; with Former: Granted, Gone, Stolen, or what went wrong. It
 // may be used again once it has been answered, and its undo, if one was posted, too.
+//
+// It is for the engine.
 type Acquire struct {
 	Key    string
 	Token  string        // fresh for every attempt, and at most 1024 bytes, as everywhere; see Shared
@@ -31,6 +36,8 @@ type Acquire struct {
 }
 
 // Fencing is what a command carries when the lock has a fencing token.
+//
+// It is for the engine.
 type Fencing struct {
 	FenceKey string        // "" is none
 	Fence    uint64        // the proposal, at most MaxFence
@@ -43,6 +50,8 @@ type Fencing struct {
 func (f Fencing) highest() uint64 { return f.Fence + f.Reserved }
 
 // MaxFence is the highest fence: Lua numbers are exact up to there.
+//
+// It is for the engine.
 const MaxFence = 1<<53 - 1
 
 // The stages of an Acquire. The actor sends it, its undo withdraws it; only one
@@ -64,7 +73,7 @@ func (a *Acquire) send() bool {
 	return a.stage.CompareAndSwap(posted, sent) || a.stage.Load() == sent
 }
 
-func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
+func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	switch {
 	case s.recovering > 0 && a.Former == "" && !s.heals(a.Proof):
 		v := s.vote(InQuarantine)
@@ -73,7 +82,7 @@ func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
 		return out, false
 	case !s.now.Before(a.GiveUp):
 		v := s.vote(TimedOut)
-		v.Err = errTimeout
+		v.Err = fault.ErrTimeout
 		a.To.Cast(v)
 		return out, false
 	case !a.send():
@@ -94,7 +103,7 @@ func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
 	return a.scripted(out), true
 }
 
-// heals reports whether even a quarantined instance may have a lock back: when the
+// heals reports whether even a recovering instance may have a lock back: when the
 // renewal that proved the lock to be ours began after we knew of the restart.
 //
 // The instance may have granted it to somebody else's attempt, and have forgotten
@@ -102,74 +111,74 @@ func (a *Acquire) queue(s *sending, out []byte) ([]byte, bool) {
 // before it did, so that such a one finds no quorum. One that began later may see
 // a prolonged key expire, while our lease lives on by the healed one.
 func (s *sending) heals(proof time.Time) bool {
-	return !proof.IsZero() && !proof.Before(s.instance.link.seen.At)
+	return !proof.IsZero() && !proof.Before(s.actor.link.Seen.At)
 }
 
 // plain is the cheapest question: one native command.
 func (a *Acquire) plain(out []byte) []byte {
 	out = append(out, "*6\r\n$3\r\nset\r\n"...)
-	out = appendArg(out, a.Key)
-	out = appendArg(out, a.Token)
+	out = resp.AppendArg(out, a.Key)
+	out = resp.AppendArg(out, a.Token)
 	out = append(out, "$2\r\nnx\r\n$2\r\npx\r\n"...)
-	return appendNumber(out, a.TTL.Milliseconds())
+	return resp.AppendNumber(out, a.TTL.Milliseconds())
 }
 
 func (a *Acquire) scripted(out []byte) []byte {
-	out = appendScript(out, acquireScript, 1, 2)
-	out = appendArg(out, a.Key)
-	out = appendArg(out, a.Token)
-	return appendNumber(out, a.TTL.Milliseconds())
+	out = scripts.Acquire.AppendCall(out, 1, 2)
+	out = resp.AppendArg(out, a.Key)
+	out = resp.AppendArg(out, a.Token)
+	return resp.AppendNumber(out, a.TTL.Milliseconds())
 }
 
 func (a *Acquire) fenced(out []byte) []byte {
-	out = appendScript(out, acquireFencedScript, 2, 6)
-	out = appendArg(out, a.Key)
-	out = appendArg(out, a.FenceKey)
-	out = appendArg(out, a.Token)
-	out = appendNumber(out, a.TTL.Milliseconds())
-	out = appendNumber(out, int64(a.Fence))
-	out = appendNumber(out, a.FenceTTL.Milliseconds())
-	out = appendNumber(out, a.MaxAhead.Microseconds())
-	return appendNumber(out, int64(a.highest()))
+	out = scripts.AcquireFenced.AppendCall(out, 2, 6)
+	out = resp.AppendArg(out, a.Key)
+	out = resp.AppendArg(out, a.FenceKey)
+	out = resp.AppendArg(out, a.Token)
+	out = resp.AppendNumber(out, a.TTL.Milliseconds())
+	out = resp.AppendNumber(out, int64(a.Fence))
+	out = resp.AppendNumber(out, a.FenceTTL.Milliseconds())
+	out = resp.AppendNumber(out, a.MaxAhead.Microseconds())
+	return resp.AppendNumber(out, int64(a.highest()))
 }
 
 // appendAdoption appends the question to put one token in the place of another.
 func appendAdoption(out []byte, key, from, to string, ttl time.Duration) []byte {
-	out = appendScript(out, adoptScript, 1, 3)
-	out = appendArg(out, key)
-	out = appendArg(out, from)
-	out = appendArg(out, to)
-	return appendNumber(out, ttl.Milliseconds())
+	out = scripts.Adopt.AppendCall(out, 1, 3)
+	out = resp.AppendArg(out, key)
+	out = resp.AppendArg(out, from)
+	out = resp.AppendArg(out, to)
+	return resp.AppendNumber(out, ttl.Milliseconds())
 }
 
-func (a *Acquire) fits(r *reply) bool {
+func (a *Acquire) fits(r *resp.Reply) bool {
 	switch {
 	case a.Former != "":
-		return r.kind == numberReply
+		return r.Kind == resp.Number
 	case a.native:
-		return r.kind == statusReply || r.kind == nilReply
+		return r.Kind == resp.Status || r.Kind == resp.Nil
 	}
-	return r.kind == listReply && len(r.list) > 0 && r.list[0].kind == numberReply
+	return r.Kind == resp.List && len(r.List) > 0 && r.List[0].Kind == resp.Number
 }
 
-func (a *Acquire) settle(s *sending, r *reply) {
+func (a *Acquire) readReply(s *sending, r *resp.Reply) {
 	switch {
 	case a.Former != "":
 		a.To.Cast(a.adopted(s, r))
 	case !a.native:
 		a.To.Cast(a.read(s, r))
-	case r.kind == statusReply: // there was no holder, and now it is us
+	case r.Kind == resp.Status: // there was no holder, and now it is us
 		a.To.Cast(s.vote(Granted))
 	default:
 		a.look.acquire = a
-		s.instance.ask(&a.look)
+		s.actor.postLook(&a.look)
 	}
 }
 
 // adopted reads the reply to an adoption. Where it finds its own token it has been
 // heard before, and it was proved then that the lock was the former one's.
-func (a *Acquire) adopted(s *sending, r *reply) Vote {
-	switch r.n {
+func (a *Acquire) adopted(s *sending, r *resp.Reply) Vote {
+	switch r.N {
 	case 1:
 		return s.vote(Granted)
 	case 0:
@@ -179,23 +188,23 @@ func (a *Acquire) adopted(s *sending, r *reply) Vote {
 }
 
 // read reads a script's reply.
-func (a *Acquire) read(s *sending, r *reply) Vote {
-	switch code, fields := r.list[0].n, r.list[1:]; {
+func (a *Acquire) read(s *sending, r *resp.Reply) Vote {
+	switch code, fields := r.List[0].N, r.List[1:]; {
 	case code == 1:
 		return s.vote(Granted)
 	case code == 0 && len(fields) >= 2:
-		v := a.held(s, &fields[0], fields[1].left())
+		v := a.held(s, &fields[0], leftOf(&fields[1]))
 		if len(fields) > 2 {
-			v.Fence = fields[2].fence()
+			v.Fence = fenceOf(&fields[2])
 		}
 		return v
 	case code == 2 && len(fields) == 1:
 		v := s.vote(Stale)
-		v.Fence = fields[0].fence()
+		v.Fence = fenceOf(&fields[0])
 		return v
 	case code == 3 && len(fields) == 1:
 		v := s.vote(Ahead)
-		v.Fence = fields[0].fence()
+		v.Fence = fenceOf(&fields[0])
 		v.Err = a.tooFarAhead(v.Fence)
 		return v
 	}
@@ -212,7 +221,7 @@ func (a *Acquire) tooFarAhead(clock uint64) error {
 // held is the vote when there is a holder. Finding ourselves there after the
 // question went out twice means that the first one was heard: the token is
 // fresh, so nobody else can have put it there. A user's own token proves nothing.
-func (a *Acquire) held(s *sending, holder *reply, left time.Duration) Vote {
+func (a *Acquire) held(s *sending, holder *resp.Reply, left time.Duration) Vote {
 	v := s.held(holder, left)
 	if v.Holder == a.Token && s.again && !a.Shared {
 		return s.vote(Granted)
@@ -225,22 +234,22 @@ func (a *Acquire) held(s *sending, holder *reply, left time.Duration) Vote {
 // which is Held even if nothing more can be learnt.
 type look struct{ acquire *Acquire }
 
-// ask posts a look.
-func (i *Instance) ask(l *look) {
-	if _, taken := i.mailbox.offer(l, i.name); !taken {
-		l.refuse(Vote{Instance: i.name})
+// postLook posts a look.
+func (a *actor) postLook(l *look) {
+	if _, taken := a.mailbox.offer(l, a.name); !taken {
+		l.refuse(Vote{Instance: a.name})
 	}
 }
 
-func (l *look) queue(_ *sending, out []byte) ([]byte, bool) {
+func (l *look) appendCommand(_ *sending, out []byte) ([]byte, bool) {
 	out = append(out, "*4\r\n$8\r\ngetrange\r\n"...)
-	out = appendArg(out, l.acquire.Key)
+	out = resp.AppendArg(out, l.acquire.Key)
 	return append(out, "$1\r\n0\r\n$4\r\n1024\r\n"...), true
 }
 
-func (l *look) fits(r *reply) bool { return r.kind == textReply }
+func (l *look) fits(r *resp.Reply) bool { return r.Kind == resp.Text }
 
-func (l *look) settle(s *sending, r *reply) {
+func (l *look) readReply(s *sending, r *resp.Reply) {
 	l.acquire.To.Cast(s.held(r, -1))
 }
 
@@ -257,14 +266,14 @@ func (l *look) reset()                        {}
 func (l *look) urgent() bool                  { return true }
 
 // held is the vote when a holder was found.
-func (s *sending) held(holder *reply, left time.Duration) Vote {
+func (s *sending) held(holder *resp.Reply, left time.Duration) Vote {
 	v := s.vote(Held)
 	v.Left = left
-	if len(holder.text) > maxToken {
-		v.Holder, v.Err = string(holder.text[:foreignShown]), ErrForeign
+	if len(holder.Text) > maxToken {
+		v.Holder, v.Err = string(holder.Text[:foreignShown]), ErrForeign
 		return v
 	}
-	v.Holder = string(holder.text)
+	v.Holder = string(holder.Text)
 	return v
 }
 
@@ -272,26 +281,26 @@ func (a *Acquire) refuse(v Vote)      { a.To.Cast(v) }
 func (a *Acquire) debt() (debt, bool) { return debt{}, false }
 func (a *Acquire) urgent() bool       { return false }
 
-// fence reads a number that a script returns as a string, so as not to lose digits: 0 if it is
+// fenceOf reads a number that a script returns as a string, so as not to lose digits: 0 if it is
 // none of ours.
-func (r *reply) fence() uint64 {
-	n, err := strconv.ParseUint(string(r.text), 10, 64)
+func fenceOf(r *resp.Reply) uint64 {
+	n, err := strconv.ParseUint(string(r.Text), 10, 64)
 	if err != nil {
 		return 0
 	}
 	return min(n, MaxFence)
 }
 
-// left reads a PTTL reply: negative is unknown.
-func (r *reply) left() time.Duration {
-	if r.kind != numberReply || r.n < 0 {
+// leftOf reads a PTTL reply: negative is unknown.
+func leftOf(r *resp.Reply) time.Duration {
+	if r.Kind != resp.Number || r.N < 0 {
 		return -1
 	}
-	return clock.Units(r.n, time.Millisecond)
+	return clock.Units(r.N, time.Millisecond)
 }
 
 func garbled(s *sending) Vote {
 	v := s.vote(Refused)
-	v.Err = errNotRedis
+	v.Err = resp.ErrNotRedis
 	return v
 }

@@ -3,154 +3,125 @@ package instance
 import (
 	"context"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/reach"
+	"github.com/holdfast-go/holdfast/internal/restart"
 )
 
-// Run is the actor: it owns the connection, and sees to it that the mailbox is
-// answered, until Close, or until ctx ends, which breaks off whatever is under way. The engine that
+// actor owns the link to a server: it connects, sends what is in the mailbox, and answers it.
+type actor struct {
+	*Instance // whose server it is
+
+	// Its own goroutine's: act, and what that calls.
+	former    *reach.Link       // the last link, to be killed by the next
+	stillborn int               // links in a row that ended as soon as they were open
+	before    *restart.Sighting // the last server seen
+	batch     []Command         // room for the mailbox's next queue
+
+	// Of whoever has the turn.
+	link   *link
+	direct [maxDirect]Command // what a poster sends
+	out    []byte             // what is to be written
+
+	reader reader
+}
+
+// Run sees to it that the mailbox is answered, until Close, or until ctx ends, which breaks off whatever is under way. The engine that
 // has claimed the instance starts it, once, and waits for it; when it returns,
 // every message has been answered.
+//
+// It is for the engine.
 func (i *Instance) Run(ctx context.Context, set *Set) {
 	i.set, i.log = set, set.logger(i)
-	if i.cluster != nil {
-		i.cluster.run(ctx, set)
-		return
-	}
-	stop := context.AfterFunc(ctx, i.abort)
-	defer stop()
-	defer i.leave()
-	defer i.watching(ctx)()
-	defer i.looking(ctx)()
-	defer i.lookout.running(ctx)()
+	i.role.run(ctx)
+}
 
-	probes := newProbes()
+// act is its loop. Whatever else it starts has ended when it returns.
+func (a *actor) act(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() { // closes the connection under whatever is going on
+		a.mailbox.close()
+		_ = a.client.Close()
+	})
+	defer stop()
+	defer a.leave()
+	defer a.watching(ctx)()
+	a.looks.Log = a.log
+	defer a.looks.Running(ctx)()
+	defer a.tracker.Running(ctx, a.log)()
+
+	probes := reach.NewProbes()
 	var broken error // why links are of no use at all; nil: they are
 	for {
-		if i.link == nil && !i.connect(ctx, probes, broken) {
+		if a.link == nil && !a.connect(ctx, probes, broken) {
 			return
 		}
-		messages, ok := i.mailbox.take(ctx, i.batch)
+		messages, ok := a.mailbox.take(ctx, a.batch)
 		switch {
 		case !ok:
 			return
 		case len(messages) > 0:
-			i.sendAll(messages)
+			a.sendAll(messages)
 			clear(messages)
-			i.batch = messages
-		case i.mailbox.ended():
-			if broken = i.mend(ctx); broken == nil {
+			a.batch = messages
+		case a.mailbox.ended():
+			if broken = a.repair(ctx); broken == nil {
 				probes.Reset()
 			}
 		}
-		i.mailbox.repay()
+		a.mailbox.repay()
 	}
 }
 
 // leave answers what is left and gives everything back.
-func (i *Instance) leave() {
-	i.mailbox.close()
-	gone := Vote{Instance: i.name, Kind: Unreachable, Err: errClosed}
-	waiting := i.mailbox.refuse(gone)
-	if i.link != nil {
-		i.link.close()
-		unanswered, _ := i.land()
-		i.drop()
-		i.refuseAll(messagesOf(unanswered), gone)
+func (a *actor) leave() {
+	a.mailbox.close()
+	gone := Vote{Instance: a.name, Kind: Unreachable, Err: errClosed}
+	waiting := a.mailbox.refuse(gone)
+	if a.link != nil {
+		a.link.Close()
+		unanswered, _ := a.awaitReader()
+		a.drop()
+		a.refuseAll(messagesOf(unanswered), gone)
 	}
 	for _, c := range waiting {
 		c.refuse(gone)
 	}
-	_ = i.client.Close()
-	i.become(Closed, nil)
-	i.opened()
+	_ = a.client.Close()
+	a.become(Closed, nil)
+	a.ready.open()
 }
 
-// sendAll sends messages in pipelines, in order. The actor has the turn.
-func (i *Instance) sendAll(messages []Command) {
-	for len(messages) > 0 {
-		n := min(len(messages), i.cfg.Batch)
-		i.send(messages[:n])
-		messages = messages[n:]
-	}
-}
-
-// send sends one pipeline. It is called by whoever has the turn.
-func (i *Instance) send(batch []Command) {
-	p := i.mailbox.pipeline()
-	now := time.Now()
-	p.sending = i.sending(now)
-	p.bundles.bySlot = i.home != nil
-	p.deadline = now.Add(i.cfg.Timeout)
-	i.out = p.fill(batch, i.out[:0])
-	i.launch(p)
-}
-
-// sending is what the commands of a pipeline may know of it. A cluster's slots move
-// from one node to another, and with them what is posted.
-func (i *Instance) sending(now time.Time) sending {
-	s := sending{instance: i, now: now, recovering: i.recovering(now)}
-	if i.home == nil {
-		s.opened = i.link.seen.At
-	}
-	return s
-}
-
-// sendAgain sends a pipeline once more that was not answered, or for the first
-// time if it could not be sent.
-func (i *Instance) sendAgain(p *pipeline) {
-	now := time.Now()
-	p.sending = i.sending(now)
-	p.again = p.written
-	i.out = p.refill(i.out[:0])
-	i.launch(p)
-}
-
-// launch writes a pipeline. What cannot be written breaks the link, and its reader
-// ends.
-func (i *Instance) launch(p *pipeline) {
-	l, demoted := i.link, p.demoted
-	switch {
-	case len(p.sent) == 0:
-		i.mailbox.discard(p)
-	case i.mailbox.launch(p, l):
-		if _, err := l.net.Write(i.out); err != nil {
-			_ = l.net.Close()
-		}
-	}
-	if demoted {
-		i.mailbox.halt(l)
-	}
-}
-
-// fly opens the link for messages, and sends those again that an earlier one, or
+// startReader opens the link for messages, and sends those again that an earlier one, or
 // this one, left unanswered.
-func (i *Instance) fly(unanswered []*pipeline) {
-	l := i.link
+func (a *actor) startReader(unanswered []*pipeline) {
+	l := a.link
 	l.done, l.forgotten, l.err = make(chan struct{}), false, nil
-	l.in.Reset(patient{l, i.mailbox})
-	_ = l.net.SetDeadline(time.Time{})
-	i.mailbox.open(l.isDirect() && i.set.lone) // several are better written to side by side
-	go i.read(l)
+	l.In.Reset(patient{l, a.mailbox})
+	_ = l.Net.SetDeadline(time.Time{})
+	a.mailbox.open(l.IsDirect() && a.set.lone) // several are better written to side by side
+	go a.reader.read(l)
 	for _, p := range unanswered {
-		i.sendAgain(p)
+		a.sendAgain(p)
 	}
 }
 
-// land waits for the end of the link's reader, and of whoever is sending. It
+// awaitReader waits for the end of the link's reader, and of whoever is sending. It
 // returns what has not been answered, and why.
-func (i *Instance) land() (unanswered []*pipeline, why error) {
-	<-i.link.done
-	return i.mailbox.seize(), i.link.err
+func (a *actor) awaitReader() (unanswered []*pipeline, why error) {
+	<-a.link.done
+	return a.mailbox.takeTurn(), a.link.err
 }
 
-// mend looks after a link that has come to its end.
+// repair looks after a link that has come to its end.
 //
 // What the connection broke under, or what met a server that had forgotten our
 // scripts, is sent once more: with everything behind it, so that the order
 // stays. After a timeout it is not: the server may be acting on it right now.
-func (i *Instance) mend(ctx context.Context) (broken error) {
-	unanswered, err := i.land()
+func (a *actor) repair(ctx context.Context) (broken error) {
+	unanswered, err := a.awaitReader()
 	forgotten := err == errForgotten //nolint:errorlint // the bare value
-	deadline := time.Now().Add(i.cfg.Timeout)
+	deadline := time.Now().Add(a.cfg.Timeout)
 	if len(unanswered) > 0 {
 		deadline = unanswered[0].deadline
 	}
@@ -158,60 +129,60 @@ func (i *Instance) mend(ctx context.Context) (broken error) {
 	case forgotten && unanswered[0].again:
 		err = errForgetful
 	case forgotten:
-		err = i.link.reload(ctx, deadline)
+		err = a.link.Reload(ctx, deadline)
 	case len(unanswered) == 0:
-		return i.lost(err)
-	case !isTimeout(err) && !unanswered[0].again && !i.mailbox.isClosed():
-		i.drop()
-		err = i.dial(ctx, deadline)
+		return a.linkLost(err)
+	case !fault.IsTimeout(err) && !unanswered[0].again && !a.mailbox.isClosed():
+		a.drop()
+		err = a.dial(ctx, deadline)
 	}
 	if err != nil {
-		i.fail(unanswered, err)
+		a.fail(unanswered, err)
 		unanswered = nil
 	}
-	if i.link != nil {
-		i.fly(unanswered)
+	if a.link != nil {
+		a.startReader(unanswered)
 	}
 	return nil
 }
 
 // fail answers messages that could not be sent, or whose answer did not come.
 // When the connection is gone, so is the instance, until a probe succeeds.
-func (i *Instance) fail(unanswered []*pipeline, err error) {
-	v := i.verdict(err)
-	if i.link == nil || !isServerError(err) { // a new connection that was refused is gone, too
-		i.drop()
-		i.down(v, messagesOf(unanswered)...)
+func (a *actor) fail(unanswered []*pipeline, err error) {
+	v := a.verdict(err)
+	if a.link == nil || !fault.IsServerError(err) { // a new connection that was refused is gone, too
+		a.drop()
+		a.down(v, messagesOf(unanswered)...)
 		return
 	}
-	i.refuseAll(messagesOf(unanswered), v)
+	a.refuseAll(messagesOf(unanswered), v)
 }
 
-func (i *Instance) refuseAll(messages []Command, v Vote) {
+func (a *actor) refuseAll(messages []Command, v Vote) {
 	for _, c := range messages {
-		i.refused(c, v)
+		a.refused(c, v)
 	}
 }
 
 // refused answers one message that has not been carried out, as far as we know.
-func (i *Instance) refused(c Command, v Vote) {
-	i.kept(c)
+func (a *actor) refused(c Command, v Vote) {
+	a.role.answeredHere(c)
 	if b, ok := c.(*bundle); ok {
 		for _, r := range b.releases {
-			i.mailbox.addDebt(r)
+			a.mailbox.noteDebt(r)
 		}
 	} else {
-		i.mailbox.addDebt(c)
+		a.mailbox.noteDebt(c)
 	}
 	c.refuse(v)
 }
 
 // down refuses everything from now on, and what has not been answered, in order:
 // what was sent, then what was waiting.
-func (i *Instance) down(v Vote, sent ...Command) {
-	i.become(Down, v.Err)
-	waiting := i.mailbox.refuse(v)
-	i.refuseAll(sent, v)
+func (a *actor) down(v Vote, sent ...Command) {
+	a.become(Down, v.Err)
+	waiting := a.mailbox.refuse(v)
+	a.refuseAll(sent, v)
 	for _, c := range waiting {
 		c.refuse(v)
 	}

@@ -11,46 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/tracking"
 )
-
-func TestAnAddressThatLeadsBackLeadsToSeveralServers(t *testing.T) {
-	type sight struct {
-		at         time.Duration
-		runID      string
-		took       time.Duration
-		wantsSplit bool
-	}
-	for name, sights := range map[string][]sight{
-		"one":                                {{0, "a", 0, false}, {time.Hour, "a", 0, false}},
-		"a move":                             {{0, "a", 0, false}, {5, "b", 0, false}, {6, "b", 0, false}},
-		"a restart after the other":          {{0, "a", 0, false}, {1, "b", 0, false}, {2, "c", 0, false}, {3, "d", 0, false}},
-		"two by turns":                       {{0, "a", 0, false}, {1, "b", 0, false}, {2, "a", 0, true}, {3, "a", 0, true}, {4, "b", 0, true}},
-		"three by turns":                     {{0, "a", 0, false}, {1, "b", 0, false}, {2, "c", 0, false}, {3, "a", 0, true}},
-		"a move, and back much later":        {{0, "a", 0, false}, {1, "b", 0, false}, {1 + splitFor, "a", 0, false}},
-		"back after a long time with one":    {{0, "a", 0, false}, {time.Hour, "b", 0, false}, {time.Hour + 1, "a", 0, true}},
-		"mended":                             {{0, "a", 0, false}, {1, "b", 0, false}, {2, "a", 0, true}, {1 + splitFor, "a", 0, true}, {2 + splitFor, "a", 0, false}},
-		"a connection from before a move":    {{0, "a", 0, false}, {10, "b", 0, false}, {12, "a", 5, false}, {13, "b", 0, false}},
-		"nothing is known":                   {{0, "a", 0, false}, {1, "b", 0, false}, {2, "", 0, false}},
-		"begun at the very moment of a move": {{0, "a", 0, false}, {10, "b", 0, false}, {15, "a", 5, true}},
-	} {
-		var s seen
-		start := time.Now()
-		for n, x := range sights {
-			now := start.Add(x.at)
-			if err := s.saw("redis:6379", x.runID, now.Add(-x.took), now); errors.Is(err, errSplit) != x.wantsSplit {
-				t.Errorf("%s: sight %d: %v", name, n, err)
-			}
-		}
-	}
-	var s seen
-	start := time.Now()
-	for n, x := range []struct{ at, runID string }{{"a:1", "a"}, {"b:1", "b"}, {"a:1", "a"}} { // sentinels that move the master there and back
-		if err := s.saw(x.at, x.runID, start.Add(time.Duration(n)), start.Add(time.Duration(n))); err != nil {
-			t.Error(err)
-		}
-	}
-}
 
 // places are where an address leads: each connection to the next of them.
 type places struct {
@@ -82,7 +46,7 @@ func movable(t *testing.T, p *places, prepare func(*Instance)) *Instance {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i.dialer, i.lookup, i.looks = p.dial, nil, 5*time.Millisecond
+	i.dialer, i.looks.Lookup, i.looks.Every = p.dial, nil, 5*time.Millisecond
 	prepare(i)
 	var running sync.WaitGroup
 	running.Go(func() { i.Run(context.Background(), NewSet([]*Instance{i}, GuardAdaptive, time.Hour)) })
@@ -94,7 +58,11 @@ func movable(t *testing.T, p *places, prepare func(*Instance)) *Instance {
 func runID(t *testing.T, s *redistest.Server) string {
 	t.Helper()
 	text, _ := s.MustDo("INFO", "server").(string)
-	return fields(text)["run_id"]
+	who, err := reach.ReadInfo(text, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return who.RunID
 }
 
 func until(t *testing.T, what string, so func() bool) {
@@ -146,7 +114,7 @@ func TestANameThatLeadsToAnotherAddressIsFollowed(t *testing.T) {
 					opt := i.client.Options()
 					opt.Username, opt.Password = "dumb", "p"
 				}
-				i.lookup = func(_ context.Context, host string) ([]netip.Addr, error) {
+				i.looks.Lookup = func(_ context.Context, host string) ([]netip.Addr, error) {
 					if host != "locks.example" {
 						t.Errorf("%q is looked up", host)
 					}
@@ -157,18 +125,18 @@ func TestANameThatLeadsToAnotherAddressIsFollowed(t *testing.T) {
 					return c.answer, c.err
 				}
 			})
-			first := i.terminus()
-			if (first.runID == "") != c.unread {
-				t.Fatalf("the server is known as %q", first.runID)
+			first := i.looks.Terminus()
+			if (first.RunID == "") != c.unread {
+				t.Fatalf("the server is known as %q", first.RunID)
 			}
 			p.are(c.to...)
 			moved.Store(true)
 			if c.moves {
-				until(t, "the link is left", func() bool { return i.terminus().opened.After(first.opened) && i.isUp() })
+				until(t, "the link is left", func() bool { return i.looks.Terminus().Opened.After(first.Opened) && i.isUp() })
 				return
 			}
 			until(t, "it has been looked up often", func() bool { return lookups.Load() > 30 })
-			if i.terminus() != first {
+			if i.looks.Terminus() != first {
 				t.Error("the link was left")
 			}
 		})
@@ -181,16 +149,16 @@ func TestUnixSocketsLiteralsAndDialersOfTheUsersAreNotLookedUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		i.lookup = func(context.Context, string) ([]netip.Addr, error) {
+		i.looks.Lookup = func(context.Context, string) ([]netip.Addr, error) {
 			t.Errorf("%s is looked up", url)
 			return nil, nil
 		}
-		if i.renamed(t.Context(), terminus{addr: netip.MustParseAddr("192.0.2.9")}) {
+		if i.looks.Renamed(t.Context(), reach.Terminus{Addr: netip.MustParseAddr("192.0.2.9")}) {
 			t.Errorf("%s is renamed", url)
 		}
 	}
 	i, err := Dial("redis://locks.example", Config{Dialer: new(net.Dialer).DialContext})
-	if err != nil || i.lookup != nil {
+	if err != nil || i.looks.Lookup != nil {
 		t.Errorf("a user's own dialer: %v", err)
 	}
 }
@@ -203,7 +171,7 @@ func TestAnAddressOfSeveralServersHasNoVote(t *testing.T) {
 	i := movable(t, p, func(*Instance) {})
 	until(t, "it is down", func() bool { return i.Health().State == Down })
 	v := i.Standing()
-	if v.Kind != Refused || !errors.Is(v.Err, errSplit) || !strings.Contains(v.Err.Error(), "locks.example:6379") {
+	if v.Kind != Refused || !errors.Is(v.Err, reach.ErrSplit) || !strings.Contains(v.Err.Error(), "locks.example:6379") {
 		t.Errorf("it says %v", v)
 	}
 	for range 100 { // and stays so, wherever the next connections lead
@@ -219,12 +187,12 @@ func TestAnAddressOfSeveralServersHasNoVote(t *testing.T) {
 func TestWhoWaitsAtAnotherServerIsNoticed(t *testing.T) {
 	servers := redistest.StartN(t, 2)
 	p := &places{all: servers[:1]}
-	i := movable(t, p, func(i *Instance) { i.looks = time.Hour })
+	i := movable(t, p, func(i *Instance) { i.looks.Every = time.Hour })
 	p.are(servers...)
 	p.next = 1
-	i.Watch(NewVigil("k"))
+	i.Watch(tracking.NewWatch("k"))
 	until(t, "it is down", func() bool { return i.Health().State == Down })
-	if v := i.Standing(); !errors.Is(v.Err, errSplit) {
+	if v := i.Standing(); !errors.Is(v.Err, reach.ErrSplit) {
 		t.Errorf("it says %v", v)
 	}
 }
@@ -235,13 +203,13 @@ func TestAReplicaBehindTheAddressContradictsNobody(t *testing.T) {
 	replica := redistest.StartTCP(t, "--replicaof", strings.Replace(master.Addr(), ":", " ", 1))
 	p := &places{all: []*redistest.Server{master}}
 	i := movable(t, p, func(*Instance) {})
-	first := i.terminus()
+	first := i.looks.Terminus()
 	p.are(master, replica)
 	p.mu.Lock()
 	p.next = 0
 	p.mu.Unlock()
 	until(t, "many connections were opened", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.next > 20 })
-	if i.terminus() != first || !i.isUp() {
+	if i.looks.Terminus() != first || !i.isUp() {
 		t.Errorf("the link was left: %v", i.Standing())
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"slices"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/reach"
 )
 
 // Ask opens a connection in the instance's own way (address, TLS, credentials,
@@ -25,8 +28,9 @@ func (i *Instance) Ask(ctx context.Context, f func(*redis.Client) error) error {
 		return i.invalid
 	case i.claimed.Load():
 		return errors.New("it belongs to an engine: make another instance to ask questions")
-	case i.cluster != nil:
-		return errors.New("it is a cluster: ask its Servers")
+	}
+	if err := i.role.askable(); err != nil {
+		return err
 	}
 	dialing, cancel := context.WithTimeout(ctx, i.cfg.Timeout)
 	defer cancel()
@@ -35,15 +39,15 @@ func (i *Instance) Ask(ctx context.Context, f func(*redis.Client) error) error {
 		return i.verdict(err).Err
 	}
 	opt := *i.client.Options()
-	h := hold(conn, &opt, i.cfg)
-	defer h.close()
-	stop := context.AfterFunc(ctx, func() { _ = h.wire.Close() }) // go-redis would not notice
+	h := reach.Pin(conn, &opt, i.cfg.Timeout)
+	defer h.Close()
+	stop := context.AfterFunc(ctx, func() { _ = h.Wire.Close() }) // go-redis would not notice
 	defer stop()
-	if err := h.greet(ctx); err != nil {
-		return i.verdict(h.wire.reason(cutOff(ctx, err))).Err
+	if err := h.Greet(ctx); err != nil {
+		return i.verdict(h.Wire.Reason(fault.CutOff(ctx, err))).Err
 	}
-	if err := cutOff(ctx, f(h.client)); err != nil {
-		return i.verdict(h.wire.reason(err)).Err
+	if err := fault.CutOff(ctx, f(h.Client)); err != nil {
+		return i.verdict(h.Wire.Reason(err)).Err
 	}
 	return nil
 }
@@ -52,28 +56,10 @@ func (i *Instance) Ask(ctx context.Context, f func(*redis.Client) error) error {
 // cluster, as one of its nodes names them, each as an instance of its own. It
 // takes the instance's timeout at most, and ends when ctx does.
 func (i *Instance) Servers(ctx context.Context) ([]*Instance, error) {
-	if i.cluster == nil || i.claimed.Load() {
+	if i.claimed.Load() {
 		return []*Instance{i}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, i.cfg.Timeout)
-	defer cancel()
-	s := new(scout)
-	defer s.close()
-	v, err := s.view(ctx, i.cluster)
-	if err != nil {
-		return nil, i.verdict(err).Err
-	}
-	var servers []*Instance
-	for _, addr := range v.masters() {
-		servers = append(servers, i.cluster.unattached(addr))
-	}
-	return servers, nil
-}
-
-// masters are the addresses of those that serve slots.
-func (v *view) masters() []string {
-	addrs := slices.DeleteFunc(slices.Sorted(slices.Values(v[:])), func(addr string) bool { return addr == "" || checkAddr(addr) != nil })
-	return slices.Compact(addrs)
+	return i.role.servers(ctx)
 }
 
 // Risks says what is unsafe about the connection, one sentence each, as far as

@@ -7,6 +7,10 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/reach"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // cluster is a Redis Cluster as one instance: one vote on each key, cast by the
@@ -28,32 +32,45 @@ import (
 // whose actor keeps their order. The slot changes hands only by a move, which
 // keeps it, too: see there.
 type cluster struct {
-	whole   *Instance // the instance that the engine knows
-	seeds   []string  // where to ask first
+	lone // of the whole, as far as it is not otherwise
+	router
+	seeds   []string // where to ask first
 	options func(addr string) *redis.Options
-	dialer  func() dialFunc // one for each node
-	hint    chan struct{}   // one slot: "look at the map soon"; sent by anybody, received by run
-	closing chan struct{}   // closed by close
-	delayed chan *routed    // to be routed again, in the order of their times; sent by actors, closed when they are gone, received by run
-	next    *routed         // of those, the one whose time comes next; run's own
+	dialer  func() reach.DialFunc // one for each node
+	closing chan struct{}         // closed by close
+	next    *routed               // of those that are delayed, the one whose time comes next; run's own
+	actors  sync.WaitGroup        // the nodes'
+}
 
-	// Set by run before there are nodes.
-	set    *Set
-	start  func(*Instance) // runs a node's actor; called with mu held for writing
-	actors sync.WaitGroup  // the nodes'
+// router says where a message goes: to the node of its slot, to where the slot's messages
+// wait, or on to the node that another one names.
+type router struct {
+	slotTable
+	whole   *Instance     // the instance that the engine knows
+	hint    chan struct{} // one slot: "look at the map soon"; sent by anybody, received by the cluster's run
+	delayed chan *routed  // to be routed again, in the order of their times; sent by actors, closed when they are gone, received by the cluster's run
+
+	trouble error // the last CLUSTERDOWN, and when; guarded by mu
+	since   time.Time
+}
+
+// slotTable is who serves which slot.
+type slotTable struct {
+	// Set before there are nodes.
+	set   *Set
+	start func(*node)             // runs a node's actor; called with mu held for writing
+	make  func(addr string) *node // makes one that does not run
 
 	mu      sync.RWMutex // held for reading over posting, and for writing over changing where posts go
 	closed  bool
-	mapped  bool                    // there is a map; until then messages wait in the whole's own mailbox
-	slots   [slotCount]*Instance    // who serves them; nil: nobody, as far as we know
-	owned   map[*Instance]int       // how many slots a node serves; none is not in it
-	until   map[uint16]time.Time    // slots whose memory may be lost: no votes on new acquires before
-	moves   map[uint16]*move        // slots that are changing hands
-	running map[string]*Instance    // by address: the last node there, if its actor has not ended
-	nodes   map[string]*Instance    // by address
-	asked   map[*Instance]time.Time // nodes without a slot, which are being given one: when that was last seen
-	trouble error                   // the last CLUSTERDOWN, and when
-	since   time.Time
+	mapped  bool                 // there is a map; until then messages wait in the whole's own mailbox
+	slots   [slots.Count]*node   // who serves them; nil: nobody, as far as we know
+	owned   map[*node]int        // how many slots a node serves; none is not in it
+	until   map[uint16]time.Time // slots whose memory may be lost: no votes on new acquires before
+	moves   map[uint16]*move     // slots that are changing hands
+	running map[string]*node     // by address: the last node there, if its actor has not ended
+	nodes   map[string]*node     // by address
+	asked   map[*node]time.Time  // nodes without a slot, which are being given one: when that was last seen
 }
 
 // maxNodes bounds how many masters a cluster may have, as Redis itself does.
@@ -64,48 +81,51 @@ const maxDelayed = 1024
 
 var (
 	errUncovered = errors.New("no node of the cluster is known to serve the key's slot")
-	errFenceSlot = errors.New("the lock and its fencing token are in different slots of the cluster: a name with a closing brace that closes no {tag} cannot be fenced there; put a {tag} into it")
+	errFenceSlot = fault.NewLasting("the lock and its fencing token are in different slots of the cluster: a name with a closing brace that closes no {tag} cannot be fenced there; put a {tag} into it")
 	errShuttled  = errors.New("the key's slot has gone to another node and come back meanwhile")
-	errForeign   = errors.New("this cannot be asked of a cluster")
+	errForeign   = fault.NewLasting("this cannot be asked of a cluster")
 )
 
 // newCluster makes the whole, an assembled instance, that of a cluster.
-func newCluster(whole *Instance, seeds []string, options func(addr string) *redis.Options, dialer func() dialFunc) *cluster {
-	return &cluster{
-		whole:   whole,
+func newCluster(whole *Instance, seeds []string, options func(addr string) *redis.Options, dialer func() reach.DialFunc) *cluster {
+	c := &cluster{
+		lone:    lone{whole},
 		seeds:   seeds,
 		options: options,
 		dialer:  dialer,
-		hint:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
-		delayed: make(chan *routed, maxDelayed),
-		owned:   make(map[*Instance]int),
+		router:  router{whole: whole, hint: make(chan struct{}, 1), delayed: make(chan *routed, maxDelayed)},
+	}
+	c.slotTable = slotTable{
+		make:    func(addr string) *node { return newNode(c.unattached(addr), c) },
+		owned:   make(map[*node]int),
 		until:   make(map[uint16]time.Time),
 		moves:   make(map[uint16]*move),
-		running: make(map[string]*Instance),
-		nodes:   make(map[string]*Instance),
-		asked:   make(map[*Instance]time.Time),
+		running: make(map[string]*node),
+		nodes:   make(map[string]*node),
+		asked:   make(map[*node]time.Time),
 	}
+	return c
 }
 
 // run looks after the map until the instance is closed or ctx ends. The nodes
 // come and go with it: when it returns, their actors have.
-func (c *cluster) run(ctx context.Context, set *Set) {
-	c.set = set
-	c.start = func(n *Instance) {
+func (c *cluster) run(ctx context.Context) {
+	c.set = c.whole.set
+	c.start = func(n *node) {
 		before := c.running[n.addr]
 		c.running[n.addr] = n
 		c.actors.Go(func() { c.act(ctx, n, before) })
 	}
-	s := new(scout)
+	s := c.scout()
 	defer c.leave(s)
 
-	probes := newProbes()
+	probes := reach.NewProbes()
 	for {
 		c.look(ctx, s)
 		c.rehome()
 		c.opened(ctx)
-		wait := lookEvery
+		wait := reach.LookEvery
 		if c.covered() {
 			probes.Reset()
 		} else {
@@ -117,17 +137,22 @@ func (c *cluster) run(ctx context.Context, set *Set) {
 	}
 }
 
+// scout asks the nodes for the map.
+func (c *cluster) scout() *slots.Scout {
+	return slots.NewScout(c.whole.cfg.Timeout, c.options, c.dialer())
+}
+
 // act runs a node. A node that was at the same address before is waited for: it
 // serves what it has accepted first, and what it had to leave unanswered is killed
 // with its last link.
-func (c *cluster) act(ctx context.Context, n, before *Instance) {
+func (c *cluster) act(ctx context.Context, n, before *node) {
 	defer close(n.gone)
 	if before != nil {
 		<-before.gone
-		n.former = before.former
+		n.actor.former = before.actor.former
 	}
 	n.Run(ctx, c.set)
-	c.set.forget(n)
+	c.set.forget(n.Instance)
 	c.mu.Lock()
 	if c.running[n.addr] == n {
 		delete(c.running, n.addr)
@@ -137,10 +162,10 @@ func (c *cluster) act(ctx context.Context, n, before *Instance) {
 }
 
 // leave lets nothing more in, waits for the nodes, and answers what is left.
-func (c *cluster) leave(s *scout) {
+func (c *cluster) leave(s *slots.Scout) {
 	c.close()
 	c.actors.Wait() // who is counted adds others, nobody else: so none is added from here on
-	s.close()
+	s.Close()
 	close(c.delayed) // only actors send there
 	for r := range c.delayed {
 		r.refuse(c.gone())
@@ -148,8 +173,8 @@ func (c *cluster) leave(s *scout) {
 	if c.next != nil {
 		c.next.refuse(c.gone())
 	}
-	_ = c.whole.lookout.client.Close()
-	c.whole.leave()
+	c.whole.tracker.Close()
+	c.whole.actor.leave()
 }
 
 func (c *cluster) gone() Vote {
@@ -175,7 +200,7 @@ func (c *cluster) close() {
 // and to each of its masters.
 func (c *cluster) opened(ctx context.Context) {
 	select {
-	case <-c.whole.ready:
+	case <-c.whole.ready.opened:
 		return
 	default:
 	}
@@ -186,7 +211,7 @@ func (c *cluster) opened(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	c.whole.opened()
+	c.whole.ready.open()
 }
 
 // minLookGap is the least time between two looks at the map.
@@ -211,7 +236,7 @@ func (c *cluster) pause(ctx context.Context, d time.Duration) bool {
 			timer.Reset(minLookGap - time.Since(looked))
 		case c.next = <-delayed:
 		case <-due:
-			c.route(c.next, c.next.slot)
+			c.send(c.next, c.next.slot)
 			c.next = nil
 		case <-c.closing:
 			return false
@@ -222,9 +247,9 @@ func (c *cluster) pause(ctx context.Context, d time.Duration) bool {
 }
 
 // lookSoon has the map looked at before it is due.
-func (c *cluster) lookSoon() {
+func (r *router) lookSoon() {
 	select {
-	case c.hint <- struct{}{}:
+	case r.hint <- struct{}{}:
 	default:
 	}
 }

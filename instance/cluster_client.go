@@ -1,18 +1,21 @@
 package instance
 
 import (
+	"cmp"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/reach"
 )
 
 // newOfCluster makes an instance of an existing client's cluster.
 func newOfCluster(client *redis.ClusterClient, cfg Config) *Instance {
 	of := client.Options()
-	known := newSecrets(of.Password)
+	known := reach.NewSecrets(of.Password)
 	var hooks sync.Map // by address, so that a node whose hook hangs holds up no other
 	busy := func(addr string) chan struct{} {
-		slot, _ := hooks.LoadOrStore(addr, make(chan struct{}, sides))
+		slot, _ := hooks.LoadOrStore(addr, make(chan struct{}, reach.Sides))
 		return slot.(chan struct{})
 	}
 	options := func(addr string) *redis.Options {
@@ -20,7 +23,7 @@ func newOfCluster(client *redis.ClusterClient, cfg Config) *Instance {
 			Network:    "tcp",
 			Addr:       addr,
 			ClientName: of.ClientName,
-			OnConnect:  heedfulHook(of.OnConnect, busy(addr)),
+			OnConnect:  reach.HeedfulHook(of.OnConnect, busy(addr)),
 			Username:   of.Username,
 			Password:   of.Password,
 
@@ -28,15 +31,15 @@ func newOfCluster(client *redis.ClusterClient, cfg Config) *Instance {
 			CredentialsProviderContext:   of.CredentialsProviderContext,
 			StreamingCredentialsProvider: of.StreamingCredentialsProvider,
 		}
-		known.watchOptions(opt)
+		known.WatchOptions(opt)
 		return opt
 	}
 	dial := of.Dialer
 	if dial == nil {
 		dial = redis.NewDialer(&redis.Options{DialTimeout: cfg.Timeout, TLSConfig: of.TLSConfig})
 	}
-	cfg.Cluster = of.Addrs // for the name
+	cfg.Name = cmp.Or(cfg.Name, reach.NameOf(reach.Config{Cluster: of.Addrs}, new(redis.Options)))
 	i := assemble(options(""), cfg, known)
-	i.cluster = newCluster(i, of.Addrs, options, func() dialFunc { return heedful(dial, sides) })
+	i.role = newCluster(i, of.Addrs, options, func() reach.DialFunc { return reach.Heedful(dial, reach.Sides) })
 	return i
 }

@@ -3,6 +3,9 @@ package instance
 import (
 	"fmt"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/reach"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // health is Instance.Health: the cluster is as well as the worst of its masters,
@@ -20,7 +23,7 @@ func (c *cluster) health() Health {
 		return h
 	}
 	h.State, h.Err = Up, nil
-	uncovered := slotCount
+	uncovered := slots.Count
 	for _, n := range c.serving() {
 		uncovered -= c.owned[n]
 		h.merge(n, n.Health())
@@ -35,10 +38,10 @@ func (c *cluster) health() Health {
 	}
 	switch {
 	case h.State == Down:
-	case time.Since(c.since) < lookEvery:
+	case time.Since(c.since) < reach.LookEvery:
 		h.State, h.Since, h.Err = Down, c.since, c.trouble
 	case uncovered > 0:
-		h.State, h.Err = Down, fmt.Errorf("%d of %d slots are served by no node", uncovered, slotCount)
+		h.State, h.Err = Down, fmt.Errorf("%d of %d slots are served by no node", uncovered, slots.Count)
 	case h.State == Up && h.Quarantine > 0:
 		h.State = Quarantined
 	}
@@ -49,21 +52,21 @@ func (c *cluster) health() Health {
 var badness = [...]int{Up: 0, Quarantined: 1, Connecting: 2, Closed: 3, Down: 4}
 
 // merge counts one node in. What is said of the whole is said of the worst.
-func (h *Health) merge(n *Instance, node Health) {
-	h.Latency = max(h.Latency, node.Latency)
-	h.Quarantine = max(h.Quarantine, node.Quarantine)
-	h.Waiting += node.Waiting
-	if node.SteppedAt.After(h.SteppedAt) {
-		h.Stepped, h.SteppedAt = node.Stepped, node.SteppedAt
+func (h *Health) merge(n *node, of Health) {
+	h.Latency = max(h.Latency, of.Latency)
+	h.Quarantine = max(h.Quarantine, of.Quarantine)
+	h.Waiting += of.Waiting
+	if of.SteppedAt.After(h.SteppedAt) {
+		h.Stepped, h.SteppedAt = of.Stepped, of.SteppedAt
 	}
-	switch worse, as := badness[node.State], badness[h.State]; {
+	switch worse, as := badness[of.State], badness[h.State]; {
 	case worse > as:
-		h.State, h.Since, h.Err = node.State, node.Since, nil
-		if node.Err != nil {
-			h.Err = fmt.Errorf("node %s: %w", n.addr, node.Err)
+		h.State, h.Since, h.Err = of.State, of.Since, nil
+		if of.Err != nil {
+			h.Err = fmt.Errorf("node %s: %w", n.addr, of.Err)
 		}
-	case worse == as && node.Since.After(h.Since):
-		h.Since = node.Since
+	case worse == as && of.Since.After(h.Since):
+		h.Since = of.Since
 	}
 }
 

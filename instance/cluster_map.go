@@ -2,33 +2,26 @@ package instance
 
 import (
 	"context"
-	"errors"
 	"maps"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/holdfast-go/holdfast/internal/reach"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // askedFor is how long a node without a slot is kept after it was last asked for
 // one that it is being given.
 const askedFor = 10 * time.Second
 
-// view is one node's word on who serves the slots: addresses, "" for nobody.
-type view [slotCount]string
-
-var errNoSlots = errors.New("the cluster serves no slots yet")
-
 // look asks one node for the map, and does what follows from it. As long as there
 // is none, the reason is the whole's.
-func (c *cluster) look(ctx context.Context, s *scout) {
+func (c *cluster) look(ctx context.Context, s *slots.Scout) {
 	ctx, cancel := context.WithTimeout(ctx, c.whole.cfg.Timeout)
 	defer cancel()
 	defer context.AfterFunc(c.whole.mailbox.life, cancel)() // nobody waits for a map any more
-	v, err := s.view(ctx, c)
+	v, err := s.Map(ctx, c.sources(), c.covered())
 	switch {
 	case err == nil:
 		c.apply(v)
@@ -40,15 +33,15 @@ func (c *cluster) look(ctx context.Context, s *scout) {
 	mapped := c.mapped
 	c.mu.RUnlock()
 	if !mapped {
-		c.whole.down(c.whole.verdict(err))
+		c.whole.actor.down(c.whole.verdict(err))
 	}
 }
 
 // apply takes a map over. A slot whose node is up and still one of the masters is
 // left to what that node says itself, which is newer than any map: else somebody
 // who has missed the latest would send us back and forth.
-func (c *cluster) apply(v *view) {
-	walls := make(map[*Instance]*barrier) // by the node that the slots leave
+func (c *cluster) apply(v *slots.Map) {
+	walls := make(map[*node]*barrier) // by the node that the slots leave
 	c.mu.Lock()
 	if !c.mapped {
 		refused := c.adopt(v)
@@ -64,13 +57,13 @@ func (c *cluster) apply(v *view) {
 			listed[addr] = true
 		}
 	}
-	up, stays := make(map[*Instance]bool), make(map[*Instance]bool)
+	up, stays := make(map[*node]bool), make(map[*node]bool)
 	for _, n := range c.nodes {
 		up[n] = n.isUp()
 		stays[n] = up[n] && listed[n.addr]
 	}
 	var settled struct { // as most slots are, like the one before
-		from *Instance
+		from *node
 		addr string
 	}
 	for slot, addr := range v {
@@ -110,12 +103,12 @@ func (c *cluster) apply(v *view) {
 
 // adopt takes the first map over, and gives the nodes what has waited for it. It
 // returns what could not be given. Called with mu held for writing.
-func (c *cluster) adopt(v *view) (refused []func()) {
+func (c *cluster) adopt(v *slots.Map) (refused []func()) {
 	if c.closed {
 		return nil
 	}
-	var fresh []*Instance
-	var n *Instance // of the slot before
+	var fresh []*node
+	var n *node // of the slot before
 	for slot, addr := range v {
 		if n == nil || n.addr != addr {
 			if n = c.nodes[addr]; n == nil && addr != "" {
@@ -134,7 +127,7 @@ func (c *cluster) adopt(v *view) (refused []func()) {
 	}
 	c.mapped = true
 	for _, m := range c.whole.mailbox.drain() {
-		if v, taken := c.offer(m, c.slotOf(original(m))); !taken {
+		if v, taken := c.offer(m, slotOf(original(m))); !taken {
 			refused = append(refused, func() { m.refuse(v) })
 		}
 	}
@@ -142,42 +135,40 @@ func (c *cluster) adopt(v *view) (refused []func()) {
 }
 
 // tidy forgets what is over. Called with mu held for writing.
-func (c *cluster) tidy() {
+func (t *slotTable) tidy() {
 	now := time.Now()
-	for slot, until := range c.until {
+	for slot, until := range t.until {
 		if !now.Before(until) {
-			delete(c.until, slot)
+			delete(t.until, slot)
 		}
 	}
-	for _, n := range c.nodes {
-		if now.Sub(c.asked[n]) > askedFor { // the zero time is long ago, too
-			c.retire(n)
+	for _, n := range t.nodes {
+		if now.Sub(t.asked[n]) > askedFor { // the zero time is long ago, too
+			t.retire(n)
 		}
 	}
 }
 
 // node returns the node at an address, and makes it if need be: nil when there are
 // too many, or no more may be made. Called with mu held for writing.
-func (c *cluster) node(addr string) *Instance {
-	if n := c.nodes[addr]; n != nil {
+func (t *slotTable) node(addr string) *node {
+	if n := t.nodes[addr]; n != nil {
 		return n
 	}
-	n := c.create(addr)
+	n := t.create(addr)
 	if n != nil {
-		c.start(n)
+		t.start(n)
 	}
 	return n
 }
 
 // create makes a node that does not run yet. Called with mu held for writing.
-func (c *cluster) create(addr string) *Instance {
-	if c.closed || len(c.nodes) >= maxNodes || checkAddr(addr) != nil {
+func (t *slotTable) create(addr string) *node {
+	if t.closed || len(t.nodes) >= maxNodes || reach.CheckAddr(addr) != nil {
 		return nil
 	}
-	n := c.unattached(addr)
-	n.home, n.gone = c, make(chan struct{})
-	n.mailbox.ofNode = true
-	c.nodes[addr] = n
+	n := t.make(addr)
+	t.nodes[addr] = n
 	return n
 }
 
@@ -186,131 +177,21 @@ func (c *cluster) unattached(addr string) *Instance {
 	cfg := c.whole.cfg
 	cfg.Name = c.whole.name + " (" + addr + ")"
 	n := assemble(c.options(addr), cfg, c.whole.secrets)
-	n.dialer, n.lookup = c.dialer(), c.whole.lookup
+	n.dialer = c.dialer()
+	n.looks.Lookup, n.looks.Mapped = c.whole.looks.Lookup, c.whole.looks.Mapped
 	return n
 }
 
 // masters are the nodes that serve slots.
-func (c *cluster) masters() []*Instance {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.serving()
+func (t *slotTable) masters() []*node {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.serving()
 }
 
 // serving is masters. Called with mu held.
-func (c *cluster) serving() []*Instance {
-	return slices.SortedFunc(maps.Keys(c.owned), func(a, b *Instance) int { return strings.Compare(a.addr, b.addr) })
-}
-
-// scout is a connection to one of the cluster's nodes, which is asked for the map,
-// and stays until that node fails us, or the slots are not covered: then it is
-// another's turn, which may know better.
-type scout struct {
-	*held
-	addr   string
-	dialer dialFunc
-	turn   int
-}
-
-// view asks one node after the other, until one answers or ctx ends.
-func (s *scout) view(ctx context.Context, c *cluster) (*view, error) {
-	if s.held != nil && !c.covered() {
-		s.close()
-		s.turn++
-	}
-	addrs := c.sources()
-	failed := new(failures)
-	for range addrs {
-		v, err := s.ask(ctx, c, addrs[s.turn%len(addrs)])
-		if err == nil {
-			return v, nil
-		}
-		s.close()
-		s.turn++
-		failed.add("node "+s.addr, err)
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return nil, failed
-}
-
-// ask asks the node that we are connected to, or else the one at addr. It takes
-// half of the time that there is at most, so that one that hangs is not all that
-// is asked.
-func (s *scout) ask(ctx context.Context, c *cluster, addr string) (*view, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.whole.cfg.Timeout/2)
-	defer cancel()
-	if s.held == nil {
-		s.addr = addr
-		if s.dialer == nil {
-			s.dialer = c.dialer()
-		}
-		conn, err := s.dialer(ctx, "tcp", addr)
-		if err != nil {
-			return nil, err
-		}
-		s.held = hold(conn, c.options(addr), c.whole.cfg)
-	}
-	cmd := redis.NewSliceCmd(ctx, "cluster", "slots") // as it is: go-redis's own cannot read a node without a host
-	if err := s.process(ctx, cmd); err != nil {
-		if strings.Contains(err.Error(), "cluster support disabled") {
-			err = serverError(err.Error() + " (it is no node of a cluster: write redis://… for a single server)")
-		}
-		return nil, err
-	}
-	return readView(cmd.Val(), s.addr)
-}
-
-func (s *scout) close() {
-	if s.held != nil {
-		s.held.close()
-		s.held = nil
-	}
-}
-
-// readView reads what the node at addr says: the first node of a range is its
-// master. Each range is a list of the first slot, the last, and the nodes, and a node
-// begins with its host and port.
-func readView(ranges []any, addr string) (*view, error) {
-	v := new(view)
-	if len(ranges) == 0 {
-		return nil, errNoSlots
-	}
-	at := &Instance{addr: addr}
-	for _, r := range ranges {
-		first, last, node, ok := readRange(r)
-		if !ok {
-			return nil, errNotRedis
-		}
-		master := at.neighbour(node)
-		for slot := first; slot <= last; slot++ {
-			v[slot] = master
-		}
-	}
-	return v, nil
-}
-
-// readRange reads a range of slots and the address of its master. A host that is NULL,
-// which is that of the node that was asked (cluster-preferred-endpoint-type
-// unknown-endpoint), is left empty.
-func readRange(r any) (first, last int64, addr string, ok bool) {
-	parts, _ := r.([]any)
-	if len(parts) < 3 {
-		return 0, 0, "", false
-	}
-	first, isFirst := parts[0].(int64)
-	last, isLast := parts[1].(int64)
-	node, _ := parts[2].([]any)
-	if !isFirst || !isLast || first < 0 || last >= slotCount || first > last || len(node) < 2 {
-		return 0, 0, "", false
-	}
-	host, isText := node[0].(string)
-	port, isPort := node[1].(int64)
-	if !isPort || !isText && node[0] != nil {
-		return 0, 0, "", false
-	}
-	return first, last, net.JoinHostPort(host, strconv.FormatInt(port, 10)), true
+func (t *slotTable) serving() []*node {
+	return slices.SortedFunc(maps.Keys(t.owned), func(a, b *node) int { return strings.Compare(a.addr, b.addr) })
 }
 
 // sources are the addresses to ask: the masters', then those that we were given.

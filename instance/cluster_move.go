@@ -3,6 +3,8 @@ package instance
 import (
 	"slices"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // move is a slot that changes hands. Its messages must stay in order, though some
@@ -29,9 +31,9 @@ import (
 // front of it are over; and it is one that every server permits us or refuses us
 // at once, which does as well.
 type move struct {
-	cluster  *cluster
+	router   *router
 	slot     uint16
-	from, to *Instance
+	from, to *node
 	told     bool      // the old node is up, so that it can have handed its memory over
 	sentOn   []*routed // by the old node
 	waiting  *mailbox  // posted since
@@ -39,24 +41,24 @@ type move struct {
 
 // begin takes down that a slot changes hands. The caller posts a barrier with the move
 // once it does not hold mu any more. Called with mu held for writing.
-func (c *cluster) begin(slot uint16, to *Instance, told bool) *move {
-	mv := &move{cluster: c, slot: slot, from: c.slots[slot], to: to, told: told, waiting: newMailbox(c.whole.cfg.Mailbox)}
-	c.moves[slot] = mv
+func (r *router) begin(slot uint16, to *node, told bool) *move {
+	mv := &move{router: r, slot: slot, from: r.slots[slot], to: to, told: told, waiting: newMailbox(r.whole.cfg.Mailbox)}
+	r.moves[slot] = mv
 	mv.from.leaving.Add(1)
 	return mv
 }
 
 // end is step 4.
 func (mv *move) end() {
-	c := mv.cluster
+	r := mv.router
 	var refused []func()
-	c.mu.Lock()
-	delete(c.moves, mv.slot)
+	r.mu.Lock()
+	delete(r.moves, mv.slot)
 	mv.from.leaving.Add(-1)
-	c.distrust(mv)
-	c.assign(mv.slot, mv.to)
+	r.distrust(mv)
+	r.assign(mv.slot, mv.to)
 	give := func(m Command) {
-		if v, taken := c.offer(m, mv.slot); !taken {
+		if v, taken := r.offer(m, mv.slot); !taken {
 			refused = append(refused, func() { m.refuse(v) })
 		}
 	}
@@ -66,32 +68,20 @@ func (mv *move) end() {
 	for _, m := range mv.waiting.drain() {
 		give(m)
 	}
-	for _, d := range mv.waiting.settleDebts() {
+	for _, d := range mv.waiting.takeDebts() {
 		give(d.release())
 	}
-	c.mu.Unlock()
+	r.mu.Unlock()
 	for _, refuse := range refused {
 		refuse()
 	}
 }
 
-// kept is told of every message that a node does not send on, but answers, or owes
-// from now on; before that, since then the message is its poster's again. Only
-// while slots are leaving the node does it cost anything.
-func (i *Instance) kept(m Command) {
-	if _, ends := m.(*barrier); ends || i.leaving.Load() == 0 {
-		return
-	}
-	for _, r := range i.home.keep(i, m) {
-		i.refused(r, Vote{Instance: i.name, Kind: Refused, Err: errShuttled})
-	}
-}
-
-// keep takes those acquires out of a move that must not be executed behind m.
-func (c *cluster) keep(from *Instance, m Command) (acquires []*routed) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	mv := c.moves[c.slotOf(original(m))]
+// withdrawBehind takes those acquires out of a move that must not be executed behind m.
+func (t *slotTable) withdrawBehind(from *node, m Command) (acquires []*routed) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	mv := t.moves[slotOf(original(m))]
 	if mv == nil || mv.from != from {
 		return nil
 	}
@@ -108,66 +98,66 @@ func (c *cluster) keep(from *Instance, m Command) (acquires []*routed) {
 // distrust has the restart guard follow the slot: what its old node may have
 // forgotten, the new one cannot know either, and a node that is gone has handed
 // nothing over, whatever its successor knows. Called with mu held for writing.
-func (c *cluster) distrust(mv *move) {
-	if c.set.guard == GuardOff {
+func (t *slotTable) distrust(mv *move) {
+	if t.set.guard == GuardOff {
 		return
 	}
 	now := time.Now()
-	until := now.Add(mv.from.recovering(now))
+	until := now.Add(mv.from.abstention.left(now))
 	if !mv.told {
-		until = now.Add(c.set.quarantine)
+		until = now.Add(t.set.quarantine)
 	}
-	c.abstain(mv.slot, until)
+	t.abstain(mv.slot, until)
 }
 
 // doubt has the restart guard follow a slot that is another node's by the map, though
 // we have not heard of it: should it come back before we do, its node does not know
 // what the other one has forgotten. Called with mu held for writing.
-func (c *cluster) doubt(slot uint16, other *Instance) {
-	if c.set.guard != GuardOff && other != nil {
+func (t *slotTable) doubt(slot uint16, other *node) {
+	if t.set.guard != GuardOff && other != nil {
 		now := time.Now()
-		c.abstain(slot, now.Add(other.recovering(now)))
+		t.abstain(slot, now.Add(other.abstention.left(now)))
 	}
 }
 
 // abstain keeps the slot's votes on new acquires back until then. Called with mu held
 // for writing.
-func (c *cluster) abstain(slot uint16, until time.Time) {
-	if until.After(time.Now()) && until.After(c.until[slot]) {
-		c.until[slot] = until
+func (t *slotTable) abstain(slot uint16, until time.Time) {
+	if until.After(time.Now()) && until.After(t.until[slot]) {
+		t.until[slot] = until
 	}
 }
 
 // assign makes a node the slot's. One that has served its last slot is closed at
 // once: should it be given another one, it is judged anew, since it may have been
 // a replica meanwhile. Called with mu held for writing.
-func (c *cluster) assign(slot uint16, to *Instance) {
-	from := c.slots[slot]
-	c.slots[slot] = to
-	c.owned[to]++
-	delete(c.asked, to)
+func (t *slotTable) assign(slot uint16, to *node) {
+	from := t.slots[slot]
+	t.slots[slot] = to
+	t.owned[to]++
+	delete(t.asked, to)
 	if from == nil {
 		return
 	}
-	if c.owned[from]--; c.owned[from] == 0 {
-		delete(c.owned, from)
-		c.retire(from)
+	if t.owned[from]--; t.owned[from] == 0 {
+		delete(t.owned, from)
+		t.retire(from)
 	}
 }
 
 // retire closes a node that serves no slot, unless it is about to. Called with mu
 // held for writing.
-func (c *cluster) retire(n *Instance) {
-	if c.owned[n] > 0 {
+func (t *slotTable) retire(n *node) {
+	if t.owned[n] > 0 {
 		return
 	}
-	for _, mv := range c.moves {
+	for _, mv := range t.moves {
 		if mv.to == n {
 			return
 		}
 	}
-	delete(c.asked, n)
-	delete(c.nodes, n.addr)
+	delete(t.asked, n)
+	delete(t.nodes, n.addr)
 	n.mailbox.close()
 }
 
@@ -182,12 +172,12 @@ func (b *barrier) end() {
 	}
 }
 
-func (b *barrier) queue(_ *sending, out []byte) ([]byte, bool) {
+func (b *barrier) appendCommand(_ *sending, out []byte) ([]byte, bool) {
 	return append(out, "*2\r\n$6\r\nclient\r\n$2\r\nid\r\n"...), true
 }
-func (b *barrier) fits(r *reply) bool      { return r.kind == numberReply }
-func (b *barrier) settle(*sending, *reply) { b.end() }
-func (b *barrier) refuse(Vote)             { b.end() }
-func (b *barrier) debt() (debt, bool)      { return debt{}, false }
-func (b *barrier) reset()                  {}
-func (b *barrier) urgent() bool            { return true }
+func (b *barrier) fits(r *resp.Reply) bool         { return r.Kind == resp.Number }
+func (b *barrier) readReply(*sending, *resp.Reply) { b.end() }
+func (b *barrier) refuse(Vote)                     { b.end() }
+func (b *barrier) debt() (debt, bool)              { return debt{}, false }
+func (b *barrier) reset()                          {}
+func (b *barrier) urgent() bool                    { return true }

@@ -6,6 +6,10 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // However slots move about, nodes come and go, maps are out of date and replies
@@ -49,11 +53,11 @@ type orderWorld struct {
 	t         *testing.T
 	r         *rand.Rand
 	c         *cluster
-	nodes     []*Instance             // whose actors are played
-	wires     map[*Instance][]Command // sent and not yet answered
-	downs     map[*Instance]bool      // cannot be reached
-	owner     map[string]string       // of a key's slot: the truth
-	truth     *view
+	nodes     []*node             // whose actors are played
+	wires     map[*node][]Command // sent and not yet answered
+	downs     map[*node]bool      // cannot be reached
+	owner     map[string]string   // of a key's slot: the truth
+	truth     *slots.Map
 	importing map[string]string            // of a key's slot: where it is moving to
 	memory    map[string]map[string]string // of a server: key to token
 	tokens    int
@@ -65,14 +69,14 @@ var orderKeys = []string{"k1", "k2", "k3"}
 func newOrderWorld(t *testing.T, seed uint64) *orderWorld {
 	w := &orderWorld{
 		t: t, r: rand.New(rand.NewPCG(seed, seed)), c: newTestCluster(t),
-		wires: make(map[*Instance][]Command), downs: make(map[*Instance]bool),
+		wires: make(map[*node][]Command), downs: make(map[*node]bool),
 		owner: make(map[string]string), importing: make(map[string]string), memory: make(map[string]map[string]string),
 	}
 	w.c.set.guard = GuardOff
 	last := orderAddr(3)
 	w.truth = w.c.testView(func(int) string { return last })
 	start := w.c.start
-	w.c.start = func(n *Instance) {
+	w.c.start = func(n *node) {
 		start(n)
 		w.nodes = append(w.nodes, n)
 	}
@@ -135,7 +139,7 @@ func (w *orderWorld) release() {
 	}
 }
 
-func (w *orderWorld) anyNode() *Instance {
+func (w *orderWorld) anyNode() *node {
 	if len(w.nodes) == 0 {
 		return nil
 	}
@@ -144,14 +148,14 @@ func (w *orderWorld) anyNode() *Instance {
 
 // work is a little of what a node's actor does: it sends what waits, and settles
 // some of what was sent.
-func (w *orderWorld) work(n *Instance) {
-	first := slices.IndexFunc(w.nodes, func(first *Instance) bool { return first.addr == n.addr })
+func (w *orderWorld) work(n *node) {
+	first := slices.IndexFunc(w.nodes, func(first *node) bool { return first.addr == n.addr })
 	if w.downs[n] || first < 0 || n != w.nodes[first] {
 		return // unreachable, or over, or waiting for the end of who was there before
 	}
-	s := &sending{instance: n, now: time.Now()}
+	s := &sending{actor: n.actor, now: time.Now()}
 	for _, m := range n.mailbox.drain() {
-		if _, sent := m.queue(s, nil); sent {
+		if _, sent := m.appendCommand(s, nil); sent {
 			w.wires[n] = append(w.wires[n], m)
 		}
 	}
@@ -162,22 +166,22 @@ func (w *orderWorld) work(n *Instance) {
 	}
 	if n.mailbox.isClosed() && len(w.wires[n]) == 0 && n.mailbox.depth() == 0 {
 		w.c.inherit(n)
-		w.nodes = slices.DeleteFunc(w.nodes, func(other *Instance) bool { return other == n })
+		w.nodes = slices.DeleteFunc(w.nodes, func(other *node) bool { return other == n })
 	}
 }
 
-func (w *orderWorld) reply(n *Instance, m Command, s *sending) {
+func (w *orderWorld) reply(n *node, m Command, s *sending) {
 	if b, ok := m.(*barrier); ok {
-		b.settle(s, nil)
+		b.readReply(s, nil)
 		return
 	}
 	refer := w.execute(n.addr, m)
 	if refer == "" {
-		n.kept(m)
+		n.role.answeredHere(m)
 		return
 	}
-	if r := (&reply{kind: errorReply, text: []byte(refer)}); !n.refer(m, s, r) {
-		n.refused(m, s.refusal(r.err()))
+	if r := (&resp.Reply{Kind: resp.Error, Text: []byte(refer)}); !n.role.refer(m, s, r) {
+		n.actor.refused(m, s.refusal(r.Err()))
 	}
 }
 
@@ -189,11 +193,11 @@ func (w *orderWorld) execute(addr string, m Command) (refer string) {
 	switch to := w.importing[key]; {
 	case addr == w.owner[key] && to != "" && !here:
 		w.Asked++
-		return fmt.Sprintf("ASK %d %s", slotOf(key), to)
+		return fmt.Sprintf("ASK %d %s", slots.Of(key), to)
 	case addr == w.owner[key], addr == to && r != nil && r.asking:
 	default:
 		w.Moved++
-		return fmt.Sprintf("MOVED %d %s", slotOf(key), w.owner[key])
+		return fmt.Sprintf("MOVED %d %s", slots.Of(key), w.owner[key])
 	}
 	w.Executed++
 	switch m := original(m).(type) {
@@ -218,7 +222,7 @@ func (w *orderWorld) asking(key string) bool {
 		waiting := slices.Concat(w.wires[n], n.mailbox.queue)
 		n.mailbox.mu.Unlock()
 		for _, m := range waiting {
-			if r, ok := m.(*routed); ok && r.asking && r.slot == slotOf(key) {
+			if r, ok := m.(*routed); ok && r.asking && r.slot == slots.Of(key) {
 				return true
 			}
 		}
@@ -245,7 +249,7 @@ func (w *orderWorld) look() {
 	v := w.view()
 	for _, key := range orderKeys {
 		if w.r.IntN(8) == 0 {
-			v[slotOf(key)] = orderAddr(w.r.IntN(4))
+			v[slots.Of(key)] = orderAddr(w.r.IntN(4))
 		}
 	}
 	w.c.apply(v)
@@ -254,16 +258,16 @@ func (w *orderWorld) look() {
 
 // view is the truth: the last server serves what is nobody's else, so that it is
 // always there. It is good until the next call.
-func (w *orderWorld) view() *view {
+func (w *orderWorld) view() *slots.Map {
 	for _, key := range orderKeys {
-		w.truth[slotOf(key)] = w.owner[key]
+		w.truth[slots.Of(key)] = w.owner[key]
 	}
 	return w.truth
 }
 
 // toggle cuts a node off from us, or brings it back. What was on its way has been
 // executed or has not, and never will be: its connection is killed.
-func (w *orderWorld) toggle(n *Instance) {
+func (w *orderWorld) toggle(n *node) {
 	if w.downs[n] {
 		w.up(n)
 		return
@@ -273,7 +277,7 @@ func (w *orderWorld) toggle(n *Instance) {
 	}
 	w.Downs++
 	w.downs[n] = true
-	v := Vote{Kind: TimedOut, Err: errTimeout}
+	v := Vote{Kind: TimedOut, Err: fault.ErrTimeout}
 	wire := w.wires[n]
 	w.wires[n] = nil
 	heard := w.r.IntN(len(wire) + 1)
@@ -282,17 +286,17 @@ func (w *orderWorld) toggle(n *Instance) {
 			w.execute(n.addr, m)
 		}
 	}
-	n.down(v, wire...)
+	n.actor.down(v, wire...)
 }
 
-func (w *orderWorld) up(n *Instance) {
+func (w *orderWorld) up(n *node) {
 	delete(w.downs, n)
 	n.become(Up, nil)
-	for owed := n.mailbox.settleDebts(); len(owed) > 0; owed = n.mailbox.settleDebts() {
+	for owed := n.mailbox.takeDebts(); len(owed) > 0; owed = n.mailbox.takeDebts() {
 		var unpaid []debt
 		for _, d := range owed {
 			refer := w.execute(n.addr, d.release())
-			if refer != "" && !n.referDebt(d, &reply{kind: errorReply, text: []byte(refer)}) {
+			if refer != "" && !n.role.referDebt(d, &resp.Reply{Kind: resp.Error, Text: []byte(refer)}) {
 				unpaid = append(unpaid, d)
 			}
 		}
@@ -329,7 +333,7 @@ func (w *orderWorld) settle() {
 			}
 			if owed := n.mailbox.disown(func(string) bool { return true }); len(owed) > 0 {
 				for _, d := range owed {
-					w.c.settle(d)
+					w.c.postDebt(d)
 				}
 			}
 			busy += len(w.wires[n]) + n.mailbox.depth()

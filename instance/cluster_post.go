@@ -1,6 +1,13 @@
 package instance
 
-import "time"
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/slots"
+	"github.com/holdfast-go/holdfast/internal/tracking"
+)
 
 // keyed is a message about one lock, which tells where it belongs.
 type keyed interface {
@@ -13,15 +20,15 @@ func (q *Inspect) about() (key, fenceKey string) { return q.Key, "" }
 
 // slotFor is the slot of a lock, which must be its fence's, too.
 func slotFor(key, fenceKey string) (uint16, error) {
-	slot := slotOf(key)
-	if fenceKey != "" && slotOf(fenceKey) != slot {
+	slot := slots.Of(key)
+	if fenceKey != "" && slots.Of(fenceKey) != slot {
 		return slot, errFenceSlot
 	}
 	return slot, nil
 }
 
-// post is Instance.Post.
-func (c *cluster) post(m Command) {
+// route is Instance.Post for one message.
+func (c *cluster) route(m Command) {
 	switch m := m.(type) {
 	case *Renew:
 		c.postRenew(m)
@@ -31,7 +38,7 @@ func (c *cluster) post(m Command) {
 			m.(Command).refuse(c.refusal(err))
 			return
 		}
-		c.route(m.(Command), slot)
+		c.send(m.(Command), slot)
 	default:
 		m.refuse(c.refusal(errForeign))
 	}
@@ -39,14 +46,14 @@ func (c *cluster) post(m Command) {
 
 // postRenew posts a Renew slot by slot, in the order of its items. The parts have
 // copies of the items, which carry their numbers, and the caster of the whole.
-func (c *cluster) postRenew(m *Renew) {
+func (r *router) postRenew(m *Renew) {
 	var parts []*renewPart
 	of := make(map[uint16]*renewPart)
 	for k := range m.Items {
 		item := &m.Items[k]
 		slot, err := slotFor(item.Key, item.FenceKey)
 		if err != nil {
-			m.To.CastRenewals(m.Items[k:k+1], []Vote{c.refusal(err)})
+			m.To.CastRenewals(m.Items[k:k+1], []Vote{r.refusal(err)})
 			continue
 		}
 		part := of[slot]
@@ -58,7 +65,7 @@ func (c *cluster) postRenew(m *Renew) {
 		part.Items = append(part.Items, *item)
 	}
 	for _, part := range parts {
-		c.route(&part.Renew, part.slot)
+		r.send(&part.Renew, part.slot)
 	}
 }
 
@@ -68,33 +75,50 @@ type renewPart struct {
 	slot uint16
 }
 
+// inbox: there is none, since each slot has its own.
+func (c *cluster) inbox() *mailbox { return nil }
+
+func (c *cluster) askable() error { return errors.New("it is a cluster: ask its Servers") }
+
+// servers are the masters, as one of the nodes names them.
+func (c *cluster) servers(ctx context.Context) ([]*Instance, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.whole.cfg.Timeout)
+	defer cancel()
+	s := c.scout()
+	defer s.Close()
+	v, err := s.Map(ctx, c.sources(), true)
+	if err != nil {
+		return nil, c.whole.verdict(err).Err
+	}
+	var servers []*Instance
+	for _, addr := range v.Masters() {
+		servers = append(servers, c.unattached(addr))
+	}
+	return servers, nil
+}
+
+// misnamed: it is no server on its own, and named as what it is.
+func (c *cluster) misnamed([]byte) bool { return false }
+
 // watch is Instance.Watch: the node of the key's slot tells. When the slot moves
 // away its keys are deleted there, which the node tells, too; and Watch is called
 // anew then.
-func (c *cluster) watch(v *Vigil) {
+func (c *cluster) watch(w *tracking.Watch) {
 	c.mu.RLock()
-	n := c.slots[slotOf(v.Key)]
+	n := c.slots[slots.Of(w.Key)]
 	c.mu.RUnlock()
-	if v.at != nil && (n == nil || v.at != n.lookout.vigils) {
-		v.at.leave(v)
-		v.at = nil
+	if n == nil {
+		w.Leave()
+		return
 	}
-	if n != nil {
-		n.lookout.keep(v)
-	}
+	n.tracker.Keep(w)
 }
 
-// elsewhere reports whether a reply is a node's that has not got the slot.
-func (i *Instance) elsewhere(r *reply) bool {
-	_, ok := readReferral(r.text)
-	return ok && i.home != nil
-}
-
-// route posts a message to the node that serves its slot.
-func (c *cluster) route(m Command, slot uint16) {
-	c.mu.RLock()
-	v, taken := c.offer(m, slot)
-	c.mu.RUnlock()
+// send posts a message to the node that serves its slot.
+func (r *router) send(m Command, slot uint16) {
+	r.mu.RLock()
+	v, taken := r.offer(m, slot)
+	r.mu.RUnlock()
 	if !taken { // without the lock: who takes the vote may post
 		m.refuse(v)
 	}
@@ -102,58 +126,58 @@ func (c *cluster) route(m Command, slot uint16) {
 
 // offer puts a message where messages about its slot wait, or returns the vote
 // that refuses it. Called with mu held.
-func (c *cluster) offer(m Command, slot uint16) (v Vote, taken bool) {
-	owner, whole := c.slots[slot], c.whole
-	switch mv := c.moves[slot]; {
-	case !c.mapped:
+func (r *router) offer(m Command, slot uint16) (v Vote, taken bool) {
+	owner, whole := r.slots[slot], r.whole
+	switch mv := r.moves[slot]; {
+	case !r.mapped:
 		return whole.mailbox.offer(m, whole.name)
 	case mv != nil:
 		return mv.waiting.offer(m, whole.name)
 	case owner == nil:
-		return c.refusal(errUncovered), false
+		return r.refusal(errUncovered), false
 	}
-	if a, ok := original(m).(*Acquire); ok && a.Former == "" && len(c.until) > 0 {
+	if a, ok := original(m).(*Acquire); ok && a.Former == "" && len(r.until) > 0 {
 		// As for an instance that has restarted, a healing may pass whose proof is younger than what happened.
-		until := c.until[slot]
-		if rest := time.Until(until); rest > 0 && a.Proof.Before(until.Add(-c.set.quarantine)) {
+		until := r.until[slot]
+		if rest := time.Until(until); rest > 0 && a.Proof.Before(until.Add(-r.set.quarantine)) {
 			return Vote{Instance: owner.name, Kind: InQuarantine, Left: rest}, false
 		}
 	}
 	return owner.mailbox.offer(m, owner.name)
 }
 
-func (c *cluster) refusal(err error) Vote {
-	return Vote{Instance: c.whole.name, Kind: Refused, Err: err}
+func (r *router) refusal(err error) Vote {
+	return Vote{Instance: r.whole.name, Kind: Refused, Err: err}
 }
 
 // inherit posts what a node still owes when its actor is gone.
-func (c *cluster) inherit(n *Instance) {
+func (r *router) inherit(n *node) {
 	for _, d := range n.mailbox.disown(func(string) bool { return true }) {
-		c.settle(d)
+		r.postDebt(d)
 	}
 }
 
 // rehome posts what nodes owe that do not serve the slot any more: they may never
 // come back, and what they owe is somebody else's to delete.
-func (c *cluster) rehome() {
+func (r *router) rehome() {
 	var owed []debt
-	c.mu.RLock()
-	for _, n := range c.nodes {
-		owed = append(owed, n.mailbox.disown(func(key string) bool { return c.slots[slotOf(key)] != n })...)
+	r.mu.RLock()
+	for _, n := range r.nodes {
+		owed = append(owed, n.mailbox.disown(func(key string) bool { return r.slots[slots.Of(key)] != n })...)
 	}
-	if c.mapped {
-		owed = append(owed, c.whole.mailbox.disown(func(string) bool { return true })...)
+	if r.mapped {
+		owed = append(owed, r.whole.mailbox.disown(func(string) bool { return true })...)
 	}
-	c.mu.RUnlock()
+	r.mu.RUnlock()
 	for _, d := range owed {
-		c.settle(d)
+		r.postDebt(d)
 	}
 }
 
-// settle posts the release that a debt is.
-func (c *cluster) settle(d debt) {
-	if r := d.release(); r.TTL > 0 {
-		c.route(r, slotOf(d.key))
+// postDebt posts the release that a debt is.
+func (r *router) postDebt(d debt) {
+	if release := d.release(); release.TTL > 0 {
+		r.send(release, slots.Of(d.key))
 	}
 }
 

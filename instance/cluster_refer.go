@@ -1,11 +1,10 @@
 package instance
 
 import (
-	"bytes"
-	"net"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // maxHops is how often a message is sent on. A map that is out of date costs one
@@ -15,54 +14,6 @@ const maxHops = 5
 // retryAfter is how long a message waits that the server wants asked again, since
 // it is moving keys, one by one, or that none of the servers has taken for its own.
 const retryAfter = 10 * time.Millisecond
-
-// referral is a reply that is no verdict: the message was not carried out, because
-// its slot is elsewhere (moved, ask) or on its way (tryAgain), or nowhere (down).
-type referral struct {
-	kind referralKind
-	slot uint16
-	addr string // host:port; an empty host is the one that replied
-	text string // in the server's words
-}
-
-type referralKind uint8
-
-const (
-	noReferral referralKind = iota
-	moved
-	ask
-	tryAgain
-	clusterDown
-)
-
-// readReferral reads an error reply.
-func readReferral(text []byte) (ref referral, ok bool) {
-	switch {
-	case bytes.HasPrefix(text, []byte("MOVED ")):
-		ref.kind = moved
-	case bytes.HasPrefix(text, []byte("ASK ")):
-		ref.kind = ask
-	case bytes.HasPrefix(text, []byte("TRYAGAIN")):
-		return referral{kind: tryAgain, text: string(text)}, true
-	case bytes.HasPrefix(text, []byte("CLUSTERDOWN")):
-		return referral{kind: clusterDown, text: string(text)}, true
-	default:
-		return ref, false
-	}
-	ref.text = string(text)
-	fields := strings.Fields(ref.text)
-	if len(fields) < 3 {
-		return ref, false
-	}
-	slot, err := strconv.Atoi(fields[1])
-	colon := strings.LastIndexByte(fields[2], ':')
-	if err != nil || slot < 0 || slot >= slotCount || colon < 0 {
-		return ref, false
-	}
-	host, port := strings.Trim(fields[2][:colon], "[]"), fields[2][colon+1:]
-	ref.slot, ref.addr = uint16(slot), net.JoinHostPort(host, port)
-	return ref, true
-}
 
 // routed is a message that has been sent on.
 type routed struct {
@@ -83,116 +34,83 @@ func original(m Command) Command {
 	return m
 }
 
-func (r *routed) queue(s *sending, out []byte) ([]byte, bool) {
+func (r *routed) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	again := s.again
 	s.again = again || r.again
 	defer func() { s.again = again }()
 	if !r.asking {
-		return r.Command.queue(s, out)
+		return r.Command.appendCommand(s, out)
 	}
 	// ASKING is good for the next command, whatever that is: so it must not stay
 	// there without this one.
 	before := len(out)
-	out, ok := r.Command.queue(s, append(out, "*1\r\n$6\r\nasking\r\n"...))
+	out, ok := r.Command.appendCommand(s, append(out, "*1\r\n$6\r\nasking\r\n"...))
 	if !ok {
 		out = out[:before]
 	}
 	return out, ok
 }
 
-func (r *routed) settle(s *sending, reply *reply) {
+func (r *routed) readReply(s *sending, reply *resp.Reply) {
 	again := s.again
 	s.again = again || r.again
-	r.Command.settle(s, reply)
+	r.Command.readReply(s, reply)
 	s.again = again
 }
 
-// answer reads the reply to a message. Where ASKING is refused, that is the reason
+// readAnswer reads the reply to a message. Where ASKING is refused, that is the reason
 // for what comes of the rest.
-func (i *Instance) answer(m Command) error {
-	r, ok := m.(*routed)
-	if !ok || !r.asking {
-		return i.link.next(&i.reply)
+func (r *reader) readAnswer(m Command) error {
+	if sent, ok := m.(*routed); !ok || !sent.asking {
+		return r.link.Next(&r.reply)
 	}
-	var toASKING reply
-	if err := i.link.next(&toASKING); err != nil {
+	var toASKING resp.Reply
+	if err := r.link.Next(&toASKING); err != nil {
 		return err
 	}
-	if toASKING.kind != statusReply && toASKING.kind != errorReply {
+	if toASKING.Kind != resp.Status && toASKING.Kind != resp.Error {
 		return errUnasked
 	}
-	err := i.link.next(&i.reply)
-	if i.reply.kind == errorReply && toASKING.kind == errorReply {
-		i.reply.text = toASKING.text
+	err := r.link.Next(&r.reply)
+	if r.reply.Kind == resp.Error && toASKING.Kind == resp.Error {
+		r.reply.Text = toASKING.Text
 	}
 	return err
 }
 
-// refer sends on a message whose reply says that it belongs elsewhere, and reports
-// whether it did. It is called on the actor's goroutine, for each message in the
-// order of the replies.
-func (i *Instance) refer(m Command, s *sending, r *reply) bool {
-	if i.home == nil {
-		return false
-	}
-	ref, ok := readReferral(r.text)
+// sendElsewhere does for one message of a node what the node said.
+func (r *router) sendElsewhere(from *node, m Command, again bool, ref slots.Referral) bool {
+	sent, ok := m.(*routed)
 	if !ok {
+		sent = &routed{Command: m}
+		sent.slot = slotOf(m)
+	}
+	sent.again = sent.again || again
+	switch ref.Kind {
+	case slots.TryAgain:
+		return r.delay(sent)
+	case slots.Down:
+		r.down(ref.Text)
 		return false
 	}
-	b, many := m.(*bundle)
-	if !many {
-		return i.home.refer(i, m, s.again, ref)
+	r.lookSoon()
+	if sent.hops++; sent.hops > maxHops { // while a slot changes hands, each of two may name the other
+		sent.hops = 0
+		return r.delay(sent)
 	}
-	for _, release := range b.releases {
-		if !i.home.refer(i, release, s.again, ref) {
-			i.refused(release, s.refusal(r.err()))
-		}
-	}
-	return true
-}
-
-// referDebt is refer for a release that is owed.
-func (i *Instance) referDebt(d debt, r *reply) bool {
-	if i.home == nil {
-		return false
-	}
-	ref, ok := readReferral(r.text)
-	return ok && (ref.kind == moved || ref.kind == ask) && i.home.refer(i, d.release(), true, ref)
-}
-
-// refer does for one message of a node what the node said.
-func (c *cluster) refer(from *Instance, m Command, again bool, ref referral) bool {
-	r, ok := m.(*routed)
-	if !ok {
-		r = &routed{Command: m}
-		r.slot = c.slotOf(m)
-	}
-	r.again = r.again || again
-	switch ref.kind {
-	case tryAgain:
-		return c.delay(r)
-	case clusterDown:
-		c.down(ref.text)
-		return false
-	}
-	c.lookSoon()
-	if r.hops++; r.hops > maxHops { // while a slot changes hands, each of two may name the other
-		r.hops = 0
-		return c.delay(r)
-	}
-	return c.sendOn(from, r, ref)
+	return r.sendOn(from, sent, ref)
 }
 
 // slotOf is the slot of a message about one slot.
-func (c *cluster) slotOf(m Command) uint16 {
+func slotOf(m Command) uint16 {
 	switch m := m.(type) {
 	case keyed:
 		key, _ := m.about()
-		return slotOf(key)
+		return slots.Of(key)
 	case *Renew:
-		return slotOf(m.Items[0].Key)
+		return slots.Of(m.Items[0].Key)
 	case *bundle:
-		return slotOf(m.releases[0].Key)
+		return slots.Of(m.releases[0].Key)
 	}
 	return 0 // cannot happen: nothing else that a node is asked touches a slot
 }
@@ -214,39 +132,39 @@ func harmless(m Command) bool {
 // move there, back, and there again while one message waits to break it, and
 // Timeout is too short for that.) That is, while the slot is the node's that says
 // so: an acquire that was in none of these lines is not sent on at all.
-func (c *cluster) sendOn(from *Instance, r *routed, ref referral) bool {
+func (r *router) sendOn(from *node, sent *routed, ref slots.Referral) bool {
 	var wall *barrier
 	var v Vote
 	taken := true
-	c.mu.Lock()
-	to := c.node(from.neighbour(ref.addr))
-	mv := c.moves[r.slot]
-	inLine := mv == nil && c.slots[r.slot] == from || mv != nil && mv.from == from
+	r.mu.Lock()
+	to := r.node(slots.Neighbour(from.addr, ref.Addr))
+	mv := r.moves[sent.slot]
+	inLine := mv == nil && r.slots[sent.slot] == from || mv != nil && mv.from == from
 	switch {
-	case to == nil || to == from || r.slot != ref.slot, !inLine && !harmless(r):
-		c.mu.Unlock()
+	case to == nil || to == from || sent.slot != ref.Slot, !inLine && !harmless(sent):
+		r.mu.Unlock()
 		return false
 	case !inLine:
-		r.asking = false
-		v, taken = c.offer(r, r.slot)
+		sent.asking = false
+		v, taken = r.offer(sent, sent.slot)
 	case mv != nil:
-		r.asking = false
-		mv.to, mv.sentOn = to, append(mv.sentOn, r)
-	case ref.kind == ask:
-		r.asking = true
-		if c.owned[to] == 0 {
-			c.asked[to] = time.Now()
+		sent.asking = false
+		mv.to, mv.sentOn = to, append(mv.sentOn, sent)
+	case ref.Kind == slots.Ask:
+		sent.asking = true
+		if r.owned[to] == 0 {
+			r.asked[to] = time.Now()
 		}
-		v, taken = to.mailbox.offer(r, to.name)
+		v, taken = to.mailbox.offer(sent, to.name)
 	default:
-		r.asking = false
-		mv := c.begin(r.slot, to, true)
-		mv.sentOn = append(mv.sentOn, r)
+		sent.asking = false
+		mv := r.begin(sent.slot, to, true)
+		mv.sentOn = append(mv.sentOn, sent)
 		wall = &barrier{[]*move{mv}}
 	}
-	c.mu.Unlock()
+	r.mu.Unlock()
 	if !taken {
-		r.refuse(v)
+		sent.refuse(v)
 	}
 	if wall != nil {
 		from.mailbox.put(from.name, wall)
@@ -257,17 +175,17 @@ func (c *cluster) sendOn(from *Instance, r *routed, ref referral) bool {
 // delay has a message routed again in a while, if it may be, until its time is up
 // since the first of the whiles. For an acquire
 // waiting is the engine's part: it knows how long.
-func (c *cluster) delay(r *routed) bool {
+func (r *router) delay(sent *routed) bool {
 	now := time.Now()
-	if r.giveUp.IsZero() {
-		r.giveUp = now.Add(c.whole.cfg.Timeout)
+	if sent.giveUp.IsZero() {
+		sent.giveUp = now.Add(r.whole.cfg.Timeout)
 	}
-	if !harmless(r) || now.After(r.giveUp) {
+	if !harmless(sent) || now.After(sent.giveUp) {
 		return false
 	}
-	r.due, r.asking = now.Add(retryAfter), false
+	sent.due, sent.asking = now.Add(retryAfter), false
 	select {
-	case c.delayed <- r:
+	case r.delayed <- sent:
 		return true
 	default:
 		return false
@@ -275,18 +193,9 @@ func (c *cluster) delay(r *routed) bool {
 }
 
 // down notes that a node says that the cluster is down.
-func (c *cluster) down(text string) {
-	c.mu.Lock()
-	c.trouble, c.since = serverError(text), time.Now()
-	c.mu.Unlock()
-	c.lookSoon()
-}
-
-// neighbour is the address that a node names: without a host it is the node's own.
-func (i *Instance) neighbour(addr string) string {
-	host, port, _ := net.SplitHostPort(addr)
-	if host == "" || host == "?" {
-		host, _, _ = net.SplitHostPort(i.addr)
-	}
-	return net.JoinHostPort(host, port)
+func (r *router) down(text string) {
+	r.mu.Lock()
+	r.trouble, r.since = resp.ServerError(text), time.Now()
+	r.mu.Unlock()
+	r.lookSoon()
 }

@@ -2,106 +2,20 @@ package instance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/reach"
+	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
-
-func TestSlotsAreThoseOfTheSpecification(t *testing.T) {
-	for key, want := range map[string]uint16{
-		"":                     0,
-		"123456789":            0x31C3,
-		"foo":                  12182,
-		"bar":                  5061,
-		"hello":                866,
-		"somekey":              11058,
-		"user1000":             3443,
-		"{user1000}.following": 3443,
-		"foo{bar}{zap}":        5061,
-		"foo{{bar}}zap":        slotOf("{bar"),
-		"\x00\xff":             slotOf("a{\x00\xff}"),
-	} {
-		if got := slotOf(key); got != want {
-			t.Errorf("%q is in slot %d, want %d", key, got, want)
-		}
-	}
-	for _, whole := range []string{"foo{}{bar}", "a{b", "a}b", "}{"} {
-		if tag := hashTag(whole); tag != whole {
-			t.Errorf("the tag of %q is %q", whole, tag)
-		}
-	}
-}
-
-func TestReferralsAreRead(t *testing.T) {
-	for text, want := range map[string]referral{
-		"MOVED 3999 127.0.0.1:6381":               {kind: moved, slot: 3999, addr: "127.0.0.1:6381"},
-		"ASK 0 host:1":                            {kind: ask, slot: 0, addr: "host:1"},
-		"MOVED 16383 ::1:6381":                    {kind: moved, slot: 16383, addr: "[::1]:6381"},
-		"MOVED 1 [::1]:6381":                      {kind: moved, slot: 1, addr: "[::1]:6381"},
-		"MOVED 1 :6381":                           {kind: moved, slot: 1, addr: ":6381"},
-		"TRYAGAIN Multiple keys request during r": {kind: tryAgain},
-		"CLUSTERDOWN The cluster is down":         {kind: clusterDown},
-		"MOVED":                                   {},
-		"MOVED 16384 h:1":                         {},
-		"MOVED x h:1":                             {},
-		"ASK 1 h":                                 {},
-		"ERR MOVED 1 h:1":                         {},
-	} {
-		got, ok := readReferral([]byte(text))
-		if ok != (want.kind != noReferral) {
-			t.Errorf("%q: %v", text, ok)
-			continue
-		}
-		if want.text = text; ok && got != want {
-			t.Errorf("%q: %+v, want %+v", text, got, want)
-		}
-	}
-	at := &Instance{addr: "[::1]:1"}
-	if got := at.neighbour(":2"); got != "[::1]:2" {
-		t.Errorf("a node on the same host is at %s", got)
-	}
-}
-
-func TestMapsAreRead(t *testing.T) {
-	node := func(host any, port int64) []any { return []any{host, port, "id", []any{"ip", "10.0.0.9"}} }
-	for name, c := range map[string]struct {
-		ranges []any
-		want   map[int]string
-		err    error
-	}{
-		"hosts":               {[]any{[]any{int64(0), int64(1), node("a", 1), node("b", 2)}, []any{int64(3), int64(3), node("::1", 3)}}, map[int]string{0: "a:1", 1: "a:1", 2: "", 3: "[::1]:3"}, nil},
-		"no host":             {[]any{[]any{int64(0), int64(5), node(nil, 7)}}, map[int]string{5: "asked:7"}, nil},
-		"an empty host":       {[]any{[]any{int64(0), int64(5), node("", 7)}}, map[int]string{5: "asked:7"}, nil},
-		"a host not known":    {[]any{[]any{int64(0), int64(5), node("?", 7)}}, map[int]string{5: "asked:7"}, nil},
-		"none":                {nil, nil, errNoSlots},
-		"too many":            {[]any{[]any{int64(0), int64(slotCount), node("a", 1)}}, nil, errNotRedis},
-		"negative":            {[]any{[]any{int64(-1), int64(0), node("a", 1)}}, nil, errNotRedis},
-		"backwards":           {[]any{[]any{int64(2), int64(1), node("a", 1)}}, nil, errNotRedis},
-		"nobody":              {[]any{[]any{int64(0), int64(1)}}, nil, errNotRedis},
-		"no port":             {[]any{[]any{int64(0), int64(1), []any{"a"}}}, nil, errNotRedis},
-		"a host of a number":  {[]any{[]any{int64(0), int64(1), []any{int64(1), int64(1)}}}, nil, errNotRedis},
-		"a port of letters":   {[]any{[]any{int64(0), int64(1), []any{"a", "1"}}}, nil, errNotRedis},
-		"no list":             {[]any{"a"}, nil, errNotRedis},
-		"a slot that is none": {[]any{[]any{"0", int64(1), node("a", 1)}}, nil, errNotRedis},
-	} {
-		v, err := readView(c.ranges, "asked:1")
-		if !errors.Is(err, c.err) {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		for slot, want := range c.want {
-			if v[slot] != want {
-				t.Errorf("%s: slot %d is at %q", name, slot, v[slot])
-			}
-		}
-	}
-}
 
 func TestBundlesTouchOneSlot(t *testing.T) {
 	b := bundles{bySlot: true}
@@ -115,7 +29,7 @@ func TestBundlesTouchOneSlot(t *testing.T) {
 		case *bundle:
 			sizes = append(sizes, len(c.releases))
 			for _, r := range c.releases {
-				if slotOf(r.Key) != slotOf(c.releases[0].Key) {
+				if slots.Of(r.Key) != slots.Of(c.releases[0].Key) {
 					t.Errorf("%s is beside %s", r.Key, c.releases[0].Key)
 				}
 			}
@@ -136,11 +50,11 @@ func newTestCluster(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := whole.cluster
+	c := whole.role.(*cluster)
 	c.options = func(addr string) *redis.Options { return &redis.Options{Network: "tcp", Addr: addr} }
-	c.dialer = func() dialFunc { return new(net.Dialer).DialContext }
+	c.dialer = func() reach.DialFunc { return new(net.Dialer).DialContext }
 	c.set = NewSet([]*Instance{whole}, GuardAdaptive, time.Minute)
-	c.start = func(n *Instance) {
+	c.start = func(n *node) {
 		t.Cleanup(func() { _ = n.client.Close() })
 		n.become(Up, nil)
 	}
@@ -148,15 +62,15 @@ func newTestCluster(t *testing.T) *cluster {
 	return c
 }
 
-func (c *cluster) testView(owner func(slot int) string) *view {
-	v := new(view)
+func (c *cluster) testView(owner func(slot int) string) *slots.Map {
+	v := new(slots.Map)
 	for slot := range v {
 		v[slot] = owner(slot)
 	}
 	return v
 }
 
-func thirds(slot int) string { return string(rune('a'+slot*3/slotCount)) + ":1" }
+func thirds(slot int) string { return string(rune('a'+slot*3/slots.Count)) + ":1" }
 
 // renewVotes takes the votes of a Renew.
 type renewVotes map[int]Kind
@@ -255,16 +169,16 @@ func TestRestartGuardFollowsTheSlot(t *testing.T) {
 		c := newTestCluster(t)
 		c.apply(c.testView(thirds))
 		key := "hello" // of a
-		a := c.slots[slotOf(key)]
+		a := c.slots[slots.Of(key)]
 		got := new(votes)
 		acquire := &Acquire{Key: key, Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: got}
 		if alive {
 			c.whole.Post(acquire)
-			a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slotOf(key)))
+			a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slots.Of(key)))
 		} else {
-			a.down(Vote{Kind: Unreachable, Err: errNotDialed})
+			a.actor.down(Vote{Kind: Unreachable, Err: reach.ErrNotDialed})
 			c.apply(c.testView(func(slot int) string {
-				if slot == int(slotOf(key)) {
+				if slot == int(slots.Of(key)) {
 					return "b:1"
 				}
 				return thirds(slot)
@@ -292,8 +206,8 @@ func TestSlotsThatLeaveANodeTogetherHaveOneBarrier(t *testing.T) {
 	if n := a.mailbox.depth(); n != 2 || d.mailbox.depth() != 0 {
 		t.Errorf("%d messages wait at the old node, and %d at the new one", n, d.mailbox.depth())
 	}
-	a.serveAs(t, fmt.Sprintf("MOVED %d d:1", slotOf("hello")))
-	if c.owned[d] != slotCount/3+1 || c.owned[a] != 0 || len(c.moves) != 0 || d.mailbox.depth() != 1 {
+	a.serveAs(t, fmt.Sprintf("MOVED %d d:1", slots.Of("hello")))
+	if c.owned[d] != slots.Count/3+1 || c.owned[a] != 0 || len(c.moves) != 0 || d.mailbox.depth() != 1 {
 		t.Errorf("%d slots at the new node, %d at the old one; %d on their way; %d messages", c.owned[d], c.owned[a], len(c.moves), d.mailbox.depth())
 	}
 }
@@ -304,12 +218,12 @@ func TestQuarantineMovesWithTheSlot(t *testing.T) {
 	c := newTestCluster(t)
 	c.apply(c.testView(thirds))
 	a := c.nodes["a:1"]
-	a.until = time.Now().Add(time.Minute)
+	a.abstention.until = time.Now().Add(time.Minute)
 	got := new(votes)
 	c.whole.Post(&Release{Key: key, Token: "t", TTL: time.Second, To: nobody{}})
-	a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slotOf(key)))
+	a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slots.Of(key)))
 	c.whole.Post(&Acquire{Key: key, Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: got})
-	if b := c.nodes["b:1"]; c.slots[slotOf(key)] != b || !slices.Equal(got.kinds(), []Kind{InQuarantine}) || b.mailbox.depth() != 1 {
+	if b := c.nodes["b:1"]; c.slots[slots.Of(key)] != b || !slices.Equal(got.kinds(), []Kind{InQuarantine}) || b.mailbox.depth() != 1 {
 		t.Errorf("votes %v, %d at the new node", got.kinds(), b.mailbox.depth())
 	}
 }
@@ -322,10 +236,10 @@ func TestRestartGuardFollowsASlotThatComesBackUnasked(t *testing.T) {
 		c := newTestCluster(t)
 		c.apply(c.testView(thirds))
 		if n := c.nodes["c:1"]; forgetful {
-			n.until = time.Now().Add(time.Minute)
+			n.abstention.until = time.Now().Add(time.Minute)
 		}
 		c.apply(c.testView(func(slot int) string {
-			if slot == int(slotOf(key)) {
+			if slot == int(slots.Of(key)) {
 				return "c:1"
 			}
 			return thirds(slot)
@@ -346,11 +260,11 @@ func TestReleaseIsOwedToANodeThatWasGivenTheLock(t *testing.T) {
 	c := newTestCluster(t)
 	c.apply(c.testView(thirds))
 	a, b := c.nodes["a:1"], c.nodes["b:1"]
-	b.down(Vote{Kind: Unreachable, Err: errNotDialed})
+	b.actor.down(Vote{Kind: Unreachable, Err: reach.ErrNotDialed})
 	acquired := time.Now()
 	c.whole.Post(&Release{Key: key, Token: "t", TTL: time.Second, Since: acquired, To: new(votes)})
-	a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slotOf(key)))
-	if owed := b.mailbox.settleDebts(); len(owed) != 1 || owed[0].token != "t" {
+	a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slots.Of(key)))
+	if owed := b.mailbox.takeDebts(); len(owed) != 1 || owed[0].token != "t" {
 		t.Errorf("owed: %d", len(owed))
 	}
 }
@@ -377,8 +291,8 @@ func TestNodesThatNameEachOtherDelayARelease(t *testing.T) {
 			got := new(votes)
 			cl.whole.Post(c.message(got))
 			for range maxHops {
-				a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slotOf(key)))
-				b.serveAs(t, fmt.Sprintf("MOVED %d a:1", slotOf(key)))
+				a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slots.Of(key)))
+				b.serveAs(t, fmt.Sprintf("MOVED %d a:1", slots.Of(key)))
 			}
 			if kinds := got.kinds(); !slices.Equal(kinds, c.kinds) || len(cl.delayed) != c.delayed {
 				t.Errorf("votes %v, want %v; %d delayed, want %d", kinds, c.kinds, len(cl.delayed), c.delayed)
@@ -391,16 +305,38 @@ func TestNodesThatNameEachOtherDelayARelease(t *testing.T) {
 // barriers are let through.
 func (i *Instance) serveAs(t *testing.T, says string) {
 	t.Helper()
-	s := &sending{instance: i}
+	s := &sending{actor: i.actor}
 	for queue := i.mailbox.drain(); len(queue) > 0; queue = i.mailbox.drain() {
 		for _, m := range queue {
 			if b, ok := m.(*barrier); ok {
-				b.settle(s, nil)
+				b.readReply(s, nil)
 				continue
 			}
-			if !i.refer(m, s, &reply{kind: errorReply, text: []byte(says)}) {
-				i.refused(m, s.refusal(serverError(says)))
+			if !i.role.refer(m, s, &resp.Reply{Kind: resp.Error, Text: []byte(says)}) {
+				i.actor.refused(m, s.refusal(resp.ServerError(says)))
 			}
 		}
+	}
+}
+
+// A node is looked up where it is connected to, not where it says it is.
+func TestANodesAddressIsMappedBeforeItIsLookedUp(t *testing.T) {
+	whole, err := Dial("redis-cluster://inside.example:1", Config{AddrMap: map[string]string{"inside.example:1": "outside.example:2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := whole.role.(*cluster).unattached("inside.example:1")
+	var asked string
+	n.looks.Lookup = func(_ context.Context, host string) ([]netip.Addr, error) {
+		asked = host
+		return nil, nil
+	}
+	n.looks.Renamed(t.Context(), reach.Terminus{Addr: netip.MustParseAddr("192.0.2.1")})
+	if asked != "outside.example" {
+		t.Errorf("%q is looked up, want outside.example", asked)
+	}
+	for _, i := range []*Instance{whole, n} {
+		_ = i.client.Close()
+		i.tracker.Close()
 	}
 }

@@ -3,26 +3,31 @@ package instance
 import (
 	"strings"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // Command is a message to an instance: *Acquire, *Release, *Renew or *Inspect.
 // Each knows how to put its question and how to read the answer; the actor's
 // loop knows neither.
 //
-// queue runs on the goroutine of whoever sends, the actor or the poster, settle on
-// the reader's; refuse runs on any of them. Exactly one of settle and refuse ends a message that queue did not
-// end by itself, and a message casts exactly one vote to each of its questions.
+// appendCommand runs on the goroutine that sends, the actor's or the poster's, readReply on
+// the reader's; refuse runs on any of them. Exactly one of readReply and refuse ends a message
+// that appendCommand did not end by itself, and a message casts exactly one vote to each of its
+// questions.
+//
+// It is for the engine.
 type Command interface {
-	// queue appends the question to out and reports that it did, or that there is
+	// appendCommand appends the question to out and reports that it did, or that there is
 	// nothing to send: then it has cast its vote. It is called a second time when
 	// the connection broke, or the server had forgotten our scripts, before the
 	// answer came: every command is such that this is harmless.
-	queue(s *sending, out []byte) ([]byte, bool)
-	// fits reports whether a reply can be the one to what queue appended, and is not
+	appendCommand(s *sending, out []byte) ([]byte, bool)
+	// fits reports whether a reply can be the one to what appendCommand appended, and is not
 	// an error. One that cannot was not asked for, and nor may be what comes behind it.
-	fits(r *reply) bool
-	// settle reads the reply, which fits.
-	settle(s *sending, r *reply)
+	fits(r *resp.Reply) bool
+	// readReply reads the reply, which fits.
+	readReply(s *sending, r *resp.Reply)
 	// refuse casts v as the answer.
 	refuse(v Vote)
 	// debt returns what must still be done once the instance is back, if this
@@ -36,7 +41,7 @@ type Command interface {
 
 // sending is what a command may know about the batch that it is sent with.
 type sending struct {
-	instance   *Instance
+	actor      *actor
 	now        time.Time
 	again      bool          // the batch is sent for the second time
 	opened     time.Time     // when the link was, if what is posted can travel on no other; zero: it may
@@ -44,16 +49,16 @@ type sending struct {
 	demoted    bool          // out: the server is a master no longer
 }
 
-func (s *sending) vote(k Kind) Vote { return Vote{Instance: s.instance.name, Kind: k, Again: s.again} }
+func (s *sending) vote(k Kind) Vote { return Vote{Instance: s.actor.name, Kind: k, Again: s.again} }
 
 // refusal is the vote when the server replied with an error.
 func (s *sending) refusal(err error) Vote {
 	if strings.HasPrefix(err.Error(), "READONLY") {
 		s.demoted = true
 	}
-	v := s.instance.verdict(err)
+	v := s.actor.verdict(err)
 	if v.Kind == Refused {
-		s.instance.complain(v.Err, s.now)
+		s.actor.complaints.log(s.actor.log, v.Err, s.now)
 	}
 	return v
 }

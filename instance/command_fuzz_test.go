@@ -7,21 +7,24 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/scripts"
 )
 
 // arguments reads a command as a server does.
 func arguments(t *testing.T, raw []byte) (args []string) {
 	t.Helper()
 	in := bufio.NewReader(bytes.NewReader(raw))
-	var r reply
-	if err := r.read(in); err != nil || r.kind != listReply || in.Buffered() != 0 {
-		t.Fatalf("%q: %v, kind %d, %d bytes too many", raw, err, r.kind, in.Buffered())
+	var r resp.Reply
+	if err := r.Read(in); err != nil || r.Kind != resp.List || in.Buffered() != 0 {
+		t.Fatalf("%q: %v, kind %d, %d bytes too many", raw, err, r.Kind, in.Buffered())
 	}
-	for _, arg := range r.list {
-		if arg.kind != textReply {
-			t.Fatalf("%q: an argument of kind %d", raw, arg.kind)
+	for _, arg := range r.List {
+		if arg.Kind != resp.Text {
+			t.Fatalf("%q: an argument of kind %d", raw, arg.Kind)
 		}
-		args = append(args, string(arg.text))
+		args = append(args, string(arg.Text))
 	}
 	return args
 }
@@ -51,30 +54,30 @@ func FuzzCommands(f *testing.F) {
 			want    []string
 		}{
 			{ask(false, plain), []string{"set", key, token, "nx", "px", "1000"}},
-			{ask(true, plain), []string{"evalsha", acquireScript.sha, "1", key, token, "1000"}},
-			{ask(false, fencing), []string{"evalsha", acquireFencedScript.sha, "2", key, fenceKey, token, "1000", number, "3600000", "1000000", number}},
-			{&Release{Key: key, Token: token}, []string{"evalsha", releaseScript.sha, "1", key, token}},
-			{&Release{Key: key, Token: token, Fencing: fencing}, []string{"evalsha", releaseFencedScript.sha, "2", key, fenceKey, token, number, "3600000"}},
-			{&bundle{releases: []*Release{{Key: key, Token: token}, {Key: token, Token: key}}}, []string{"evalsha", releaseManyScript.sha, "2", key, token, token, key}},
-			{&Renew{Items: items(plain)}, []string{"evalsha", renewScript.sha, "2", key, token, token, "1000", key, "60000"}},
+			{ask(true, plain), []string{"evalsha", scripts.Acquire.SHA, "1", key, token, "1000"}},
+			{ask(false, fencing), []string{"evalsha", scripts.AcquireFenced.SHA, "2", key, fenceKey, token, "1000", number, "3600000", "1000000", number}},
+			{&Release{Key: key, Token: token}, []string{"evalsha", scripts.Release.SHA, "1", key, token}},
+			{&Release{Key: key, Token: token, Fencing: fencing}, []string{"evalsha", scripts.ReleaseFenced.SHA, "2", key, fenceKey, token, number, "3600000"}},
+			{&bundle{releases: []*Release{{Key: key, Token: token}, {Key: token, Token: key}}}, []string{"evalsha", scripts.ReleaseMany.SHA, "2", key, token, token, key}},
+			{&Renew{Items: items(plain)}, []string{"evalsha", scripts.Renew.SHA, "2", key, token, token, "1000", key, "60000"}},
 			{&Renew{Items: items(fencing)}, []string{
-				"evalsha", renewFencedScript.sha, "4", key, fenceKey, token, fenceKey,
+				"evalsha", scripts.RenewFenced.SHA, "4", key, fenceKey, token, fenceKey,
 				token, "1000", "3600000", key, "60000", "3600000",
 			}},
-			{&Inspect{Key: key}, []string{"evalsha", inspectScript.sha, "1", key}},
+			{&Inspect{Key: key}, []string{"evalsha", scripts.Inspect.SHA, "1", key}},
 		} {
-			raw, ok := c.command.queue(&sending{instance: new(Instance), now: time.Now()}, nil)
+			raw, ok := c.command.appendCommand(&sending{actor: bare("").actor, now: time.Now()}, nil)
 			if got := arguments(t, raw); !ok || !slices.Equal(got, c.want) {
 				t.Errorf("%q, want %q", got, c.want)
 			}
 		}
 
-		held := appendArg(append(appendArg([]byte("*4\r\n:0\r\n"), token), ":5\r\n"...), number)
-		var r reply
-		if err := r.read(bufio.NewReader(bytes.NewReader(held))); err != nil {
+		held := resp.AppendArg(append(resp.AppendArg([]byte("*4\r\n:0\r\n"), token), ":5\r\n"...), number)
+		var r resp.Reply
+		if err := r.Read(bufio.NewReader(bytes.NewReader(held))); err != nil {
 			t.Fatal(err)
 		}
-		if v := ask(true, fencing).read(&sending{instance: new(Instance)}, &r); v.Kind != Held || v.Holder != token || v.Fence != fence {
+		if v := ask(true, fencing).read(&sending{actor: bare("").actor}, &r); v.Kind != Held || v.Holder != token || v.Fence != fence {
 			t.Errorf("%v by %q, fence %d; want %q, %d", v.Kind, v.Holder, v.Fence, token, fence)
 		}
 	})

@@ -3,11 +3,12 @@ package instance
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/reach"
 )
 
 // Config says how to reach an instance and how to talk to it. The zero value
@@ -155,101 +156,6 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// over returns c with what it leaves open taken from a URL's config.
-func (c Config) over(url Config) Config {
-	if c.TLS == nil {
-		c.TLS = url.TLS
-		fill(&c.CAFile, url.CAFile)
-		fill(&c.CertFile, url.CertFile)
-		fill(&c.KeyFile, url.KeyFile)
-		fill(&c.ServerName, url.ServerName)
-	}
-	if !c.hasAddr() {
-		c.Addr = url.Addr
-		c.Sentinel.Addrs = url.Sentinel.Addrs
-		c.Cluster = url.Cluster
-	}
-	fill(&c.Timeout, url.Timeout)
-	fill(&c.Username, url.Username)
-	fill(&c.Password, url.Password)
-	fill(&c.DB, url.DB)
-	fill(&c.ClientName, url.ClientName)
-	if len(c.Sentinel.Addrs) == 0 {
-		return c
-	}
-	s := &c.Sentinel
-	fill(&s.Master, url.Sentinel.Master)
-	fill(&s.Username, url.Sentinel.Username)
-	fill(&s.Password, url.Sentinel.Password)
-	if !s.Plain && s.TLS == nil {
-		s.Plain, s.TLS = url.Sentinel.Plain, url.Sentinel.TLS
-	}
-	return c
-}
-
-// hasAddr reports whether it says where Redis is.
-func (c Config) hasAddr() bool {
-	return c.Addr != "" || len(c.Sentinel.Addrs) > 0 || len(c.Cluster) > 0
-}
-
-// fill sets a field that is not set.
-func fill[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
-// checkReach reports what is missing or contradictory in how to reach Redis.
-func (c Config) checkReach() error {
-	s := c.Sentinel
-	switch {
-	case c.Addr != "" && len(s.Addrs) > 0:
-		return errors.New("both Addr and Sentinel.Addrs are given: an instance is reached by one of them")
-	case len(s.Addrs) > 0 && s.Master == "":
-		return errors.New("the name of the master is missing: sentinels watch many; write ?master=NAME in the URL or set Sentinel.Master")
-	case len(s.Addrs) == 0 && (s.Master != "" || s.Username != "" || s.Password != "" || s.TLS != nil || s.Plain || s.Credentials != nil):
-		return errors.New("there is a Sentinel without Addrs")
-	case len(c.Cluster) > 0 && (c.Addr != "" || len(s.Addrs) > 0):
-		return errors.New("both Cluster and another address are given: an instance is reached by one of Cluster, Addr and Sentinel.Addrs")
-	case len(c.Cluster) > 0 && c.DB != 0:
-		return errors.New("a cluster has only database 0: leave DB out")
-	case c.DB < 0:
-		return errors.New("DB must not be negative")
-	case s.Plain && s.TLS != nil:
-		return errors.New("Sentinel.Plain and Sentinel.TLS contradict each other")
-	case (c.CertFile == "") != (c.KeyFile == ""):
-		return errors.New("one of CertFile and KeyFile is missing: they belong together")
-	}
-	for _, addr := range s.Addrs {
-		if err := checkAddr(addr); err != nil {
-			return fmt.Errorf("a sentinel's address: %w", err)
-		}
-	}
-	for _, addr := range c.Cluster {
-		if err := checkAddr(addr); err != nil {
-			return fmt.Errorf("a cluster node's address: %w", err)
-		}
-	}
-	for announced, reachable := range c.AddrMap {
-		if err := errors.Join(checkAddr(announced), checkAddr(reachable)); err != nil {
-			return fmt.Errorf("AddrMap has %q for %q: %w", reachable, announced, err)
-		}
-	}
-	if c.Addr != "" && c.Addr[0] != '/' {
-		return checkAddr(c.Addr)
-	}
-	return nil
-}
-
-// reachable is where to connect for an address that was given or announced.
-func (c Config) reachable(addr string) string {
-	if mapped, ok := c.AddrMap[addr]; ok {
-		return mapped
-	}
-	return addr
-}
-
 // reachField names a field that is set and that Dial alone understands.
 func (c Config) reachField() string {
 	switch {
@@ -295,4 +201,15 @@ func (c Config) withoutSecrets() Config {
 
 func (s Sentinel) isZero() bool {
 	return len(s.Addrs) == 0 && s.Master == "" && s.Username == "" && s.Password == "" && s.Credentials == nil && s.TLS == nil && !s.Plain
+}
+
+// way is what it says of how to reach Redis.
+func (c Config) way() reach.Config {
+	return reach.Config{
+		Timeout: c.Timeout,
+		Addr:    c.Addr, Username: c.Username, Password: c.Password, Credentials: c.Credentials,
+		DB: c.DB, ClientName: c.ClientName,
+		TLS: c.TLS, CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile, ServerName: c.ServerName,
+		Dialer: c.Dialer, AddrMap: c.AddrMap, Sentinel: reach.Sentinel(c.Sentinel), Cluster: c.Cluster,
+	}
 }

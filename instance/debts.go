@@ -3,6 +3,8 @@ package instance
 import (
 	"slices"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // maxDebts bounds what an instance that is down, or refuses, can be owed.
@@ -29,7 +31,7 @@ type debt struct {
 // matter: it may have been given the lock by the node that was asked.
 func (m *mailbox) owe(c Command) {
 	d, ok := c.debt()
-	if !ok || m.refusal != nil && !m.ofNode && d.since.After(m.down) {
+	if !ok || m.refusal != nil && !m.slotsMove && d.since.After(m.down) {
 		return
 	}
 	if now := time.Now(); len(m.owed) >= maxDebts && now.Sub(m.pruned) >= time.Second {
@@ -48,16 +50,16 @@ func (m *mailbox) oweAgain(owed []debt) {
 	m.owed = append(owed, m.owed...)
 }
 
-// addDebt notes a release that was sent and not confirmed.
-func (m *mailbox) addDebt(c Command) {
+// noteDebt notes a release that was sent and not confirmed.
+func (m *mailbox) noteDebt(c Command) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.owe(c)
 }
 
-// settleDebts hands over what is owed; when nothing is, it opens the mailbox
+// takeDebts hands over what is owed; when nothing is, it opens the mailbox
 // again, in the same step: no release can slip in between.
-func (m *mailbox) settleDebts() []debt {
+func (m *mailbox) takeDebts() []debt {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	owed := m.owed
@@ -108,18 +110,18 @@ func (m *mailbox) repay() {
 // On a new link that is all of them, however old: the acquire may have lain in the
 // socket of a server that was frozen, and been executed just now, so that the key
 // has its whole TTL before it.
-func (i *Instance) payDebts() error {
+func (a *actor) payDebts() error {
 	var refused []debt
 	for {
-		owed := i.mailbox.settleDebts()
+		owed := a.mailbox.takeDebts()
 		if len(owed) == 0 {
-			i.mailbox.oweAgain(refused)
+			a.mailbox.oweAgain(refused)
 			return nil
 		}
-		unpaid, err := i.pay(owed)
+		unpaid, err := a.pay(owed)
 		refused = append(refused, unpaid...)
 		if err != nil {
-			i.mailbox.oweAgain(refused)
+			a.mailbox.oweAgain(refused)
 			return err
 		}
 	}
@@ -127,27 +129,27 @@ func (i *Instance) payDebts() error {
 
 // pay sends the releases, and returns those that were not carried out: refused by
 // the server, or cut off with the connection.
-func (i *Instance) pay(owed []debt) (unpaid []debt, err error) {
-	s := sending{instance: i, now: time.Now()}
+func (a *actor) pay(owed []debt) (unpaid []debt, err error) {
+	s := sending{actor: a, now: time.Now()}
 	for len(owed) > 0 {
-		n := min(len(owed), i.cfg.Batch)
-		i.out = i.out[:0]
+		n := min(len(owed), a.cfg.Batch)
+		a.out = a.out[:0]
 		for _, d := range owed[:n] {
 			r := Release{Key: d.key, Token: d.token, Former: d.former, Fencing: d.fencing}
-			i.out, _ = r.queue(&s, i.out)
+			a.out, _ = r.appendCommand(&s, a.out)
 		}
-		if err := i.link.send(i.out, time.Now().Add(i.cfg.Timeout)); err != nil {
+		if err := a.link.Send(a.out, time.Now().Add(a.cfg.Timeout)); err != nil {
 			return append(unpaid, owed...), err
 		}
 		for _, d := range owed[:n] {
-			if err := i.link.next(&i.reply); err != nil {
+			if err := a.link.Next(&a.reader.reply); err != nil {
 				return append(unpaid, owed...), err
 			}
 			switch {
-			case i.reply.kind == numberReply:
-			case i.reply.kind != errorReply || i.reply.unread:
+			case a.reader.reply.Kind == resp.Number:
+			case a.reader.reply.Kind != resp.Error || a.reader.reply.Unread:
 				return append(unpaid, owed...), errUnasked
-			case !i.referDebt(d, &i.reply):
+			case !a.role.referDebt(d, &a.reader.reply):
 				unpaid = append(unpaid, d)
 			}
 		}

@@ -1,14 +1,12 @@
 package instance
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
-	"net"
-	"strconv"
 	"strings"
 
-	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
+	"github.com/holdfast-go/holdfast/internal/reach"
 )
 
 // Dial makes an instance from a URL. It does not connect yet: an instance that
@@ -30,106 +28,57 @@ import (
 // pools has no effect, since an instance holds one connection. No error of Dial
 // contains the URL's password, or any other part that might be one.
 func Dial(rawURL string, cfg Config) (*Instance, error) {
-	if rawURL != "" || !cfg.hasAddr() {
-		url, err := parseAs(rawURL, cfg.Sentinel.Master != "")
-		if err != nil {
-			return nil, err
-		}
-		cfg = cfg.over(url)
-	}
-	cfg, err := cfg.withDefaults()
+	way, err := cfg.way().Completed(rawURL)
 	if err != nil {
 		return nil, err
 	}
-	if err := cfg.checkReach(); err != nil {
-		return nil, fmt.Errorf("instance: %w", err)
+	cfg.Timeout = way.Timeout
+	if cfg, err = cfg.withDefaults(); err != nil {
+		return nil, err
 	}
-	cfg.AddrMap = maps.Clone(cfg.AddrMap)
-	r, err := newReach(cfg)
+	way.Timeout = cfg.Timeout
+	r, err := reach.New(way)
 	if err != nil {
 		return nil, fmt.Errorf("instance: %w", err)
 	}
-	i := assemble(r.options(cfg.Addr), cfg, r.secrets)
-	i.dialer = r.dial
-	if cfg.Dialer == nil {
-		i.lookup = lookUp
+	opt := r.Options(way.Addr)
+	cfg.Name = cmp.Or(cfg.Name, reach.NameOf(way, opt))
+	i := assemble(opt, cfg, r.Secrets)
+	i.dialer = r.Dial
+	i.looks.Mapped, i.looks.Master = maps.Clone(way.AddrMap), way.Sentinel.Master
+	if way.Dialer == nil {
+		i.looks.Lookup = reach.LookUp
 	}
 	switch {
-	case len(cfg.Sentinel.Addrs) > 0:
-		i.managed, i.watch, i.redial, i.at = true, r.watch, r.dialAgain, r.master
-	case len(cfg.Cluster) > 0:
-		i.cluster = newCluster(i, cfg.Cluster, r.options, r.nodeDialer)
+	case len(way.Sentinel.Addrs) > 0:
+		i.managed, i.watch, i.redial, i.looks.At = true, r.WatchMaster, r.Redial, r.Master
+	case len(way.Cluster) > 0:
+		i.role = newCluster(i, way.Cluster, r.Options, r.NodeDialer)
 	}
-	i.risks = r.unsafe()
+	i.risks = r.Risks()
 	for _, risk := range i.risks {
 		cfg.Logger.Warn(risk, "instance", i.name)
 	}
 	return i, nil
 }
 
-// options are go-redis's for the connection to the server itself.
-func (r *reach) options(addr string) *redis.Options {
-	opt := &redis.Options{
-		Addr:       addr,
-		Username:   r.cfg.Username,
-		Password:   r.cfg.Password,
-		DB:         r.cfg.DB,
-		ClientName: r.cfg.ClientName,
+// SplitURLs splits a list of servers, such as an environment variable has it, into
+// what engine.Open takes: at white space and at commas. A comma inside a URL, such as
+// between the hosts of sentinels, is one that no new URL follows.
+func SplitURLs(list string) []string {
+	var urls []string
+	for _, field := range strings.Fields(list) {
+		within := false // a URL, rather than a host:port
+		for _, part := range strings.Split(field, ",") {
+			switch begins := strings.Contains(part, "://") || strings.HasPrefix(part, "/"); {
+			case part == "":
+			case within && !begins:
+				urls[len(urls)-1] += "," + part
+			default:
+				urls = append(urls, part)
+				within = strings.Contains(part, "://")
+			}
+		}
 	}
-	opt.Network = networkOf(opt.Addr)
-	if r.cfg.Credentials != nil {
-		opt.CredentialsProviderContext = r.secrets.watch(r.cfg.Credentials)
-	}
-	return opt
-}
-
-func networkOf(addr string) string {
-	if strings.HasPrefix(addr, "/") {
-		return "unix"
-	}
-	return "tcp"
-}
-
-// tune sets what the actor depends on, whatever the URL or the client said.
-func tune(opt *redis.Options, cfg Config) {
-	opt.MaxRetries = -1   // a repeated SET NX answers "held" about ourselves; we know when to repeat
-	opt.DialerRetries = 1 // probing is ours
-	opt.ContextTimeoutEnabled = true
-	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = cfg.Timeout, cfg.Timeout, cfg.Timeout
-	opt.PoolSize, opt.MaxActiveConns = 1, 0
-	opt.MinIdleConns, opt.MaxIdleConns = 0, 0
-	opt.PoolTimeout = cfg.Timeout
-	opt.PipelinePoolSize = -1 // pipelines and single commands share the one connection
-	opt.ConnMaxIdleTime, opt.ConnMaxLifetime = -1, -1
-	opt.Protocol = 2 // nothing is pushed on this connection
-	opt.DisableIdentity = true
-	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	opt.PushNotificationProcessor = nil
-	opt.ClientSideCacheConfig, opt.ClientSideCache = nil, nil
-	opt.Limiter = nil
-}
-
-// nameOf is the address, and the database if it is not the default one.
-func nameOf(cfg Config, opt *redis.Options) string {
-	name := opt.Addr
-	if s := cfg.Sentinel; len(s.Addrs) > 0 {
-		name = s.Master + " via " + strings.Join(s.Addrs, ",")
-	}
-	if len(cfg.Cluster) > 0 {
-		name = "cluster " + strings.Join(cfg.Cluster, ",")
-	}
-	if opt.DB != 0 {
-		name += "/" + strconv.Itoa(opt.DB)
-	}
-	return name
-}
-
-// isLocal reports whether what is sent to this address stays on this machine.
-func isLocal(addr string) bool {
-	if networkOf(addr) == "unix" {
-		return true
-	}
-	host, _, _ := net.SplitHostPort(addr)
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return urls
 }

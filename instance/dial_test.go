@@ -6,9 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/url"
-	"slices"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -62,55 +61,6 @@ func same(a, b Config) bool {
 	return a.String() == b.String() && a.Password == b.Password && a.Sentinel.Password == b.Sentinel.Password
 }
 
-func TestSpellingsOfTLS(t *testing.T) {
-	const off, verified, skipped = "off", "verified", "skipped"
-	for raw, want := range map[string][2]string{ // to the master, to the sentinels
-		"redis://h":                                                       {off, off},
-		"rediss://h":                                                      {verified, off},
-		"rediss://h?ssl_cert_reqs=CERT_NONE":                              {skipped, off},
-		"rediss://h?ssl_cert_reqs=cert_none":                              {skipped, off},
-		"rediss://h?ssl_cert_reqs=NONE":                                   {skipped, off},
-		"rediss://h?ssl_cert_reqs=none":                                   {skipped, off},
-		"rediss://h?ssl_cert_reqs=Optional":                               {verified, off},
-		"rediss://h?ssl_cert_reqs=required":                               {verified, off},
-		"rediss://h?skip_verify=true":                                     {skipped, off},
-		"rediss://h?skip_verify=false":                                    {verified, off},
-		"rediss://h?skip_verify=true&ssl_cert_reqs=required":              {verified, off},
-		"redis-sentinel://h/m":                                            {off, off},
-		"rediss-sentinel://h/m":                                           {verified, verified},
-		"rediss://:p@h/5?master=m&encoding=utf-8&ssl_cert_reqs=CERT_NONE": {skipped, skipped},
-		"rediss-sentinel://h/m?sentinel_tls=false":                        {verified, off},
-		"redis-sentinel://h/m?sentinel_tls=true":                          {off, verified},
-		"redis-sentinel://h/m?sentinel_tls=1&skip_verify=1":               {off, skipped},
-		"redis-cluster://h":                                               {off, off},
-		"rediss-cluster://h,i":                                            {verified, off},
-		"rediss+cluster://h?ssl_cert_reqs=none":                           {skipped, off},
-	} {
-		cfg, err := parse(raw)
-		if err != nil {
-			t.Errorf("%s: %v", raw, err)
-			continue
-		}
-		r, err := newReach(cfg)
-		if err != nil {
-			t.Errorf("%s: %v", raw, err)
-			continue
-		}
-		for k, s := range []*tlsSource{r.tls, r.sentinelTLS} {
-			got := off
-			switch {
-			case s != nil && s.base.InsecureSkipVerify:
-				got = skipped
-			case s != nil:
-				got = verified
-			}
-			if got != want[k] {
-				t.Errorf("%s: TLS %d is %s, want %s", raw, k, got, want[k])
-			}
-		}
-	}
-}
-
 // What is not understood is named, unless it may be a piece of a password.
 func TestUnknownIsNamed(t *testing.T) {
 	for raw, says := range map[string]string{
@@ -162,7 +112,7 @@ func TestUnknownIsNamed(t *testing.T) {
 		"only database 0":             {Cluster: []string{"h:1"}, DB: 1},
 		"DB must not be negative":     {Addr: "h:1", DB: -1},
 		"CertFile and KeyFile":        {Addr: "h:1", CertFile: "x"},
-		"Sentinel.Plain and Sentinel": {Sentinel: Sentinel{Addrs: []string{"h:1"}, Master: "m", Plain: true, TLS: tlsConfigOf(nil)}},
+		"Sentinel.Plain and Sentinel": {Sentinel: Sentinel{Addrs: []string{"h:1"}, Master: "m", Plain: true, TLS: new(tls.Config)}},
 	} {
 		_, err := Dial("", cfg)
 		if err == nil || !strings.Contains(err.Error(), field) {
@@ -209,10 +159,12 @@ func TestPasswordsInTheClearAreWarnedOf(t *testing.T) {
 	}
 }
 
+var schemeName = regexp.MustCompile(`^[A-Za-z0-9_.+-]{1,32}$`)
+
 // FuzzDial: whatever a URL looks like, Dial does not panic, and nothing that
 // comes of it shows a password that stands where passwords stand, escaped or not.
 func FuzzDial(f *testing.F) {
-	for _, kind := range append([]string{"http", ""}, slices.Sorted(maps.Keys(schemes))...) {
+	for _, kind := range []string{"http", "", "redis", "rediss", "unix", "redis-sentinel", "rediss+sentinel", "redis-cluster", "rediss+cluster"} {
 		f.Add(kind, "me", "", "", "host:6379/1")
 		f.Add(kind, "", "p?", "#w", "a,b:1/leader/2?sentinel_password=x&master=leader")
 	}
@@ -222,7 +174,7 @@ func FuzzDial(f *testing.F) {
 	f.Add("rediss", "", "%", "", "[::1]:1?ssl_cert_reqs=none&skip_verify=1")
 	f.Add("redis-cluster", "u", ",", "", "a,b:1?addr=c:2&addr=d")
 	f.Fuzz(func(t *testing.T, kind, user, before, after, rest string) {
-		if !isWord(kind) || strings.ContainsAny(user, "/?#") {
+		if !schemeName.MatchString(kind) || strings.ContainsAny(user, "/?#") {
 			return // then it is not where passwords stand
 		}
 		var log bytes.Buffer

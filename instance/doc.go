@@ -12,20 +12,40 @@
 //   - Every message is answered by exactly one vote, within the instance's
 //     timeout of being taken up, and also when the instance is closed.
 //   - Watch tells when a lock changes, whoever changes it, as far as the server
-//     does: see Vigil.
+//     does.
 //   - A release that could not be confirmed stays owed, and is made good before
 //     anything else when the instance is back.
 //
 // # Picture
 //
-//	Post ──▶ mailbox ──▶ actor: take everything ─▶ one pipeline ──▶ under way ─▶ reader: settle each
+//	Post ──▶ mailbox ──▶ actor: take everything ─▶ one pipeline ──▶ under way ─▶ reader: each reads its reply
 //	            │          │                                                          │
-//	            │          └◀── late, cut off, scripts forgotten: mend, or be down ◀──┘
+//	            │          └◀── late, cut off, scripts forgotten: repair, or be down ◀┘
 //	            └── full, down: answered at the door
 //
-// What waits goes out when nothing is under way: so load makes batches, not
-// queues. Only far away it goes out earlier, behind the pipelines under way (see
-// flow). The reader reads all the time, so a dead connection is noticed at once.
+// # The way of a message
+//
+//  1. mailbox.go: Post puts it in line, or refuses it. The actor's take waits until
+//     what is in line may go out (due), and takes all of it.
+//  2. actor.go: act hands it on, and looks after the link when its reader has ended.
+//  3. pipeline.go: send makes one pipeline of what was taken (fill); releases that
+//     wait together become one script call (fold).
+//  4. guard.go: abstention says how long the restart guard keeps votes back.
+//  5. pipeline.go: encode lets each message append its command,
+//  6. acquire.go, release.go, renew.go, inspect.go: appendCommand,
+//  7. in the words of internal/resp;
+//  8. pipeline.go: write puts the pipeline under way, and writes it.
+//
+// The reply comes back through reader.go (readPipeline), which has the message read
+// it (readReply), and cast its vote. underway.go has the states of the link in between.
+// What is sent when, and by whom, is at the top of mailbox.go. The reader reads all the
+// time, so a dead connection is noticed at once.
+//
+// # For whom
+//
+// Programs need Dial or New, Config, Sentinel, and what an engine shows them: Vote, Kind,
+// Health, State, Guard. Messages (Command), casters and sets are for the engine alone; it
+// drives an instance by Claim, Run, Post, Watch and Close.
 //
 // A Redis Cluster is one instance, too: it hands each message to the master of its
 // key's slot, and keeps the order of messages about a key while slots move.

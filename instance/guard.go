@@ -1,6 +1,12 @@
 package instance
 
-import "fmt"
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/restart"
+)
 
 // Guard says what is made of an instance that may have restarted without its
 // memory. Such a one would grant a lock that somebody still holds, so it must
@@ -34,4 +40,36 @@ func (g Guard) String() string {
 		return "off"
 	}
 	return fmt.Sprintf("guard %d", uint8(g))
+}
+
+// abstention is until when the restart guard keeps an instance from voting on new acquires.
+type abstention struct {
+	mu    sync.Mutex
+	until time.Time // zero: it may vote
+}
+
+// judge has the guard judge the server that a new link has found.
+func (a *abstention) judge(before *restart.Sighting, seen restart.Sighting, quarantine time.Duration) restart.Judgement {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	j := restart.Judge(before, seen, a.until, quarantine)
+	a.until = j.Until
+	return j
+}
+
+// left returns how long it still lasts.
+func (a *abstention) left(now time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.until.IsZero() {
+		return 0
+	}
+	return max(0, a.until.Sub(now))
+}
+
+// end lets the instance vote at once.
+func (a *abstention) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.until = time.Time{}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func TestNobodyVotesTwice(t *testing.T) {
-	a, b, c := &Instance{name: "a"}, &Instance{name: "b"}, &Instance{name: "c"}
+	a, b, c := bare("a"), bare("b"), bare("c")
 	s := NewSet([]*Instance{a, b, c}, GuardAdaptive, time.Minute)
 	for i, run := range map[*Instance]string{a: "1", b: "2"} {
 		if err := s.register(i, run); err != nil {
@@ -39,7 +39,7 @@ func TestNobodyVotesTwice(t *testing.T) {
 }
 
 func TestAdaptiveGuardPardonsOnlyASetThatIsYoungAltogetherAndOnlyOnce(t *testing.T) {
-	members := []*Instance{{name: "a"}, {name: "b"}, {name: "c"}}
+	members := []*Instance{bare("a"), bare("b"), bare("c")}
 	now := time.Now()
 	type sight struct {
 		young bool

@@ -41,15 +41,17 @@ type Health struct {
 // Health returns a snapshot of the instance. A cluster is as its worst master is,
 // whom Err names.
 func (i *Instance) Health() Health {
-	if i.cluster != nil {
-		return i.cluster.health()
-	}
+	return i.role.health()
+}
+
+// ownHealth is the Health of a server, or of a cluster without its nodes.
+func (i *Instance) ownHealth() Health {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	h := i.health
 	h.Waiting, h.Latency = i.mailbox.depth(), i.mailbox.latency()
 	if h.State == Up {
-		if rest := time.Until(i.until); rest > 0 {
+		if rest := i.abstention.left(time.Now()); rest > 0 {
 			h.State, h.Quarantine = Quarantined, rest
 		}
 	}
@@ -58,6 +60,8 @@ func (i *Instance) Health() Health {
 
 // Standing returns the vote that stands for the instance as a whole: Granted when
 // it is up, InQuarantine, or why it cannot vote.
+//
+// It is for the engine.
 func (i *Instance) Standing() Vote {
 	switch h := i.Health(); {
 	case h.State == Up:
@@ -83,8 +87,8 @@ func (i *Instance) become(s State, why error) {
 	i.health.State = s
 	i.health.Err = why
 	i.mu.Unlock()
-	if changed {
-		i.observed()
+	if changed && i.set != nil {
+		i.set.tellState(i)
 	}
 	switch {
 	case !changed:
@@ -93,21 +97,4 @@ func (i *Instance) become(s State, why error) {
 	case s == Up:
 		i.log.Info("instance is up")
 	}
-}
-
-// recovering returns how long the guard still forbids votes on new acquires.
-func (i *Instance) recovering(now time.Time) time.Duration {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.until.IsZero() {
-		return 0
-	}
-	return max(0, i.until.Sub(now))
-}
-
-// trust ends the quarantine.
-func (i *Instance) trust() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.until = time.Time{}
 }

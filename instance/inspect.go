@@ -1,27 +1,34 @@
 package instance
 
+import (
+	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/scripts"
+)
+
 // Inspect asks who has the lock. Votes: Held with holder and time left, Free,
 // or what went wrong.
+//
+// It is for the engine.
 type Inspect struct {
 	Key string
 	To  Caster
 }
 
-func (q *Inspect) queue(_ *sending, out []byte) ([]byte, bool) {
-	out = appendScript(out, inspectScript, 1, 0)
-	return appendArg(out, q.Key), true
+func (q *Inspect) appendCommand(_ *sending, out []byte) ([]byte, bool) {
+	out = scripts.Inspect.AppendCall(out, 1, 0)
+	return resp.AppendArg(out, q.Key), true
 }
 
-func (q *Inspect) fits(r *reply) bool {
-	return r.kind == listReply && (len(r.list) == 0 || len(r.list) == 2 && r.list[0].kind == textReply)
+func (q *Inspect) fits(r *resp.Reply) bool {
+	return r.Kind == resp.List && (len(r.List) == 0 || len(r.List) == 2 && r.List[0].Kind == resp.Text)
 }
 
-func (q *Inspect) settle(s *sending, r *reply) {
-	if len(r.list) == 0 {
+func (q *Inspect) readReply(s *sending, r *resp.Reply) {
+	if len(r.List) == 0 {
 		q.To.Cast(s.vote(Free))
 		return
 	}
-	q.To.Cast(s.held(&r.list[0], r.list[1].left()))
+	q.To.Cast(s.held(&r.List[0], leftOf(&r.List[1])))
 }
 
 func (q *Inspect) reset()             {}

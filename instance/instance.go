@@ -12,7 +12,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/holdfast-go/holdfast/internal/restart"
+	"github.com/holdfast-go/holdfast/internal/reach"
+	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/tracking"
 )
 
 // Instance is one independent Redis: one vote. Make it with Dial or New and
@@ -26,50 +28,28 @@ type Instance struct {
 	dialer  func(ctx context.Context, network, addr string) (net.Conn, error)
 	network string
 	addr    string
-	dialed  atomic.Pointer[door]                        // dialed by the actor, to be picked up by the client
+	dialed  atomic.Pointer[reach.Door]                  // dialed by the actor, to be picked up by the client
 	managed bool                                        // sentinels say where it is
 	watch   func(ctx context.Context, moved func())     // calls moved when they say that it is elsewhere; nil: nobody does
-	redial  func(ctx context.Context) (net.Conn, error) // dials where the actor last has; the lookout's
-	at      func() string                               // the address that the actor last dialed; nil: not ours to know
-	lookup  lookup                                      // of the name in it; nil: not ours to do
-	looks   time.Duration                               // how often to look where it leads, on average
-	seen    seen
-	lookout *lookout
-	secrets *secrets // never to be shown
-	risks   []string // what is unsafe about the connection, as far as Dial knows
-	invalid error    // why this instance cannot work at all
+	redial  func(ctx context.Context) (net.Conn, error) // dials where the actor last has; for the tracking connection
+	looks   *reach.Looks
+	tracker *tracking.Tracker
+	secrets *reach.Secrets // never to be shown
+	risks   []string       // what is unsafe about the connection, as far as Dial knows
+	invalid error          // why this instance cannot work at all
 	mailbox *mailbox
-	cluster *cluster      // it is a whole cluster; nil: a single server
-	home    *cluster      // it is a node of this one; nil: it is not
-	gone    chan struct{} // of a node: closed when its actor has ended
-	leaving atomic.Int32  // of a node's slots: how many are about to be another's
+	role    role
 	claimed atomic.Bool
-	ready   chan struct{} // closed by the actor when the first attempt to connect is over
+	ready   gate // opened by the actor, or the cluster, when the first attempt to connect is over
 
-	// The actor's own; nobody else touches them.
-	former    *link             // the last link, to be killed by the next
-	stillborn int               // links in a row that ended as soon as they were open
-	before    *restart.Sighting // the last server seen
-	batch     []Command         // room for the mailbox's next queue
-	set       *Set
-
-	// Of whoever has the turn.
-	link *link
-	few  [few]Command // what a poster sends
-	out  []byte       // what is to be written
-
-	// Of who reads: the link's reader, or the actor when there is none.
-	reply    reply   // the one that is being read
-	votes    []Vote  // that are cast together
-	glimpsed glimpse // of the server's clock, the last
-	stepped  step    // of the server's clock, the last
+	set   *Set   // from Run on
+	actor *actor // of a server; of a whole cluster it answers what comes before there are nodes
 
 	complaints complaints
+	abstention abstention
 
 	mu     sync.Mutex
 	health Health
-	until  time.Time // no votes on new acquires before; the guard's
-	ends   terminus  // where the link ends, or did
 }
 
 // Name returns what votes and errors call the instance.
@@ -78,40 +58,18 @@ func (i *Instance) Name() string { return i.name }
 // Timeout returns how long a round trip may take.
 func (i *Instance) Timeout() time.Duration { return i.cfg.Timeout }
 
-// Post hands messages to the actor and returns at once. The answer comes to
-// the message's caster; when the instance is down or its mailbox is full, it
-// comes before Post returns. Messages are served in the order of their posts;
-// those that are posted together go out together.
-func (i *Instance) Post(messages ...Command) {
-	for _, c := range messages {
-		c.reset()
-	}
-	if i.cluster != nil {
-		for _, c := range messages {
-			i.cluster.post(c)
-		}
-		return
-	}
-	if i.mailbox.put(i.name, messages...) {
-		n := copy(i.few[:], messages)
-		i.send(i.few[:n])
-		clear(i.few[:n])
-		i.mailbox.passOn(posters)
-	}
-}
-
 // Ready returns a channel that is closed when the first attempt to connect is
 // over, whatever came of it.
-func (i *Instance) Ready() <-chan struct{} { return i.ready }
+//
+// It is for the engine.
+func (i *Instance) Ready() <-chan struct{} { return i.ready.opened }
 
 // Close lets no more messages in. What was accepted is served, and then Run
 // returns.
+//
+// It is for the engine.
 func (i *Instance) Close() {
-	if i.cluster != nil {
-		i.cluster.close()
-		return
-	}
-	i.mailbox.close()
+	i.role.close()
 }
 
 // New makes an instance from an existing client. The client is never closed or
@@ -146,16 +104,23 @@ func New(client redis.UniversalClient, cfg Config) *Instance {
 	return broken(cfg, err)
 }
 
+// alone makes it a server on its own.
+func (i *Instance) alone() {
+	i.role = lone{i}
+	i.actor = &actor{Instance: i}
+	i.actor.reader.actor = i.actor
+}
+
 func newSingle(client *redis.Client, cfg Config) *Instance {
 	opt := *client.Options()
-	known := newSecrets(opt.Password)
-	known.watchOptions(&opt)
-	opt.OnConnect = heedfulHook(opt.OnConnect, make(chan struct{}, sides))
+	known := reach.NewSecrets(opt.Password)
+	known.WatchOptions(&opt)
+	opt.OnConnect = reach.HeedfulHook(opt.OnConnect, make(chan struct{}, reach.Sides))
 	dialer := opt.Dialer
 	i := assemble(&opt, cfg, known)
-	i.dialer = heedful(dialer, sides)
+	i.dialer = reach.Heedful(dialer, reach.Sides)
 	if i.managed = opt.Addr == failoverClient; i.managed {
-		i.at = nil
+		i.looks.At = nil
 	}
 	return i
 }
@@ -168,11 +133,15 @@ func broken(cfg Config, err error) *Instance {
 	if cfg.Name == "" {
 		cfg.Name = "unusable instance"
 	}
-	return &Instance{name: cfg.Name, cfg: cfg.withoutSecrets(), invalid: err, mailbox: newMailbox(1), ready: make(chan struct{})}
+	i := &Instance{name: cfg.Name, cfg: cfg.withoutSecrets(), invalid: err, mailbox: newMailbox(1), ready: newGate()}
+	i.alone()
+	return i
 }
 
 // Claim makes the instance an engine's own. It fails when the instance belongs
 // to one already, or can never work.
+//
+// It is for the engine.
 func (i *Instance) Claim() error {
 	switch {
 	case i.invalid != nil:
@@ -185,13 +154,15 @@ func (i *Instance) Claim() error {
 
 // Disclaim takes a Claim back, of an engine that does not come about after all. It
 // must not have begun to run the instance.
+//
+// It is for the engine.
 func (i *Instance) Disclaim() { i.claimed.Store(false) }
 
 // assemble makes an instance but for its dialer.
-func assemble(opt *redis.Options, cfg Config, known *secrets) *Instance {
-	tune(opt, cfg)
+func assemble(opt *redis.Options, cfg Config, known *reach.Secrets) *Instance {
+	reach.Tune(opt, cfg.Timeout)
 	if cfg.Name == "" {
-		cfg.Name = nameOf(cfg, opt)
+		cfg.Name = reach.NameOf(reach.Config{}, opt)
 	}
 	i := &Instance{
 		name:    cfg.Name,
@@ -201,7 +172,7 @@ func assemble(opt *redis.Options, cfg Config, known *secrets) *Instance {
 		addr:    opt.Addr,
 		secrets: known,
 		mailbox: newMailbox(cfg.Mailbox),
-		ready:   make(chan struct{}),
+		ready:   newGate(),
 	}
 	// The actor dials, and the client picks the connection up: its own dialing
 	// would retry, outlive our timeout and log to the process's standard error.
@@ -209,19 +180,44 @@ func assemble(opt *redis.Options, cfg Config, known *secrets) *Instance {
 		if conn := i.dialed.Swap(nil); conn != nil {
 			return conn, nil
 		}
-		return unopened{}, nil
+		return reach.Unopened{}, nil
 	}
 	i.client = redis.NewClient(opt)
 	i.redial = func(ctx context.Context) (net.Conn, error) { return i.dialer(ctx, i.network, i.addr) }
-	i.at = func() string { return i.addr }
-	i.looks = lookEach
-	i.lookout = newLookout(i, opt)
+	i.alone()
+	i.looks = &reach.Looks{
+		Every: reach.LookEach, Timeout: cfg.Timeout,
+		At:      func() string { return i.addr },
+		Redial:  func(ctx context.Context) (net.Conn, error) { return i.redial(ctx) },
+		Options: func() *redis.Options { opt := *i.client.Options(); return &opt },
+		Up:      i.isUp,
+		Leave:   func(opened time.Time) { i.Post(relocation{of: opened}) },
+	}
+	i.tracker = tracking.New(tracking.Options{
+		Redis: opt, Timeout: cfg.Timeout, Elsewhere: func(r *resp.Reply) bool { return i.role.elsewhere(r.Text) }, Redact: known.Redact,
+		Dial:   func(ctx context.Context) (net.Conn, error) { return i.redial(ctx) },
+		IsSame: i.looks.IsSame,
+	})
 	i.health = Health{Name: i.name, State: Connecting, Since: time.Now()}
 	return i
 }
 
-// abort closes the connection under whatever is going on.
-func (i *Instance) abort() {
-	i.mailbox.close()
-	_ = i.client.Close()
+// gate is opened once, for good.
+type gate struct {
+	opened chan struct{} // closed by open; nobody sends
+	once   *sync.Once
 }
+
+func newGate() gate { return gate{opened: make(chan struct{}), once: new(sync.Once)} }
+
+func (g gate) open() { g.once.Do(func() { close(g.opened) }) }
+
+// Watch asks the instance to say on w.C when the lock under w.Key changes. It
+// returns at once, and is undone by Unwatch. An instance keeps one watch a key:
+// the last. It is for the engine.
+func (i *Instance) Watch(w *tracking.Watch) {
+	i.role.watch(w)
+}
+
+// Unwatch ends a Watch. It is for the engine.
+func (i *Instance) Unwatch(w *tracking.Watch) { w.Leave() }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 // counted are the fields of Config that something is computed with; the other
@@ -38,7 +40,7 @@ func TestEachExtremeFieldIsRefusedByNameOrHarmless(t *testing.T) {
 				continue
 			}
 			_ = i.client.Close()
-			_ = i.lookout.client.Close()
+			i.tracker.Close()
 			c, now := i.cfg, time.Now()
 			switch {
 			case c.Timeout <= 0 || c.Timeout > MaxTimeout || !now.Add(c.Timeout).After(now):
@@ -85,20 +87,26 @@ func TestATimeoutInAURLIsWhatItSaysOrAnError(t *testing.T) {
 func TestATimeLeftIsNeverOfAnotherSignThanTheServerSaid(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		ms := rapid.OneOf(rapid.Int64(), rapid.SampledFrom([]int64{math.MinInt64, -1, 0, 1, 9223372036854, 9223372036855, 18446744073710, math.MaxInt64})).Draw(r, "ms")
-		left := (&reply{kind: numberReply, n: ms}).left()
+		left := leftOf(&resp.Reply{Kind: resp.Number, N: ms})
 		switch {
 		case ms < 0 && left != -1, ms >= 0 && left < 0, ms >= 0 && ms <= math.MaxInt64/int64(time.Millisecond) && left.Milliseconds() != ms:
 			r.Errorf("%d ms left are %v", ms, left)
 		}
-		v := NewVigil("r")
-		s := newVigils()
-		s.keep(v)
-		s.asked = append(s.asked, v)
-		s.conn = unopened{}
-		before := time.Now()
-		s.answer(ms)
-		if o, until := v.Outlook(); ms >= 0 && (o != Promised || until.Before(before)) {
-			r.Errorf("%d ms left end at %v", ms, until)
-		}
 	})
+}
+
+func TestATimeIsAsLongAsThereIsOne(t *testing.T) {
+	for n, want := range map[int64]time.Duration{
+		0: 0, 1: time.Millisecond, 9223372036854: 9223372036854 * time.Millisecond, 9223372036855: math.MaxInt64, math.MaxInt64: math.MaxInt64,
+		9000000000000000000: math.MaxInt64,
+	} {
+		if got := leftOf(&resp.Reply{Kind: resp.Number, N: n}); got != want {
+			t.Errorf("PTTL %d: %v", n, got)
+		}
+	}
+	for _, r := range []resp.Reply{{Kind: resp.Number, N: -1}, {Kind: resp.Number, N: math.MinInt64}, {Kind: resp.Text}} {
+		if got := leftOf(&r); got >= 0 {
+			t.Errorf("%+v: %v", r, got)
+		}
+	}
 }

@@ -9,18 +9,24 @@ import (
 )
 
 // mailbox is where messages wait for the actor, in the order in which they were
-// posted. It is bounded and never blocks who posts.
+// posted. It is bounded and never blocks its posters.
 //
 // A mutex, a slice and a one-slot wake channel, rather than a buffered channel:
 // closing and refusing are then one step with the queue, and a message is either
 // in the queue, to be answered by the actor, or refused, to be answered by who
 // posted it. There is no moment in between in which it could be lost.
+//
+// What waits goes out as soon as nothing is under way: then it makes one
+// pipeline, and load makes batches, not queues. Near by that is all. Far away,
+// where waiting for the round trip of others would be felt, it goes out at once; only
+// where that makes a sparse pipeline, others who are just about to post are let in
+// front first.
 type mailbox struct {
-	limit  int
-	ofNode bool            // of a cluster, in which locks move from node to node
-	wake   chan struct{}   // one slot: "look again"; received by the actor
-	life   context.Context // ends when the mailbox is closed
-	die    context.CancelFunc
+	limit     int
+	slotsMove bool            // see role
+	wake      chan struct{}   // one slot: "look again"; received by the actor
+	life      context.Context // ends when the mailbox is closed
+	die       context.CancelFunc
 
 	mu      sync.Mutex
 	queue   []Command
@@ -39,8 +45,33 @@ func newMailbox(limit int) *mailbox {
 	return m
 }
 
-// few is how many messages who posts may send by himself.
-const few = 2
+// Post hands messages to the actor and returns at once. The answer comes to
+// the message's caster; when the instance is down or its mailbox is full, it
+// comes before Post returns. Messages are served in the order of their posts;
+// those that are posted together go out together.
+//
+// It is for the engine.
+func (i *Instance) Post(messages ...Command) {
+	for _, c := range messages {
+		c.reset()
+	}
+	inbox := i.role.inbox()
+	if inbox == nil {
+		for _, c := range messages {
+			i.role.route(c)
+		}
+		return
+	}
+	if inbox.put(i.name, messages...) {
+		n := copy(i.actor.direct[:], messages)
+		i.actor.send(i.actor.direct[:n])
+		clear(i.actor.direct[:n])
+		i.mailbox.passTurn(posters)
+	}
+}
+
+// maxDirect is how many messages a poster may send itself.
+const maxDirect = 2
 
 // put adds messages, or answers them on the spot: Busy when the mailbox is full,
 // the refusal when the instance is down. It reports true when the poster has got
@@ -115,7 +146,7 @@ func (m *mailbox) ring() {
 // owed and nothing else came for a while. It reports false when the mailbox is
 // closed and everything is answered, or ctx has ended.
 func (m *mailbox) take(ctx context.Context, into []Command) ([]Command, bool) {
-	m.passOn(actors)
+	m.passTurn(actors)
 	for yielded := false; ; {
 		m.mu.Lock()
 		owes := len(m.owed) > 0
@@ -151,6 +182,66 @@ func (m *mailbox) take(ctx context.Context, into []Command) ([]Command, bool) {
 		}
 	}
 }
+
+// passTurn gives up the turn, if it is theirs.
+func (m *mailbox) passTurn(who turn) {
+	m.mu.Lock()
+	if m.flow.turn != who {
+		m.mu.Unlock()
+		return
+	}
+	m.flow.turn = nobodys
+	ring := who != actors && (m.flow.halted || m.closed || m.flow.due(len(m.queue)))
+	m.mu.Unlock()
+	if ring {
+		m.ring()
+	}
+}
+
+const (
+	// fullDuplexRTT is the round trip that is short enough to be waited for twice.
+	fullDuplexRTT = 500 * time.Microsecond
+	// sparseRatio: a pipeline is sparse that has less than one message for so many of those
+	// that are under way.
+	sparseRatio = 8
+	// maxUnderWay is how many messages may be under way before more are taken.
+	maxUnderWay = 4096
+	// smallText is the length of names and tokens with which messages are small.
+	smallText = 1024
+)
+
+// due reports whether so many messages that wait may be sent.
+func (f *flow) due(waiting int) bool {
+	if waiting == 0 || f.halted || f.turn != nobodys {
+		return false
+	}
+	return f.messages == 0 || f.minRTT > fullDuplexRTT && f.messages < maxUnderWay
+}
+
+// sparse reports whether a pipeline of so many messages would be.
+func (f *flow) sparse(waiting int) bool { return waiting*sparseRatio < f.messages }
+
+// free reports whether a poster may send its messages itself.
+func (f *flow) free() bool { return f.direct && f.quiet() && !f.halted }
+
+// small reports whether these fit into an empty socket buffer, however small that is.
+func small(messages []Command) bool {
+	text := 0
+	for _, c := range messages {
+		switch c := c.(type) {
+		case *Acquire:
+			text += len(c.Key) + len(c.FenceKey) + len(c.Token) + len(c.Former)
+		case *Release:
+			text += len(c.Key) + len(c.FenceKey) + len(c.Token) + len(c.Former)
+		default:
+			return false
+		}
+	}
+	return len(messages) <= maxDirect && text <= smallText
+}
+
+// quiet reports whether nothing is under way, and nobody is about to send.
+func (f *flow) quiet() bool { return len(f.pipelines) == 0 && f.turn == nobodys }
 
 // refuse makes the mailbox answer everything with v from now on, and returns
 // what was waiting, to be refused too.
@@ -204,5 +295,5 @@ func (m *mailbox) depth() int {
 func (m *mailbox) latency() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.flow.trip
+	return m.flow.rtt
 }

@@ -173,7 +173,7 @@ func TestRefusingMailboxAnswersAtTheDoorUntilNothingIsOwed(t *testing.T) {
 		}
 	}
 
-	owed := m.settleDebts()
+	owed := m.takeDebts()
 	if len(owed) != 2 || owed[0].token != "waiting" || owed[1].token != "door" {
 		t.Fatalf("owed %v", owed)
 	}
@@ -183,11 +183,11 @@ func TestRefusingMailboxAnswersAtTheDoorUntilNothingIsOwed(t *testing.T) {
 	}
 	post(m, releaseTo(door, "meanwhile", time.Minute)) // while the others are being paid
 	m.oweAgain(owed[1:])                               // and one could not be
-	owed = m.settleDebts()
+	owed = m.takeDebts()
 	if len(owed) != 2 || owed[0].token != "door" || owed[1].token != "meanwhile" {
 		t.Fatalf("owed %v", owed)
 	}
-	if owed = m.settleDebts(); len(owed) != 0 {
+	if owed = m.takeDebts(); len(owed) != 0 {
 		t.Fatalf("owed %v", owed)
 	}
 	in := new(votes)
@@ -260,7 +260,7 @@ func TestOnlyAReleaseThatMayMatterIsOwed(t *testing.T) {
 // mailbox has no room for the undo. Whatever the order, the undo is owed if the
 // acquire is sent. Under the race detector this is also a test of who may read what.
 func TestUndoThatFindsTheMailboxFullIsOwedIfItsAcquireIsSent(t *testing.T) {
-	i := &Instance{name: "i"}
+	i := bare("i")
 	for n := range 2000 {
 		m := newMailbox(1)
 		post(m, releaseTo(new(votes), "a", time.Minute))
@@ -274,7 +274,7 @@ func TestUndoThatFindsTheMailboxFullIsOwedIfItsAcquireIsSent(t *testing.T) {
 		var sent bool
 		var both sync.WaitGroup
 		sides := []func(){
-			func() { _, sent = a.queue(&sending{instance: i, now: time.Now()}, nil) },
+			func() { _, sent = a.appendCommand(&sending{actor: i.actor, now: time.Now()}, nil) },
 			func() { post(m, undo) },
 		}
 		both.Go(sides[n%2]) // neither is always the first
@@ -325,11 +325,11 @@ func TestWithdrawnAcquireThatHasNotBeenSentIsNotSentAndNeitherIsItsUndo(t *testi
 	m := newMailbox(2)
 	post(m, a)
 	post(m, undo)
-	s := &sending{instance: &Instance{name: "i"}, now: time.Now()}
-	if _, ok := a.queue(s, nil); ok {
+	s := &sending{actor: bare("i").actor, now: time.Now()}
+	if _, ok := a.appendCommand(s, nil); ok {
 		t.Error("the acquire is sent")
 	}
-	if _, ok := undo.queue(s, nil); ok {
+	if _, ok := undo.appendCommand(s, nil); ok {
 		t.Error("its undo is sent")
 	}
 	if got := a.To.(*votes).kinds(); !slices.Equal(got, []Kind{Unanswered}) {

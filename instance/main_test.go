@@ -9,6 +9,13 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
+// bare is a server on its own that is nowhere.
+func bare(name string) *Instance {
+	i := &Instance{name: name}
+	i.alone()
+	return i
+}
+
 // votes is a Caster that keeps what is cast.
 type votes struct {
 	mu  sync.Mutex

@@ -1,6 +1,12 @@
 package instance
 
-import "time"
+import (
+	"hash/maphash"
+	"slices"
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/slots"
+)
 
 // pipeline is the messages of one write, in the order of their replies.
 type pipeline struct {
@@ -12,18 +18,112 @@ type pipeline struct {
 	bundles  bundles
 }
 
+// sendAll sends messages in pipelines, in order. The actor has the turn.
+func (a *actor) sendAll(messages []Command) {
+	for len(messages) > 0 {
+		n := min(len(messages), a.cfg.Batch)
+		a.send(messages[:n])
+		messages = messages[n:]
+	}
+}
+
+// send sends one pipeline. It is called by whoever has the turn.
+func (a *actor) send(batch []Command) {
+	p := a.mailbox.pipeline()
+	now := time.Now()
+	p.sending = a.sending(now)
+	p.bundles.bySlot = a.role.slotsMove()
+	p.deadline = now.Add(a.cfg.Timeout)
+	a.out = p.fill(batch, a.out[:0])
+	a.write(p)
+}
+
+// sending is what the commands of a pipeline may know of it. A cluster's slots move
+// from one node to another, and with them what is posted.
+func (a *actor) sending(now time.Time) sending {
+	s := sending{actor: a, now: now, recovering: a.abstention.left(now)}
+	if !a.role.slotsMove() {
+		s.opened = a.link.Seen.At
+	}
+	return s
+}
+
+// sendAgain sends a pipeline once more that was not answered, or for the first
+// time if it could not be sent.
+func (a *actor) sendAgain(p *pipeline) {
+	now := time.Now()
+	p.sending = a.sending(now)
+	p.again = p.written
+	a.out = p.refill(a.out[:0])
+	a.write(p)
+}
+
+// write puts a pipeline under way and writes it. What cannot be written breaks the link, and its reader
+// ends.
+func (a *actor) write(p *pipeline) {
+	l, demoted := a.link, p.demoted
+	switch {
+	case len(p.sent) == 0:
+		a.mailbox.discard(p)
+	case a.mailbox.putUnderWay(p, l):
+		if _, err := l.Net.Write(a.out); err != nil {
+			_ = l.Net.Close()
+		}
+	}
+	if demoted {
+		a.mailbox.halt(l)
+	}
+}
+
+// pipeline returns an empty pipeline.
+func (m *mailbox) pipeline() *pipeline {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := len(m.flow.spare)
+	if n == 0 {
+		return new(pipeline)
+	}
+	p := m.flow.spare[n-1]
+	m.flow.spare = m.flow.spare[:n-1]
+	return p
+}
+
+// discard takes back a pipeline that has not been launched.
+func (m *mailbox) discard(p *pipeline) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.flow.spare = append(m.flow.spare, p)
+}
+
+// putUnderWay puts a pipeline under way, and reports whether it is to be written: not
+// when the link has been halted since the turn was taken. Then it is kept, behind
+// what is to be sent again.
+func (m *mailbox) putUnderWay(p *pipeline, l *link) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := &m.flow
+	f.pipelines = append(f.pipelines, p)
+	f.messages += len(p.sent)
+	p.written = !f.halted
+	if p.written && !f.deadlineSet {
+		f.deadlineSet = true
+		_ = l.Net.SetReadDeadline(p.deadline)
+	}
+	return p.written
+}
+
 // fill makes the pipeline of a batch, and appends what is to be written to out.
 func (p *pipeline) fill(batch []Command, out []byte) []byte {
 	clear(p.sent)
 	p.sent, p.answered = p.sent[:0], 0
-	return p.queue(p.bundles.fold(&p.sending, batch), out)
+	return p.encode(p.bundles.fold(&p.sending, batch), out)
 }
 
 // refill is fill for what has not been answered, when it is sent again.
 func (p *pipeline) refill(out []byte) []byte {
 	rest := unfold(&p.sending, p.rest())
 	p.sent, p.answered = p.sent[:0], 0
-	return p.queue(rest, out)
+	return p.encode(rest, out)
 }
 
 // messagesOf are all that pipelines have left unanswered.
@@ -36,12 +136,126 @@ func messagesOf(unanswered []*pipeline) (all []Command) {
 
 func (p *pipeline) rest() []Command { return p.sent[p.answered:] }
 
-func (p *pipeline) queue(batch []Command, out []byte) []byte {
+func (p *pipeline) encode(batch []Command, out []byte) []byte {
 	for _, c := range batch {
 		var ok bool
-		if out, ok = c.queue(&p.sending, out); ok {
+		if out, ok = c.appendCommand(&p.sending, out); ok {
 			p.sent = append(p.sent, c)
 		}
 	}
 	return out
+}
+
+// bundles folds the plain releases of a batch into bundles. A release may be sent
+// later than what was posted behind it, as long as that is about other keys: so
+// a bundle goes out before the first message that may be about one of its own.
+type bundles struct {
+	bySlot bool // for a node of a cluster: a script may touch one slot only
+	folded []Command
+	open   []*Release // not yet in folded
+	keys   keySet     // of open
+	free   []*bundle
+	used   int
+}
+
+// fold returns the batch in the order to be sent. The result is good until the
+// next call.
+func (b *bundles) fold(s *sending, batch []Command) []Command {
+	clear(b.folded)
+	b.folded, b.used = b.folded[:0], 0
+	for _, c := range batch {
+		switch c := c.(type) {
+		case *Release:
+			if !c.moot && c.isPlain(s) {
+				b.hold(c)
+				continue
+			}
+			b.closeFor(c.Key)
+		case *Acquire:
+			b.closeFor(c.Key)
+		default: // about many keys, or a bundle that is sent again
+			b.close()
+		}
+		b.folded = append(b.folded, c)
+	}
+	b.close()
+	return b.folded
+}
+
+// unfold takes those bundles apart, of a batch that is sent again or later, that have
+// releases that are not plain any more.
+func unfold(s *sending, batch []Command) (unfolded []Command) {
+	for _, c := range batch {
+		b, ok := c.(*bundle)
+		if !ok || b.isPlain(s) {
+			unfolded = append(unfolded, c)
+			continue
+		}
+		for _, r := range b.releases {
+			unfolded = append(unfolded, r)
+		}
+	}
+	return unfolded
+}
+
+func (b *bundle) isPlain(s *sending) bool {
+	return !slices.ContainsFunc(b.releases, func(r *Release) bool { return !r.isPlain(s) })
+}
+
+func (b *bundles) hold(r *Release) {
+	if b.bySlot && len(b.open) > 0 && slots.Of(b.open[0].Key) != slots.Of(r.Key) {
+		b.close()
+	}
+	b.open = append(b.open, r)
+	b.keys.note(r.Key)
+	if len(b.open) == maxBundle {
+		b.close()
+	}
+}
+
+// closeFor closes the open bundle if it may hold this key.
+func (b *bundles) closeFor(key string) {
+	if len(b.open) > 0 && b.keys.mayHave(key) {
+		b.close()
+	}
+}
+
+// close puts what is open in its place: one alone goes as it is.
+func (b *bundles) close() {
+	switch len(b.open) {
+	case 0:
+		return
+	case 1:
+		b.folded = append(b.folded, b.open[0])
+	default:
+		b.folded = append(b.folded, b.next())
+	}
+	clear(b.open)
+	b.open = b.open[:0]
+	b.keys = keySet{}
+}
+
+func (b *bundles) next() *bundle {
+	if b.used == len(b.free) {
+		b.free = append(b.free, new(bundle))
+	}
+	next := b.free[b.used]
+	b.used++
+	next.releases = append(next.releases[:0], b.open...)
+	return next
+}
+
+// keySet says which keys are certainly not in it.
+type keySet [16]uint64
+
+var seed = maphash.MakeSeed()
+
+func (k *keySet) note(key string) {
+	h := maphash.String(seed, key)
+	k[h>>6&15] |= 1 << (h & 63)
+}
+
+func (k *keySet) mayHave(key string) bool {
+	h := maphash.String(seed, key)
+	return k[h>>6&15]&(1<<(h&63)) != 0
 }

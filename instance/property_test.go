@@ -101,7 +101,7 @@ func TestMailboxDoesWhatItsLedgerSays(t *testing.T) {
 				m.queue, m.refuses = nil, true
 			},
 			"pay": func(t *rapid.T) {
-				owed := m.mailbox.settleDebts()
+				owed := m.mailbox.takeDebts()
 				if got := owedTokens(owed); !slices.Equal(got, m.owed) {
 					t.Errorf("owed %v, want %v", got, m.owed)
 				}

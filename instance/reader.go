@@ -1,44 +1,59 @@
 package instance
 
 import (
+	"bytes"
 	"errors"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 var (
 	errHalted    = errors.New("the link is to be replaced")
 	errForgotten = errors.New("the server has forgotten the lock scripts")
+	errForgetful = errors.New("the server forgets the lock scripts as soon as they are loaded")
 )
 
-// read is the reader of a link: it settles every message as its reply comes in,
+// reader reads the replies on a link, and lets each message read its own. Its fields belong
+// to the goroutine that reads: one for each link, or the actor when there is none.
+type reader struct {
+	*actor
+	reply   resp.Reply  // the one that is being read
+	votes   []Vote      // that are cast together
+	clock   clockSample // of the server's clock, the last
+	stepped step        // of the server's clock, the last
+}
+
+// read is the reader of a link: every message reads its reply as it comes in,
 // and notices when the connection breaks, whether or not anything is under way.
-// fly starts it and land waits for it. It ends with the connection, with the
+// startReader starts it and awaitReader waits for it. It ends with the connection, with the
 // first reply that is late, and when the link is halted, with the last one.
-func (i *Instance) read(l *link) {
+func (r *reader) read(l *link) {
 	defer close(l.done)
-	defer i.mailbox.end()
-	l.err = i.settleAll(l)
+	defer r.mailbox.end()
+	l.err = r.readPipelines(l)
 	if l.err != errForgotten { //nolint:errorlint // the bare value
-		_ = l.net.Close() // who is writing must not be held up
+		_ = l.Net.Close() // a writer must not be held up
 	}
 }
 
-func (i *Instance) settleAll(l *link) error {
+func (r *reader) readPipelines(l *link) error {
 	for {
-		if err := l.await(); err != nil {
+		if err := l.Await(); err != nil {
 			return err
 		}
-		p := i.mailbox.next()
+		p := r.mailbox.next()
 		if p == nil {
 			return errUnasked
 		}
-		if over, err := i.settle(l, p); err != nil || over {
+		if over, err := r.readPipeline(l, p); err != nil || over {
 			return err
 		}
 	}
 }
 
-// settle reads the replies to one pipeline.
+// readPipeline reads the replies to one pipeline.
 //
 // A reply that cannot be to its question is the end of the link, before anything is
 // made of it: whoever put it there may have put others, of which that cannot be told.
@@ -46,40 +61,40 @@ func (i *Instance) settleAll(l *link) error {
 // When the server has forgotten our scripts, what comes behind is sent again, so
 // that the order stays, and its replies are worth nothing.
 //
-// The pipeline has landed before its last message is settled: a lone caller, who
+// The pipeline is answered before its last message reads its reply: a lone caller, who
 // goes on from there, finds nothing under way.
-func (i *Instance) settle(l *link, p *pipeline) (over bool, err error) {
+func (r *reader) readPipeline(l *link, p *pipeline) (over bool, err error) {
 	last := len(p.sent) - 1
 	for k, c := range p.sent {
-		if err := i.answer(c); err != nil {
+		if err := r.readAnswer(c); err != nil {
 			return false, err
 		}
-		if i.reply.unread || i.reply.kind != errorReply && !c.fits(&i.reply) {
+		if r.reply.Unread || r.reply.Kind != resp.Error && !c.fits(&r.reply) {
 			return false, errUnasked
 		}
-		if k == last && l.in.Buffered() > 0 && i.mailbox.lastUnderWay() {
+		if k == last && l.In.Buffered() > 0 && r.mailbox.lastUnderWay() {
 			return false, errUnasked // one too many: who knows which
 		}
-		if !l.forgotten && i.reply.isNoScript() {
+		if !l.forgotten && isNoScript(&r.reply) {
 			l.forgotten = true
-			i.mailbox.halt(l)
+			r.mailbox.halt(l)
 		}
 		if k == last {
-			trip := time.Since(p.now)
-			i.answered(len(p.sent), trip)
-			over = i.mailbox.land(l.forgotten, trip)
+			rtt := time.Since(p.now)
+			r.set.tellPipeline(r.Instance, len(p.sent), rtt)
+			over = r.mailbox.pipelineAnswered(l.forgotten, rtt)
 		}
 		if l.forgotten {
 			continue
 		}
 		p.answered = k + 1
 		switch {
-		case i.reply.kind == errorReply && i.refer(c, &p.sending, &i.reply): // another node will answer it
-		case i.reply.kind == errorReply:
-			i.refused(c, p.refusal(i.reply.err()))
+		case r.reply.Kind == resp.Error && r.role.refer(c, &p.sending, &r.reply): // another node will answer it
+		case r.reply.Kind == resp.Error:
+			r.refused(c, p.refusal(r.reply.Err()))
 		default:
-			i.kept(c)
-			c.settle(&p.sending, &i.reply)
+			r.role.answeredHere(c)
+			c.readReply(&p.sending, &r.reply)
 		}
 	}
 	switch {
@@ -88,7 +103,7 @@ func (i *Instance) settle(l *link, p *pipeline) (over bool, err error) {
 	case l.forgotten:
 		return false, nil
 	case p.demoted: // the next connection looks at the server's role
-		i.mailbox.halt(l)
+		r.mailbox.halt(l)
 	}
 	l.used = true
 	if over {
@@ -106,12 +121,17 @@ type patient struct {
 
 func (r patient) Read(p []byte) (int, error) {
 	for {
-		n, err := r.link.net.Read(p)
-		if n > 0 || err == nil || !isTimeout(err) {
+		n, err := r.link.Net.Read(p)
+		if n > 0 || err == nil || !fault.IsTimeout(err) {
 			return n, err
 		}
 		if err := r.mailbox.expired(r.link); err != nil {
 			return 0, err
 		}
 	}
+}
+
+// isNoScript: the server has forgotten our scripts.
+func isNoScript(r *resp.Reply) bool {
+	return r.Kind == resp.Error && bytes.HasPrefix(r.Text, []byte("NOSCRIPT"))
 }

@@ -1,11 +1,18 @@
 package instance
 
-import "time"
+import (
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/scripts"
+)
 
 // Release deletes the lock if it is ours. Votes: Granted (deleted), Gone
 // (nothing there), Stolen (somebody else's), or what went wrong: then it stays
 // owed, and is made good as soon as the instance is back, unless the TTL has
 // passed by then.
+//
+// It is for the engine.
 type Release struct {
 	Key   string
 	Token string
@@ -23,7 +30,7 @@ type Release struct {
 
 func (r *Release) reset() { r.moot = r.Undo != nil && r.Undo.withdraw() }
 
-func (r *Release) queue(s *sending, out []byte) ([]byte, bool) {
+func (r *Release) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	switch {
 	case r.moot:
 		r.To.Cast(s.vote(Gone))
@@ -31,16 +38,16 @@ func (r *Release) queue(s *sending, out []byte) ([]byte, bool) {
 	case r.Former != "":
 		return appendAdoption(out, r.Key, r.Token, r.Former, time.Millisecond), true // it has more left
 	case !r.isPlain(s):
-		out = appendScript(out, releaseFencedScript, 2, 3)
-		out = appendArg(out, r.Key)
-		out = appendArg(out, r.FenceKey)
-		out = appendArg(out, r.Token)
-		out = appendNumber(out, int64(r.highest()))
-		return appendNumber(out, r.FenceTTL.Milliseconds()), true
+		out = scripts.ReleaseFenced.AppendCall(out, 2, 3)
+		out = resp.AppendArg(out, r.Key)
+		out = resp.AppendArg(out, r.FenceKey)
+		out = resp.AppendArg(out, r.Token)
+		out = resp.AppendNumber(out, int64(r.highest()))
+		return resp.AppendNumber(out, r.FenceTTL.Milliseconds()), true
 	}
-	out = appendScript(out, releaseScript, 1, 1)
-	out = appendArg(out, r.Key)
-	return appendArg(out, r.Token), true
+	out = scripts.Release.AppendCall(out, 1, 1)
+	out = resp.AppendArg(out, r.Key)
+	return resp.AppendArg(out, r.Token), true
 }
 
 // isPlain reports whether it only deletes, and leaves no tombstone: because there
@@ -51,9 +58,9 @@ func (r *Release) isPlain(s *sending) bool {
 	return r.Former == "" && (r.FenceKey == "" || !s.again && !s.opened.IsZero() && r.Since.After(s.opened))
 }
 
-func (r *Release) fits(reply *reply) bool { return reply.kind == numberReply }
+func (r *Release) fits(reply *resp.Reply) bool { return reply.Kind == resp.Number }
 
-func (r *Release) settle(s *sending, reply *reply) { r.cast(s, reply.n) }
+func (r *Release) readReply(s *sending, reply *resp.Reply) { r.cast(s, reply.N) }
 
 // cast reads the number that either script replies.
 func (r *Release) cast(s *sending, reply int64) {

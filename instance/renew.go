@@ -1,9 +1,16 @@
 package instance
 
-import "time"
+import (
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/scripts"
+)
 
 // MaxRenewals is how many leases one Renew may carry: a script call blocks the
 // server while it runs, about 2.5 µs for each.
+//
+// It is for the engine.
 const MaxRenewals = 128
 
 // Renew lets locks that are ours live on, many in one script call. For each of
@@ -12,13 +19,17 @@ const MaxRenewals = 128
 //
 // The items may as well be spread over several Renews with the same caster: each
 // carries its own number.
+//
+// It is for the engine.
 type Renew struct {
 	Items []Renewal // 1 to MaxRenewals; read until they have been answered
-	Text  []byte    // what EncodeRenewals makes of Items, for who asks several instances the same; nil is fine
+	Text  []byte    // what EncodeRenewals makes of Items, for an engine that asks several instances the same; nil is fine
 	To    RenewCaster
 }
 
 // Renewal is one lock of a Renew.
+//
+// It is for the engine.
 type Renewal struct {
 	Number int // the caster's own
 	Key    string
@@ -32,68 +43,72 @@ type Renewal struct {
 // RenewCaster takes the votes of a Renew, under the rules of Caster, some or all
 // of them at a time: one vote for each of the items, or a single one that is the
 // answer to all of them. It must not keep either slice.
+//
+// It is for the engine.
 type RenewCaster interface {
 	CastRenewals(items []Renewal, votes []Vote)
 }
 
 // EncodeRenewals appends the script call for these items to out.
+//
+// It is for the engine.
 func EncodeRenewals(out []byte, items []Renewal) []byte {
 	n := len(items)
 	fenced := items[0].FenceKey != ""
 	if fenced {
-		out = appendScript(out, renewFencedScript, 2*n, 3*n)
+		out = scripts.RenewFenced.AppendCall(out, 2*n, 3*n)
 	} else {
-		out = appendScript(out, renewScript, n, 2*n)
+		out = scripts.Renew.AppendCall(out, n, 2*n)
 	}
 	for k := range items {
-		out = appendArg(out, items[k].Key)
+		out = resp.AppendArg(out, items[k].Key)
 		if fenced {
-			out = appendArg(out, items[k].FenceKey)
+			out = resp.AppendArg(out, items[k].FenceKey)
 		}
 	}
 	for k := range items {
-		out = appendArg(out, items[k].Token)
-		out = appendNumber(out, items[k].TTL.Milliseconds())
+		out = resp.AppendArg(out, items[k].Token)
+		out = resp.AppendNumber(out, items[k].TTL.Milliseconds())
 		if fenced {
-			out = appendNumber(out, items[k].FenceTTL.Milliseconds())
+			out = resp.AppendNumber(out, items[k].FenceTTL.Milliseconds())
 		}
 	}
 	return out
 }
 
-func (r *Renew) queue(_ *sending, out []byte) ([]byte, bool) {
+func (r *Renew) appendCommand(_ *sending, out []byte) ([]byte, bool) {
 	if r.Text != nil {
 		return append(out, r.Text...), true
 	}
 	return EncodeRenewals(out, r.Items), true
 }
 
-func (r *Renew) fits(votes *reply) bool {
-	return votes.kind == listReply && len(votes.list) == 1+len(r.Items) && votes.list[0].kind == numberReply
+func (r *Renew) fits(votes *resp.Reply) bool {
+	return votes.Kind == resp.List && len(votes.List) == 1+len(r.Items) && votes.List[0].Kind == resp.Number
 }
 
-func (r *Renew) settle(s *sending, votes *reply) {
-	i := s.instance
-	if micros := votes.list[0].n; micros > 0 {
-		i.glimpse(s, micros)
+func (r *Renew) readReply(s *sending, votes *resp.Reply) {
+	in := &s.actor.reader
+	if micros := votes.List[0].N; micros > 0 {
+		in.noteClock(s, micros)
 	}
-	i.votes = i.votes[:0]
+	in.votes = in.votes[:0]
 	for k := range r.Items {
-		i.votes = append(i.votes, r.read(s, &r.Items[k], &votes.list[1+k]))
+		in.votes = append(in.votes, r.read(s, &r.Items[k], &votes.List[1+k]))
 	}
-	r.To.CastRenewals(r.Items, i.votes)
+	r.To.CastRenewals(r.Items, in.votes)
 }
 
-func (r *Renew) read(s *sending, item *Renewal, vote *reply) Vote {
+func (r *Renew) read(s *sending, item *Renewal, vote *resp.Reply) Vote {
 	switch {
-	case vote.kind == textReply:
-		v := s.refusal(vote.err())
-		v.Err = s.instance.redact(unpermittedCommand(string(vote.text), "'get'")) // the one command whose error is not the whole script's
+	case vote.Kind == resp.Text:
+		v := s.refusal(vote.Err())
+		v.Err = s.actor.secrets.Redact(scripts.Unpermitted(string(vote.Text), "'get'")) // the one command whose error is not the whole script's
 		return v
-	case vote.kind != numberReply:
+	case vote.Kind != resp.Number:
 		return garbled(s)
 	}
-	switch i := s.instance; vote.n {
+	switch in := &s.actor.reader; vote.N {
 	case -1:
 		return s.vote(Gone)
 	case -2:
@@ -101,8 +116,8 @@ func (r *Renew) read(s *sending, item *Renewal, vote *reply) Vote {
 	case -3:
 		return s.vote(Granted)
 	default:
-		if i.stepped.concerns(item, vote.left(), i.glimpsed.got.Time) {
-			return i.stepped.doubt(i.name)
+		if in.stepped.concerns(item, leftOf(vote), in.clock.got.Time) {
+			return in.stepped.doubt(in.name)
 		}
 		return s.vote(Granted)
 	}

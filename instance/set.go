@@ -2,6 +2,7 @@ package instance
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -11,6 +12,8 @@ import (
 
 // Set is what shows only when the instances of one engine are looked at
 // together: that two of them are the same server, and that all of them are new.
+//
+// It is for the engine.
 type Set struct {
 	guard      Guard
 	quarantine time.Duration
@@ -26,6 +29,8 @@ type Set struct {
 
 // NewSet returns the set of an engine's instances. quarantine is how long the
 // restart guard keeps a restarted instance from voting.
+//
+// It is for the engine.
 func NewSet(members []*Instance, guard Guard, quarantine time.Duration) *Set {
 	return &Set{
 		guard:      guard,
@@ -46,7 +51,7 @@ func (s *Set) register(i *Instance, runID string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for other, run := range s.runs {
-		if run == runID && other.voter() != i.voter() {
+		if run == runID && other.role.voter() != i.role.voter() {
 			return fmt.Errorf("%w: it is the same Redis process as %s, and its vote would count twice", errSameServer, other.name)
 		}
 	}
@@ -54,21 +59,16 @@ func (s *Set) register(i *Instance, runID string) error {
 	return nil
 }
 
-// voter is whose vote an instance casts: its own, or its cluster's.
-func (i *Instance) voter() *Instance {
-	if i.home != nil {
-		return i.home.whole
-	}
-	return i
-}
-
 // expand puts the nodes of a cluster, as they are when its first map is known, in
 // the cluster's place: they are what is new or not.
-func (s *Set) expand(whole *Instance, nodes []*Instance) {
+func (s *Set) expand(whole *Instance, nodes []*node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	others := slices.DeleteFunc(slices.Clone(s.members), func(i *Instance) bool { return i == whole })
-	s.members = append(others, nodes...)
+	for _, n := range nodes {
+		others = append(others, n.Instance)
+	}
+	s.members = others
 }
 
 // forget drops a node that does not run any more.
@@ -104,4 +104,50 @@ func (s *Set) pardon(i *Instance, first restart.Sighting, young bool) []*Instanc
 		}
 	}
 	return s.members
+}
+
+// Observer is told of what goes on at the instances of a Set. A nil field is off.
+// It is called on the goroutines that do the work, and must not block.
+//
+// It is for the engine.
+type Observer struct {
+	// State is called when an instance has changed its state; a cluster, when one
+	// of its nodes has.
+	State func(Health)
+
+	// Pipeline is called when a pipeline has been answered: how many messages it
+	// had, and how long it was under way.
+	Pipeline func(name string, messages int, took time.Duration)
+
+	// Logger makes of the user's logger one that may be used on those goroutines,
+	// too: it does not block. By default the user's own is used.
+	Logger func(user *slog.Logger) *slog.Logger
+}
+
+// Observe sets the funcs that are told. It is called before any member runs.
+//
+// It is for the engine.
+func (s *Set) Observe(o Observer) { s.observer = o }
+
+// logger is what a member of the set logs with.
+func (s *Set) logger(i *Instance) *slog.Logger {
+	log := i.cfg.Logger
+	if s.observer.Logger != nil {
+		log = s.observer.Logger(log)
+	}
+	return log.With("instance", i.name)
+}
+
+// tellState tells of a change of state. A cluster changes with its nodes.
+func (s *Set) tellState(i *Instance) {
+	if s.observer.State != nil {
+		s.observer.State(i.role.voter().Health())
+	}
+}
+
+// tellPipeline tells of a pipeline that has been answered.
+func (s *Set) tellPipeline(i *Instance, messages int, took time.Duration) {
+	if s.observer.Pipeline != nil {
+		s.observer.Pipeline(i.role.voter().name, messages, took)
+	}
 }

@@ -23,8 +23,8 @@ import (
 // pause of our machine that none of them shows looks like a step of all servers,
 // and is treated as such, which is right: keys have less left than we believe.
 
-// glimpse is what one answer has shown of a server's clock.
-type glimpse struct {
+// clockSample is what one answer has shown of a server's clock.
+type clockSample struct {
 	runID  string
 	server time.Duration // its clock
 	sent   time.Time     // our question
@@ -38,8 +38,8 @@ type step struct {
 }
 
 // stepBetween returns by how much the server's clock was stepped between two
-// glimpses, at least; 0 if it was not, or if that cannot be told.
-func stepBetween(before, now glimpse) time.Duration {
+// samples, at least; 0 if it was not, or if that cannot be told.
+func stepBetween(before, now clockSample) time.Duration {
 	if now.runID == "" || now.runID != before.runID || now.got.Slept != before.got.Slept {
 		return 0
 	}
@@ -54,20 +54,20 @@ func stepBetween(before, now glimpse) time.Duration {
 	return 0
 }
 
-// glimpse takes what the answer to a renewal shows of the server's clock, in µs.
-func (i *Instance) glimpse(s *sending, micros int64) {
-	now := glimpse{runID: i.link.seen.RunID, server: clock.Units(micros, time.Microsecond), sent: s.now, got: clock.Glance()}
-	before := i.glimpsed
-	i.glimpsed = now
+// noteClock takes what the answer to a renewal shows of the server's clock, in µs.
+func (r *reader) noteClock(s *sending, micros int64) {
+	now := clockSample{runID: r.link.Seen.RunID, server: clock.Units(micros, time.Microsecond), sent: s.now, got: clock.Sample()}
+	before := r.clock
+	r.clock = now
 	by := stepBetween(before, now)
 	if by == 0 {
 		return
 	}
-	i.stepped = step{by, now.got.Time}
-	i.mu.Lock()
-	i.health.Stepped, i.health.SteppedAt = by, now.got.Time
-	i.mu.Unlock()
-	i.log.Warn("the server's clock was stepped: keys there end earlier or later than their leases", "by", by.Round(time.Millisecond).String())
+	r.stepped = step{by, now.got.Time}
+	r.mu.Lock()
+	r.health.Stepped, r.health.SteppedAt = by, now.got.Time
+	r.mu.Unlock()
+	r.log.Warn("the server's clock was stepped: keys there end earlier or later than their leases", "by", by.Round(time.Millisecond).String())
 }
 
 // concerns reports whether a lock that has so much left now shows the step: that

@@ -9,8 +9,8 @@ import (
 
 func TestStepIsWhatNeitherDelaysNorRatesExplain(t *testing.T) {
 	begin := clock.Now()
-	at := func(sent, got, server time.Duration) glimpse {
-		return glimpse{runID: "a", server: time.Hour + server, sent: begin.Time.Add(sent), got: begin.Add(got)}
+	at := func(sent, got, server time.Duration) clockSample {
+		return clockSample{runID: "a", server: time.Hour + server, sent: begin.Time.Add(sent), got: begin.Add(got)}
 	}
 	before := at(0, 100*time.Millisecond, 50*time.Millisecond)
 	slept := at(10*time.Second, 10*time.Second, time.Hour)
@@ -18,7 +18,7 @@ func TestStepIsWhatNeitherDelaysNorRatesExplain(t *testing.T) {
 	other, unknown := at(10*time.Second, 10*time.Second, time.Hour), at(10*time.Second, 10*time.Second, time.Hour)
 	other.runID, unknown.runID = "b", ""
 	for name, c := range map[string]struct {
-		now  glimpse
+		now  clockSample
 		want time.Duration
 	}{
 		"none":                       {at(10*time.Second, 10*time.Second, 10*time.Second), 0},
@@ -38,7 +38,7 @@ func TestStepIsWhatNeitherDelaysNorRatesExplain(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
-	if got := stepBetween(glimpse{}, at(0, 0, 0)); got != 0 {
+	if got := stepBetween(clockSample{}, at(0, 0, 0)); got != 0 {
 		t.Errorf("the first glimpse shows a step of %v", got)
 	}
 }

@@ -3,10 +3,10 @@ package instance
 import (
 	"context"
 	"errors"
-	"net"
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/redistest"
 )
 
@@ -19,22 +19,9 @@ func TestADialThatComesTooLateDoesNoHarm(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if err := i.client.Ping(t.Context()).Err(); !errors.Is(err, errNotDialed) {
+		if err := i.client.Ping(t.Context()).Err(); !errors.Is(err, reach.ErrNotDialed) {
 			t.Fatalf("nothing had been dialed: %v", err)
 		}
-	}
-	for range 3 {
-		if err := i.lookout.client.Ping(t.Context()).Err(); !errors.Is(err, errNotDialed) {
-			t.Fatalf("nothing had been dialed for the lookout: %v", err)
-		}
-	}
-	conn, err := net.Dial(server.Network(), server.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	i.lookout.dialed <- newDoor(conn)
-	if err := i.lookout.client.Ping(t.Context()).Err(); err != nil {
-		t.Errorf("the lookout's first attempt to connect: %v", err)
 	}
 	if err := i.Claim(); err != nil {
 		t.Fatal(err)

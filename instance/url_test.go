@@ -47,8 +47,8 @@ func TestGoodURLsAreUnderstood(t *testing.T) {
 			t.Errorf("%s: %v", c.url, err)
 			continue
 		}
-		if networkOf(opt.Addr) != c.network || opt.Addr != c.addr || opt.Username != c.user || opt.Password != c.password || opt.DB != c.db || (opt.TLS != nil) != c.tls {
-			t.Errorf("%s: %s %s, user %q, password %q, db %d, TLS %v", c.url, networkOf(opt.Addr), opt.Addr, opt.Username, opt.Password, opt.DB, opt.TLS != nil)
+		if opt.Addr != c.addr || opt.Username != c.user || opt.Password != c.password || opt.DB != c.db || (opt.TLS != nil) != c.tls {
+			t.Errorf("%s: %s, user %q, password %q, db %d, TLS %v", c.url, opt.Addr, opt.Username, opt.Password, opt.DB, opt.TLS != nil)
 		}
 		if c.tls && opt.TLS.InsecureSkipVerify {
 			t.Errorf("%s: certificates are not verified", c.url)
@@ -58,8 +58,8 @@ func TestGoodURLsAreUnderstood(t *testing.T) {
 			t.Errorf("%s: %v", c.url, err)
 			continue
 		}
-		if i.Name() != c.name {
-			t.Errorf("%s is called %q, want %q", c.url, i.Name(), c.name)
+		if i.Name() != c.name || i.network != c.network {
+			t.Errorf("%s is called %q, over %s, want %q, over %s", c.url, i.Name(), i.network, c.name, c.network)
 		}
 		_ = i.client.Close()
 	}
@@ -181,7 +181,7 @@ func TestInstanceNeverShowsItsPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = i.client.Close() }()
-	i.become(Down, i.redact(fmt.Errorf("dial %s: no", secret)))
+	i.become(Down, i.secrets.Redact(fmt.Errorf("dial %s: no", secret)))
 	i.log.Info("instance", "itself", i)
 	text := fmt.Sprintf("%v %+v %#v %s %v %+v %#v", i, i, i, i, i.Health(), i.Standing(), i.Standing())
 	if strings.Contains(text, secret) || strings.Contains(logged.String(), secret) {

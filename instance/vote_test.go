@@ -12,6 +12,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/reach"
+	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
 func TestVoteIsOneLineWithoutSecrets(t *testing.T) {
@@ -26,7 +30,7 @@ func TestVoteIsOneLineWithoutSecrets(t *testing.T) {
 		{Vote{Instance: "i", Kind: Held, Holder: "the owner~" + token, Left: -1}, `i: held by "the owner~ABCD…"`},
 		{Vote{Instance: "i", Kind: Held, Holder: "short"}, `i: held by "…"`},
 		{Vote{Instance: "i", Kind: InQuarantine, Left: time.Minute}, `i: quarantined for another 1m0s`},
-		{Vote{Instance: "i", Kind: TimedOut, Err: errTimeout}, `i: timed out (no answer in time)`},
+		{Vote{Instance: "i", Kind: TimedOut, Err: fault.ErrTimeout}, `i: timed out (no answer in time)`},
 		{Vote{Instance: "i", Kind: Refused, Err: errors.New("OOM no")}, `i: refused (OOM no)`},
 		{Vote{Instance: "i", Kind: Kind(99)}, `i: kind 99`},
 	} {
@@ -102,20 +106,21 @@ func (timeoutError) Timeout() bool   { return true }
 func (timeoutError) Temporary() bool { return true }
 
 func TestErrorsAreClassified(t *testing.T) {
-	i := &Instance{name: "i", secrets: newSecrets("s3cret")}
+	i := bare("i")
+	i.secrets = reach.NewSecrets("s3cret")
 	for _, c := range []struct {
 		err  error
 		want Kind
 	}{
-		{serverError("OOM command not allowed"), Refused},
-		{serverError("READONLY You can't write against a read only replica."), Refused},
-		{serverError("NOPERM this user has no permissions"), Refused},
-		{serverError("MISCONF Redis is configured to save RDB snapshots"), Refused},
-		{serverError("WRONGTYPE Operation against a key"), Refused},
-		{serverError("LOADING Redis is loading the dataset in memory"), Refused},
-		{fmt.Errorf("cannot load the lock scripts: %w", serverError("NOPERM")), Refused},
-		{errNotRedis, Refused},
-		{errReplica, Refused},
+		{resp.ServerError("OOM command not allowed"), Refused},
+		{resp.ServerError("READONLY You can't write against a read only replica."), Refused},
+		{resp.ServerError("NOPERM this user has no permissions"), Refused},
+		{resp.ServerError("MISCONF Redis is configured to save RDB snapshots"), Refused},
+		{resp.ServerError("WRONGTYPE Operation against a key"), Refused},
+		{resp.ServerError("LOADING Redis is loading the dataset in memory"), Refused},
+		{fmt.Errorf("cannot load the lock scripts: %w", resp.ServerError("NOPERM")), Refused},
+		{resp.ErrNotRedis, Refused},
+		{reach.ErrReplica, Refused},
 		{fmt.Errorf("%w: as other", errSameServer), Refused},
 		{timeoutError{}, TimedOut},
 		{&net.OpError{Op: "read", Err: timeoutError{}}, TimedOut},
@@ -138,61 +143,64 @@ func TestErrorsAreClassified(t *testing.T) {
 }
 
 func TestServersWordsAreQuotedWithoutThePassword(t *testing.T) {
-	i := &Instance{name: "i", secrets: newSecrets("s3cret", "s3cr%65t")}
-	v := i.verdict(serverError("ERR you said s3cret and s3cr%65t"))
+	i := bare("i")
+	i.secrets = reach.NewSecrets("s3cret", "s3cr%65t")
+	v := i.verdict(resp.ServerError("ERR you said s3cret and s3cr%65t"))
 	if text := fmt.Sprintf("%v %+v %#v", v, v.Err, v.Err); strings.Contains(text, "s3cr") || !strings.Contains(text, "you said") {
 		t.Error(text)
 	}
-	plain := serverError("OOM command not allowed")
+	plain := resp.ServerError("OOM command not allowed")
 	if v := i.verdict(plain); !errors.Is(v.Err, plain) {
 		t.Error("an error without a secret is not passed on as it is")
 	}
 }
 
 func TestRefusalsThatWaitingDoesNotMend(t *testing.T) {
+	allRefuse := new(reach.Failures)
+	allRefuse.Add("node a", resp.ServerError("NOAUTH Authentication required."))
 	for _, c := range []struct {
 		err  error
 		want bool
 	}{
 		{nil, false},
-		{serverError("WRONGPASS invalid username-password pair"), true},
-		{serverError("NOAUTH Authentication required."), true},
-		{serverError("NOPERM no"), true},
-		{serverError("LOADING Redis is loading"), false},
-		{serverError("MASTERDOWN Link with MASTER is down"), false},
-		{serverError("BUSY Redis is busy running a script"), false},
-		{serverError("ERR max number of clients reached"), false},
-		{serverError("OOM command not allowed when used memory > 'maxmemory'."), false},
-		{serverError("MISCONF Errors writing to the AOF file: No space left on device"), false},
-		{serverError("NOREPLICAS Not enough good replicas to write."), false},
-		{serverError("NOSCRIPT No matching script."), false},
-		{serverError("READONLY You can't write against a read only replica. script: 0123, on @user_script:1."), false},
-		{serverError("CLUSTERDOWN Hash slot not served"), false},
-		{serverError("TRYAGAIN Multiple keys request during rehashing of slot"), false},
-		{serverError("MOVED 1 10.0.0.1:6379"), false}, // a slot that moves
-		{serverError("ERR something that only a proxy says"), false},
-		{serverError("BUSYKEY Target key name already exists."), false}, // another word than BUSY
-		{serverError("WRONGTYPE Operation against a key holding the wrong kind of value script: 0123, on @user_script:5."), true},
-		{serverError("ERR Error running script (call to f_0123): @user_script:5: WRONGTYPE Operation against a key holding the wrong kind of value"), true},
-		{serverError("ERR Error running script (call to f_0123): @user_script: 5: -OOM command not allowed when used memory > 'maxmemory'."), false},
-		{serverError("ERR ACL failure in script: User u has no permissions to run the 'get' command script: 0123, on @user_script:5."), true},
-		{serverError("ERR The user executing the script can't run this command or subcommand script: 0123, on @user_script:5."), true},
-		{serverError("ERR unknown command 'EVALSHA', with args beginning with: "), true},
-		{serverError("ERR DB index is out of range"), true},
-		{serverError("DENIED Redis is running in protected mode because protected mode is enabled"), true},
-		{fmt.Errorf("cannot load the lock scripts: %w", serverError("NOPERM no")), true},
-		{fmt.Errorf("cannot load the lock scripts: %w", serverError("LOADING no")), false},
-		{&failures{says: []string{"node a: NOAUTH"}, cause: serverError("NOAUTH Authentication required."), refused: 1}, true},
-		{errNotRedis, true},
-		{errReplica, false}, // the next connection may find a master
-		{errFailover, false},
+		{resp.ServerError("WRONGPASS invalid username-password pair"), true},
+		{resp.ServerError("NOAUTH Authentication required."), true},
+		{resp.ServerError("NOPERM no"), true},
+		{resp.ServerError("LOADING Redis is loading"), false},
+		{resp.ServerError("MASTERDOWN Link with MASTER is down"), false},
+		{resp.ServerError("BUSY Redis is busy running a script"), false},
+		{resp.ServerError("ERR max number of clients reached"), false},
+		{resp.ServerError("OOM command not allowed when used memory > 'maxmemory'."), false},
+		{resp.ServerError("MISCONF Errors writing to the AOF file: No space left on device"), false},
+		{resp.ServerError("NOREPLICAS Not enough good replicas to write."), false},
+		{resp.ServerError("NOSCRIPT No matching script."), false},
+		{resp.ServerError("READONLY You can't write against a read only replica. script: 0123, on @user_script:1."), false},
+		{resp.ServerError("CLUSTERDOWN Hash slot not served"), false},
+		{resp.ServerError("TRYAGAIN Multiple keys request during rehashing of slot"), false},
+		{resp.ServerError("MOVED 1 10.0.0.1:6379"), false}, // a slot that moves
+		{resp.ServerError("ERR something that only a proxy says"), false},
+		{resp.ServerError("BUSYKEY Target key name already exists."), false}, // another word than BUSY
+		{resp.ServerError("WRONGTYPE Operation against a key holding the wrong kind of value script: 0123, on @user_script:5."), true},
+		{resp.ServerError("ERR Error running script (call to f_0123): @user_script:5: WRONGTYPE Operation against a key holding the wrong kind of value"), true},
+		{resp.ServerError("ERR Error running script (call to f_0123): @user_script: 5: -OOM command not allowed when used memory > 'maxmemory'."), false},
+		{resp.ServerError("ERR ACL failure in script: User u has no permissions to run the 'get' command script: 0123, on @user_script:5."), true},
+		{resp.ServerError("ERR The user executing the script can't run this command or subcommand script: 0123, on @user_script:5."), true},
+		{resp.ServerError("ERR unknown command 'EVALSHA', with args beginning with: "), true},
+		{resp.ServerError("ERR DB index is out of range"), true},
+		{resp.ServerError("DENIED Redis is running in protected mode because protected mode is enabled"), true},
+		{fmt.Errorf("cannot load the lock scripts: %w", resp.ServerError("NOPERM no")), true},
+		{fmt.Errorf("cannot load the lock scripts: %w", resp.ServerError("LOADING no")), false},
+		{allRefuse, true},
+		{resp.ErrNotRedis, true},
+		{reach.ErrReplica, false}, // the next connection may find a master
+		{reach.ErrFailover, false},
 		{errDemoted, false},
 		{errUncovered, false},
 		{errFenceSlot, true},
-		{fmt.Errorf("%w: a and b", errSplit), true},
+		{fmt.Errorf("%w: a and b", reach.ErrSplit), true},
 		{fmt.Errorf("%w: as other", errSameServer), true},
 		{io.EOF, false},
-		{errTimeout, false},
+		{fault.ErrTimeout, false},
 	} {
 		if got := IsRefusal(c.err); got != c.want {
 			t.Errorf("%v: %v", c.err, got)
@@ -202,31 +210,32 @@ func TestRefusalsThatWaitingDoesNotMend(t *testing.T) {
 
 // What the table says of a server's error is what verdicts make of it, too.
 func TestVerdictsKeepWhatTheErrorIs(t *testing.T) {
-	i := &Instance{name: "i", secrets: newSecrets("s3cret")}
-	for _, r := range refusals {
-		v := i.verdict(serverError(r.says + " something of s3cret"))
-		misnamed := r.says == "CLUSTERDOWN" || r.says == "TRYAGAIN" // said by a single server: it is a node of a cluster
-		if v.Kind != Refused || IsRefusal(v.Err) != (r.class == lasting || misnamed) {
-			t.Errorf("%s: %v", r.says, v)
+	i := bare("i")
+	i.secrets = reach.NewSecrets("s3cret")
+	for _, r := range fault.Refusals {
+		v := i.verdict(resp.ServerError(r.Says + " something of s3cret"))
+		misnamed := r.Says == "CLUSTERDOWN" || r.Says == "TRYAGAIN" // said by a single server: it is a node of a cluster
+		if v.Kind != Refused || IsRefusal(v.Err) != (r.Class == fault.Lasts || misnamed) {
+			t.Errorf("%s: %v", r.Says, v)
 		}
-		if r.mend == "" || Advice(serverError(r.says)) != r.mend {
-			t.Errorf("%s: its advice is %q", r.says, Advice(serverError(r.says)))
+		if r.Mend == "" || Advice(resp.ServerError(r.Says)) != r.Mend {
+			t.Errorf("%s: its advice is %q", r.Says, Advice(resp.ServerError(r.Says)))
 		}
 	}
-	if v := i.verdict(serverError("MOVED 1 10.0.0.1:6379")); !IsRefusal(v.Err) || !strings.Contains(v.Err.Error(), "redis-cluster://") {
+	if v := i.verdict(resp.ServerError("MOVED 1 10.0.0.1:6379")); !IsRefusal(v.Err) || !strings.Contains(v.Err.Error(), "redis-cluster://") {
 		t.Errorf("a node of a cluster that is named as a server: %v", v)
 	}
-	if Advice(nil) != "" || Advice(io.EOF) != "" || Advice(serverError("ERR something")) != "" {
+	if Advice(nil) != "" || Advice(io.EOF) != "" || Advice(resp.ServerError("ERR something")) != "" {
 		t.Error("there is advice about what is not known")
 	}
 }
 
 func TestComplaintsAreRateLimitedByTheirKind(t *testing.T) {
 	var c complaints
-	oom, misconf := refusalOf(serverError("OOM x")), refusalOf(serverError("MISCONF x"))
+	oom, misconf := fault.RefusalOf(resp.ServerError("OOM x")), fault.RefusalOf(resp.ServerError("MISCONF x"))
 	start := time.Now()
 	for n, x := range []struct {
-		r     *refusal
+		r     *fault.Refusal
 		after time.Duration
 		want  bool
 	}{
@@ -241,12 +250,5 @@ func TestComplaintsAreRateLimitedByTheirKind(t *testing.T) {
 		if c.due(x.r, start.Add(x.after)) != x.want {
 			t.Errorf("%d: %v", n, !x.want)
 		}
-	}
-}
-
-func TestINFOIsRead(t *testing.T) {
-	info := fields("# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\nconfig_file:C:/x\r\n\r\njunk\r\n")
-	if info["redis_version"] != "7.0.15" || info["run_id"] != "abc" || info["config_file"] != "C:/x" || len(info) != 3 {
-		t.Errorf("%q", info)
 	}
 }

@@ -1,5 +1,6 @@
 // Package keeper keeps leases: it renews them in the background, ends them when
-// their time is over, and says which were lost.
+// their time is over, and says which were lost. It is for the engine: a user reads of
+// its work from Engine.Lost, Engine.Snapshot and the Leases themselves.
 //
 // # Contract
 //
@@ -9,10 +10,10 @@
 //   - A lease whose deadline passes ends then, whatever the instances do: the
 //     loop never waits for one. When the machine has slept beyond it, or the wall
 //     clock was set, the lease ends within a second.
-//   - At most MaxUnderWay renewals are under way at once, whatever is due.
+//   - At most 8192 renewals are under way at once, whatever is due.
 //   - A quorum that answers "not yours" ends the lease at once.
-//   - Every lease that ended unreleased is sent on Lost. The keeper never blocks
-//     on it: when nobody reads, the oldest are dropped and counted. A lease's own
+//   - Every lease that ended unreleased is sent on Lost, which holds 1024. The keeper
+//     never blocks on it: when nobody reads, the oldest are dropped and counted. A lease's own
 //     Done is never dropped.
 //
 // # Picture

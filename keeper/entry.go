@@ -21,7 +21,7 @@ type Entry struct {
 	place    int32         // in the heap, counted from 1; 0 when not there
 	stage    stage
 	failures uint8  // renewals that failed since the last that did not, as far as retry counts
-	renewals uint16 // that were confirmed, up to MaxRenewals
+	renewals uint16 // that were confirmed, up to maxRenewals
 }
 
 // stage is how far an entry's renewal is. Unless it rests, the entry is due at

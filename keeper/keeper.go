@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-go/holdfast/lease"
 )
 
-// Keeper is the scheduling loop. All methods are safe for concurrent use and
+// Keeper is the scheduling loop of one engine. All methods are safe for concurrent use and
 // none but Run blocks.
 type Keeper struct {
 	renew  func([]*Entry)
@@ -27,11 +27,11 @@ type Keeper struct {
 	armed    time.Duration // what the loop sleeps until; 0: it is awake
 }
 
-// MaxUnderWay is how many renewals are under way at once at most. It bounds what
+// maxUnderWay is how many renewals are under way at once at most. It bounds what
 // an acquire finds in front of it at an instance, however many leases are due:
 // about 20ms of the server's time. What exceeds it waits here, first come, first
 // served, and goes out as soon as others are settled.
-const MaxUnderWay = 8192
+const maxUnderWay = 8192
 
 // New makes a keeper. renew is handed all entries that are due together, in a
 // slice that is good until it returns; it must not block, and must see to it that
@@ -52,7 +52,7 @@ func (k *Keeper) Emit(l *lease.Lease) { k.losses.emit(l) }
 
 // Add takes a lease into care. start is when the attempt that granted it began.
 func (k *Keeper) Add(e *Entry, start clock.Moment) {
-	now := clock.Glance()
+	now := clock.Sample()
 	k.mu.Lock()
 	e.due = k.schedule(e, start, now)
 	k.queue.add(e)
@@ -68,7 +68,7 @@ func (k *Keeper) Remove(e *Entry) {
 	k.queue.remove(e)
 }
 
-// Entries returns the leases in care.
+// Entries returns all leases in care, in no order.
 func (k *Keeper) Entries() []*Entry {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -98,7 +98,7 @@ func (k *Keeper) Settle(start clock.Moment, outcomes []Outcome) {
 			o.Deadline = clock.Moment{}
 		}
 	}
-	for _, o := range outcomes { // all have ended that are to end: now they who want to know are told
+	for _, o := range outcomes { // all have ended that are to end: now their Backends are told
 		if o.Lost != nil {
 			o.Entry.Control.Backend().Ended(o.Lost)
 		}
@@ -116,7 +116,7 @@ func (k *Keeper) Settle(start clock.Moment, outcomes []Outcome) {
 			k.queue.move(e, k.retry(e, now))
 		} else {
 			e.failures = 0
-			e.renewals += min(1, MaxRenewals-e.renewals)
+			e.renewals += min(1, maxRenewals-e.renewals)
 			k.queue.move(e, k.schedule(e, start, now))
 		}
 		needed = needed || k.sooner(e)
@@ -264,7 +264,7 @@ func (k *Keeper) take(now clock.Moment) {
 		e.due = k.at(now) + left
 		k.queue.add(e)
 	})
-	for k.underWay < MaxUnderWay {
+	for k.underWay < maxUnderWay {
 		e := k.waiting.pop()
 		if e == nil {
 			break

@@ -210,7 +210,7 @@ func TestRenewalsThatAreDueAboutTheSameTimeShareABatch(t *testing.T) {
 func TestNoMoreThanSoManyRenewalsAreUnderWayAndTheRestFollow(t *testing.T) {
 	keep(t, func(t *testing.T, k *kept) {
 		k.answerWith(nil)
-		const leases = 2*MaxUnderWay + 100
+		const leases = 2*maxUnderWay + 100
 		for n := range leases {
 			k.add(fmt.Sprint(n), validity, every)
 		}
@@ -228,7 +228,7 @@ func TestNoMoreThanSoManyRenewalsAreUnderWayAndTheRestFollow(t *testing.T) {
 					renewed[e] = true
 				}
 			}
-			if seen = len(batches); len(outcomes) > MaxUnderWay {
+			if seen = len(batches); len(outcomes) > maxUnderWay {
 				t.Fatalf("%d at once", len(outcomes))
 			}
 			k.Settle(clock.Now(), outcomes)
@@ -240,11 +240,11 @@ func TestNoMoreThanSoManyRenewalsAreUnderWayAndTheRestFollow(t *testing.T) {
 func TestLeaseThatWaitsForItsRenewalEndsAtItsDeadline(t *testing.T) {
 	keep(t, func(t *testing.T, k *kept) {
 		k.answerWith(nil)
-		for n := range MaxUnderWay {
+		for n := range maxUnderWay {
 			k.add(fmt.Sprint(n), 100*validity, every)
 		}
 		time.Sleep(every)
-		if n := k.underWayNow(); n != MaxUnderWay {
+		if n := k.underWayNow(); n != maxUnderWay {
 			t.Fatalf("%d are under way", n)
 		}
 		e := k.add("late", validity, every)
@@ -506,7 +506,7 @@ func lost(resource string) *lease.Lease {
 func TestEmitNeverBlocksAndDropsTheOldest(t *testing.T) {
 	k := New(nil)
 	var all []*lease.Lease
-	for n := range LostBuffer + 100 {
+	for n := range lostBuffer + 100 {
 		l := lost(fmt.Sprint(n))
 		all = append(all, l)
 		k.Emit(l)
@@ -514,7 +514,7 @@ func TestEmitNeverBlocksAndDropsTheOldest(t *testing.T) {
 	if k.Dropped() != 100 {
 		t.Errorf("%d dropped", k.Dropped())
 	}
-	for n := range LostBuffer {
+	for n := range lostBuffer {
 		if got := <-k.Lost(); got != all[100+n] {
 			t.Fatalf("loss %d is not the one it should be", n)
 		}

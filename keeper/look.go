@@ -5,11 +5,11 @@ import "math"
 // Look is an entry as Some sees it.
 type Look struct {
 	*Entry
-	Renewals int // that were confirmed, up to MaxRenewals
+	Renewals int // that were confirmed, up to maxRenewals
 }
 
-// MaxRenewals is as far as the renewals of a lease are counted.
-const MaxRenewals = math.MaxUint16
+// maxRenewals is as far as the renewals of a lease are counted.
+const maxRenewals = math.MaxUint16
 
 // Len returns how many leases are in care. It costs next to nothing.
 func (k *Keeper) Len() int {

@@ -57,10 +57,10 @@ func TestConfirmedRenewalsAreCountedAsFarAsThereIsRoom(t *testing.T) {
 		}
 		k.answerWith(k.confirm)
 		k.Keeper.mu.Lock()
-		e.renewals = MaxRenewals - 1
+		e.renewals = maxRenewals - 1
 		k.Keeper.mu.Unlock()
-		if got := renewed(3); got != MaxRenewals {
-			t.Errorf("%d, want %d at most", got, MaxRenewals)
+		if got := renewed(3); got != maxRenewals {
+			t.Errorf("%d, want %d at most", got, maxRenewals)
 		}
 	})
 }

@@ -6,19 +6,19 @@ import (
 	"github.com/holdfast-go/holdfast/lease"
 )
 
-// LostBuffer is how many losses wait for a reader of Lost.
-const LostBuffer = 1024
+// lostBuffer is how many losses wait for a reader of Lost.
+const lostBuffer = 1024
 
 // losses is the channel that nobody is ever blocked by: when it is full the
 // oldest loss gives way.
 type losses struct {
 	mu      sync.Mutex
-	ch      chan *lease.Lease // sent to and closed under mu; capacity LostBuffer
+	ch      chan *lease.Lease // sent to and closed under mu; capacity lostBuffer
 	dropped uint64
 	closed  bool
 }
 
-func newLosses() *losses { return &losses{ch: make(chan *lease.Lease, LostBuffer)} }
+func newLosses() *losses { return &losses{ch: make(chan *lease.Lease, lostBuffer)} }
 
 func (l *losses) emit(lost *lease.Lease) {
 	l.mu.Lock()

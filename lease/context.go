@@ -21,8 +21,8 @@ type watcher struct {
 // costs no goroutine while the lease is held.
 func (l *Lease) Context(parent context.Context) (context.Context, context.CancelFunc) {
 	// A child that is cancelled is forgotten by its parent, and for that methods of
-	// the parent are called, which may be of a type of the user's own. So whoever
-	// ends the lease cancels a child of below, which is of ours.
+	// the parent are called, which may be of a type of the user's own. So the end of
+	// the lease cancels a child of below, which is of ours.
 	below, leave := context.WithCancel(parent)
 	ctx, cancel := context.WithCancelCause(below)
 	stay := context.AfterFunc(ctx, leave) // on a goroutine that ends when those methods return

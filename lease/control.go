@@ -7,12 +7,12 @@ import (
 	"github.com/holdfast-go/holdfast/internal/clock"
 )
 
-// Control is the other end of a Lease, as a cancel func is of a context: who
-// made the lease keeps it, ends the lease and moves its deadline through it. A
-// user never needs one. The lease of one that has not been begun has never been held.
+// Control is the other end of a Lease, as a cancel func is of a context. It is for the
+// engine, which ends the lease and moves its deadline through it; a user never needs
+// one. The zero value's Lease has never been held.
 type Control struct{ lease Lease }
 
-// Grant is what a new lease starts from.
+// Grant is what a new lease starts from. It is for the engine.
 type Grant struct {
 	Resource string
 	Token    string
@@ -42,7 +42,7 @@ func (c *Control) Lease() *Lease { return &c.lease }
 // the deadline has passed already, the cause is that, whatever the caller says:
 // the first cause wins even if nobody had noticed it yet.
 func (c *Control) End(cause error) bool {
-	because, byDeadline := c.finish(cause, clock.Glance()) // enough for something that ends it in any case
+	because, byDeadline := c.finish(cause, clock.Sample()) // enough for something that ends it in any case
 	if because != nil {
 		c.lease.owner().Ended(because)
 	}
@@ -50,7 +50,7 @@ func (c *Control) End(cause error) bool {
 }
 
 // Finish is End at the given moment, but leaves it to the caller to tell the
-// Backend: who ends many leases ends all of them first. It returns the cause that
+// Backend: a caller that ends many leases ends all of them first. It returns the cause that
 // Ended is to be called with, or nil when the lease had ended before.
 func (c *Control) Finish(cause error, now clock.Moment) (because error) {
 	because, _ = c.finish(cause, now)

@@ -36,6 +36,7 @@
 // clocks first, and ends the lease then and there when its deadline has passed on
 // the monotonic clock, on the wall clock, or on CLOCK_BOOTTIME, where there is one.
 //
-// The package has no goroutine and knows nothing of Redis: whoever makes a
-// Lease keeps its Control and gives it the functions that reach the instances.
+// The package has no goroutine and knows nothing of Redis: the engine makes a Lease
+// by a Grant, keeps its Control, and is the Backend that reaches the instances. Those
+// three are for the engine alone; a user needs a Lease and the errors.
 package lease

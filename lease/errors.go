@@ -15,7 +15,7 @@ var (
 	ErrClosed = errors.New("engine closed")
 
 	// ErrDetached: the holder let go of the lease without releasing it, by
-	// Lease.Detach. The resource stays locked, for whoever adopts it, until the TTL
+	// Lease.Detach. The resource stays locked, to be adopted, until the TTL
 	// is over. That is no loss: it is not ErrLost.
 	ErrDetached = errors.New("lease detached")
 

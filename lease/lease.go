@@ -31,8 +31,8 @@ type special struct {
 	limit clock.Moment // the deadline never passes it; zero: no limit
 }
 
-// Backend is how a lease reaches the instances. Whoever makes the lease
-// implements it, and knows which lease it is asked for.
+// Backend is how a lease reaches the instances. The engine implements it, and knows
+// which lease it is asked for.
 type Backend interface {
 	// Extend asks a quorum to let the lease live for at least ttl from now.
 	Extend(ctx context.Context, ttl time.Duration) error
@@ -41,12 +41,12 @@ type Backend interface {
 	// Detach ends the lease, leaves the lock as it is, and returns the token that
 	// has it. It does not block.
 	Detach() (token string, err error)
-	// Ended is called once, right after the lease ended, by whoever noticed,
+	// Ended is called once, right after the lease ended, by the call that noticed,
 	// and never while the lease's lock is held. It must not block.
 	Ended(cause error)
 }
 
-// owner is whoever made the lease. Nobody has made a zero one.
+// owner is the backend of the lease. Nobody has made a zero one.
 func (l *Lease) owner() Backend {
 	if l.backend == nil {
 		return nobody{}
@@ -65,7 +65,7 @@ func (nobody) Ended(error)                                 {}
 // Resource returns the name of what is locked.
 func (l *Lease) Resource() string { return l.resource }
 
-// Token returns the random value that proves ownership: whoever knows it can
+// Token returns the random value that proves ownership: anybody that knows it can
 // adopt, extend and release this lease. Treat it like a password. To hand the
 // lease on, take the token that Detach returns: it is not always this one.
 func (l *Lease) Token() string { return l.token }
@@ -168,7 +168,7 @@ func (l *Lease) Release(ctx context.Context) error {
 // extend the lease first if that may take longer.
 //
 // token is what Adopt needs: not always Token, see Config.LocalHandoff of the engine.
-// Whoever knows it has power over the lock. A Fence is still the highest: hand it
+// Anybody that knows it has power over the lock. A Fence is still the highest: hand it
 // on beside the token.
 //
 // From then on nothing of the lease is sent. What was sent before, a healing say, may
@@ -231,7 +231,7 @@ func (l *Lease) atLimit() bool {
 	return l.special != nil && !l.special.limit.IsZero() && l.special.limit.Until(l.deadline) <= 0
 }
 
-// end records the cause and tells everyone who waits. Called with mu held, once.
+// end records the cause, closes Done and cancels the contexts. Called with mu held, once.
 func (l *Lease) end(cause error) {
 	l.err = cause
 	if l.done != nil {

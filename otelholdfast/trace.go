@@ -12,7 +12,6 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
-	"github.com/holdfast-go/holdfast/lease"
 )
 
 // The attributes of ours.
@@ -34,55 +33,55 @@ const (
 func (t *Telemetry) Trace() *engine.Trace {
 	background := context.Background()
 	return &engine.Trace{
-		Acquired: func(ctx context.Context, resource string, waited time.Duration, rounds int, err error) {
-			outcome := outcomeName.String(engine.Outcome(err))
+		Acquired: func(ctx context.Context, a engine.AcquiredInfo) {
+			outcome := outcomeName.String(engine.Outcome(a.Err))
 			t.acquires.count(outcome)
-			t.acquire.record(ctx, waited.Seconds(), outcome)
-			t.rounds.record(ctx, float64(rounds))
-			t.span(ctx, resource, waited, rounds, err)
+			t.acquire.record(ctx, a.Waited.Seconds(), outcome)
+			t.rounds.record(ctx, float64(a.Rounds))
+			t.span(ctx, a)
 		},
-		Vote: func(name string, says instance.Kind) {
-			t.votes.count(instanceName.String(name), kindName.String(says.String()))
+		Vote: func(v engine.VoteInfo) {
+			t.votes.count(instanceName.String(v.Instance), kindName.String(v.Kind.String()))
 		},
-		Woken: func(_ string, by engine.Waker, took time.Duration, granted bool) {
-			t.handover.record(background, took.Seconds(), wakerName.String(by.String()), grantedName.Bool(granted))
+		Woken: func(w engine.WokenInfo) {
+			t.handover.record(background, w.Took.Seconds(), wakerName.String(w.By.String()), grantedName.Bool(w.Granted))
 		},
-		Renewed: func(_ *lease.Lease, margin time.Duration, confirmed bool) {
-			t.renewals.count(confirmedName.Bool(confirmed))
-			if confirmed {
-				t.margin.record(background, margin.Seconds())
+		Renewed: func(r engine.RenewedInfo) {
+			t.renewals.count(confirmedName.Bool(r.Confirmed))
+			if r.Confirmed {
+				t.margin.record(background, r.Margin.Seconds())
 			}
 		},
-		Ended: func(_ *lease.Lease, cause error, held time.Duration) {
-			why := causeName.String(engine.Cause(cause))
+		Ended: func(e engine.EndedInfo) {
+			why := causeName.String(engine.Cause(e.Cause))
 			t.ended.count(why)
-			t.lease.record(background, held.Seconds(), why)
+			t.lease.record(background, e.Held.Seconds(), why)
 		},
 		Instance: func(h instance.Health) {
 			t.changes.count(instanceName.String(h.Name), stateName.String(h.State.String()))
 		},
-		Pipeline: func(name string, messages int, took time.Duration) {
-			t.trip.record(background, took.Seconds(), instanceName.String(name))
-			t.batch.record(background, float64(messages), instanceName.String(name))
+		Pipeline: func(p engine.PipelineInfo) {
+			t.trip.record(background, p.Took.Seconds(), instanceName.String(p.Instance))
+			t.batch.record(background, float64(p.Messages), instanceName.String(p.Instance))
 		},
 	}
 }
 
 // span makes the span of an acquire that is over.
-func (t *Telemetry) span(ctx context.Context, resource string, waited time.Duration, rounds int, err error) {
+func (t *Telemetry) span(ctx context.Context, a engine.AcquiredInfo) {
 	now := time.Now()
-	_, span := t.tracer.Start(ctx, "acquire", trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(now.Add(-waited)))
+	_, span := t.tracer.Start(ctx, "acquire", trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(now.Add(-a.Waited)))
 	defer span.End(trace.WithTimestamp(now))
 	if !span.IsRecording() {
 		return
 	}
-	outcome := engine.Outcome(err)
+	outcome := engine.Outcome(a.Err)
 	attributes := append(slices.Clone(t.options.Attributes),
-		semconv.DBSystemNameRedis, semconv.DBOperationName("acquire"), outcomeName.String(outcome), roundsName.Int(rounds))
+		semconv.DBSystemNameRedis, semconv.DBOperationName("acquire"), outcomeName.String(outcome), roundsName.Int(a.Rounds))
 	if t.options.Resources {
-		attributes = append(attributes, resourceName.String(resource))
+		attributes = append(attributes, resourceName.String(a.Resource))
 	}
-	if err != nil {
+	if a.Err != nil {
 		attributes = append(attributes, semconv.ErrorTypeKey.String(outcome))
 	}
 	span.SetAttributes(attributes...)
@@ -90,7 +89,7 @@ func (t *Telemetry) span(ctx context.Context, resource string, waited time.Durat
 	case "no_quorum", "refused", "failed":
 		span.SetStatus(codes.Error, outcome)
 	}
-	if err != nil && t.options.Resources {
-		span.RecordError(err)
+	if a.Err != nil && t.options.Resources {
+		span.RecordError(a.Err)
 	}
 }

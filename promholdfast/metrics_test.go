@@ -179,7 +179,7 @@ func (w *watched) wait(name, label string, want float64, there func(got float64)
 func TestTheMetricsSayWhatHappened(t *testing.T) {
 	asked := 0
 	w := watch(t, engine.Config{TTL: time.Second, RenewEvery: 50 * time.Millisecond, Trace: &engine.Trace{
-		Acquired: func(context.Context, string, time.Duration, int, error) { asked++ },
+		Acquired: func(context.Context, engine.AcquiredInfo) { asked++ },
 	}})
 	w.use()
 	if asked != 3 {
@@ -337,7 +337,7 @@ func TestEnginesAreToldApartByTheirLabels(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	for _, name := range []string{"orders", "reports"} {
 		m := promholdfast.New(promholdfast.Options{Labels: prometheus.Labels{"engine": name}, Buckets: []float64{1, 2}})
-		m.Trace().Acquired(t.Context(), "r", 3*time.Second, 1, nil)
+		m.Trace().Acquired(t.Context(), engine.AcquiredInfo{Resource: "r", Waited: 3 * time.Second, Rounds: 1})
 		if err := registry.Register(m); err != nil {
 			t.Error(err)
 		}

@@ -2,11 +2,9 @@ package promholdfast
 
 import (
 	"context"
-	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
-	"github.com/holdfast-go/holdfast/lease"
 )
 
 // Results of a renewal.
@@ -18,41 +16,41 @@ const (
 // Trace returns the Trace that counts. Put it into engine.Config.
 func (m *Metrics) Trace() *engine.Trace {
 	return &engine.Trace{
-		Acquired: func(_ context.Context, _ string, waited time.Duration, rounds int, err error) {
-			m.acquires.WithLabelValues(engine.Outcome(err)).Inc()
-			m.rounds.Observe(float64(rounds))
-			if err == nil {
-				m.wait.Observe(waited.Seconds())
+		Acquired: func(_ context.Context, a engine.AcquiredInfo) {
+			m.acquires.WithLabelValues(engine.Outcome(a.Err)).Inc()
+			m.rounds.Observe(float64(a.Rounds))
+			if a.Err == nil {
+				m.wait.Observe(a.Waited.Seconds())
 			}
 		},
-		Vote: func(name string, says instance.Kind) {
-			m.votes.WithLabelValues(name, says.String()).Inc()
+		Vote: func(v engine.VoteInfo) {
+			m.votes.WithLabelValues(v.Instance, v.Kind.String()).Inc()
 		},
-		Woken: func(_ string, by engine.Waker, took time.Duration, granted bool) {
-			if granted {
-				m.handover.WithLabelValues(by.String()).Observe(took.Seconds())
+		Woken: func(w engine.WokenInfo) {
+			if w.Granted {
+				m.handover.WithLabelValues(w.By.String()).Observe(w.Took.Seconds())
 			} else {
-				m.vain.WithLabelValues(by.String()).Inc()
+				m.vain.WithLabelValues(w.By.String()).Inc()
 			}
 		},
-		Renewed: func(_ *lease.Lease, margin time.Duration, ok bool) {
-			if ok {
+		Renewed: func(r engine.RenewedInfo) {
+			if r.Confirmed {
 				m.renewals.WithLabelValues(confirmed).Inc()
-				m.margin.Observe(margin.Seconds())
+				m.margin.Observe(r.Margin.Seconds())
 			} else {
 				m.renewals.WithLabelValues(failed).Inc()
 			}
 		},
-		Ended: func(_ *lease.Lease, cause error, held time.Duration) {
-			m.ended.WithLabelValues(engine.Cause(cause)).Inc()
-			m.held.Observe(held.Seconds())
+		Ended: func(e engine.EndedInfo) {
+			m.ended.WithLabelValues(engine.Cause(e.Cause)).Inc()
+			m.held.Observe(e.Held.Seconds())
 		},
 		Instance: func(h instance.Health) {
 			m.changes.WithLabelValues(h.Name, h.State.String()).Inc()
 		},
-		Pipeline: func(name string, messages int, took time.Duration) {
-			m.trip.WithLabelValues(name).Observe(took.Seconds())
-			m.batch.WithLabelValues(name).Observe(float64(messages))
+		Pipeline: func(p engine.PipelineInfo) {
+			m.trip.WithLabelValues(p.Instance).Observe(p.Took.Seconds())
+			m.batch.WithLabelValues(p.Instance).Observe(float64(p.Messages))
 		},
 	}
 }

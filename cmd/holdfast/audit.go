@@ -121,13 +121,13 @@ func (a *audit) trace() *engine.Trace {
 	if a.queue == nil {
 		return nil
 	}
-	return &engine.Trace{Ended: func(l *lease.Lease, cause error, held time.Duration) {
-		e := entryOf(l)
-		e.Event, e.Cause = "release", engine.Cause(cause)
-		if errors.Is(cause, lease.ErrLost) {
+	return &engine.Trace{Ended: func(end engine.EndedInfo) {
+		e := entryOf(end.Lease)
+		e.Event, e.Cause = "release", engine.Cause(end.Cause)
+		if errors.Is(end.Cause, lease.ErrLost) {
 			e.Event = "loss"
 		}
-		ms := held.Milliseconds()
+		ms := end.Held.Milliseconds()
 		e.Held = &ms
 		a.put(e)
 	}}

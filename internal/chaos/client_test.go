@@ -178,7 +178,7 @@ func (c *client) open(n int) (*locker, error) {
 	cfg.RenewEvery = []time.Duration{0, ttl / 8, ttl / 2}[random.IntN(3)]
 	cfg.Tries = []int{0, 0, 4}[random.IntN(3)]
 	if random.IntN(3) == 0 {
-		cfg.Backoff = func() backoff.BackOff { return backoff.NewConstantBackOff(20 * time.Millisecond) }
+		cfg.Backoff = func() engine.Backoff { return backoff.NewConstantBackOff(20 * time.Millisecond) }
 	}
 	var err error
 	k.Engine, err = engine.New(instances, cfg)

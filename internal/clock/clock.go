@@ -87,11 +87,11 @@ func Now() Moment {
 	return Moment{now, sleptSoFar()}
 }
 
-// Glance returns this moment at the price of time.Now. It asks the kernel for
+// Sample returns this moment at the price of time.Now. It asks the kernel for
 // CLOCK_BOOTTIME only when the wall clock has moved against the monotonic one, as
 // it does in a suspend. A sleep that it misses, because the wall clock was stepped
 // back by as much meanwhile, makes a deadline set by it come earlier, not later.
-func Glance() Moment {
+func Sample() Moment {
 	now := time.Now()
 	if moved := time.Duration(apart(now) - offset.Load()); moved < -least || moved > least {
 		return Now()

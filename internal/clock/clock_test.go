@@ -29,7 +29,7 @@ func TestNobodySleepsInABubble(t *testing.T) {
 		for range 100 {
 			start := Now()
 			time.Sleep(time.Hour)
-			for _, now := range []Moment{Now(), Glance()} {
+			for _, now := range []Moment{Now(), Sample()} {
 				if now.Slept != before.Slept || start.Add(2*time.Hour).Until(now) != time.Hour {
 					t.Fatalf("slept for %v, %v left", now.Slept-before.Slept, start.Add(2*time.Hour).Until(now))
 				}
@@ -49,11 +49,11 @@ func TestSleepThatIsNoticedIsNotForgotten(t *testing.T) {
 		t.Errorf("slept for %v", slept)
 	}
 	learn(noticed + time.Hour + least - 1)
-	if slept := Glance().Slept - before; slept != time.Hour {
+	if slept := Sample().Slept - before; slept != time.Hour {
 		t.Errorf("noise is taken for sleep: %v", slept)
 	}
 	Inject(time.Second)
-	if slept := Glance().Slept - before; slept != time.Hour+time.Second {
+	if slept := Sample().Slept - before; slept != time.Hour+time.Second {
 		t.Errorf("slept for %v", slept)
 	}
 }
@@ -97,9 +97,9 @@ func BenchmarkNow(b *testing.B) {
 	}
 }
 
-func BenchmarkGlance(b *testing.B) {
+func BenchmarkSample(b *testing.B) {
 	for b.Loop() {
-		_ = Glance()
+		_ = Sample()
 	}
 }
 

@@ -197,10 +197,10 @@ func (r *ours) rare(key string) []string {
 	return rare[r.IntN(len(rare))]
 }
 
-// sources are the scripts of instance/lua, by the name of the file.
+// sources are the scripts of internal/scripts, by the name of the file.
 func sources(t *testing.T) map[string]string {
 	t.Helper()
-	files, err := filepath.Glob("../../instance/lua/*.lua")
+	files, err := filepath.Glob("../../internal/scripts/*.lua")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d scripts, %v", len(files), err)
 	}

@@ -32,9 +32,7 @@ type membership struct {
 	view    [slotCount]*Server // whom it takes for the master of each slot
 	moving  map[int]*Server    // its slots that are on their way to another
 	coming  map[int]*Server    // others' slots that are on their way here
-	replica bool
-	former  string // the replication history of the master that it has succeeded
-	failing bool   // a failover from it, or to it, is under way
+	failing bool               // a failover from it, or to it, is under way
 }
 
 // AddCluster starts a cluster of so many masters, which share the slots evenly, and
@@ -46,7 +44,8 @@ func (f *Fleet) AddCluster(masters, replicas int) *Cluster {
 	for k := range masters + replicas {
 		clock := newClock()
 		s := newServer(fmt.Sprintf("sim-%d:1", len(f.Servers)+1), newNative(clock), clock)
-		s.member = &membership{cluster: cl, moving: make(map[int]*Server), coming: make(map[int]*Server), replica: k >= masters}
+		s.member = &membership{cluster: cl, moving: make(map[int]*Server), coming: make(map[int]*Server)}
+		s.part, s.rank.replica = true, k >= masters
 		f.t.Cleanup(s.close)
 		f.Servers = append(f.Servers, s)
 		cl.Nodes = append(cl.Nodes, s)
@@ -83,13 +82,18 @@ func slotOf(key string) int {
 func (h *Host) instance(cl *Cluster, cfg instance.Config) *instance.Instance {
 	cfg.Name = cl.Name
 	cfg.Cluster = []string{cl.Nodes[0].name, cl.Nodes[1].name}
+	return h.instanceOf(cl.Nodes, cfg)
+}
+
+// instanceOf is an instance that finds its servers by itself, by their names.
+func (h *Host) instanceOf(servers []*Server, cfg instance.Config) *instance.Instance {
 	cfg.Dialer = func(ctx context.Context, _, addr string) (net.Conn, error) {
-		for _, s := range cl.Nodes {
+		for _, s := range servers {
 			if s.name == addr {
 				return h.Dial(ctx, s)
 			}
 		}
-		return nil, fmt.Errorf("sim: there is no node at %s", addr)
+		return nil, fmt.Errorf("sim: there is no server at %s", addr)
 	}
 	i, err := instance.Dial("", cfg)
 	if err != nil {
@@ -212,7 +216,7 @@ func (cl *Cluster) BeginMove(key string, to *Server) (mv *Move) {
 	cl.change(func() {
 		slot := slotOf(key)
 		from := cl.owner(slot)
-		if from == to || from.isOut() || to.isOut() || to.member.replica || to.member.failing || from.member.failing || cl.unsettled(slot, from) {
+		if from == to || from.isOut() || to.isOut() || to.rank.replica || to.member.failing || from.member.failing || cl.unsettled(slot, from) {
 			return
 		}
 		mv = &Move{cl, slot, from, to}
@@ -304,7 +308,7 @@ func (cl *Cluster) Failover(key string, noticed time.Duration, copied func(key s
 	cl.change(func() {
 		slot := slotOf(key)
 		owner := cl.owner(slot)
-		at := slices.IndexFunc(cl.Nodes, func(s *Server) bool { return s.member.replica && !s.member.failing && !s.isOut() })
+		at := slices.IndexFunc(cl.Nodes, func(s *Server) bool { return s.rank.replica && !s.member.failing && !s.isOut() })
 		if at < 0 || owner.member.failing || cl.unsettled(slot, owner) || len(owner.member.moving)+len(owner.member.coming) > 0 {
 			return
 		}
@@ -326,8 +330,7 @@ func (cl *Cluster) Failover(key string, noticed time.Duration, copied func(key s
 
 // promote is called with all turns held.
 func (cl *Cluster) promote(master, replica *Server, copied func(key string) bool) {
-	replica.member.former = master.history()
-	replica.member.replica, master.member.replica = false, true
+	replica.succeed(master)
 	for _, key := range master.store.keys() {
 		if copied(key) {
 			master.copy(key, replica)

@@ -29,6 +29,9 @@
 // nodes say MOVED, ASK and TRYAGAIN, while slots move between them key by key, and a
 // replica may take the place of a master that died. That, too, is compared.
 //
+// A master with a replica behind three sentinels is one instance, too ([Fleet.AddPair]):
+// the replica takes the master's place, with all or not quite all that was written.
+//
 // It is not Redis: there is no eviction, no memory limit, no replication but for
 // what a failover leaves, and no permission. Those are tested on real servers, with package redistest.
 package sim

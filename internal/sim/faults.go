@@ -100,9 +100,7 @@ func (s *Server) restart(remember bool) {
 	})
 	if !remember {
 		s.forget()
-		if s.member != nil {
-			s.member.former = ""
-		}
+		s.rank.former = ""
 	}
 	s.store.forgetScripts()
 }

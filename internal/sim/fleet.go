@@ -9,8 +9,9 @@ import (
 
 // Fleet is the servers of one test.
 type Fleet struct {
-	Servers  []*Server  // all, those that are nodes of clusters too
+	Servers  []*Server  // all: nodes of clusters, pairs and their sentinels, too
 	Clusters []*Cluster // each one instance
+	Pairs    []*Pair    // each one instance
 
 	t testing.TB
 }
@@ -55,7 +56,7 @@ func (f *Fleet) Seed(seed uint64) {
 	}
 }
 
-// Instances makes one instance a server, or a cluster, for one engine on a host of
+// Instances makes one instance a server, a cluster, or a pair, for one engine on a host of
 // its own: call it again for the next engine. Each is called after its server.
 func (f *Fleet) Instances(cfg instance.Config) []*instance.Instance {
 	return f.Host().Instances(cfg)

@@ -30,12 +30,12 @@ func (f *Fleet) Host() *Host {
 	return &Host{fleet: f, changed: make(chan struct{}), apart: make(map[*Server]bool), conns: make(map[*conn]bool)}
 }
 
-// Instances makes one instance of each server that is on its own, and of each
-// cluster, for one engine. Each is called after its server, or cluster.
+// Instances makes one instance of each server that is on its own, of each cluster
+// and of each pair, for one engine. Each is called after what it is made of.
 func (h *Host) Instances(cfg instance.Config) []*instance.Instance {
 	instances := make([]*instance.Instance, 0, len(h.fleet.Servers))
 	for _, s := range h.fleet.Servers {
-		if s.member != nil {
+		if s.part {
 			continue
 		}
 		client := redis.NewClient(&redis.Options{
@@ -50,6 +50,9 @@ func (h *Host) Instances(cfg instance.Config) []*instance.Instance {
 	}
 	for _, cl := range h.fleet.Clusters {
 		instances = append(instances, h.instance(cl, cfg))
+	}
+	for _, p := range h.fleet.Pairs {
+		instances = append(instances, h.behindSentinels(p, cfg))
 	}
 	return instances
 }

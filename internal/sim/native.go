@@ -259,6 +259,21 @@ func (n *native) forget() {
 	clear(n.entries)
 }
 
+// copied is what a replica has of it that hears of every write at once. Redis tells
+// replicas when keys expire, by the master's clock.
+func (n *native) copied() map[string]entry {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return maps.Clone(n.entries)
+}
+
+// replace has it know nothing but that.
+func (n *native) replace(entries map[string]entry) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.entries = maps.Clone(entries)
+}
+
 func (n *native) forgetScripts() {
 	n.mu.Lock()
 	defer n.mu.Unlock()

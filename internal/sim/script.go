@@ -12,7 +12,7 @@ import (
 // held.
 type script func(n *native, keys, argv []string) (reply []byte)
 
-// scripts are those of instance/lua, by the name that each begins with. One that
+// scripts are those of internal/scripts, by the name that each begins with. One that
 // changes there is to be changed here; the comparison with real servers tells.
 var scripts = map[string]script{
 	"acquire":                      acquire,

@@ -16,7 +16,10 @@ type Server struct {
 	name   string
 	clock  *clock
 	store  store
-	member *membership    // of a cluster; nil: it is no node of any. Guarded by turn
+	part   bool           // of a cluster or a pair: it is no instance by itself
+	rank   rank           // guarded by turn, as the next two
+	member *membership    // of a cluster; nil: it is no node of any
+	leader *Server        // a sentinel's: whom it names as the master; nil: it is no sentinel
 	conns  sync.WaitGroup // the goroutines of the connections
 
 	turn    sync.Mutex // held over the execution of one command, and over what must not happen during one
@@ -205,6 +208,9 @@ func (s *Server) execute(c *conn, args []string) (reply []byte, ok bool) {
 	if reply, ok := s.refers(args, asking); ok {
 		return reply, true
 	}
+	if s.rank.replica && writes(args) {
+		return text("-READONLY You can't write against a read only replica."), true
+	}
 	s.alter(func() {
 		reply = s.observed(c, args)
 		if twice {
@@ -253,6 +259,8 @@ func (s *Server) own(c *conn, args []string) (reply []byte, ok bool) {
 		return s.member.slots(), true
 	case words == "CLUSTER SLOTS":
 		return text("-ERR This instance has cluster support disabled"), true
+	case s.leader != nil && strings.HasPrefix(words, "SENTINEL GET-MASTER-ADDR-BY-NAME"):
+		return s.leader.announced(), true
 	case words == "CLIENT ID":
 		return number(c.id), true
 	case words == "CLIENT TRACKING ON":
@@ -283,10 +291,10 @@ func (s *Server) kill(id string) (killed int64) {
 // became a master.
 func (s *Server) role() (role, former string) {
 	role, former = "master", strings.Repeat("0", 40)
-	if m := s.member; m != nil && m.replica {
+	if s.rank.replica {
 		role = "slave"
-	} else if m != nil && m.former != "" {
-		former = m.former
+	} else if s.rank.former != "" {
+		former = s.rank.former
 	}
 	return role, former
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -38,14 +39,15 @@ type world struct {
 	names     map[types.Object]string // the public surface: "engine.Config.TTL"
 }
 
-// open builds the public packages.
-func open(t *testing.T) *world {
+// open builds the public packages, and what others that it is given need.
+func open(t *testing.T, others ...string) *world {
 	t.Helper()
 	args := []string{"list", "-export", "-deps", "-f", "{{.ImportPath}}={{.Export}}"}
 	for _, name := range public {
 		args = append(args, module+"/"+name)
 	}
-	list := exec.CommandContext(t.Context(), "go", args...)
+	list := exec.CommandContext(t.Context(), "go", append(args, others...)...)
+	list.Dir = filepath.Join("..", "..")
 	list.Stderr = os.Stderr
 	out, err := list.Output()
 	if err != nil {

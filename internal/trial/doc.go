@@ -1,7 +1,7 @@
 // Package trial puts the real engine on trial: it has no code but tests.
 //
 // One seed makes a plan: how many simulated instances, engines and workers there
-// are, which of the instances are clusters, how each engine is configured, how the
+// are, which of the instances are clusters or behind sentinels, how each engine is configured, how the
 // clocks run, what the workers do, and which faults strike whom, when and for how
 // long. The plan is carried out in simulated time while checkers
 // watch the leases and, between any two commands, the keys of every instance.
@@ -22,7 +22,8 @@
 //   - locks: only an acquire puts a lock there, only its own release takes it away,
 //     nothing replaces it, and no fence goes down. What was given back does not come
 //     back. Always, but for what a node of a cluster cannot be kept from: what is
-//     left behind there is counted.
+//     left behind there is counted. And a replica that takes its master's place may
+//     have what it has not heard to be given back.
 //   - limits: no lease says that it is valid for longer than it may be held. Always.
 //   - starvation, where nothing is wrong: of engines that want one resource all the
 //     time, each has it again and again.

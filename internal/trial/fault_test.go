@@ -34,6 +34,7 @@ func clustered(p *plan) bool { return len(p.clusters) > 0 }
 func hasReplicas(p *plan) bool {
 	return !p.steps && slices.ContainsFunc(p.clusters, func(c clusterPlan) bool { return c.replicas > 0 })
 }
+func paired(p *plan) bool         { return p.pairs > 0 && !p.steps }
 func stepping(p *plan) bool       { return p.steps }
 func forgetful(p *plan) bool      { return p.forgets }
 func losesMemory(p *plan) bool    { return !p.steps }
@@ -143,6 +144,18 @@ var kinds = []kind{
 		},
 	},
 	{
+		name: "fail over to a replica that knows all", weight: 3, possible: paired,
+		begin: func(t *trial, f fault) { t.failOver(f, sim.Failover{}) },
+	},
+	{
+		name: "fail over to a replica that lacks the last writes", weight: 3, possible: paired,
+		begin: func(t *trial, f fault) { t.failOver(f, sim.Failover{Lag: f.extent}) },
+	},
+	{
+		name: "fail over, and the old master lives on", weight: 3, possible: func(p *plan) bool { return paired(p) && p.forgets },
+		begin: func(t *trial, f fault) { t.failOver(f, sim.Failover{Lag: f.extent, Lives: true}) },
+	},
+	{
 		name: "cluster down", weight: 2, ofServer: true, possible: clustered,
 		begin: func(t *trial, f fault) { t.fleet.Servers[f.server].Refuse("CLUSTERDOWN The cluster is down") },
 		end:   func(t *trial, f fault) { t.fleet.Servers[f.server].Refuse("") },
@@ -152,6 +165,18 @@ var kinds = []kind{
 // about returns the cluster and the key that a fault of a cluster is about.
 func (t *trial) about(f fault) (cl *sim.Cluster, key string) {
 	return t.fleet.Clusters[f.server%len(t.fleet.Clusters)], t.plan.key(resource(f.host % len(t.plan.fenced)))
+}
+
+// failOver has the replica of a pair take its master's place.
+func (t *trial) failOver(f fault, how sim.Failover) {
+	p := t.fleet.Pairs[f.server%len(t.fleet.Pairs)]
+	how.Noticed = f.extent + 100*time.Millisecond
+	t.moving.Go(func() {
+		if p.Failover(how) {
+			t.counts.count(&t.counts.failovers)
+			t.log("failed over: %s", p.Name)
+		}
+	})
 }
 
 // beginMove has a slot begin to move to another node, and some of its keys go there.

@@ -23,11 +23,13 @@ type locks struct {
 
 // watched is what is known of the keys of one voter.
 type watched struct {
+	voter    *voter
 	since    map[string]time.Time // when each lock that is there was put there
 	had      map[string]bool      // what has been put there: tokens
 	given    map[string]bool      // what a release has carried: tokens
 	returned map[string]string    // by key: a token that had been given back and was put there again
 	lost     map[string]loss      // by token
+	copied   map[string]bool      // what a replica had when it was made the master: tokens
 }
 
 // loss is of a lock, with the server's memory.
@@ -40,12 +42,20 @@ type loss struct {
 func newLocks(t *trial) *locks {
 	l := &locks{trial: t, servers: make(map[*sim.Server]*watched)}
 	for _, v := range t.voters {
-		w := &watched{make(map[string]time.Time), make(map[string]bool), make(map[string]bool), make(map[string]string), make(map[string]loss)}
+		w := newWatched(v)
 		for _, s := range v.servers {
 			l.servers[s] = w
 		}
 	}
 	return l
+}
+
+func newWatched(v *voter) *watched {
+	return &watched{
+		voter: v,
+		since: make(map[string]time.Time), had: make(map[string]bool), given: make(map[string]bool),
+		returned: make(map[string]string), lost: make(map[string]loss), copied: make(map[string]bool),
+	}
 }
 
 // of is called with mu held.
@@ -70,6 +80,9 @@ func (l *locks) see(e sim.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.servers[e.Server]
+	if w == nil { // a sentinel
+		return
+	}
 	for _, k := range e.Keys {
 		switch {
 		case l.trial.plan.isFence(k.Key):
@@ -77,6 +90,11 @@ func (l *locks) see(e sim.Event) {
 		case e.Verb == "forget":
 			w.lost[k.Before] = loss{k.Key, e.At, k.Expires}
 			delete(w.returned, k.Key)
+		case e.Verb == "replicate":
+			w.since[k.Key], w.copied[k.After] = e.At, true
+			if w.given[k.After] {
+				l.trial.counts.count(&l.trial.counts.revenants)
+			}
 		default:
 			l.seeLock(w, e, k)
 		}
@@ -100,7 +118,7 @@ func (l *locks) seeLock(w *watched, e sim.Event, k sim.Change) {
 	t, server := l.trial, e.Server.Name()
 	before, after := instance.Abbreviate(k.Before), instance.Abbreviate(k.After)
 	if token, ok := w.returned[k.Key]; ok && k.Before != token {
-		t.leftBehind(l.cluster(e.Server), "%s was given back on %s, came back there, and stayed until it expired", instance.Abbreviate(token), server)
+		t.leftBehind(w, token, "%s was given back on %s, came back there, and stayed until it expired", instance.Abbreviate(token), server)
 		delete(w.returned, k.Key)
 	}
 	switch {
@@ -134,21 +152,28 @@ func (l *locks) seeLock(w *watched, e sim.Event, k sim.Change) {
 	}
 }
 
-// cluster reports whether a server is a node of one.
-func (l *locks) cluster(s *sim.Server) bool {
-	return slices.ContainsFunc(l.trial.fleet.Clusters, func(cl *sim.Cluster) bool { return slices.Contains(cl.Nodes, s) })
-}
-
 // leftBehind complains of a lock that is nobody's any more. In a cluster there are a
 // few: what a node that cannot be reached still has in its sockets is not killed
 // before we are connected again, and its slot may have gone and come back by then.
-func (t *trial) leftBehind(cluster bool, format string, args ...any) {
-	if cluster {
+// And what a replica did not hear of having been given back is there again when it is
+// made the master. Called with locks.mu held.
+func (t *trial) leftBehind(w *watched, token, format string, args ...any) {
+	switch {
+	case w.voter.cluster != nil && !*strict:
 		t.counts.count(&t.counts.strays)
-		t.log("left behind: "+format, args...)
+	case w.copied[token], w.voter.pair != nil && t.plan.forgets: // where two masters may be
+	default:
+		t.complain("left behind: "+format, args...)
 		return
 	}
-	t.complain("left behind: "+format, args...)
+	t.log("left behind: "+format, args...)
+}
+
+// leftBehind is the trial's, with mu not held.
+func (l *locks) leftBehind(v *voter, token, format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.trial.leftBehind(l.of(v), token, format, args...)
 }
 
 // mayComeBack: a token of the user's is taken more than once, and who has adopted a
@@ -201,7 +226,7 @@ func (t *trial) sweep(end bool) {
 					continue
 				}
 				if why := t.locks.strange(v, key, token, end); why != "" {
-					t.leftBehind(v.cluster != nil, "%s has %s of %s for another %v: %s", s.Name(), instance.Abbreviate(token), key, s.TTL(key), why)
+					t.locks.leftBehind(v, token, "%s has %s of %s for another %v: %s", s.Name(), instance.Abbreviate(token), key, s.TTL(key), why)
 				}
 			}
 		}

@@ -17,13 +17,15 @@ type plan struct {
 	length time.Duration // of the faults
 	mini   bool          // on miniredis, which has no clocks
 
-	votes                   int           // instances: servers on their own, and clusters
-	clusters                []clusterPlan // the last of the instances
+	votes                   int           // instances: servers on their own, clusters, and pairs behind sentinels
+	clusters                []clusterPlan // behind the servers on their own
+	pairs                   int           // the last of the instances
 	servers, hosts, workers int           // servers in all, and workers of each host
 	engines                 []enginePlan  // one a host
 	prefix                  string        // of all keys
 	fenced                  []bool        // one a resource
 	ttl, maxTTL, timeout    time.Duration
+	drift                   float64
 	low, high               time.Duration // what a packet takes when nothing is wrong
 	clocks                  []clockPlan
 	unkind                  bool // CLIENT KILL is not permitted, and everything is fenced
@@ -49,15 +51,20 @@ type enginePlan struct {
 	owner   string
 	tries   int
 	guard   instance.Guard
+	renew   time.Duration // 0: as is the default
+	backoff pace
+	waiters int // how many may wait; 0: as many as like
 }
+
+// hasty: an acquire may give up before its context ends, or not even wait.
+func (e *enginePlan) hasty() bool { return e.backoff.rounds > 0 || e.waiters > 0 }
 
 type calm struct{ from, to time.Duration }
 
 const (
 	stormLength = 10 * time.Second
 	calmLength  = 4 * time.Second
-	perSecond   = 1.5  // faults, in a storm
-	drift       = 0.01 // the engine's default
+	perSecond   = 1.5 // faults, in a storm
 )
 
 func newPlan(seed uint64, length time.Duration, mini bool) *plan {
@@ -66,21 +73,27 @@ func newPlan(seed uint64, length time.Duration, mini bool) *plan {
 	p.chooseClass(r)
 	p.votes = pick(r, 1, 2, 3, 3, 3, 3, 4, 5, 5)
 	p.chooseClusters(r)
+	p.choosePairs(r)
 	p.hosts = 2 + r.IntN(2)
 	p.workers = 1 + r.IntN(2)
+	p.chooseTimes(r)
 	p.chooseEngines(r)
 	p.prefix = pick(r, "", "", "", "app:", "{app}:")
 	for range 1 + r.IntN(3) {
 		p.fenced = append(p.fenced, p.unkind || r.IntN(2) == 0)
 	}
-	p.ttl = pick(r, time.Second, 1500*time.Millisecond, 5*time.Second, 15*time.Second)
-	p.maxTTL = pick(r, p.ttl, p.ttl, 2*p.ttl)
-	p.timeout = pick[time.Duration](r, 100, 200, 300) * time.Millisecond
-	p.high = pick[time.Duration](r, 0, 2, 20) * time.Millisecond
-	p.low = p.high / 10
 	p.chooseClocks(r)
 	p.chooseFaults(r)
 	return p
+}
+
+func (p *plan) chooseTimes(r *rand.Rand) {
+	p.ttl = pick(r, time.Second, 1500*time.Millisecond, 5*time.Second, 15*time.Second)
+	p.maxTTL = pick(r, p.ttl, p.ttl, 2*p.ttl)
+	p.drift = pick(r, 0.01, 0.01, 0.05)
+	p.timeout = pick[time.Duration](r, 100, 200, 300) * time.Millisecond
+	p.high = pick[time.Duration](r, 0, 2, 20) * time.Millisecond
+	p.low = p.high / 10
 }
 
 // chooseClass says which of the assumptions are broken: in most runs, none.
@@ -126,6 +139,15 @@ func (p *plan) chooseClusters(r *rand.Rand) {
 	}
 }
 
+// choosePairs: each is five servers in the place of one.
+func (p *plan) choosePairs(r *rand.Rand) {
+	if p.mini || r.IntN(4) > 0 {
+		return
+	}
+	p.pairs = min(1+r.IntN(2), p.votes-len(p.clusters))
+	p.servers += 4 * p.pairs
+}
+
 // chooseEngines: one that hands locks on has somebody to hand them to, and is known
 // by its tokens, since its leases do not show them. One that trusts every instance
 // is right only where none loses its memory, or nothing is promised.
@@ -136,6 +158,9 @@ func (p *plan) chooseEngines(r *rand.Rand) {
 			owner:   fmt.Sprintf("engine-%d", h+1),
 			tries:   pick(r, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3),
 			guard:   pick(r, instance.GuardAdaptive, instance.GuardStrict),
+			renew:   pick(r, 0, 0, 0, p.ttl/8, p.ttl/2),
+			backoff: pick(r, pace{}, pace{}, pace{}, pace{pause: 4 * grid}, pace{pause: grid, rounds: 10}),
+			waiters: pick(r, 0, 0, 0, 0, 0, 1),
 		}
 		switch {
 		case e.handoff > 0:
@@ -159,7 +184,7 @@ func (p *plan) isFence(key string) bool { return strings.HasPrefix(key, p.prefix
 // chooseClocks: as fast as the drift allows, or any rate within it; and apart by
 // less than what a fence may be ahead of a server.
 func (p *plan) chooseClocks(r *rand.Rand) {
-	const fastest = 1 + drift - drift/100
+	fastest := 1 + p.drift - p.drift/100
 	apart := p.maxTTL / 4
 	profile := r.IntN(3)
 	for range p.servers {
@@ -168,7 +193,7 @@ func (p *plan) chooseClocks(r *rand.Rand) {
 		case 1:
 			c.rate = fastest
 		case 2:
-			c.rate = 1 - drift + r.Float64()*(fastest-1+drift)
+			c.rate = 1 - p.drift + r.Float64()*(fastest-1+p.drift)
 		}
 		if r.IntN(2) == 0 {
 			c.offset = between(r, -apart, apart)
@@ -225,13 +250,13 @@ func (p *plan) newFault(r *rand.Rand, begin, end time.Duration) fault {
 }
 
 func (p *plan) String() string {
-	return fmt.Sprintf("seed %d: %d instances, clusters %v, engines %+v of %d workers, prefix %q, fenced %v, TTL %v (at most %v), timeout %v, packets take %v to %v, clocks %v; %s; %d faults in %v",
-		p.seed, p.votes, p.clusters, p.engines, p.workers, p.prefix, p.fenced, p.ttl, p.maxTTL, p.timeout, p.low, p.high, p.clocks, p.class(), len(p.faults), p.length)
+	return fmt.Sprintf("seed %d: %d instances, clusters %v, %d pairs, engines %+v of %d workers, prefix %q, fenced %v, TTL %v (at most %v), drift %v, timeout %v, packets take %v to %v, clocks %v; %s; %d faults in %v",
+		p.seed, p.votes, p.clusters, p.pairs, p.engines, p.workers, p.prefix, p.fenced, p.ttl, p.maxTTL, p.drift, p.timeout, p.low, p.high, p.clocks, p.class(), len(p.faults), p.length)
 }
 
 // quarantine is what the restart guard keeps to, by the documentation.
 func (p *plan) quarantine() time.Duration {
-	return p.maxTTL + p.timeout + time.Duration(drift*float64(p.maxTTL)) + 2*time.Millisecond
+	return p.maxTTL + p.timeout + time.Duration(p.drift*float64(p.maxTTL)) + 2*time.Millisecond
 }
 
 // patience is how long a waiter may have to wait when the faults have ended: for

@@ -14,7 +14,6 @@ import (
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
-	"github.com/holdfast-go/holdfast/lease"
 )
 
 // trial is one plan carried out.
@@ -53,7 +52,9 @@ type counts struct {
 	seeds, acquires, refused, losses, extended int
 	overlaps, looks                            int // two leases at once, outside the assumptions; looks at a lease's keys
 	strays                                     int // locks left behind in clusters
+	failovers, revenants                       int // of pairs; and locks that came back by them
 	handed, adopted, held, tokens              int // leases handed on, adopted, held for the longest time, and with a token of the user's
+	waits, paces                               int // acquires bounded by WithWait; pauses of the user's own
 	faults                                     map[string]int
 	failed                                     atomic.Bool
 	wait                                       time.Duration // the longest of a waiter, when the faults had ended
@@ -99,10 +100,13 @@ func (t *trial) build(tt *testing.T) {
 	if p.mini {
 		t.fleet = sim.New(tt, p.votes)
 	} else {
-		t.fleet = sim.NewNative(tt, p.votes-len(p.clusters))
+		t.fleet = sim.NewNative(tt, p.votes-len(p.clusters)-p.pairs)
 	}
 	for _, c := range p.clusters {
 		t.fleet.AddCluster(c.masters, c.replicas)
+	}
+	for range p.pairs {
+		t.fleet.AddPair()
 	}
 	t.enlist()
 	t.fleet.Seed(p.seed)
@@ -128,10 +132,14 @@ func (t *trial) build(tt *testing.T) {
 			Owner:        ep.owner,
 			Tries:        ep.tries,
 			Guard:        ep.guard,
+			DriftFactor:  p.drift,
+			RenewEvery:   ep.renew,
+			Backoff:      ep.backoff.config(func() { t.counts.count(&t.counts.paces) }),
+			MaxWaiters:   ep.waiters,
 			Trace: &engine.Trace{
-				Ended: func(l *lease.Lease, cause error, _ time.Duration) { t.ledger.ended(l, host, cause) },
-				Woken: func(_ string, _ engine.Waker, took time.Duration, granted bool) {
-					if granted && took == 0 && ep.handoff > 0 {
+				Ended: func(e engine.EndedInfo) { t.ledger.ended(e.Lease, host, e.Cause) },
+				Woken: func(w engine.WokenInfo) {
+					if w.Granted && w.Took == 0 && ep.handoff > 0 {
 						t.counts.count(&t.counts.handed)
 					}
 				},

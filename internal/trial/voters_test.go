@@ -1,17 +1,19 @@
 package trial
 
 import (
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/holdfast-go/holdfast/internal/sim"
 )
 
-// voter is one vote: a server, or all the nodes of a cluster.
+// voter is one vote: a server, all the nodes of a cluster, or a master and its replica.
 type voter struct {
 	name    string
 	servers []*sim.Server
-	cluster *sim.Cluster // nil: it is a server
+	cluster *sim.Cluster // nil: it is none
+	pair    *sim.Pair    // nil: it is none
 }
 
 // enlist makes the voters of the fleet.
@@ -22,6 +24,11 @@ func (t *trial) enlist() {
 			member[s] = true
 		}
 	}
+	for _, p := range t.fleet.Pairs {
+		for _, s := range slices.Concat(p.Nodes, p.Sentinels) {
+			member[s] = true
+		}
+	}
 	for _, s := range t.fleet.Servers {
 		if !member[s] {
 			t.voters = append(t.voters, &voter{name: s.Name(), servers: []*sim.Server{s}})
@@ -29,6 +36,9 @@ func (t *trial) enlist() {
 	}
 	for _, cl := range t.fleet.Clusters {
 		t.voters = append(t.voters, &voter{name: cl.Name, servers: cl.Nodes, cluster: cl})
+	}
+	for _, p := range t.fleet.Pairs {
+		t.voters = append(t.voters, &voter{name: p.Name, servers: p.Nodes, pair: p})
 	}
 }
 

@@ -78,6 +78,11 @@ func (w *worker) acquire(which int) (*holding, error) {
 	patience := pick(w.Rand, between(w.Rand, 0, 50*time.Millisecond), between(w.Rand, 0, 2*p.ttl), between(w.Rand, 0, 2*p.ttl))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	if w.IntN(3) == 0 { // the same bound, said otherwise
+		ctx = context.Background()
+		opts = append(opts, engine.WithWait(patience+1))
+		w.trial.counts.count(&w.trial.counts.waits)
+	}
 	acquire, once := w.engine.Acquire, w.IntN(5) == 0
 	if once {
 		ctx, acquire = context.Background(), w.engine.TryAcquire
@@ -230,6 +235,10 @@ func (w *worker) last() {
 	ctx, cancel := context.WithTimeout(context.Background(), t.plan.patience())
 	defer cancel()
 	r, err := w.get(ctx, w.engine.Acquire, resource(which), terms{}, opts)
+	for t.plan.engines[w.host].hasty() && (errors.Is(err, engine.ErrHeld) || errors.Is(err, engine.ErrNoQuorum)) && ctx.Err() == nil {
+		time.Sleep(grid)
+		r, err = w.get(ctx, w.engine.Acquire, resource(which), terms{}, opts)
+	}
 	if err != nil {
 		t.complain("waiting: the faults have ended, and a waiter did not get %s in %v: %v", resource(which), time.Since(begun), err)
 		return

@@ -1,0 +1,107 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/clock"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// maxProposals bounds how often one round may propose a higher fence: once is
+// enough unless many contend with clocks apart.
+const maxProposals = 4
+
+// everybody, in the place of the one that is asked first: all are asked at once.
+const everybody = -1
+
+// round takes part in one round of votes: everybody's, or with one asked first.
+// look says that the question is worth asking dearly: for how long the lock is
+// held.
+func (e *Engine) round(ctx context.Context, r *request, first int, look bool) (*lease.Lease, error) {
+	for proposal := 1; ; proposal++ {
+		start := clock.Sample()
+		l, votes, err := e.vote(ctx, r, first, start, look)
+		e.telling.round(r.resource, votes, start.Time, err)
+		if err == nil || !r.fencing || proposal == maxProposals || !r.learn(votes) || ctx.Err() != nil {
+			return l, err
+		}
+	}
+}
+
+// vote is the Redlock algorithm: ask all, count until decided, check that the
+// lease is still valid, else undo everywhere.
+func (e *Engine) vote(ctx context.Context, r *request, first int, start clock.Moment, look bool) (*lease.Lease, []instance.Vote, error) {
+	if q := r.asked; q.attempt != nil { // in our place
+		r.asked = question{}
+		return e.decide(ctx, r, q, everybody)
+	}
+	if ctx.Err() != nil {
+		return nil, nil, fmt.Errorf("acquire %q: %w", r.resource, ended(ctx))
+	}
+	if r.token != "" && e.shares(r.key, r.token) {
+		return nil, nil, fmt.Errorf("acquire %q: %w: this engine holds it with the same token", r.resource, ErrHeld)
+	}
+	return e.decide(ctx, r, e.draft(r, start, look), first)
+}
+
+// question is an attempt and what it asks for.
+type question struct {
+	attempt *attempt
+	token   string
+	fencing instance.Fencing // zero: none
+	start   clock.Moment
+}
+
+// draft prepares a question that begins at start. It must be decided.
+func (e *Engine) draft(r *request, start clock.Moment, look bool) question {
+	q := question{attempt: e.newAttempt(), token: r.token, start: start}
+	if q.token == "" {
+		q.token = e.tokens.fresh()
+	}
+	q.fencing = r.propose(e.cfg.KeyPrefix, start.Time)
+	q.attempt.prepare(r, q.token, q.fencing, start.Time, look)
+	return q
+}
+
+// decide asks the instances that have not been asked yet, and waits for what comes of it.
+func (e *Engine) decide(ctx context.Context, r *request, q question, first int) (*lease.Lease, []instance.Vote, error) {
+	a := q.attempt
+	defer a.release()
+	decided, stop := a.pose(ctx, first)
+	if decided && stop == nil && a.won() {
+		l, err := e.grant(r, q.token, q.fencing, q.start)
+		if err == nil {
+			return l, nil, nil
+		}
+		stop = err
+	}
+
+	a.undo()
+	votes := a.result()
+	refused := e.refusal(r.op, r.resource, votes, decided)
+	if r.former != "" {
+		refused = e.unproven(r.op, r.resource, votes, nil)
+	}
+	refused.stop = stop
+	return nil, votes, refused
+}
+
+// errLate: the votes were won, but too late to be worth anything.
+var errLate = errors.New("the answers came after the lease's validity was over")
+
+// grant makes the lease of a won vote, if it is still valid.
+func (e *Engine) grant(r *request, token string, fencing instance.Fencing, start clock.Moment) (*lease.Lease, error) {
+	now := clock.Sample()
+	deadline := start.Add(e.cfg.validity(r.ttl))
+	if deadline.Until(now) <= 0 {
+		return nil, errLate
+	}
+	g := lease.Grant{Resource: r.resource, Token: token, Fence: fencing.Fence, Deadline: deadline}
+	if r.maxHold > 0 {
+		g.Limit = now.Add(r.maxHold) // or one that is slow to be granted would be over by then
+	}
+	return e.hold(g, r, fencing, start)
+}

@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// stopped returns why an acquire cannot go on, or nil.
+func (e *Engine) stopped(ctx context.Context) error {
+	switch {
+	case ctx.Err() != nil:
+		return ended(ctx)
+	case e.closing.Err() != nil:
+		return ErrClosed
+	}
+	return nil
+}
+
+// wait waits for a timer, or returns why it cannot wait any longer.
+func (e *Engine) wait(ctx context.Context, timer <-chan time.Time) error {
+	select {
+	case <-timer:
+	case <-ctx.Done():
+		return ended(ctx)
+	case <-e.closing.Done():
+		return ErrClosed
+	}
+	return nil
+}
+
+// interrupted is the error of an acquire that must stop after a round: why, and
+// what stood in the way in that round, or in the one before if it was broken off.
+func interrupted(stop, err, before error) error {
+	var q *QuorumError
+	decided := errors.As(err, &q) && q.stop == nil
+	switch {
+	case decided:
+		return because(stop, err)
+	case before != nil:
+		return because(stop, before)
+	case errors.Is(err, stop) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return err // it says so itself
+	}
+	return because(stop, err)
+}
+
+// because adds why the caller stopped waiting to what stood in the way.
+func because(stop, refused error) error {
+	var q *QuorumError
+	if !errors.As(refused, &q) {
+		return fmt.Errorf("%w: %w", refused, stop)
+	}
+	stopped := *q
+	stopped.stop = stop
+	return &stopped
+}
+
+// ended returns why ctx ended: its error, and the cause if that says more.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if err == cause { //nolint:errorlint // the very same value
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}

@@ -1,0 +1,166 @@
+package instance
+
+import (
+	"os"
+	"slices"
+	"time"
+)
+
+// flow is what is under way on the link, and who may send. The mailbox's mutex guards it.
+//
+//	state     fields             what waits in the mailbox              comes after
+//	idle      no pipelines       is sent: by the actor, or by its       open, or the last
+//	                             poster where direct                    pipelineAnswered
+//	busy      pipelines          waits; far away it is sent (due)       putUnderWay
+//	draining  halted             waits; what was written is answered    halt: scripts forgotten,
+//	                                                                    demoted, address moved
+//	over      halted, over       waits for the actor, which repairs     end: of the reader
+//
+// Who sends has the turn from take, or put, to passTurn; in over the actor takes it, and
+// open gives it back with a new link.
+type flow struct {
+	halted       bool          // nothing may be sent: the link is being closed or repaired, or there is none
+	over         bool          // the reader is gone, or about to go: the actor is to look after the link
+	direct       bool          // on this link a small write never blocks, when nothing is under way
+	turn         turn          // who sends now
+	messages     int           // in pipelines
+	rtt          time.Duration // of the last pipeline, there and back
+	minRTT       time.Duration // of all on this link; 0: not known yet
+	pipelines    []*pipeline   // sent and not yet answered, in order; behind them those that are to be sent again or could not be
+	spare        []*pipeline   // to be used again
+	lastAnswered *pipeline     // the last one that was answered, or is just being
+	discarded    int           // of the pipelines: replies read, and to be sent again all the same
+	deadlineSet  bool          // the connection has a read deadline, no later than the next pipeline's
+}
+
+// turn says who may send. Whoever has it has taken messages out of the mailbox
+// and not yet written them; keeping to one at a time keeps their order.
+type turn uint8
+
+const (
+	nobodys turn = iota
+	actors
+	posters
+)
+
+// open lets messages onto a new or repaired link. The actor has the turn, for what
+// is to be sent again before all others.
+func (m *mailbox) open(direct bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.flow = flow{direct: direct, turn: actors, pipelines: m.flow.pipelines[:0], spare: m.flow.spare, rtt: m.flow.rtt}
+}
+
+// next is the pipeline whose replies come next, or nil: nothing is under way.
+func (m *mailbox) next() *pipeline {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.flow.next()
+}
+
+func (f *flow) next() *pipeline {
+	if f.discarded == len(f.pipelines) || !f.pipelines[f.discarded].written {
+		return nil
+	}
+	return f.pipelines[f.discarded]
+}
+
+// lastUnderWay reports whether no replies are to come but the next pipeline's.
+func (m *mailbox) lastUnderWay() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	behind := m.flow.discarded + 1
+	return behind >= len(m.flow.pipelines) || !m.flow.pipelines[behind].written
+}
+
+// pipelineAnswered takes note that the next pipeline's replies have been read, after that
+// time: it is answered, or else to be sent again. It reports whether the link has
+// thereby come to its end.
+func (m *mailbox) pipelineAnswered(again bool, rtt time.Duration) (over bool) {
+	m.mu.Lock()
+	f := &m.flow
+	f.rtt = rtt
+	if f.minRTT == 0 || rtt < f.minRTT {
+		f.minRTT = rtt
+	}
+	if f.lastAnswered != nil {
+		f.spare = append(f.spare, f.lastAnswered)
+		f.lastAnswered = nil
+	}
+	if again {
+		f.discarded++
+	} else {
+		f.lastAnswered = f.pipelines[0]
+		f.messages -= len(f.lastAnswered.sent)
+		f.pipelines = slices.Delete(f.pipelines, 0, 1)
+	}
+	over = f.halted && f.next() == nil
+	ring := m.closed || f.due(len(m.queue))
+	m.mu.Unlock()
+	if ring {
+		m.ring()
+	}
+	return over
+}
+
+// halt lets nothing more onto the link. The reader ends when it has read what is
+// under way.
+func (m *mailbox) halt(l *link) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.flow.halted = true
+	if m.flow.next() == nil {
+		_ = l.Net.SetReadDeadline(longAgo)
+	}
+}
+
+var longAgo = time.Unix(1, 0)
+
+// expired is called when the read deadline has passed. It returns an error if
+// that is the end of the link, and sets the next deadline otherwise.
+func (m *mailbox) expired(l *link) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next := m.flow.next()
+	switch {
+	case next == nil && m.flow.halted:
+		return errHalted
+	case next == nil:
+		m.flow.deadlineSet = false
+		return l.Net.SetReadDeadline(time.Time{})
+	case time.Now().Before(next.deadline):
+		return l.Net.SetReadDeadline(next.deadline)
+	}
+	return os.ErrDeadlineExceeded
+}
+
+// end tells the actor that the reader is about to go.
+func (m *mailbox) end() {
+	m.mu.Lock()
+	m.flow.halted, m.flow.over = true, true
+	m.mu.Unlock()
+	m.ring()
+}
+
+// ended reports whether the reader is gone, or about to go.
+func (m *mailbox) ended() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.flow.over
+}
+
+// takeTurn gives the actor the turn, when the reader is gone, and returns what has
+// not been answered.
+func (m *mailbox) takeTurn() []*pipeline {
+	for {
+		m.mu.Lock()
+		if m.flow.turn != posters {
+			m.flow.turn = actors
+			unanswered := slices.Clone(m.flow.pipelines)
+			m.mu.Unlock()
+			return unanswered
+		}
+		m.mu.Unlock()
+		<-m.wake
+	}
+}

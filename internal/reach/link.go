@@ -1,0 +1,146 @@
+package reach
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/resp"
+	"github.com/holdfast-go/holdfast/internal/restart"
+	"github.com/holdfast-go/holdfast/internal/scripts"
+)
+
+// Link is the one connection that an instance's messages travel on. Keeping to
+// one keeps their order. It is dialed by the actor.
+type Link struct {
+	conn *redis.Conn // go-redis's view of the connection: opens it, loads scripts, closes it
+	Net  net.Conn    // the connection itself, for the commands
+	In   *bufio.Reader
+	id   int64            // CLIENT ID; 0: not known
+	Seen restart.Sighting // who is at the other end
+}
+
+// OpenLink introduces us on a new connection and learns who is there, before ctx
+// ends. former is the link that this one takes the place of, or nil.
+//
+// Nothing that was sent on the former connection may be executed after the
+// first message on this one: an acquire that a frozen server finds in its
+// socket buffer later would overtake its own undo and leave a lock that nobody
+// holds. So the former self is killed before anything else is sent.
+//
+// client is made to pick up conn as its only connection. Its handshake leaves
+// nothing unread there, so that both can use it, one at a time.
+func OpenLink(ctx context.Context, client *redis.Client, conn net.Conn, former *Link) (*Link, error) {
+	l := &Link{conn: client.EphemeralConn(), Net: conn, In: bufio.NewReaderSize(conn, 1<<16)}
+	if err := l.introduce(ctx); err != nil {
+		l.Close()
+		return nil, err
+	}
+	if err := l.killFormer(ctx, former); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// introduce loads the scripts and asks who is there, in one round trip.
+func (l *Link) introduce(ctx context.Context) error {
+	pipe := l.conn.Pipeline()
+	id := pipe.ClientID(ctx)
+	server := pipe.Info(ctx, "server")
+	replication := pipe.Info(ctx, "replication")
+	l.load(ctx, pipe)
+	cmds, err := pipe.Exec(ctx)
+	switch {
+	case err == nil:
+	case !fault.IsServerError(err):
+		if fault.IsProtocolError(err) {
+			return resp.ErrNotRedis
+		}
+		return err
+	case !slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return errors.Is(c.Err(), err) }):
+		return err // not one of ours: go-redis's own greeting failed, as with a wrong password or database
+	}
+	for _, cmd := range cmds[3:] { // without scripts there is nothing to vote with
+		if err := cmd.Err(); err != nil {
+			return fmt.Errorf("cannot load the lock scripts: %w", err)
+		}
+	}
+	l.id = id.Val() // 0 where CLIENT is not permitted
+	l.Seen, err = ReadInfo(server.Val(), replication.Val())
+	return err
+}
+
+// killFormer ends the connection that this one follows. Only on the same
+// process: after a restart the number may be a stranger's, and then there is
+// nothing to kill.
+func (l *Link) killFormer(ctx context.Context, former *Link) error {
+	if former == nil || former.id == 0 || former.Seen.RunID == "" || former.Seen.RunID != l.Seen.RunID {
+		return nil
+	}
+	err := l.conn.ClientKillByFilter(ctx, "ID", strconv.FormatInt(former.id, 10)).Err()
+	if err != nil && !fault.IsServerError(err) { // not permitted: fences have tombstones for it
+		return err
+	}
+	return nil
+}
+
+// load queues the loading of every script.
+func (l *Link) load(ctx context.Context, pipe redis.Pipeliner) {
+	for _, s := range scripts.All {
+		pipe.ScriptLoad(ctx, s.Source)
+	}
+}
+
+// Reload loads the scripts again, after a SCRIPT FLUSH.
+func (l *Link) Reload(ctx context.Context, deadline time.Time) error {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	pipe := l.conn.Pipeline()
+	l.load(ctx, pipe)
+	_, err := pipe.Exec(ctx)
+	return err
+}
+
+// Send sends a batch. Its replies are to be read before deadline, too.
+func (l *Link) Send(batch []byte, deadline time.Time) error {
+	if err := l.Net.SetDeadline(deadline); err != nil {
+		return err
+	}
+	_, err := l.Net.Write(batch)
+	return err
+}
+
+// Next reads the next reply.
+func (l *Link) Next(r *resp.Reply) error { return r.Read(l.In) }
+
+// Await waits for the next reply to begin.
+func (l *Link) Await() error {
+	_, err := l.In.Peek(1)
+	return err
+}
+
+// IsDirect reports whether a small write does not block, when everything before
+// it has been answered: then the kernel's buffer is empty.
+func (l *Link) IsDirect() bool {
+	switch l.Net.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
+}
+
+// Close ends the connection for good. go-redis would keep one whose troubles it
+// has not seen, hence an ephemeral one that it discards.
+func (l *Link) Close() {
+	_ = l.Net.Close()
+	_ = l.conn.Close()
+}

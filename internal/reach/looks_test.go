@@ -1,0 +1,45 @@
+package reach
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+func TestAnAddressThatLeadsBackLeadsToSeveralServers(t *testing.T) {
+	type sight struct {
+		at         time.Duration
+		runID      string
+		took       time.Duration
+		wantsSplit bool
+	}
+	for name, sights := range map[string][]sight{
+		"one":                                {{0, "a", 0, false}, {time.Hour, "a", 0, false}},
+		"a move":                             {{0, "a", 0, false}, {5, "b", 0, false}, {6, "b", 0, false}},
+		"a restart after the other":          {{0, "a", 0, false}, {1, "b", 0, false}, {2, "c", 0, false}, {3, "d", 0, false}},
+		"two by turns":                       {{0, "a", 0, false}, {1, "b", 0, false}, {2, "a", 0, true}, {3, "a", 0, true}, {4, "b", 0, true}},
+		"three by turns":                     {{0, "a", 0, false}, {1, "b", 0, false}, {2, "c", 0, false}, {3, "a", 0, true}},
+		"a move, and back much later":        {{0, "a", 0, false}, {1, "b", 0, false}, {1 + splitFor, "a", 0, false}},
+		"back after a long time with one":    {{0, "a", 0, false}, {time.Hour, "b", 0, false}, {time.Hour + 1, "a", 0, true}},
+		"mended":                             {{0, "a", 0, false}, {1, "b", 0, false}, {2, "a", 0, true}, {1 + splitFor, "a", 0, true}, {2 + splitFor, "a", 0, false}},
+		"a connection from before a move":    {{0, "a", 0, false}, {10, "b", 0, false}, {12, "a", 5, false}, {13, "b", 0, false}},
+		"nothing is known":                   {{0, "a", 0, false}, {1, "b", 0, false}, {2, "", 0, false}},
+		"begun at the very moment of a move": {{0, "a", 0, false}, {10, "b", 0, false}, {15, "a", 5, true}},
+	} {
+		var s seen
+		start := time.Now()
+		for n, x := range sights {
+			now := start.Add(x.at)
+			if err := s.saw("redis:6379", x.runID, now.Add(-x.took), now); errors.Is(err, ErrSplit) != x.wantsSplit {
+				t.Errorf("%s: sight %d: %v", name, n, err)
+			}
+		}
+	}
+	var s seen
+	start := time.Now()
+	for n, x := range []struct{ at, runID string }{{"a:1", "a"}, {"b:1", "b"}, {"a:1", "a"}} { // sentinels that move the master there and back
+		if err := s.saw(x.at, x.runID, start.Add(time.Duration(n)), start.Add(time.Duration(n))); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,59 @@
+// Package scripts has the Lua that runs on the servers: one file a script, constant text. Names and values travel as KEYS
+// and ARGV only. It knows what they are called there, and which of their commands an error is about.
+package scripts
+
+import (
+	"embed"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/resp"
+)
+
+//go:embed *.lua
+var sources embed.FS
+
+// Script is one script: constant text, names and values travel as KEYS and ARGV only.
+type Script struct {
+	Source string
+	SHA    string // what EVALSHA calls it
+}
+
+// The scripts, each by the name of its file, which begins with what it does and replies.
+var (
+	Acquire       = script("acquire")
+	AcquireFenced = script("acquire_fenced")
+	Release       = script("release")
+	ReleaseMany   = script("release_many")
+	ReleaseFenced = script("release_fenced")
+	Renew         = script("renew")
+	RenewFenced   = script("renew_fenced")
+	Adopt         = script("adopt")
+	Inspect       = script("inspect")
+
+	// All are those that a server must know.
+	All = []Script{
+		Acquire, AcquireFenced,
+		Release, ReleaseMany, ReleaseFenced,
+		Renew, RenewFenced,
+		Adopt, Inspect,
+	}
+)
+
+// AppendCall begins the call of a script with so many keys, and as many arguments
+// behind them.
+func (s Script) AppendCall(out []byte, keys, args int) []byte {
+	out = resp.AppendArray(out, 3+keys+args)
+	out = append(out, "$7\r\nevalsha\r\n"...)
+	out = resp.AppendArg(out, s.SHA)
+	return resp.AppendNumber(out, int64(keys))
+}
+
+func script(name string) Script {
+	source, err := sources.ReadFile(name + ".lua")
+	if err != nil {
+		panic(fmt.Sprintf("scripts: %s is not embedded: %v", name, err)) // cannot happen: the build embeds it
+	}
+	return Script{Source: string(source), SHA: redis.NewScript(string(source)).Hash()}
+}
