@@ -21,7 +21,7 @@ IN = cd $(1) && export GOWORK="$$PWD/go.work" &&
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help test windows redis etcd vet staticcheck portable fmt fmt-check race model nested fuzz chaos mutants nightly race-stress tidy release-check bench-quick bench bench-held bench-chart
+.PHONY: help test observability redis etcd vet staticcheck portable fmt fmt-check race model nested fuzz chaos mutants nightly race-stress tidy release-check bench-quick bench bench-held bench-chart
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,7 +90,7 @@ nested: redis etcd
 		( $(call IN,$$dir) go vet ./... && $$staticcheck ./... && go test -count=1 -timeout $(TIMEOUT) ./... ); \
 	done
 
-windows: redis ## the page in a real browser, metrics and alerts in a real Prometheus, fencing in a real PostgreSQL: installs them (apt-get only)
+observability: redis ## the page in a real browser, metrics and alerts in a real Prometheus, fencing in a real PostgreSQL: installs them (apt-get only)
 	@command -v chromium >/dev/null || $(MAKE) install-chromium
 	@command -v prometheus >/dev/null || $(MAKE) install-prometheus
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(MAKE) install-postgresql

@@ -230,7 +230,7 @@ func TestBug09ServerTroubleLooksLikeTaken(t *testing.T) {
 				continue
 			}
 			for n, v := range q.Votes[:2] {
-				if v.Kind != instance.Misconfigured || v.Instance != servers[n].Addr() {
+				if v.Kind != instance.Refused || v.Instance != servers[n].Addr() {
 					t.Errorf("%s: vote of server %d: %v", trouble.name, n, v)
 				}
 			}

@@ -126,8 +126,8 @@ func TestVoteOfAServerWhoseClockWasSteppedDoesNotCountOnce(t *testing.T) {
 				eventually(t, "a renewal fails", func() bool { _, failed := w.renewals(); return failed > 0 })
 				w.awaitRenewals(t, 5)
 				isStep(t, e, 0, by)
-				if _, failed := w.renewals(); failed != 1 || w.said("of doubtful time") != 1 || !l.Valid() {
-					t.Errorf("%d renewals failed, %d for the clock, %v", failed, w.said("of doubtful time"), l)
+				if _, failed := w.renewals(); failed != 1 || w.said("clock stepped") != 1 || !l.Valid() {
+					t.Errorf("%d renewals failed, %d for the clock, %v", failed, w.said("clock stepped"), l)
 				}
 				release(t, l)
 			})
@@ -184,7 +184,7 @@ func TestNothingElseIsTakenForAStep(t *testing.T) {
 			}
 		}
 	}
-	if n := w.said("of doubtful time"); n != 0 || !l.Valid() {
+	if n := w.said("clock stepped"); n != 0 || !l.Valid() {
 		t.Errorf("%d doubts, %v", n, l)
 	}
 }

@@ -50,7 +50,7 @@ func TestClusterMasterDies(t *testing.T) {
 	dead.Restart()
 	back := time.Now()
 	state(t, e, 0, instance.Quarantined)
-	if _, err := e.TryAcquire(within(t), other); err == nil || !strings.Contains(err.Error(), "recovering") {
+	if _, err := e.TryAcquire(within(t), other); err == nil || !strings.Contains(err.Error(), "quarantined") {
 		t.Errorf("a restarted master votes: %v", err)
 	}
 	release(t, acquire(t, e, keyOf(c, c.Masters[2], "meanwhile")))
@@ -102,7 +102,7 @@ func TestClusterFailover(t *testing.T) {
 	eventually(t, "what the old master owed is deleted at the new one", func() bool { return promoted.Get(keys[2]) == "" })
 
 	state(t, e, 0, instance.Quarantined)
-	if _, err := e.TryAcquire(within(t), fresh); err == nil || !strings.Contains(err.Error(), "recovering") {
+	if _, err := e.TryAcquire(within(t), fresh); err == nil || !strings.Contains(err.Error(), "quarantined") {
 		t.Errorf("what was promoted votes on new acquires: %v", err)
 	}
 	release(t, acquire(t, e, keyOf(c, c.Masters[2], "fresh"))) // its slots have lost nothing

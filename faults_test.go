@@ -303,7 +303,7 @@ func TestRestartGuard(t *testing.T) {
 	state(t, a, 0, instance.Quarantined) // reached again, and seen through
 	state(t, a, 1, instance.Quarantined)
 	_, err := a.TryAcquire(within(t), "guarded")
-	if err == nil || !strings.Contains(err.Error(), "recovering for another") {
+	if err == nil || !strings.Contains(err.Error(), "quarantined for another") {
 		t.Errorf("two restarted instances: %v", err)
 	}
 	next := acquire(t, a, "guarded")
@@ -313,7 +313,7 @@ func TestRestartGuard(t *testing.T) {
 	release(t, next)
 
 	b := open(t, redistest.StartN(t, 1), strict) // a strict engine waits even then
-	if h := b.Instances()[0]; h.State != instance.Quarantined || h.Recovering <= 0 {
+	if h := b.Instances()[0]; h.State != instance.Quarantined || h.Quarantine <= 0 {
 		t.Errorf("%+v", h)
 	}
 	if _, err := b.TryAcquire(within(t), "r"); !errors.Is(err, engine.ErrNoQuorum) {

@@ -26,7 +26,7 @@ func TestTheLogOfAFirstDeploymentHasNoWarning(t *testing.T) {
 		t.Error(err)
 	}
 	release(t, l)
-	if text := log.String(); strings.Contains(text, "WARN") || strings.Count(text, "may not vote on new acquires yet") != len(servers) {
+	if text := log.String(); strings.Contains(text, "WARN") || strings.Count(text, "it does not vote on new acquires yet") != len(servers) {
 		t.Errorf("the log of a first deployment:\n%s", text)
 	}
 	long := regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([mµn]?s|m|h)`)
@@ -35,7 +35,7 @@ func TestTheLogOfAFirstDeploymentHasNoWarning(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &fields); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"took", "waited", "held", "for", "margin", "recovering", "left", "by"} {
+		for _, name := range []string{"took", "waited", "held", "for", "margin", "quarantine", "left", "by"} {
 			if span, there := fields[name].(string); fields[name] != nil && (!there || name != "by" && !long.MatchString(span)) {
 				t.Errorf("%s is %v: %s", name, fields[name], line)
 			}

@@ -185,7 +185,7 @@ func TestWaitersAreServedWhereTrackingIsNotPermitted(t *testing.T) {
 	if err := a.Close(within(t)); err != nil {
 		t.Error(err)
 	}
-	if n := strings.Count(log.String(), "is not woken by the server"); n < 1 || n > len(servers) {
+	if n := strings.Count(log.String(), "the server does not wake waiters"); n < 1 || n > len(servers) {
 		t.Errorf("the log says %d times that waiters poll: %s", n, &log)
 	}
 }

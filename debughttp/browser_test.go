@@ -18,7 +18,7 @@ import (
 	"github.com/holdfast-go/holdfast/engine"
 )
 
-// A browser is heavy, so that this test runs on demand only, by `make windows` or
+// A browser is heavy, so that this test runs on demand only, by `make observability` or
 //
 //	go test ./debughttp -run TestInABrowser -chromium chromium -screenshot ../docs/debug.png
 var (
@@ -28,7 +28,7 @@ var (
 
 func TestInABrowser(t *testing.T) {
 	if *chromium == "" {
-		t.Skip("a browser is heavy, and not everywhere: make windows installs one and runs this, or -chromium PROGRAM")
+		t.Skip("a browser is heavy, and not everywhere: make observability installs one and runs this, or -chromium PROGRAM")
 	}
 	recorder := NewRecorder()
 	recorder.start = recorder.start.Add(-remembered*time.Second + patience) // a past that is told faster than it goes by

@@ -214,11 +214,11 @@ func TestQuorumErrorIsOneLineThatNamesWhatIsMissing(t *testing.T) {
 		Votes: []instance.Vote{
 			{Instance: "a", Kind: instance.Granted},
 			{Instance: "b", Kind: instance.Held, Holder: "ABCDEFGHIJKLMNOP", Left: time.Second},
-			{Instance: "c", Kind: instance.Misconfigured, Err: why},
+			{Instance: "c", Kind: instance.Refused, Err: why},
 		},
 	}
 	text := q.Error()
-	if want := `acquire "line\nbreak": held by another (needs 2 of 3: a: granted; b: held by "ABCD…" for another 1s; c: misconfigured (OOM command not allowed))`; text != want {
+	if want := `acquire "line\nbreak": held by another (needs 2 of 3: a: granted; b: held by "ABCD…" for another 1s; c: refused (OOM command not allowed))`; text != want {
 		t.Errorf("%s\nwant\n%s", text, want)
 	}
 	for _, text := range []string{text, fmt.Sprintf("%v", q), fmt.Sprintf("%+v", q), fmt.Sprintf("%#v", q)} {

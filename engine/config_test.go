@@ -342,7 +342,7 @@ func TestStatusIsDecidedByAMajorityAndOnlyIfTheSilentCannotChangeIt(t *testing.T
 			case '.':
 				v = instance.Vote{Kind: instance.Free}
 			case '?':
-				v = instance.Vote{Kind: []instance.Kind{instance.Unreachable, instance.TimedOut, instance.Busy, instance.Misconfigured}[n%4]}
+				v = instance.Vote{Kind: []instance.Kind{instance.Unreachable, instance.TimedOut, instance.Busy, instance.Refused}[n%4]}
 			}
 			s.Votes = append(s.Votes, v)
 		}
@@ -394,9 +394,9 @@ func (noPermission) RedisError()   {}
 
 func TestRefusalSaysHeldOnlyWhenThoseWhoCanVoteWouldHaveBeenEnough(t *testing.T) {
 	const (
-		g, h, u, m = instance.Granted, instance.Held, instance.Unreachable, instance.Misconfigured
-		r, s       = instance.Recovering, instance.Stale
-		f          = instance.Kind(100) // misconfigured, for good
+		g, h, u, m = instance.Granted, instance.Held, instance.Unreachable, instance.Refused
+		r, s       = instance.InQuarantine, instance.Stale
+		f          = instance.Kind(100) // refused, for good
 	)
 	for _, c := range []struct {
 		kinds []instance.Kind

@@ -194,7 +194,7 @@ func TestReleaseThatTheServerRefusedIsMadeGoodByAnInstanceThatStaysUp(t *testing
 		var released, others votes
 		s.Refuse("BUSY Redis is busy running a script.")
 		i.Post(release(&released, "t"))
-		released.are(t, instance.Misconfigured)
+		released.are(t, instance.Refused)
 		s.Refuse("")
 		for range 10 {
 			time.Sleep(time.Second)
@@ -211,8 +211,8 @@ func TestServersRefusalIsQuotedAndLeavesTheInstanceUp(t *testing.T) {
 		s.Refuse("OOM command not allowed when used memory > 'maxmemory'.")
 		var v votes
 		i.Post(acquire(&v, "t"))
-		v.are(t, instance.Misconfigured)
-		if text := v.all[0].String(); text != "sim-1: misconfigured (OOM command not allowed when used memory > 'maxmemory'.)" {
+		v.are(t, instance.Refused)
+		if text := v.all[0].String(); text != "sim-1: refused (OOM command not allowed when used memory > 'maxmemory'.)" {
 			t.Error(text)
 		}
 		if h := i.Health(); h.State != instance.Up {
@@ -331,12 +331,12 @@ func TestRecoveringInstanceIsHealedOnlyByAProofThatBeganAfterItsRestart(t *testi
 		begun := time.Now()
 		time.Sleep(time.Second)
 		s.Restart()
-		heal(begun).are(t, instance.Recovering) // on the connection that broke, then on the next one
-		heal(begun).are(t, instance.Recovering)
+		heal(begun).are(t, instance.InQuarantine) // on the connection that broke, then on the next one
+		heal(begun).are(t, instance.InQuarantine)
 		if s.Get("k") != "" {
 			t.Error("healed all the same")
 		}
-		heal(time.Time{}).are(t, instance.Recovering) // no healing at all
+		heal(time.Time{}).are(t, instance.InQuarantine) // no healing at all
 		heal(time.Now()).are(t, instance.Granted)
 		if s.Get("k") != "ours" {
 			t.Error("not healed")

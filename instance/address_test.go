@@ -171,7 +171,7 @@ func TestAnAddressOfSeveralServersHasNoVote(t *testing.T) {
 	i := movable(t, p, func(*Instance) {})
 	until(t, "it is down", func() bool { return i.Health().State == Down })
 	v := i.Standing()
-	if v.Kind != Misconfigured || !errors.Is(v.Err, reach.ErrSplit) || !strings.Contains(v.Err.Error(), "locks.example:6379") {
+	if v.Kind != Refused || !errors.Is(v.Err, reach.ErrSplit) || !strings.Contains(v.Err.Error(), "locks.example:6379") {
 		t.Errorf("it says %v", v)
 	}
 	for range 100 { // and stays so, wherever the next connections lead

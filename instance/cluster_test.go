@@ -90,7 +90,7 @@ func TestRenewalsAreSplitBySlot(t *testing.T) {
 	}
 	items = append(items, Renewal{Number: len(items), Key: "a}b", Token: "t", TTL: time.Second, Fencing: Fencing{FenceKey: "fence:{a}b}"}})
 	c.whole.Post(&Renew{Items: items, To: got})
-	if c.whole.mailbox.depth() != 3 || len(got) != 1 || got[5] != Misconfigured {
+	if c.whole.mailbox.depth() != 3 || len(got) != 1 || got[5] != Refused {
 		t.Fatalf("without a map %d parts wait, and there are votes %v", c.whole.mailbox.depth(), got)
 	}
 	c.apply(c.testView(thirds))
@@ -135,7 +135,7 @@ func TestFenceInAnotherSlotIsRefusedWithTheReason(t *testing.T) {
 	fenced := Fencing{FenceKey: "fence:{a}b}", Fence: 1}
 	c.whole.Post(&Acquire{Key: "a}b", Token: "t", TTL: time.Second, Fencing: fenced, To: got})
 	c.whole.Post(&Release{Key: "a}b", Token: "t", TTL: time.Second, Fencing: fenced, To: got})
-	if kinds := got.kinds(); !slices.Equal(kinds, []Kind{Misconfigured, Misconfigured}) {
+	if kinds := got.kinds(); !slices.Equal(kinds, []Kind{Refused, Refused}) {
 		t.Errorf("%v", kinds)
 	}
 }
@@ -186,7 +186,7 @@ func TestRestartGuardFollowsTheSlot(t *testing.T) {
 			c.whole.Post(acquire)
 		}
 		b := c.nodes["b:1"]
-		if alive != (len(got.kinds()) == 0 && b.mailbox.depth() == 1) || !alive != slices.Equal(got.kinds(), []Kind{Recovering}) {
+		if alive != (len(got.kinds()) == 0 && b.mailbox.depth() == 1) || !alive != slices.Equal(got.kinds(), []Kind{InQuarantine}) {
 			t.Errorf("alive %v: votes %v, %d at the new node", alive, got.kinds(), b.mailbox.depth())
 		}
 	}
@@ -223,7 +223,7 @@ func TestQuarantineMovesWithTheSlot(t *testing.T) {
 	c.whole.Post(&Release{Key: key, Token: "t", TTL: time.Second, To: nobody{}})
 	a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slots.Of(key)))
 	c.whole.Post(&Acquire{Key: key, Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: got})
-	if b := c.nodes["b:1"]; c.slots[slots.Of(key)] != b || !slices.Equal(got.kinds(), []Kind{Recovering}) || b.mailbox.depth() != 1 {
+	if b := c.nodes["b:1"]; c.slots[slots.Of(key)] != b || !slices.Equal(got.kinds(), []Kind{InQuarantine}) || b.mailbox.depth() != 1 {
 		t.Errorf("votes %v, %d at the new node", got.kinds(), b.mailbox.depth())
 	}
 }
@@ -247,7 +247,7 @@ func TestRestartGuardFollowsASlotThatComesBackUnasked(t *testing.T) {
 		c.apply(c.testView(thirds))
 		got := new(votes)
 		c.whole.Post(&Acquire{Key: key, Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: got})
-		if a := c.nodes["a:1"]; forgetful != slices.Equal(got.kinds(), []Kind{Recovering}) || forgetful != (a.mailbox.depth() == 0) {
+		if a := c.nodes["a:1"]; forgetful != slices.Equal(got.kinds(), []Kind{InQuarantine}) || forgetful != (a.mailbox.depth() == 0) {
 			t.Errorf("forgetful %v: votes %v, %d at the node", forgetful, got.kinds(), a.mailbox.depth())
 		}
 	}
@@ -282,7 +282,7 @@ func TestNodesThatNameEachOtherDelayARelease(t *testing.T) {
 		"release": {func(to Caster) Command { return &Release{Key: key, Token: "t", TTL: time.Second, To: to} }, 1, nil},
 		"acquire": {func(to Caster) Command {
 			return &Acquire{Key: key, Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: to}
-		}, 0, []Kind{Misconfigured}},
+		}, 0, []Kind{Refused}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cl := newTestCluster(t)

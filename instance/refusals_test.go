@@ -43,7 +43,7 @@ func (r *refusing) acquire() instance.Vote {
 func (r *refusing) passes(v instance.Vote, word string) {
 	r.t.Helper()
 	switch {
-	case v.Kind != instance.Misconfigured || v.Err == nil || !strings.Contains(v.Err.Error(), word+" "):
+	case v.Kind != instance.Refused || v.Err == nil || !strings.Contains(v.Err.Error(), word+" "):
 		r.t.Errorf("%v, want %s", v, word)
 	case instance.IsRefusal(v.Err) || instance.Advice(v.Err) == "":
 		r.t.Errorf("it is not known to pass: %v", v)

@@ -29,9 +29,9 @@ func TestVoteIsOneLineWithoutSecrets(t *testing.T) {
 		{Vote{Instance: "i", Kind: Held, Holder: token, Left: 1500 * time.Millisecond}, `i: held by "ABCD…" for another 1.5s`},
 		{Vote{Instance: "i", Kind: Held, Holder: "the owner~" + token, Left: -1}, `i: held by "the owner~ABCD…"`},
 		{Vote{Instance: "i", Kind: Held, Holder: "short"}, `i: held by "…"`},
-		{Vote{Instance: "i", Kind: Recovering, Left: time.Minute}, `i: recovering for another 1m0s`},
+		{Vote{Instance: "i", Kind: InQuarantine, Left: time.Minute}, `i: quarantined for another 1m0s`},
 		{Vote{Instance: "i", Kind: TimedOut, Err: fault.ErrTimeout}, `i: timed out (no answer in time)`},
-		{Vote{Instance: "i", Kind: Misconfigured, Err: errors.New("OOM no")}, `i: misconfigured (OOM no)`},
+		{Vote{Instance: "i", Kind: Refused, Err: errors.New("OOM no")}, `i: refused (OOM no)`},
 		{Vote{Instance: "i", Kind: Kind(99)}, `i: kind 99`},
 	} {
 		for _, text := range []string{c.vote.String(), fmt.Sprint(c.vote), fmt.Sprintf("%+v", c.vote), fmt.Sprintf("%#v", c.vote), fmt.Sprintf("%v", []Vote{c.vote})} {
@@ -44,7 +44,7 @@ func TestVoteIsOneLineWithoutSecrets(t *testing.T) {
 
 func TestEveryKindHasAName(t *testing.T) {
 	seen := map[string]bool{}
-	for k := Unanswered; k <= Misconfigured; k++ {
+	for k := Unanswered; k <= Refused; k++ {
 		name := k.String()
 		if name == "" || strings.HasPrefix(name, "kind") || seen[name] {
 			t.Errorf("kind %d is called %q", uint8(k), name)
@@ -63,7 +63,7 @@ func TestEveryKindHasAName(t *testing.T) {
 
 func TestAnsweredIsSaidOnlyOfInstancesThatHaveSpoken(t *testing.T) {
 	silent := map[Kind]bool{Unanswered: true, Unreachable: true, TimedOut: true}
-	for k := Unanswered; k <= Misconfigured; k++ {
+	for k := Unanswered; k <= Refused; k++ {
 		if (Vote{Kind: k}).Answered() == silent[k] {
 			t.Errorf("%v: answered %v", k, !silent[k])
 		}
@@ -112,16 +112,16 @@ func TestErrorsAreClassified(t *testing.T) {
 		err  error
 		want Kind
 	}{
-		{resp.ServerError("OOM command not allowed"), Misconfigured},
-		{resp.ServerError("READONLY You can't write against a read only replica."), Misconfigured},
-		{resp.ServerError("NOPERM this user has no permissions"), Misconfigured},
-		{resp.ServerError("MISCONF Redis is configured to save RDB snapshots"), Misconfigured},
-		{resp.ServerError("WRONGTYPE Operation against a key"), Misconfigured},
-		{resp.ServerError("LOADING Redis is loading the dataset in memory"), Misconfigured},
-		{fmt.Errorf("cannot load the lock scripts: %w", resp.ServerError("NOPERM")), Misconfigured},
-		{resp.ErrNotRedis, Misconfigured},
-		{reach.ErrReplica, Misconfigured},
-		{fmt.Errorf("%w: as other", errSameServer), Misconfigured},
+		{resp.ServerError("OOM command not allowed"), Refused},
+		{resp.ServerError("READONLY You can't write against a read only replica."), Refused},
+		{resp.ServerError("NOPERM this user has no permissions"), Refused},
+		{resp.ServerError("MISCONF Redis is configured to save RDB snapshots"), Refused},
+		{resp.ServerError("WRONGTYPE Operation against a key"), Refused},
+		{resp.ServerError("LOADING Redis is loading the dataset in memory"), Refused},
+		{fmt.Errorf("cannot load the lock scripts: %w", resp.ServerError("NOPERM")), Refused},
+		{resp.ErrNotRedis, Refused},
+		{reach.ErrReplica, Refused},
+		{fmt.Errorf("%w: as other", errSameServer), Refused},
 		{timeoutError{}, TimedOut},
 		{&net.OpError{Op: "read", Err: timeoutError{}}, TimedOut},
 		{os.ErrDeadlineExceeded, TimedOut},
@@ -136,7 +136,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		if v.Kind != c.want || v.Instance != "i" || v.Err == nil {
 			t.Errorf("%v: %v, want %v", c.err, v, c.want)
 		}
-		if v.Answered() != (c.want == Misconfigured) {
+		if v.Answered() != (c.want == Refused) {
 			t.Errorf("%v: answered %v", c.err, v.Answered())
 		}
 	}
@@ -216,7 +216,7 @@ func TestVerdictsKeepWhatTheErrorIs(t *testing.T) {
 	for _, r := range fault.Refusals {
 		v := i.verdict(resp.ServerError(r.Says + " something of s3cret"))
 		misnamed := r.Says == "CLUSTERDOWN" || r.Says == "TRYAGAIN" // said by a single server: it is a node of a cluster
-		if v.Kind != Misconfigured || IsRefusal(v.Err) != (r.Class == fault.Lasts || misnamed) {
+		if v.Kind != Refused || IsRefusal(v.Err) != (r.Class == fault.Lasts || misnamed) {
 			t.Errorf("%s: %v", r.Says, v)
 		}
 		if r.Mend == "" || Advice(resp.ServerError(r.Says)) != r.Mend {

@@ -232,7 +232,7 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 		{"holdfast.instance.state", "holdfast.instance=redis-2,holdfast.instance.state=up", 1},
 		{"holdfast.instance.state", "holdfast.instance=redis-2,holdfast.instance.state=down", 0},
 		{"holdfast.instance.mailbox", "holdfast.instance=redis-3", 0},
-		{"holdfast.instance.recovering", "holdfast.instance=redis-3", 0},
+		{"holdfast.instance.quarantine", "holdfast.instance=redis-3", 0},
 		{"holdfast.instance.clock_step", "holdfast.instance=redis-3", 0},
 	} {
 		w.settles(c.name, c.attributes, c.want)
@@ -241,7 +241,11 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 	w.until("holdfast.renewal.margin", "", 1)
 	w.until("holdfast.pipeline.duration", "holdfast.instance=redis-1", 3)
 	w.until("holdfast.pipeline.messages", "holdfast.instance=redis-1", 3)
-	w.until("holdfast.instance.changes", "holdfast.instance=redis-1,holdfast.instance.state=up", 1)
+	changes := w.series("holdfast.instance.changes")
+	up := changes["holdfast.instance=redis-1,holdfast.instance.state=up"]
+	if young := changes["holdfast.instance=redis-1,holdfast.instance.state=quarantined"]; up+young != 1 { // until all have been seen
+		t.Errorf("redis-1 came up %v times and was quarantined %v times, want 1 of both together", up, young)
+	}
 	for _, m := range w.metrics() {
 		if text := fmt.Sprintf("%+v", m.Data); strings.Contains(text, "secret") {
 			t.Errorf("%s has a resource: %s", m.Name, text)
@@ -266,7 +270,7 @@ func TestEveryCounterIsThereFromTheStart(t *testing.T) {
 	}
 	begun("holdfast.renewal.count", "holdfast.renewal.confirmed=false")
 	begun("holdfast.renewal.count", "holdfast.renewal.confirmed=true")
-	for _, kind := range []instance.Kind{instance.Granted, instance.Held, instance.TimedOut, instance.Recovering, instance.Misconfigured} {
+	for _, kind := range []instance.Kind{instance.Granted, instance.Held, instance.TimedOut, instance.InQuarantine, instance.Refused} {
 		begun("holdfast.vote.count", "holdfast.instance=redis-1,holdfast.vote.kind="+kind.String())
 	}
 	begun("holdfast.instance.changes", "holdfast.instance=redis-1,holdfast.instance.state=down")

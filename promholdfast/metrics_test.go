@@ -206,14 +206,14 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 		{"holdfast_instance_state", `redis="redis-3",state="up"`, 1},
 		{"holdfast_instance_state", `redis="redis-3",state="down"`, 0},
 		{"holdfast_mailbox_depth", `redis="redis-1"`, 0},
-		{"holdfast_instance_recovering_seconds", `redis="redis-1"`, 0},
+		{"holdfast_instance_quarantine_seconds", `redis="redis-1"`, 0},
 	} {
 		w.settles(c.name, c.label, c.want)
 	}
 	changes := func(state string) float64 {
 		return w.value("holdfast_instance_changes_total", fmt.Sprintf(`redis="redis-2",state=%q`, state))
 	}
-	if n := changes("up") + changes("recovering"); n != 1 { // recovering until all have been seen
+	if n := changes("up") + changes("quarantined"); n != 1 { // quarantined until all have been seen
 		t.Errorf("%v changes of state", n)
 	}
 	w.until("holdfast_votes_total", `kind="granted",redis="redis-3"`, 1) // its others may have been taken back
@@ -343,7 +343,7 @@ func TestEnginesAreToldApartByTheirLabels(t *testing.T) {
 		}
 	}
 	want := `
-# HELP holdfast_acquire_wait_seconds How long acquires took that were granted.
+# HELP holdfast_acquire_wait_seconds How long the granted acquires took.
 # TYPE holdfast_acquire_wait_seconds histogram
 `
 	for _, name := range []string{"orders", "reports"} {

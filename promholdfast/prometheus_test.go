@@ -27,7 +27,7 @@ func tool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("no %s here: make windows installs Debian's package prometheus and runs this", name)
+		t.Skipf("no %s here: make observability installs Debian's package prometheus and runs this", name)
 	}
 	return path
 }

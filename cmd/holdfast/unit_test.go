@@ -61,7 +61,7 @@ func (flagsOf) run(context.Context, arguments) error { return nil }
 func TestNoteOnServersThatRestarted(t *testing.T) {
 	up, down := instance.Health{State: instance.Up}, instance.Health{State: instance.Down}
 	young := func(left time.Duration) instance.Health {
-		return instance.Health{State: instance.Quarantined, Recovering: left}
+		return instance.Health{State: instance.Quarantined, Quarantine: left}
 	}
 	for _, c := range []struct {
 		servers []instance.Health
@@ -69,18 +69,18 @@ func TestNoteOnServersThatRestarted(t *testing.T) {
 	}{
 		{[]instance.Health{up, up, young(time.Minute)}, ""},
 		{[]instance.Health{down, down, young(time.Minute)}, ""},
-		{[]instance.Health{up, young(50 * time.Second), young(20 * time.Second)}, "2 of 3 servers .* before 12:00:20, in 20s "},
-		{[]instance.Health{down, young(50 * time.Second), young(20 * time.Second)}, "2 of 3 servers .* before 12:00:50, in 50s "},
-		{[]instance.Health{young(time.Minute)}, "1 of 1 servers .* before 12:01:00, in 1m0s "},
+		{[]instance.Health{up, young(50 * time.Second), young(20 * time.Second)}, "2 of 3 instances .* before 12:00:20, in 20s "},
+		{[]instance.Health{down, young(50 * time.Second), young(20 * time.Second)}, "2 of 3 instances .* before 12:00:50, in 50s "},
+		{[]instance.Health{young(time.Minute)}, "1 of 1 instances .* before 12:01:00, in 1m0s "},
 	} {
 		var b strings.Builder
-		noteRecovering(&b, c.servers, time.Date(2026, 1, 1, 12, 0, 0, 0, time.Local), false)
+		noteQuarantine(&b, c.servers, time.Date(2026, 1, 1, 12, 0, 0, 0, time.Local), false)
 		if (b.Len() > 0) != (c.want != "") || !regexp.MustCompile(c.want).MatchString(b.String()) {
 			t.Errorf("%+v: %q, want %q", c.servers, b.String(), c.want)
 		}
 	}
 	var b strings.Builder // whoever has said it is not told to say it
-	noteRecovering(&b, []instance.Health{down, young(time.Minute), young(time.Minute)}, time.Now(), true)
+	noteQuarantine(&b, []instance.Health{down, young(time.Minute), young(time.Minute)}, time.Now(), true)
 	if !strings.HasSuffix(b.String(), "(--first-deployment does not wait when all 3 answer and are new)\n") {
 		t.Error(b.String())
 	}

@@ -235,7 +235,7 @@ func startPostgres(t *testing.T) string {
 	t.Helper()
 	bin := postgresDir()
 	if bin == "" {
-		t.Skip("no PostgreSQL: make windows installs Debian's package postgresql and runs this; or set HOLDFAST_POSTGRES")
+		t.Skip("no PostgreSQL: make observability installs Debian's package postgresql and runs this; or set HOLDFAST_POSTGRES")
 	}
 	dir, err := os.MkdirTemp("", "holdfast-postgres-") // short: the path of a socket has its limits
 	if err != nil {
