@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -89,6 +90,73 @@ func TestAFullServerSaysSo(t *testing.T) {
 			t.Error(err)
 		}
 		server.MustDo("CONFIG", "SET", "maxclients", "100")
+	}
+}
+
+// So does a sentinel.
+func TestAFullSentinelSaysSo(t *testing.T) {
+	const room = 3
+	master := redistest.StartTCP(t)
+	sentinel := redistest.StartSentinel(t, master, "--maxclients", strconv.Itoa(room))
+	var inside []net.Conn
+	for range room {
+		conn, err := net.Dial("tcp", sentinel.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		inside = append(inside, conn)
+		_, _ = conn.Write([]byte("PING\r\n"))
+		reply := make([]byte, 16)
+		if n, err := conn.Read(reply); err != nil || string(reply[:n]) != "+PONG\r\n" {
+			t.Fatalf("%q %v", reply[:n], err)
+		}
+	}
+	i, err := instance.Dial("redis-sentinel://"+sentinel.Addr()+"?master=leader", instance.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.New([]*instance.Instance{i}, engine.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state(t, e, 0, instance.Down)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	err = e.AwaitQuorum(ctx)
+	cancel()
+	oneLine(t, err)
+	if !strings.Contains(err.Error(), "max number of clients reached") {
+		t.Error(err)
+	}
+	for _, conn := range inside {
+		_ = conn.Close()
+	}
+	state(t, e, 0, instance.Up) // it passes
+	if err := e.Close(within(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// In protected mode a server lets only its own machine in, by the loopback's first address.
+func TestProtectedModeSaysSo(t *testing.T) {
+	elsewhere := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}
+	if l, err := net.ListenTCP("tcp", elsewhere); err != nil {
+		t.Skipf("this system has no second loopback address to come from: %v", err)
+	} else if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	server := redistest.StartTCP(t, "--protected-mode", "yes")
+	sentinel := redistest.StartSentinel(t, redistest.StartTCP(t), "--protected-mode", "yes")
+	for _, url := range []string{"redis://" + server.Addr(), "redis-cluster://" + server.Addr(), "redis-sentinel://" + sentinel.Addr() + "?master=leader"} {
+		i, err := instance.Dial(url, instance.Config{Dialer: (&net.Dialer{LocalAddr: elsewhere}).DialContext})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := engineOf(t, engine.Config{}, i)
+		_, err = e.TryAcquire(within(t), "r")
+		oneLine(t, err)
+		if !strings.Contains(err.Error(), "DENIED Redis is running in protected mode") {
+			t.Errorf("%s: %v", url, err)
+		}
 	}
 }
 

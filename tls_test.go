@@ -255,6 +255,14 @@ func TestBadFilesAreNamedByDial(t *testing.T) {
 	}
 }
 
+// A port without TLS waits for the end of what it takes for a command.
+func TestAPortWithoutTLSIsSuspected(t *testing.T) {
+	_, err := one(t, "rediss://"+redistest.StartTCP(t).Addr(), instance.Config{Timeout: 200 * time.Millisecond})
+	if err == nil || !strings.Contains(err.Error(), "does this port speak TLS?") {
+		t.Error(err)
+	}
+}
+
 // A server that hangs in the TLS handshake holds nobody up, and Close ends
 // within its context.
 func TestTLSHandshakeThatHangs(t *testing.T) {

@@ -175,6 +175,18 @@ func TestRealIllnesses(t *testing.T) {
 			t.Errorf("with a database: %+v", f)
 		}
 	})
+	t.Run("a password that is not given", func(t *testing.T) {
+		s := redistest.Start(t, "--requirepass", "s3cr3t")
+		i, err := instance.Dial("unix://"+s.Addr(), instance.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := checkAll(t, quick, []*instance.Instance{i})
+		expect(t, r, "unreachable of 1", "single")
+		if f := finding(r, "unreachable"); r.Endangered() || r.Known() || !strings.HasSuffix(f.What, "NOAUTH Authentication required.") || !strings.Contains(f.Mend, "It wants a password") {
+			t.Errorf("endangered: %v, known: %v, %+v", r.Endangered(), r.Known(), f)
+		}
+	})
 	t.Run("writes paused", func(t *testing.T) {
 		s := redistest.Start(t)
 		s.MustDo("CLIENT", "PAUSE", "60000", "WRITE")

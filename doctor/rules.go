@@ -33,7 +33,7 @@ func unreachable(f facts, _ Config) []Finding {
 	if f.reached() {
 		return nil
 	}
-	what := fmt.Sprintf("It cannot be asked: %v.", f.err)
+	what := fmt.Sprintf("It cannot be asked: %s.", words(f.err))
 	mend := advised(f.err, "See that it runs, that its address, user and password are right, and that nothing is in between.")
 	switch {
 	case !isRefusal(f.err):
@@ -294,7 +294,7 @@ func or(text, other string) string {
 func young(f facts, cfg Config) []Finding {
 	q := cfg.quarantine(f.timeout)
 	up := f.uptime()
-	if cfg.Guard == instance.GuardOff || up < 0 || up >= q {
+	if cfg.Guard == instance.GuardOff || up < 0 || up >= q || f.mode() == "sentinel" { // which has no vote
 		return nil
 	}
 	left := (q - up + time.Second).Round(time.Second) // uptimes are in whole seconds

@@ -116,7 +116,7 @@ func TestFindings(t *testing.T) {
 		"old":                          {set: set(healthy("a", says(map[string]string{"redis_version": "6.2.14"}))), want: map[string]Severity{"version": Warning}},
 		"very old":                     {set: set(healthy("a", says(map[string]string{"redis_version": "4.0.1"}))), want: map[string]Severity{"version": Warning}},
 		"a node of a cluster":          {set: set(healthy("a", says(map[string]string{"redis_mode": "cluster"}))), want: map[string]Severity{"mode": Warning}},
-		"a sentinel":                   {set: set(healthy("a", says(map[string]string{"redis_mode": "sentinel"}))), want: map[string]Severity{"mode": Warning}},
+		"a sentinel":                   {set: set(healthy("a", says(map[string]string{"redis_mode": "sentinel", "uptime_in_seconds": "1"}))), want: map[string]Severity{"mode": Warning}},
 		"a server as others have it":   {set: set(healthy("a", untold("redis_mode"), says(map[string]string{"server_mode": "standalone", "server_name": "valkey", "valkey_version": "9.1.2"})))},
 		"a node of another's cluster":  {set: set(healthy("a", untold("redis_mode"), says(map[string]string{"server_mode": "cluster"}))), want: map[string]Severity{"mode": Warning}},
 		"no mode":                      {set: set(healthy("a", untold("redis_mode"))), want: map[string]Severity{"unknown": Note}},

@@ -229,6 +229,16 @@ func TestQuorumErrorIsOneLineThatNamesWhatIsMissing(t *testing.T) {
 	if !errors.Is(q, ErrHeld) || !errors.Is(q, why) || errors.Is(q, ErrNoQuorum) {
 		t.Error("it is not what it holds")
 	}
+	q.Votes[2] = instance.Vote{Instance: "c"}
+	for decided, want := range map[bool]string{false: "; c: no answer yet)", true: "; c: not waited for)"} {
+		if q.decided = decided; !strings.HasSuffix(q.Error(), want) {
+			t.Errorf("decided: %v, %s", decided, q.Error())
+		}
+	}
+	q.Op, q.Resource = "open", ""
+	if text := q.Error(); !strings.HasPrefix(text, "open: held by another (needs 2 of 3: a: up; b: held by") {
+		t.Error(text)
+	}
 	if text := (&QuorumError{Op: "open", Need: 1, reason: ErrNoQuorum}).Error(); text != "open: no quorum (needs 1 of 0: )" {
 		t.Error(text)
 	}

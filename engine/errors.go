@@ -39,9 +39,10 @@ type QuorumError struct {
 	Need     int             // votes that a quorum takes
 	Votes    []instance.Vote // one an instance, in the engine's order
 
-	reason error  // the sentinel
-	held   string // by whom, when the holder is known; "" otherwise
-	stop   error  // why the caller did not wait for the end: its context's error; nil otherwise
+	reason  error  // the sentinel
+	held    string // by whom, when the holder is known; "" otherwise
+	decided bool   // nobody waits any longer for the answers that are missing
+	stop    error  // why the caller did not wait for the end: its context's error; nil otherwise
 }
 
 // Unwrap returns the sentinel (ErrHeld, ErrNoQuorum, ErrRefused or a lease's end), the
@@ -71,7 +72,14 @@ func (q *QuorumError) Error() string {
 		if i > 0 {
 			b.WriteString("; ")
 		}
-		b.WriteString(v.String())
+		switch {
+		case q.decided && v.Kind == instance.Unanswered: // "no answer yet" would be taken for a fault
+			b.WriteString(v.Instance + ": not waited for")
+		case q.Op == opening && v.Kind == instance.Granted: // nothing has been asked for
+			b.WriteString(v.Instance + ": up")
+		default:
+			b.WriteString(v.String())
+		}
 	}
 	b.WriteByte(')')
 	return b.String()

@@ -58,7 +58,7 @@ func (e *Engine) ForceRelease(ctx context.Context, seen Status) error {
 	if decided && p.won() {
 		return nil
 	}
-	return &QuorumError{Op: "force release", Resource: seen.Resource, Need: e.need, Votes: p.result(), reason: ErrNoQuorum, stop: stop}
+	return &QuorumError{Op: "force release", Resource: seen.Resource, Need: e.need, Votes: p.result(), reason: ErrNoQuorum, decided: decided, stop: stop}
 }
 
 // notTheirs: the token that was seen is not there any more.

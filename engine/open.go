@@ -10,6 +10,8 @@ import (
 	"github.com/holdfast-go/holdfast/instance"
 )
 
+const opening = "open" // the Op of its errors
+
 // openPatience is how long Open waits for a quorum when its context would let it
 // wait for ever.
 const openPatience = 5 * time.Second
@@ -29,7 +31,7 @@ const openEvery = 10 * time.Millisecond
 func (e *Engine) AwaitQuorum(ctx context.Context) error {
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, openPatience)
+		ctx, cancel = context.WithTimeoutCause(ctx, openPatience, late{openPatience, ""})
 		defer cancel()
 	}
 	ctx2, cancel := context.WithCancel(ctx)
@@ -115,7 +117,7 @@ func (e *Engine) unusable() error {
 }
 
 func (e *Engine) openError(stop error) *QuorumError {
-	q := &QuorumError{Op: "open", Need: e.need, reason: ErrNoQuorum, stop: stop}
+	q := &QuorumError{Op: opening, Need: e.need, reason: ErrNoQuorum, stop: stop}
 	for _, i := range e.instances {
 		q.Votes = append(q.Votes, i.Standing())
 	}

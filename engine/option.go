@@ -63,18 +63,13 @@ func WithWait(d time.Duration) Option {
 	}
 }
 
-// waited is the cause of a context that WithWait has ended.
-type waited time.Duration
-
-func (w waited) Error() string { return fmt.Sprintf("WithWait is %v", time.Duration(w)) }
-
 // bound is the context under which a request waits. The func must be called when
 // the waiting is over.
 func (r *request) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	if r.wait == 0 {
 		return ctx, func() {}
 	}
-	return context.WithTimeoutCause(ctx, r.wait, waited(r.wait))
+	return context.WithTimeoutCause(ctx, r.wait, late{r.wait, "WithWait"})
 }
 
 // WithFencing gives the lease a fencing token, a number that is higher for

@@ -58,7 +58,7 @@ func TestWithWaitEndsTheWaiting(t *testing.T) {
 				if got := engine.Outcome(err); got != "timeout" {
 					t.Errorf("the outcome is %s", got)
 				}
-				if err != nil && !strings.Contains(err.Error(), "WithWait is 3s") {
+				if err != nil && !strings.Contains(err.Error(), "not within 3s (WithWait)") {
 					t.Errorf("it does not say what has ended it: %v", err)
 				}
 				if traced == nil || traced.Err() != nil {

@@ -110,7 +110,7 @@ func (e *Engine) prove(ctx context.Context, proof instance.Renewal) (votes []ins
 // that the lock is not ours, the lease is lost: stolen if anybody saw another
 // holder, gone if not.
 func (e *Engine) unproven(op, resource string, votes []instance.Vote, stop error) *QuorumError {
-	q := &QuorumError{Op: op, Resource: resource, Need: e.need, Votes: votes, reason: ErrNoQuorum, stop: stop}
+	q := &QuorumError{Op: op, Resource: resource, Need: e.need, Votes: votes, reason: ErrNoQuorum, decided: stop == nil, stop: stop}
 	t := tally{voters: len(votes), need: e.need}
 	var cause error = lease.ErrGone
 	for _, v := range votes {

@@ -85,7 +85,7 @@ func (e *Engine) decide(ctx context.Context, r *request, q question, first int) 
 	if r.former != "" {
 		refused = e.unproven(r.op, r.resource, votes, nil)
 	}
-	refused.stop = stop
+	refused.decided, refused.stop = decided, stop
 	return nil, votes, refused
 }
 

@@ -57,11 +57,32 @@ func because(stop, refused error) error {
 	return &stopped
 }
 
-// ended returns why ctx ended: its error, and the cause if that says more.
+// ended returns why ctx ended: its error, in the words of its cause if it has one.
 func ended(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if err == cause { //nolint:errorlint // the very same value
 		return err
 	}
-	return fmt.Errorf("%w: %w", err, cause)
+	return caused{err, cause}
+}
+
+// caused is a context's error that somebody has given a cause, which says more.
+type caused struct{ err, cause error }
+
+func (c caused) Error() string { return c.cause.Error() }
+
+func (c caused) Unwrap() []error { return []error{c.err, c.cause} }
+
+// late is the cause of a context whose time is over, where the caller did not set it
+// by a context.
+type late struct {
+	after time.Duration
+	by    string // the option that has set it; "": none has
+}
+
+func (l late) Error() string {
+	if l.by == "" {
+		return fmt.Sprintf("not within %v", l.after)
+	}
+	return fmt.Sprintf("not within %v (%s)", l.after, l.by)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -459,6 +460,9 @@ func TestQuorumErrorSaysWhatEachInstanceVoted(t *testing.T) {
 		var q *engine.QuorumError
 		if !asQuorumError(err, &q) || len(q.Votes) != 5 || q.Need != 3 || q.Op != "acquire" || q.Resource != "r" {
 			t.Fatalf("%#v", err)
+		}
+		if !strings.Contains(err.Error(), fleet.Servers[0].Name()+": not waited for") {
+			t.Error(err)
 		}
 		for n, v := range q.Votes {
 			if v.Instance != fleet.Servers[n].Name() {

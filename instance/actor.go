@@ -64,7 +64,7 @@ func (a *actor) act(ctx context.Context) {
 			a.sendAll(messages)
 			clear(messages)
 			a.batch = messages
-		case a.mailbox.ended():
+		case a.mailbox.flow.ended():
 			if broken = a.repair(ctx); broken == nil {
 				probes.Reset()
 			}
@@ -99,7 +99,7 @@ func (a *actor) startReader(unanswered []*pipeline) {
 	l.done, l.forgotten, l.err = make(chan struct{}), false, nil
 	l.In.Reset(patient{l, a.mailbox})
 	_ = l.Net.SetDeadline(time.Time{})
-	a.mailbox.open(l.IsDirect() && a.set.lone) // several are better written to side by side
+	a.mailbox.flow.open(l.IsDirect() && a.set.lone) // several are better written to side by side
 	go a.reader.read(l)
 	for _, p := range unanswered {
 		a.sendAgain(p)

@@ -46,7 +46,7 @@ func (i *Instance) verdict(err error) Vote {
 var (
 	errClosed     = errors.New("instance closed")
 	errUnasked    = fmt.Errorf("%w: it says what nobody has asked for", resp.ErrNotRedis)
-	errSameServer = fault.NewLasting("same server")
+	errSameServer = fault.NewLasting("the same Redis process")
 	errDemoted    = errors.New("the node is a replica now: a failover is under way")
 )
 

@@ -49,7 +49,7 @@ func (i *Instance) ownHealth() Health {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	h := i.health
-	h.Waiting, h.Latency = i.mailbox.depth(), i.mailbox.latency()
+	h.Waiting, h.Latency = i.mailbox.depth(), i.mailbox.flow.latency()
 	if h.State == Up {
 		if rest := i.abstention.left(time.Now()); rest > 0 {
 			h.State, h.Recovering = Quarantined, rest

@@ -41,6 +41,7 @@ type mailbox struct {
 
 func newMailbox(limit int) *mailbox {
 	m := &mailbox{limit: limit, wake: make(chan struct{}, 1)}
+	m.flow.mu = &m.mu
 	m.life, m.die = context.WithCancel(context.Background())
 	return m
 }
@@ -292,8 +293,8 @@ func (m *mailbox) depth() int {
 }
 
 // latency is how long the last round trip took.
-func (m *mailbox) latency() time.Duration {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.flow.rtt
+func (f *flow) latency() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.rtt
 }

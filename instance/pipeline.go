@@ -29,7 +29,7 @@ func (a *actor) sendAll(messages []Command) {
 
 // send sends one pipeline. It is called by whoever has the turn.
 func (a *actor) send(batch []Command) {
-	p := a.mailbox.pipeline()
+	p := a.mailbox.flow.pipeline()
 	now := time.Now()
 	p.sending = a.sending(now)
 	p.bundles.bySlot = a.role.slotsMove()
@@ -64,35 +64,35 @@ func (a *actor) write(p *pipeline) {
 	l, demoted := a.link, p.demoted
 	switch {
 	case len(p.sent) == 0:
-		a.mailbox.discard(p)
+		a.mailbox.flow.discard(p)
 	case a.mailbox.putUnderWay(p, l):
 		if _, err := l.Net.Write(a.out); err != nil {
 			_ = l.Net.Close()
 		}
 	}
 	if demoted {
-		a.mailbox.halt(l)
+		a.mailbox.flow.halt(l)
 	}
 }
 
 // pipeline returns an empty pipeline.
-func (m *mailbox) pipeline() *pipeline {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	n := len(m.flow.spare)
+func (f *flow) pipeline() *pipeline {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.spare)
 	if n == 0 {
 		return new(pipeline)
 	}
-	p := m.flow.spare[n-1]
-	m.flow.spare = m.flow.spare[:n-1]
+	p := f.spare[n-1]
+	f.spare = f.spare[:n-1]
 	return p
 }
 
 // discard takes back a pipeline that has not been launched.
-func (m *mailbox) discard(p *pipeline) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.flow.spare = append(m.flow.spare, p)
+func (f *flow) discard(p *pipeline) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.spare = append(f.spare, p)
 }
 
 // putUnderWay puts a pipeline under way, and reports whether it is to be written: not

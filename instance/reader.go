@@ -43,7 +43,7 @@ func (r *reader) readPipelines(l *link) error {
 		if err := l.Await(); err != nil {
 			return err
 		}
-		p := r.mailbox.next()
+		p := r.mailbox.flow.next()
 		if p == nil {
 			return errUnasked
 		}
@@ -72,12 +72,12 @@ func (r *reader) readPipeline(l *link, p *pipeline) (over bool, err error) {
 		if r.reply.Unread || r.reply.Kind != resp.Error && !c.fits(&r.reply) {
 			return false, errUnasked
 		}
-		if k == last && l.In.Buffered() > 0 && r.mailbox.lastUnderWay() {
+		if k == last && l.In.Buffered() > 0 && r.mailbox.flow.lastUnderWay() {
 			return false, errUnasked // one too many: who knows which
 		}
 		if !l.forgotten && isNoScript(&r.reply) {
 			l.forgotten = true
-			r.mailbox.halt(l)
+			r.mailbox.flow.halt(l)
 		}
 		if k == last {
 			rtt := time.Since(p.now)
@@ -103,7 +103,7 @@ func (r *reader) readPipeline(l *link, p *pipeline) (over bool, err error) {
 	case l.forgotten:
 		return false, nil
 	case p.demoted: // the next connection looks at the server's role
-		r.mailbox.halt(l)
+		r.mailbox.flow.halt(l)
 	}
 	l.used = true
 	if over {
@@ -125,7 +125,7 @@ func (r patient) Read(p []byte) (int, error) {
 		if n > 0 || err == nil || !fault.IsTimeout(err) {
 			return n, err
 		}
-		if err := r.mailbox.expired(r.link); err != nil {
+		if err := r.mailbox.flow.expired(r.link); err != nil {
 			return 0, err
 		}
 	}

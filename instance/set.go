@@ -52,7 +52,7 @@ func (s *Set) register(i *Instance, runID string) error {
 	defer s.mu.Unlock()
 	for other, run := range s.runs {
 		if run == runID && other.role.voter() != i.role.voter() {
-			return fmt.Errorf("%w: it is the same Redis process as %s, and its vote would count twice", errSameServer, other.name)
+			return fmt.Errorf("%w as %s: its vote would count twice", errSameServer, other.name)
 		}
 	}
 	s.runs[i] = runID

@@ -3,6 +3,7 @@ package instance
 import (
 	"os"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -19,6 +20,7 @@ import (
 // Who sends has the turn from take, or put, to passTurn; in over the actor takes it, and
 // open gives it back with a new link.
 type flow struct {
+	mu           *sync.Mutex   // the mailbox's
 	halted       bool          // nothing may be sent: the link is being closed or repaired, or there is none
 	over         bool          // the reader is gone, or about to go: the actor is to look after the link
 	direct       bool          // on this link a small write never blocks, when nothing is under way
@@ -45,20 +47,21 @@ const (
 
 // open lets messages onto a new or repaired link. The actor has the turn, for what
 // is to be sent again before all others.
-func (m *mailbox) open(direct bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.flow = flow{direct: direct, turn: actors, pipelines: m.flow.pipelines[:0], spare: m.flow.spare, rtt: m.flow.rtt}
+func (f *flow) open(direct bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	*f = flow{mu: f.mu, direct: direct, turn: actors, pipelines: f.pipelines[:0], spare: f.spare, rtt: f.rtt}
 }
 
 // next is the pipeline whose replies come next, or nil: nothing is under way.
-func (m *mailbox) next() *pipeline {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.flow.next()
+func (f *flow) next() *pipeline {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.oldest()
 }
 
-func (f *flow) next() *pipeline {
+// oldest is next. Called with mu held.
+func (f *flow) oldest() *pipeline {
 	if f.discarded == len(f.pipelines) || !f.pipelines[f.discarded].written {
 		return nil
 	}
@@ -66,11 +69,11 @@ func (f *flow) next() *pipeline {
 }
 
 // lastUnderWay reports whether no replies are to come but the next pipeline's.
-func (m *mailbox) lastUnderWay() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	behind := m.flow.discarded + 1
-	return behind >= len(m.flow.pipelines) || !m.flow.pipelines[behind].written
+func (f *flow) lastUnderWay() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	behind := f.discarded + 1
+	return behind >= len(f.pipelines) || !f.pipelines[behind].written
 }
 
 // pipelineAnswered takes note that the next pipeline's replies have been read, after that
@@ -94,7 +97,7 @@ func (m *mailbox) pipelineAnswered(again bool, rtt time.Duration) (over bool) {
 		f.messages -= len(f.lastAnswered.sent)
 		f.pipelines = slices.Delete(f.pipelines, 0, 1)
 	}
-	over = f.halted && f.next() == nil
+	over = f.halted && f.oldest() == nil
 	ring := m.closed || f.due(len(m.queue))
 	m.mu.Unlock()
 	if ring {
@@ -105,11 +108,11 @@ func (m *mailbox) pipelineAnswered(again bool, rtt time.Duration) (over bool) {
 
 // halt lets nothing more onto the link. The reader ends when it has read what is
 // under way.
-func (m *mailbox) halt(l *link) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.flow.halted = true
-	if m.flow.next() == nil {
+func (f *flow) halt(l *link) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.halted = true
+	if f.oldest() == nil {
 		_ = l.Net.SetReadDeadline(longAgo)
 	}
 }
@@ -118,15 +121,15 @@ var longAgo = time.Unix(1, 0)
 
 // expired is called when the read deadline has passed. It returns an error if
 // that is the end of the link, and sets the next deadline otherwise.
-func (m *mailbox) expired(l *link) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	next := m.flow.next()
+func (f *flow) expired(l *link) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	next := f.oldest()
 	switch {
-	case next == nil && m.flow.halted:
+	case next == nil && f.halted:
 		return errHalted
 	case next == nil:
-		m.flow.deadlineSet = false
+		f.deadlineSet = false
 		return l.Net.SetReadDeadline(time.Time{})
 	case time.Now().Before(next.deadline):
 		return l.Net.SetReadDeadline(next.deadline)
@@ -143,10 +146,10 @@ func (m *mailbox) end() {
 }
 
 // ended reports whether the reader is gone, or about to go.
-func (m *mailbox) ended() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.flow.over
+func (f *flow) ended() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.over
 }
 
 // takeTurn gives the actor the turn, when the reader is gone, and returns what has

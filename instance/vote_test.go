@@ -165,6 +165,7 @@ func TestRefusalsThatWaitingDoesNotMend(t *testing.T) {
 		{nil, false},
 		{resp.ServerError("WRONGPASS invalid username-password pair"), true},
 		{resp.ServerError("NOAUTH Authentication required."), true},
+		{resp.ServerError("ERR Unknown command called from script script: on @user_script:32."), true},
 		{resp.ServerError("NOPERM no"), true},
 		{resp.ServerError("LOADING Redis is loading"), false},
 		{resp.ServerError("MASTERDOWN Link with MASTER is down"), false},

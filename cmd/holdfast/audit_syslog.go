@@ -15,7 +15,7 @@ func openSyslog() (func(entry, []byte) error, error) { return dialSyslog("", "")
 func dialSyslog(network, addr string) (func(entry, []byte) error, error) {
 	w, err := syslog.Dial(network, addr, syslog.LOG_USER|syslog.LOG_NOTICE, "holdfast")
 	if err != nil {
-		return nil, fmt.Errorf("syslog: %w", err)
+		return nil, fmt.Errorf("syslog: %w; does a syslog daemon run here?", err)
 	}
 	return func(e entry, line []byte) error { // it connects again by itself
 		text := string(bytes.TrimSuffix(line, []byte("\n")))

@@ -95,7 +95,11 @@ func (d *doctorAction) print(r doctor.Report) error {
 func writeReport(b *bytes.Buffer, r doctor.Report) {
 	for _, p := range r.Servers {
 		if !p.Reached {
-			fmt.Fprintf(b, "%s: no answer\n", p.Name)
+			fmt.Fprintf(b, "%s: cannot be asked\n", p.Name)
+			continue
+		}
+		if p.Product == "" && p.Role == "" {
+			fmt.Fprintf(b, "%s: it answers, but does not say what it is\n", p.Name)
 			continue
 		}
 		fmt.Fprintf(b, "%s: %s %s, %s, up for %v, %v a round trip\n", p.Name, orUnknown(p.Product), orUnknown(p.Version), orUnknown(p.Role), p.Uptime, p.Latency.Round(time.Microsecond))

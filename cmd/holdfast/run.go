@@ -85,7 +85,6 @@ func (r *runAction) run(ctx context.Context, args arguments) error {
 		return err
 	}
 	defer func() { _ = shut(locks) }() // releases what is still held; the rest has been said
-	noteRecovering(os.Stderr, locks.Instances(), time.Now())
 	held, err := r.acquire(bounded, locks, resource)
 	if err != nil {
 		return err
@@ -130,6 +129,8 @@ func (r *runAction) split(args arguments) (resource string, argv []string, err e
 		return "", nil, usage("-n does not wait and -w does: choose one")
 	case r.heldCode < 0 || r.heldCode > 255:
 		return "", nil, usage("-E is %d: an exit code is from 0 to 255", r.heldCode)
+	case r.ttl > r.maxTTL:
+		return "", nil, usage("--ttl is %v: at most --max-ttl, which is %v and the same for all who share locks", &r.ttl, &r.maxTTL)
 	case r.grace > r.ttl/2:
 		return "", nil, usage("--grace is %v: at most half the TTL, which is %v, so that renewals have the rest", &r.grace, &r.ttl)
 	case r.atLeast > r.maxTTL:
@@ -185,19 +186,32 @@ func (r *runAction) bound(ctx context.Context) (context.Context, context.CancelF
 	if r.wait == 0 {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeout(ctx, time.Duration(r.wait))
+	return context.WithTimeoutCause(ctx, time.Duration(r.wait), fmt.Errorf("not within %v (-w)", &r.wait))
 }
 
 // nowPatience is how long -n waits for servers that do not answer.
 const nowPatience = time.Second
 
+// open waits for a quorum, and says what else there is to wait for.
 func (r *runAction) open(ctx context.Context, cfg engine.Config) (*engine.Engine, error) {
 	if r.now {
+		patience := nowPatience + 2*time.Duration(r.timeout)
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, nowPatience+2*time.Duration(r.timeout))
+		ctx, cancel = context.WithTimeoutCause(ctx, patience, fmt.Errorf("not within %v (-n)", patience))
 		defer cancel()
 	}
-	return r.servers.open(ctx, cfg)
+	locks, err := r.make(cfg)
+	if err != nil {
+		return nil, err
+	}
+	err = locks.AwaitQuorum(ctx)
+	if err == nil || errors.Is(err, context.DeadlineExceeded) {
+		noteRecovering(os.Stderr, locks.Instances(), time.Now(), r.first)
+	}
+	if err != nil {
+		return nil, errors.Join(err, shut(locks))
+	}
+	return locks, nil
 }
 
 func (r *runAction) acquire(ctx context.Context, locks *engine.Engine, resource string) (held *lease.Lease, err error) {
@@ -243,7 +257,7 @@ func (r *runAction) end(held *lease.Lease, code int) error {
 	err := held.Release(context.Background())
 	switch {
 	case errors.Is(err, lease.ErrLost):
-		return fail(exitLost, "the lock was lost before the command had ended: %w", err)
+		return fail(exitLost, "before the command had ended: %w", err)
 	case err != nil: // the keys go by their TTL
 		return warn(code, err)
 	}
@@ -259,7 +273,7 @@ func (r *runAction) leave(held *lease.Lease, rest time.Duration, code int) (err 
 	_, lost := held.Detach()
 	switch {
 	case lost != nil:
-		return fail(exitLost, "the lock was lost before the command had ended: %w", lost)
+		return fail(exitLost, "before the command had ended: %w", lost)
 	case err != nil:
 		return warn(code, fmt.Errorf("the lock may be free before --at-least is over: %w", err))
 	}

@@ -80,7 +80,8 @@ func (s *servers) guarding() instance.Guard {
 }
 
 // noteRecovering says until when the restart guard lets nobody have a lock, and why.
-func noteRecovering(w io.Writer, servers []instance.Health, now time.Time) {
+// first says that this is a first deployment: then not all have been seen to be new.
+func noteRecovering(w io.Writer, servers []instance.Health, now time.Time, first bool) {
 	need, up := len(servers)/2+1, 0
 	var waits []time.Duration // of those that may not vote yet
 	for _, h := range servers {
@@ -96,8 +97,12 @@ func noteRecovering(w io.Writer, servers []instance.Health, now time.Time) {
 	}
 	slices.Sort(waits)
 	left := waits[need-up-1]
-	fmt.Fprintf(w, "holdfast run: %d of %d servers were started a short while ago, and may have forgotten who holds which lock: none is granted before %s, in %v (--first-deployment does not wait)\n",
-		len(waits), len(servers), now.Add(left).Format(time.TimeOnly), left.Round(time.Second))
+	hint := "--first-deployment does not wait"
+	if first {
+		hint = fmt.Sprintf("--first-deployment does not wait when all %d answer and are new", len(servers))
+	}
+	fmt.Fprintf(w, "holdfast run: %d of %d servers were started a short while ago, and may have forgotten who holds which lock: none is granted before %s, in %v (%s)\n",
+		len(waits), len(servers), now.Add(left).Format(time.TimeOnly), left.Round(time.Second), hint)
 }
 
 // dial makes the instances. It does not connect.
@@ -117,13 +122,18 @@ func (s *servers) dial(log *slog.Logger) ([]*instance.Instance, error) {
 	return instances, nil
 }
 
-// open returns an engine with a quorum, for whose coming it waits for a while.
-func (s *servers) open(ctx context.Context, cfg engine.Config) (*engine.Engine, error) {
+// make returns an engine that has not asked anybody yet.
+func (s *servers) make(cfg engine.Config) (*engine.Engine, error) {
 	instances, err := s.dial(cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
-	e, err := engine.New(instances, cfg)
+	return engine.New(instances, cfg)
+}
+
+// open returns an engine with a quorum, for whose coming it waits for a while.
+func (s *servers) open(ctx context.Context, cfg engine.Config) (*engine.Engine, error) {
+	e, err := s.make(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -140,7 +140,7 @@ func earlier(a, b time.Time) time.Time {
 func (s *supervisor) cause() error {
 	switch err := s.lease.Err(); {
 	case err != nil:
-		return fmt.Errorf("the lock was lost while the command ran: %w", err)
+		return fmt.Errorf("while the command ran: %w", err)
 	case s.lease.Remaining() <= s.grace:
 		return errors.New("the lock is being lost: it could not be renewed in time")
 	}

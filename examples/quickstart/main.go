@@ -27,7 +27,6 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/examples/internal/embedded"
-	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -187,8 +186,8 @@ func (s *story) contend(ctx context.Context) error {
 	}
 	s.say("Cy", "tries once, and is refused. The error says who holds it:")
 	s.quote(err.Error())
-	if strings.Contains(err.Error(), instance.Unanswered.String()) {
-		s.say("", "No answer yet is no fault: the others are a majority, so he does not wait for it.")
+	if strings.Contains(err.Error(), "not waited for") {
+		s.say("", "Not waited for is no fault: the others are a majority.")
 	}
 
 	s.turn = make(chan turn, 1)

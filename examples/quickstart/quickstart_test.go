@@ -46,7 +46,7 @@ func TestWithServersOfItsOwn(t *testing.T) {
 		`The end.*All engines are closed\.`,
 	)
 	readable(t, stdout)
-	if text := strings.Join(strings.Fields(stdout), " "); strings.Contains(text, "no answer yet") != strings.Contains(text, "No answer yet is no fault") {
+	if text := strings.Join(strings.Fields(stdout), " "); strings.Contains(text, "not waited for") != strings.Contains(text, "Not waited for is no fault") {
 		t.Errorf("a vote that is missing is not explained:\n%s", stdout)
 	}
 }

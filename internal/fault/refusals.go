@@ -50,14 +50,16 @@ var Refusals = []Refusal{
 
 	{"NOPERM No permissions to access database", Lasts, "the user may not use that database: ACL SETUSER NAME db=N"}, // Valkey 9
 	{"NOPERM", Lasts, "the user lacks a permission, or the keys are not permitted to it; docs/operations.md has the rule that is enough"},
-	{"NOAUTH", Lasts, "it wants a password, and none was given"},
+	{"NOAUTH", Lasts, "it wants a password, and none was given: redis://:PASSWORD@HOST, or redis://USER:PASSWORD@HOST"},
 	{"WRONGPASS", Lasts, "user name or password is wrong, or the user is disabled"},
 	{"DENIED", Lasts, "it is in protected mode, and serves nobody from another machine: set a password, or bind and protected-mode"},
 	{"NOPROTO", Lasts, "it does not speak the version of the protocol that was asked for"},
 	{"WRONGTYPE", Lasts, "something else is stored under that name: use a name, or a KeyPrefix, that nothing else has"},
 	{"CROSSSLOT", Lasts, "the keys are in different slots of the cluster"},
+	{"ERR unknown command 'sentinel'", Lasts, "it is no Sentinel: write redis://… for a single server"},
 	{"ERR unknown command", Lasts, "it lacks a command, or has it under another name (rename-command)"},
 	{"ERR Unknown Redis command", Lasts, "it lacks a command that the lock scripts call, or has it under another name (rename-command)"},
+	{"ERR Unknown command called from script", Lasts, "it lacks a command that the lock scripts call, or has it under another name (rename-command)"}, // Valkey 9
 	{"ERR ACL failure in script", Lasts, "the user lacks a permission that the lock scripts need; docs/operations.md has the rule that is enough"},
 	{"ERR The user executing the script can't", Lasts, "the user lacks a permission that the lock scripts need; docs/operations.md has the rule that is enough"},
 	{"ERR DB index is out of range", Lasts, "there is no database of that number"},

@@ -280,7 +280,7 @@ var table = []mutant{
 	{
 		name: "an answer too many is believed",
 		edits: one("instance/reader.go",
-			"if k == last && l.In.Buffered() > 0 && r.mailbox.lastUnderWay() {",
+			"if k == last && l.In.Buffered() > 0 && r.mailbox.flow.lastUnderWay() {",
 			"if false {"),
 		in: "instance", test: "TestOneAnswerTooManyGrantsNothing",
 	},
@@ -382,6 +382,13 @@ var table = []mutant{
 			"	if taken {\n		t.quantum = f.quantum\n",
 			"	if taken && t.quantum < f.quantum {\n		t.quantum = f.quantum\n"),
 		in: "internal/trial", test: "TestNoEngineStarves",
+	},
+	{
+		name: "what doctor does not know is taken for safe",
+		edits: one("doctor/doctor.go",
+			"	return r.known && !r.Endangered()\n",
+			"	return !r.Endangered()\n"),
+		in: "doctor", test: "TestFindings",
 	},
 	{
 		name: "a slot that moves leaves its old node's quarantine behind",

@@ -182,7 +182,9 @@ func (l *Looks) met(who restart.Sighting, began time.Time) error {
 	if who.RunID == "" || link.RunID == "" || who.RunID == link.RunID || began.Before(link.Opened) {
 		return nil
 	}
-	_ = l.seen.saw(l.At(), who.RunID, began, time.Now()) // the next link heeds it
+	if l.At != nil {
+		_ = l.seen.saw(l.At(), who.RunID, began, time.Now()) // the next link heeds it
+	}
 	l.depart(link, "its address leads to another server")
 	return errStranger
 }

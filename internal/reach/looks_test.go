@@ -2,8 +2,12 @@ package reach
 
 import (
 	"errors"
+	"log/slog"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/restart"
 )
 
 func TestAnAddressThatLeadsBackLeadsToSeveralServers(t *testing.T) {
@@ -41,5 +45,23 @@ func TestAnAddressThatLeadsBackLeadsToSeveralServers(t *testing.T) {
 		if err := s.saw(x.at, x.runID, start.Add(time.Duration(n)), start.Add(time.Duration(n))); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A failover client's own dialer asks the sentinels: its address is not ours to know, and the
+// next connection may lead to the new master while the link to the old one still stands.
+func TestAnotherServerAtAnUnknownAddressIsNoticed(t *testing.T) {
+	opened := time.Now()
+	var left []time.Time
+	l := &Looks{
+		Leave: func(opened time.Time) { left = append(left, opened) },
+		Log:   slog.New(slog.DiscardHandler),
+		ends:  Terminus{RunID: "old", Opened: opened},
+	}
+	if err := l.met(restart.Sighting{RunID: "new"}, opened.Add(time.Second)); !errors.Is(err, errStranger) {
+		t.Errorf("who is met there is no stranger: %v", err)
+	}
+	if !slices.Equal(left, []time.Time{opened}) {
+		t.Errorf("links were left: %v, want the one of %v", left, opened)
 	}
 }

@@ -20,14 +20,17 @@ package reach
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"sync/atomic"
+
+	"github.com/holdfast-go/holdfast/internal/fault"
 )
 
 // Reach is how to get a connection to an instance: over what, through whom, and
-// with which credentials. The actor calls dial; watch has a goroutine of its own.
+// with which credentials. The actor calls Dial; WatchMaster has a goroutine of its own.
 type Reach struct {
 	cfg     Config
 	Secrets *Secrets
@@ -114,16 +117,26 @@ func (r *Reach) open(ctx context.Context, busy chan struct{}, network, addr stri
 	if r.cfg.Dialer == nil && source == nil {
 		return dial(ctx, network, addr)
 	}
-	return heed(ctx, busy, func() (net.Conn, error) { return secured(ctx, dial, network, addr, source) }, discard)
+	var shaking atomic.Bool
+	conn, err := heed(ctx, busy, func() (net.Conn, error) { return secured(ctx, dial, network, addr, source, &shaking) }, discard)
+	if shaking.Load() && fault.IsTimeout(err) {
+		return nil, errHandshake
+	}
+	return conn, err
 }
+
+// errHandshake is what a port without TLS looks like, too: it waits for the end of
+// what it takes for a command.
+var errHandshake = errors.New("TLS: no answer to the handshake in time; does this port speak TLS?")
 
 func discard(conn net.Conn) { _ = conn.Close() }
 
-func secured(ctx context.Context, dial DialFunc, network, addr string, source *tlsSource) (net.Conn, error) {
+func secured(ctx context.Context, dial DialFunc, network, addr string, source *tlsSource, shaking *atomic.Bool) (net.Conn, error) {
 	conn, err := dial(ctx, network, addr)
 	if err != nil || source == nil {
 		return conn, err
 	}
+	shaking.Store(true)
 	secure, err := source.client(ctx, conn, addr)
 	if err != nil {
 		_ = conn.Close()

@@ -57,10 +57,10 @@ func StartFleet(t testing.TB, cfg FleetConfig) *Fleet {
 	return f
 }
 
-// StartSentinel starts one sentinel that names master as "leader".
-func StartSentinel(t testing.TB, master *Server) *Server {
+// StartSentinel starts one sentinel that names master as "leader", with these arguments beside its own.
+func StartSentinel(t testing.TB, master *Server, args ...string) *Server {
 	t.Helper()
-	s, _ := startSentinel(t, master.Addr(), FleetConfig{}, nil)
+	s, _ := startSentinel(t, master.Addr(), FleetConfig{}, func(string) []string { return args })
 	return s
 }
 
