@@ -61,7 +61,7 @@ func TestAcquireThatIsRefusedWhileTheEngineClosesSaysBoth(t *testing.T) {
 		next := acquiring(t.Context(), e, "r")
 		synctest.Wait()
 		if err := e.Close(t.Context()); err != nil {
-			t.Error(err)
+			t.Errorf("e.Close: %v", err)
 		}
 		r := got(t, next)
 		isAll(t, r.err, engine.ErrClosed, engine.ErrHeld)

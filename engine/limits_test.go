@@ -79,7 +79,7 @@ func TestEachExtremeFieldIsRefusedByNameOrHarmless(t *testing.T) {
 				t.Errorf("%s %v: %v", f.Name, v, err)
 			}
 			if err := e.Close(t.Context()); err != nil {
-				t.Error(err)
+				t.Errorf("e.Close: %v", err)
 			}
 		}
 	}
@@ -167,7 +167,7 @@ func extremeOptions() map[string][]Option {
 func optionNames(t *testing.T) (names []string) {
 	file, err := parser.ParseFile(token.NewFileSet(), "option.go", nil, 0)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("parser.ParseFile: %v", err)
 	}
 	for _, d := range file.Decls {
 		f, ok := d.(*ast.FuncDecl)
@@ -190,7 +190,7 @@ func TestExtremeOptionsAreRefusedByNameOrHarmless(t *testing.T) {
 	}
 	cfg, err := Config{MaxTTL: longestTTL}.withDefaults()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("withDefaults: %v", err)
 	}
 	e, now := &Engine{cfg: cfg}, clock.Now()
 	for name, opts := range all {

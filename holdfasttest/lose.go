@@ -28,7 +28,7 @@ func (r *Redis) Lose(resource string, cause error) {
 	}
 	for _, h := range held {
 		switch cause {
-		case lease.ErrStolen: //nolint:errorlint // the cause itself is asked for
+		case lease.ErrStolen: // the cause itself is asked for
 			r.give(h.key)
 		case lease.ErrGone, lease.ErrExpired:
 			r.free(h.key)

@@ -20,7 +20,7 @@ func (i *Instance) verdict(err error) Vote {
 		v.Err = err
 	}
 	if errors.Is(err, reach.ErrReplica) {
-		if why := i.role.whyReplica(); why != reach.ErrReplica { //nolint:errorlint // the bare value
+		if why := i.role.whyReplica(); why != reach.ErrReplica { // the bare value
 			err, v.Err = why, why
 		}
 	}

@@ -48,7 +48,7 @@ func newTestCluster(t *testing.T) *cluster {
 	t.Helper()
 	whole, err := Dial("redis-cluster://a:1,b:1,c:1", Config{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("Dial: %v", err)
 	}
 	c := whole.role.(*cluster)
 	c.options = func(addr string) *redis.Options { return &redis.Options{Network: "tcp", Addr: addr} }
@@ -136,7 +136,7 @@ func TestFenceInAnotherSlotIsRefusedWithTheReason(t *testing.T) {
 	c.whole.Post(&Acquire{Key: "a}b", Token: "t", TTL: time.Second, Fencing: fenced, To: got})
 	c.whole.Post(&Release{Key: "a}b", Token: "t", TTL: time.Second, Fencing: fenced, To: got})
 	if kinds := got.kinds(); !slices.Equal(kinds, []Kind{Refused, Refused}) {
-		t.Errorf("%v", kinds)
+		t.Errorf("the votes are %v, want both refused", kinds)
 	}
 }
 
@@ -155,10 +155,10 @@ func TestClosedClusterAnswersEverything(t *testing.T) {
 	c.whole.Run(ctx, c.set)
 	c.whole.Post(&Inspect{Key: "k", To: got})
 	if kinds := got.kinds(); !slices.Equal(kinds, slices.Repeat([]Kind{Unreachable}, 5)) {
-		t.Errorf("%v", kinds)
+		t.Errorf("the votes are %v, want all 5 unreachable", kinds)
 	}
 	if h := c.whole.Health(); h.State != Closed {
-		t.Errorf("%+v", h)
+		t.Errorf("the cluster is %+v, want it closed", h)
 	}
 }
 
@@ -323,7 +323,7 @@ func (i *Instance) serveAs(t *testing.T, says string) {
 func TestANodesAddressIsMappedBeforeItIsLookedUp(t *testing.T) {
 	whole, err := Dial("redis-cluster://inside.example:1", Config{AddrMap: map[string]string{"inside.example:1": "outside.example:2"}})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("Dial: %v", err)
 	}
 	n := whole.role.(*cluster).unattached("inside.example:1")
 	var asked string

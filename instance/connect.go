@@ -84,7 +84,7 @@ func (a *actor) probe(ctx context.Context) error {
 func (a *actor) linkLost(why error) error {
 	l := a.link
 	a.drop()
-	if why == errHalted || l.used || time.Since(l.Seen.At) > reach.LastProbe { //nolint:errorlint // the bare value
+	if why == errHalted || l.used || time.Since(l.Seen.At) > reach.LastProbe { // the bare value
 		a.stillborn = 0
 		return nil
 	}

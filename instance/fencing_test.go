@@ -27,10 +27,10 @@ func startFenced(t *testing.T) *fenced {
 	f := &fenced{Server: redistest.Start(t), t: t}
 	i, err := instance.Dial(f.URL(), instance.Config{Timeout: 20 * time.Second})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
 	if err := i.Claim(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("i.Claim: %v", err)
 	}
 	f.instance = i
 	ended := make(chan struct{})

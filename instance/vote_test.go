@@ -57,7 +57,7 @@ func TestEveryKindHasAName(t *testing.T) {
 		}
 	}
 	if State(99).String() != "state 99" {
-		t.Error(State(99))
+		t.Errorf("got %q, want %q", State(99), "state 99")
 	}
 }
 
@@ -147,7 +147,7 @@ func TestServersWordsAreQuotedWithoutThePassword(t *testing.T) {
 	i.secrets = reach.NewSecrets("s3cret", "s3cr%65t")
 	v := i.verdict(resp.ServerError("ERR you said s3cret and s3cr%65t"))
 	if text := fmt.Sprintf("%v %+v %#v", v, v.Err, v.Err); strings.Contains(text, "s3cr") || !strings.Contains(text, "you said") {
-		t.Error(text)
+		t.Errorf("got %q, want what the server said without the secret", text)
 	}
 	plain := resp.ServerError("OOM command not allowed")
 	if v := i.verdict(plain); !errors.Is(v.Err, plain) {
@@ -204,7 +204,7 @@ func TestRefusalsThatWaitingDoesNotMend(t *testing.T) {
 		{fault.ErrTimeout, false},
 	} {
 		if got := IsRefusal(c.err); got != c.want {
-			t.Errorf("%v: %v", c.err, got)
+			t.Errorf("is %v a refusal: got %v, want %v", c.err, got, c.want)
 		}
 	}
 }
@@ -217,7 +217,7 @@ func TestVerdictsKeepWhatTheErrorIs(t *testing.T) {
 		v := i.verdict(resp.ServerError(r.Says + " something of s3cret"))
 		misnamed := r.Says == "CLUSTERDOWN" || r.Says == "TRYAGAIN" // said by a single server: it is a node of a cluster
 		if v.Kind != Refused || IsRefusal(v.Err) != (r.Class == fault.Lasts || misnamed) {
-			t.Errorf("%s: %v", r.Says, v)
+			t.Errorf("%s: got %v, want it refused, and a refusal if it lasts", r.Says, v)
 		}
 		if r.Mend == "" || Advice(resp.ServerError(r.Says)) != r.Mend {
 			t.Errorf("%s: its advice is %q", r.Says, Advice(resp.ServerError(r.Says)))
@@ -249,7 +249,7 @@ func TestComplaintsAreRateLimitedByTheirKind(t *testing.T) {
 		{oom, complainEvery + 1, false},
 	} {
 		if c.due(x.r, start.Add(x.after)) != x.want {
-			t.Errorf("%d: %v", n, !x.want)
+			t.Errorf("%d: is it due: got %v, want %v", n, !x.want, x.want)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func TestServersThatWereRestartedAreNotTakenForNewOnes(t *testing.T) {
 	} {
 		var s servers
 		if _, err := parse(newFlagSet("run", flagsOf(s.flags)), strings.Fields(c.args)); err != nil {
-			t.Fatal(err)
+			t.Fatalf("parse: %v", err)
 		}
 		if got := s.config().Guard; got != c.want {
 			t.Errorf("with %q the guard is %v, want %v", c.args, got, c.want)
@@ -82,13 +82,13 @@ func TestNoteOnServersThatRestarted(t *testing.T) {
 	var b strings.Builder // whoever has said it is not told to say it
 	noteQuarantine(&b, []instance.Health{down, young(time.Minute), young(time.Minute)}, time.Now(), true)
 	if !strings.HasSuffix(b.String(), "(--first-deployment does not wait when all 3 answer and are new)\n") {
-		t.Error(b.String())
+		t.Errorf("got %q, want it to end with what --first-deployment does", b.String())
 	}
 }
 
 func TestOneLine(t *testing.T) {
 	if got := oneLine("a\nb\r\nc\x1b[31md\x00"); got != "a; b; c; [31md" {
-		t.Errorf("%q", got)
+		t.Errorf("oneLine: got %q, want it on one line, without control characters", got)
 	}
 }
 
@@ -144,10 +144,10 @@ func TestThousands(t *testing.T) {
 		}
 	}
 	if got := bar(3*time.Second, 2*time.Second, 4); got != "[####]" {
-		t.Error(got)
+		t.Errorf("a bar of more than all: got %q, want %q", got, "[####]")
 	}
 	if got := strings.Count(bar(time.Second, 2*time.Second, 4), "#"); got != 2 {
-		t.Error(got)
+		t.Errorf("a bar of a half: got %d of 4, want 2", got)
 	}
 }
 

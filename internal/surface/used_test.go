@@ -119,7 +119,7 @@ func (w *world) usedBy(t *testing.T) map[types.Object]bool {
 	for _, path := range docs {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("os.ReadFile: %v", err)
 		}
 		for _, block := range blockOfGo.FindAllStringSubmatch(string(text), -1) {
 			u.check([]*ast.File{u.parse(t, path, blockSource(block[1]))})
@@ -133,7 +133,7 @@ func (u *uses) folder(t *testing.T, path string) {
 	t.Helper()
 	pkg, err := build.ImportDir(path, 0)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("build.ImportDir: %v", err)
 	}
 	var files []*ast.File
 	for _, name := range pkg.GoFiles {
@@ -147,7 +147,7 @@ func (u *uses) parse(t *testing.T, name string, text any) *ast.File {
 	t.Helper()
 	file, err := parser.ParseFile(u.positions, name, text, parser.SkipObjectResolution)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("parser.ParseFile: %v", err)
 	}
 	return file
 }
