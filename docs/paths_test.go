@@ -49,7 +49,7 @@ func missingFiles(t *testing.T, text string, found *int) (problems []string) {
 		there, err := filepath.Glob(filepath.Join("..", m[1]))
 		switch {
 		case err != nil:
-			t.Fatal(err)
+			t.Fatalf("look for %s: %v", m[1], err)
 		case !strings.Contains(m[1], "/"):
 			problems = append(problems, m[1]+" has no folder: write it from the root of the repository")
 		case len(there) == 0:

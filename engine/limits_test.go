@@ -107,8 +107,8 @@ func TestExtremeFieldsTogetherAreRefusedOrHarmless(t *testing.T) {
 			r.Errorf("%+v: %v", cfg, err)
 		}
 	})
-	if accepted == 0 {
-		t.Error("no Config was accepted: nothing has been checked")
+	if accepted == 0 && !testing.Short() { // with -short only a fifth is drawn, of which all may be refused
+		t.Error("no Config was accepted: nothing has been checked, want one at least")
 	}
 }
 
