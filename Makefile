@@ -21,7 +21,7 @@ IN = cd $(1) && export GOWORK="$$PWD/go.work" &&
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help test windows redis etcd vet staticcheck portable fmt fmt-check race model nested fuzz chaos mutants nightly race-stress tidy release-check bench-quick bench bench-held bench-chart
+.PHONY: help test observability redis etcd vet staticcheck portable fmt fmt-check race model nested fuzz chaos mutants nightly race-stress tidy release-check bench-quick bench bench-held bench-chart
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ help: ## list the targets
 test: ## all that must pass: the checks below, then every test under the race detector, the models, and the mutants
 	@$(MAKE) redis
 	@$(MAKE) vet
-	@$(MAKE) staticcheck
+	@$(MAKE) lint
 	@$(MAKE) fmt-check
 	@$(MAKE) race
 	@$(MAKE) model
@@ -38,8 +38,19 @@ test: ## all that must pass: the checks below, then every test under the race de
 	@$(MAKE) nested
 	@$(MAKE) fuzz
 
+# The everyday command. It leaves out what takes long: -short says so in each test that it skips, and chaos and trial are
+# the faults by schedule and by seed. It is not the gate: without the race detector, and with fewer tests.
+LONG = /internal/chaos$$|/internal/trial$$
+.PHONY: check
+check: redis ## the everyday check, in 90 s where all is compiled: vet, lint, the format, go test -short
+	@$(MAKE) vet
+	@$(MAKE) lint
+	@$(MAKE) fmt-check
+	@echo "== go test -short"
+	@go list $(PKG) | grep -vE '$(LONG)' | xargs -r go test -short -vet=off -p 2 -timeout $(TIMEOUT)
+
 # Two at a time, but for those that want all cores, or whose real servers must not wait for others that do.
-ALONE = holdfast-go/holdfast$$|/engine$$|/internal/chaos$$|/internal/trial$$
+ALONE = holdfast-go/holdfast$$|/engine$$|/instance$$|/internal/chaos$$|/internal/trial$$
 race: redis
 	@echo "== go test -race $(PKG) (on a fresh machine it compiles for some minutes first, without a word)"
 	@go build -race $(PKG)
@@ -90,7 +101,7 @@ nested: redis etcd
 		( $(call IN,$$dir) go vet ./... && $$staticcheck ./... && go test -count=1 -timeout $(TIMEOUT) ./... ); \
 	done
 
-windows: redis ## the page in a real browser, metrics and alerts in a real Prometheus, fencing in a real PostgreSQL: installs them (apt-get only)
+observability: redis ## the page in a real browser, metrics and alerts in a real Prometheus, fencing in a real PostgreSQL: installs them (apt-get only)
 	@command -v chromium >/dev/null || $(MAKE) install-chromium
 	@command -v prometheus >/dev/null || $(MAKE) install-prometheus
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(MAKE) install-postgresql
@@ -131,9 +142,17 @@ vet: ## go vet
 	@echo "== go vet $(PKG)"
 	@go vet $(PKG)
 
-staticcheck: ## staticcheck, pinned in tools/go.mod
+staticcheck: ## staticcheck, pinned in tools/go.mod: staticcheck.conf says which checks, and why
 	@echo "== staticcheck $(PKG)"
 	@$(STATICCHECK) $(PKG)
+
+# Beside vet and staticcheck, pinned in tools/go.mod too, analyzers of golang.org/x/tools that find what those do not:
+# nilness follows a nil through branches to where it is used; unusedwrite finds a field that is set in a copy.
+ANALYZERS = nilness unusedwrite
+.PHONY: lint
+lint: staticcheck ## staticcheck and the single analyzers
+	@set -e; for analyzer in $(ANALYZERS); do echo "== $$analyzer $(PKG)"; \
+		go vet -vettool="$$($(TOOL) -n $$analyzer)" $(PKG); done
 
 # What a system lacks shows when it is compiled, tests included. The unit tests of what counts bits run as a 32-bit program.
 SYSTEMS = windows/amd64 darwin/arm64 freebsd/amd64 linux/arm

@@ -19,7 +19,7 @@ func BenchmarkAcquireRelease(b *testing.B) {
 			b.Run(fmt.Sprintf("N=%d/callers=%d", n, callers), func(b *testing.B) {
 				e, err := engine.Open(context.Background(), redistest.URLs(servers), engine.Config{})
 				if err != nil {
-					b.Fatal(err)
+					b.Fatalf("engine.Open: %v", err)
 				}
 				defer func() { _ = e.Close(context.Background()) }()
 				cycle(b, e, callers)
@@ -36,7 +36,7 @@ func cycle(b *testing.B, e *engine.Engine, callers int) {
 			err = l.Release(ctx)
 		}
 		if err != nil {
-			b.Error(err)
+			b.Errorf("acquire and release: %v", err)
 		}
 	}
 	b.ReportAllocs()

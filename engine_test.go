@@ -13,7 +13,9 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/enginetest"
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -21,6 +23,9 @@ import (
 func TestPromises(t *testing.T) {
 	for _, n := range []int{1, 3, 5} {
 		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
+			if testing.Short() && n != 3 {
+				t.Skip("three are the usual number, and make test has them all")
+			}
 			servers := redistest.StartN(t, n)
 			for _, promise := range []struct {
 				name string
@@ -81,7 +86,7 @@ func outlives(t *testing.T, servers []*redistest.Server) {
 	first := l.Deadline()
 	eventually(t, "the deadline has moved by more than a TTL", func() bool {
 		if !l.Valid() {
-			t.Fatal(l.Err())
+			t.Fatalf("the lease has ended, want it valid: %v", l.Err())
 		}
 		return l.Deadline().Sub(first) > 1500*time.Millisecond
 	})
@@ -99,7 +104,7 @@ func endsByItself(t *testing.T, servers []*redistest.Server) {
 		if lost != l {
 			t.Errorf("lost %v, want %v", lost, l)
 		}
-	case <-time.After(patience):
+	case <-time.After(testkit.Patience):
 		t.Error("the loss is not reported")
 	}
 	if err := l.Release(within(t)); !errors.Is(err, lease.ErrExpired) {
@@ -115,7 +120,7 @@ func handover(t *testing.T, servers []*redistest.Server) {
 		go func() {
 			l, err := e.Acquire(within(t), "handover")
 			if err != nil {
-				t.Error(err)
+				t.Errorf("e.Acquire: %v", err)
 			}
 			next <- l
 		}()
@@ -279,9 +284,9 @@ func adopt(t *testing.T, servers []*redistest.Server) {
 		t.Errorf("of nothing: %v", err)
 	}
 	clean(t, servers, "nobody's")
-	adopted, err := b.Adopt(within(t), "adopt", detached(t, l))
+	adopted, err := b.Adopt(within(t), "adopt", detach(t, l))
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("b.Adopt: %v", err)
 	}
 	if err := l.Release(within(t)); !errors.Is(err, lease.ErrDetached) {
 		t.Errorf("released what is detached: %v", err)
@@ -294,7 +299,7 @@ func adopt(t *testing.T, servers []*redistest.Server) {
 	c := open(t, servers, engine.Config{}) // without a word to who has it now
 	taken, err := c.Adopt(within(t), "adopt", adopted.Token())
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("c.Adopt: %v", err)
 	}
 	<-adopted.Done() // by its next renewal
 	if err := adopted.Err(); !errors.Is(err, lease.ErrStolen) {
@@ -304,24 +309,14 @@ func adopt(t *testing.T, servers []*redistest.Server) {
 		t.Errorf("released what another has: %v", err)
 	}
 	if err := a.Close(within(t)); err != nil {
-		t.Error(err)
+		t.Errorf("a.Close: %v", err)
 	}
 	if err := b.Close(within(t)); err != nil {
-		t.Error(err)
+		t.Errorf("b.Close: %v", err)
 	}
 	everywhere(t, servers, taken)
 	release(t, taken)
 	clean(t, servers, "adopt")
-}
-
-// detached returns what Adopt needs to take the lease over.
-func detached(t *testing.T, l *lease.Lease) (token string) {
-	t.Helper()
-	token, err := l.Detach()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
 }
 
 func extend(t *testing.T, servers []*redistest.Server) {
@@ -329,7 +324,7 @@ func extend(t *testing.T, servers []*redistest.Server) {
 	l := acquire(t, e, "extend", engine.WithoutRenewal(), engine.WithTTL(time.Second))
 	before := l.Deadline()
 	if err := l.Extend(within(t), 30*time.Second); err != nil {
-		t.Fatal(err)
+		t.Fatalf("l.Extend: %v", err)
 	}
 	if moved := l.Deadline().Sub(before); moved < 20*time.Second {
 		t.Errorf("the deadline moved by %v", moved)
@@ -394,7 +389,7 @@ func maxHold(t *testing.T, servers []*redistest.Server) {
 func closes(t *testing.T, servers []*redistest.Server) {
 	e, err := engine.Open(within(t), redistest.URLs(servers), engine.Config{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.Open: %v", err)
 	}
 	var held []*lease.Lease
 	for k := range 100 {
@@ -406,7 +401,7 @@ func closes(t *testing.T, servers []*redistest.Server) {
 		waiting <- err
 	}()
 	if err := e.Close(within(t)); err != nil {
-		t.Fatal(err)
+		t.Fatalf("e.Close: %v", err)
 	}
 	if err := <-waiting; !errors.Is(err, engine.ErrClosed) {
 		t.Errorf("the waiter got %v", err)
@@ -447,14 +442,14 @@ func existingClient(t *testing.T, servers []*redistest.Server) {
 	}
 	e, err := engine.New(instances, engine.Config{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.New: %v", err)
 	}
 	acquire(t, e, "existing")
 	for _, c := range clients {
 		eventually(t, "the key is in the client's database", func() bool { return c.Exists(within(t), "existing").Val() == 1 })
 	}
 	if err := e.Close(within(t)); err != nil {
-		t.Fatal(err)
+		t.Fatalf("e.Close: %v", err)
 	}
 	for _, c := range clients {
 		if err := c.Ping(within(t)).Err(); err != nil {
@@ -506,13 +501,13 @@ func TestMutualExclusion(t *testing.T) {
 		wg      sync.WaitGroup
 	)
 	for range engines {
-		e := open(t, servers, engine.Config{Backoff: eager})
+		e := open(t, servers, engine.Config{Backoff: enginetest.Eager})
 		for range workers {
 			wg.Go(func() {
 				for {
 					l, err := e.Acquire(within(t), "counter")
 					if err != nil {
-						t.Error(err)
+						t.Errorf("e.Acquire: %v", err)
 						return
 					}
 					from := time.Now()

@@ -39,7 +39,7 @@ func hold(b *testing.B, leases, instances int) {
 	servers := redistest.StartN(b, instances)
 	e, err := engine.Open(context.Background(), redistest.URLs(servers), engine.Config{TTL: 30 * time.Second})
 	if err != nil {
-		b.Fatal(err)
+		b.Fatalf("engine.Open: %v", err)
 	}
 	names := make([]string, leases)
 	for n := range names {
@@ -81,7 +81,7 @@ func acquireAll(b *testing.B, e *engine.Engine, names []string) {
 		})
 	}
 	if err := acquires.Wait(); err != nil {
-		b.Fatal(err)
+		b.Fatalf("acquires.Wait: %v", err)
 	}
 }
 
@@ -100,7 +100,7 @@ func cpuTime(b *testing.B) time.Duration {
 	b.Helper()
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
+		b.Fatalf("syscall.Getrusage: %v", err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

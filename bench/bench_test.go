@@ -63,7 +63,7 @@ func ownTemp(t *testing.T) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "hf-") // not t.TempDir: its path is too long for a socket
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.MkdirTemp: %v", err)
 	}
 	t.Setenv("TMPDIR", dir)
 	t.Cleanup(func() {
@@ -83,7 +83,7 @@ func TestEveryScenarioRunsOnRealServers(t *testing.T) {
 			b := &bench{plan: tiny, progress: t.Output(), began: time.Now()}
 			r, err := b.run(t.Context(), s)
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("b.run: %v", err)
 			}
 			r.print(t.Output(), false)
 			r.print(t.Output(), true)
@@ -146,7 +146,7 @@ func TestAPeerWithoutItsServerIsLeftOutAndNamed(t *testing.T) {
 		},
 	})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("b.run: %v", err)
 	}
 	if len(r.Records) != 1 || r.Records[0].Peer != holdfast.name {
 		t.Errorf("measured %d peers, want Holdfast alone", len(r.Records))
@@ -163,7 +163,7 @@ func TestUnixSockets(t *testing.T) {
 	b.unix, b.instances, b.callers = true, []int{1}, []int{2}
 	r, err := b.run(t.Context(), distinct)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("b.run: %v", err)
 	}
 	for _, rec := range r.Records {
 		if rec.Median["rate"] <= 0 && rec.Peer != etcdPeer.name { // which is not on one

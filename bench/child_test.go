@@ -13,20 +13,20 @@ func pair(t *testing.T) (a, b *child) {
 	ownTemp(t)
 	f, err := startFleet(t.Context(), redisServer, 1, false)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("startFleet: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := f.stop(); err != nil {
-			t.Error(err)
+			t.Errorf("f.stop: %v", err)
 		}
 	})
 	list, err := startChildren(t.Context(), 2, holdfast, f, []string{"resource"})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("startChildren: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := stopChildren(list); err != nil {
-			t.Error(err)
+			t.Errorf("stopChildren: %v", err)
 		}
 	})
 	return list[0], list[1]
@@ -46,12 +46,12 @@ func TestChildrenLockAgainstEachOtherByOneClock(t *testing.T) {
 	before := now()
 	held := a.must(t, toAcquire)
 	if err := b.tell(order{Do: toAcquire}); err != nil {
-		t.Fatal(err)
+		t.Fatalf("b.tell: %v", err)
 	}
 	released := a.must(t, toRelease)
 	got, err := b.hear(t.Context(), 0)
 	if err != nil || got.Err != "" {
-		t.Fatal(err, got.Err)
+		t.Fatalf("the child's answer: %v, %v, want no error", err, got.Err)
 	}
 	if times := []int64{before, held.At, released.At, got.At, now()}; !ascending(times) {
 		t.Errorf("the times are %v, want each after the one before", times)

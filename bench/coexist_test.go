@@ -22,14 +22,14 @@ func coexist(t *testing.T, n int) (*engine.Engine, []*redis.Client) {
 	urls := redistest.URLs(redistest.StartN(t, n))
 	locks, err := engine.Open(t.Context(), urls, engine.Config{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.Open: %v", err)
 	}
 	t.Cleanup(func() { locks.Close(context.Background()) })
 	var clients []*redis.Client
 	for _, url := range urls {
 		options, err := redis.ParseURL(url)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("redis.ParseURL: %v", err)
 		}
 		client := redis.NewClient(options)
 		t.Cleanup(func() { client.Close() })
@@ -50,34 +50,34 @@ func TestRedsyncAndHoldfastExcludeEachOther(t *testing.T) {
 
 	held, err := locks.Acquire(t.Context(), "orders/42")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("locks.Acquire: %v", err)
 	}
 	var taken *redsync.ErrTaken
 	if err := mutex.TryLock(); !errors.As(err, &taken) {
 		t.Errorf("Holdfast holds it, and redsync says %v", err)
 	}
 	if err := held.Release(t.Context()); err != nil {
-		t.Fatal(err)
+		t.Fatalf("held.Release: %v", err)
 	}
 
 	if err := mutex.Lock(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("mutex.Lock: %v", err)
 	}
 	if _, err := locks.TryAcquire(t.Context(), "orders/42"); !errors.Is(err, engine.ErrHeld) {
 		t.Errorf("redsync holds it, and Holdfast says %v", err)
 	}
 	adopted, err := locks.Adopt(t.Context(), "orders/42", mutex.Value())
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("locks.Adopt: %v", err)
 	}
 	if ok, err := mutex.Unlock(); ok || err == nil {
 		t.Errorf("redsync says that it has unlocked what was adopted: %v, %v", ok, err)
 	}
 	if err := adopted.Extend(t.Context(), 0); err != nil {
-		t.Error(err)
+		t.Errorf("adopted.Extend: %v", err)
 	}
 	if err := adopted.Release(t.Context()); err != nil {
-		t.Error(err)
+		t.Errorf("adopted.Release: %v", err)
 	}
 	if _, err := mutex.Extend(); !errors.As(err, &taken) { // whoever has it, or nobody
 		t.Errorf("redsync extends a key that is not there, and says %v", err)
@@ -95,18 +95,18 @@ func TestRedislockAndHoldfastExcludeEachOther(t *testing.T) {
 
 	held, err := locks.Acquire(t.Context(), "orders/42")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("locks.Acquire: %v", err)
 	}
 	if _, err := theirs.Obtain(t.Context(), "orders/42", time.Minute, nil); !errors.Is(err, redislock.ErrNotObtained) {
 		t.Errorf("Holdfast holds it, and redislock says %v", err)
 	}
 	if err := held.Release(t.Context()); err != nil {
-		t.Fatal(err)
+		t.Fatalf("held.Release: %v", err)
 	}
 
 	lock, err := theirs.Obtain(t.Context(), "orders/42", time.Minute, &redislock.Options{Metadata: "host-1"})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("theirs.Obtain: %v", err)
 	}
 	if _, err := locks.TryAcquire(t.Context(), "orders/42"); !errors.Is(err, engine.ErrHeld) {
 		t.Errorf("redislock holds it, and Holdfast says %v", err)
@@ -119,6 +119,6 @@ func TestRedislockAndHoldfastExcludeEachOther(t *testing.T) {
 		t.Errorf("redislock has released what was adopted: %v", err)
 	}
 	if err := adopted.Extend(t.Context(), 0); err != nil {
-		t.Error(err)
+		t.Errorf("adopted.Extend: %v", err)
 	}
 }

@@ -29,12 +29,12 @@ func benchmark(b *testing.B, p peer, n, callers int) {
 	ctx := context.Background()
 	f, err := startFleet(ctx, p.program(), n, false)
 	if err != nil {
-		b.Fatal(err)
+		b.Fatalf("startFleet: %v", err)
 	}
 	defer func() { _ = f.stop() }()
 	l, err := p.open(ctx, f)
 	if err != nil {
-		b.Fatal(err)
+		b.Fatalf("p.open: %v", err)
 	}
 	defer l.close()
 	once := func(s session) {
@@ -43,7 +43,7 @@ func benchmark(b *testing.B, p peer, n, callers int) {
 			err = s.release(ctx)
 		}
 		if err != nil {
-			b.Error(err)
+			b.Errorf("acquire and release: %v", err)
 		}
 	}
 	b.ReportAllocs()

@@ -21,7 +21,7 @@ func TestCommandPrintsTablesAndWritesJSONAndChart(t *testing.T) {
 	}
 	var measured, again bytes.Buffer
 	if err := run(t.Context(), args, &measured, t.Output()); err != nil {
-		t.Fatal(err)
+		t.Fatalf("run: %v", err)
 	}
 	for _, want := range []string{
 		"| holdfast ", "|:----", "again: cd bench && go run . -quick -run distinct -peers '^holdfast|^wire'", "| bar ",
@@ -32,14 +32,14 @@ func TestCommandPrintsTablesAndWritesJSONAndChart(t *testing.T) {
 	}
 	found, err := readJSON(out)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("readJSON: %v", err)
 	}
 	if rec := found.Scenarios[0].Records[0]; rec.Peer != "holdfast" || rec.Median["rate"] <= 0 || len(rec.Rounds) != 2 {
 		t.Errorf("wrote %+v", rec)
 	}
 
 	if err := run(t.Context(), []string{"-from", out, "-markdown", "-chart", svg}, &again, t.Output()); err != nil {
-		t.Fatal(err)
+		t.Fatalf("run: %v", err)
 	}
 	if measured.String() != again.String() {
 		t.Errorf("printed from the file:\n%s\nprinted when it was measured:\n%s", &again, &measured)
@@ -52,7 +52,7 @@ func checkChart(t *testing.T, path string, texts ...string) {
 	t.Helper()
 	drawing, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.ReadFile: %v", err)
 	}
 	there := make(map[string]bool)
 	for tokens := xml.NewDecoder(bytes.NewReader(drawing)); ; {
@@ -99,7 +99,7 @@ func TestFileThatIsNotOurs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "other.json")
 	for _, text := range []string{"", "[]", `{"scenarios": [{"name": "other"}]}`} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+			t.Fatalf("os.WriteFile: %v", err)
 		}
 		if _, err := readJSON(path); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%q: got %v, want an error that names the file", text, err)

@@ -8,7 +8,7 @@ func TestRepliesAreCountedAcrossReads(t *testing.T) {
 	for _, part := range []string{"$-1\r\n:1", "\r", "\n$", "-1\r\n"} {
 		n, err := c.count([]byte(part))
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("c.count: %v", err)
 		}
 		total += n
 	}

@@ -13,7 +13,7 @@ func echo(t *testing.T) *server {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("net.Listen: %v", err)
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -36,12 +36,12 @@ func TestRelayDelaysAndKeepsOrder(t *testing.T) {
 	const trip = 20 * time.Millisecond
 	r, err := startRelay(echo(t), trip)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("startRelay: %v", err)
 	}
 	defer r.close()
 	conn, err := r.behind().dial(t.Context())
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("relay: %v", err)
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
@@ -52,18 +52,18 @@ func TestRelayDelaysAndKeepsOrder(t *testing.T) {
 		part := bytes.Repeat([]byte{byte(i)}, 100)
 		sent = append(sent, part...)
 		if _, err := conn.Write(part); err != nil {
-			t.Fatal(err)
+			t.Fatalf("conn.Write: %v", err)
 		}
 	}
 	got := make([]byte, len(sent))
 	if _, err := io.ReadFull(conn, got[:1]); err != nil {
-		t.Fatal(err)
+		t.Fatalf("io.ReadFull: %v", err)
 	}
 	if took := time.Since(start); took < trip {
 		t.Errorf("the first byte was back after %v, want %v at least", took, trip)
 	}
 	if _, err := io.ReadFull(conn, got[1:]); err != nil {
-		t.Fatal(err)
+		t.Fatalf("io.ReadFull: %v", err)
 	}
 	if !bytes.Equal(got, sent) {
 		t.Error("what came back is not what was sent")
@@ -74,18 +74,18 @@ func TestRelayDelaysAndKeepsOrder(t *testing.T) {
 func TestRelayCloses(t *testing.T) {
 	r, err := startRelay(echo(t), 0)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("startRelay: %v", err)
 	}
 	conn, err := r.behind().dial(t.Context())
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("relay: %v", err)
 	}
 	defer conn.Close()
 	if _, err := conn.Write([]byte("x")); err != nil {
-		t.Fatal(err)
+		t.Fatalf("conn.Write: %v", err)
 	}
 	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
-		t.Fatal(err)
+		t.Fatalf("io.ReadFull: %v", err)
 	}
 	r.close()
 	if _, err := conn.Read(make([]byte, 1)); err == nil {

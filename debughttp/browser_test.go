@@ -16,9 +16,10 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 )
 
-// A browser is heavy, so that this test runs on demand only, by `make windows` or
+// A browser is heavy, so that this test runs on demand only, by `make observability` or
 //
 //	go test ./debughttp -run TestInABrowser -chromium chromium -screenshot ../docs/debug.png
 var (
@@ -28,10 +29,10 @@ var (
 
 func TestInABrowser(t *testing.T) {
 	if *chromium == "" {
-		t.Skip("a browser is heavy, and not everywhere: make windows installs one and runs this, or -chromium PROGRAM")
+		t.Skip("a browser is heavy, and not everywhere: make observability installs one and runs this, or -chromium PROGRAM")
 	}
 	recorder := NewRecorder()
-	recorder.start = recorder.start.Add(-remembered*time.Second + patience) // a past that is told faster than it goes by
+	recorder.start = recorder.start.Add(-remembered*time.Second + 20*time.Second) // a past that is told faster than it goes by
 	e, servers := open(t, engine.Config{Owner: "host-1", Trace: recorder.Trace()})
 	past(recorder)
 	ours := process
@@ -52,7 +53,7 @@ func TestInABrowser(t *testing.T) {
 	page.until(`document.getElementById("link").textContent`, "live")
 	for _, resource := range []string{"users/Ann/cart", "cron/hourly-report"} {
 		if err := acquire(t, e, resource).Release(within(t)); err != nil {
-			t.Fatal(err)
+			t.Fatalf("release %q: %v", resource, err)
 		}
 	}
 	live := acquire(t, e, "acquired/just-now") // shown without anybody asking for the page again
@@ -134,17 +135,17 @@ func start(t *testing.T) *chrome {
 	t.Helper()
 	theirIn, ourOut, err := os.Pipe()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.Pipe: %v", err)
 	}
 	ourIn, theirOut, err := os.Pipe()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.Pipe: %v", err)
 	}
 	cmd := exec.Command(*chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
 		"--force-device-scale-factor=2", "--remote-debugging-pipe", "--user-data-dir="+t.TempDir(), "about:blank")
 	cmd.ExtraFiles = []*os.File{theirIn, theirOut} // 3 and 4
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("cmd.Start: %v", err)
 	}
 	_, _ = theirIn.Close(), theirOut.Close()
 	stuck := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
@@ -168,10 +169,10 @@ func (b *chrome) call(session, method string, params map[string]any) map[string]
 	}
 	text, err := json.Marshal(request)
 	if err != nil {
-		b.t.Fatal(err)
+		b.t.Fatalf("json.Marshal: %v", err)
 	}
 	if _, err := b.out.Write(append(text, 0)); err != nil {
-		b.t.Fatal(err)
+		b.t.Fatalf("b.out.Write: %v", err)
 	}
 	for {
 		text, err := b.in.ReadBytes(0)
@@ -184,7 +185,7 @@ func (b *chrome) call(session, method string, params map[string]any) map[string]
 			Error  *struct{ Message string }
 		}
 		if err := json.Unmarshal(bytes.TrimRight(text, "\x00"), &answer); err != nil {
-			b.t.Fatal(err)
+			b.t.Fatalf("json.Unmarshal: %v", err)
 		}
 		switch {
 		case answer.ID != b.next:
@@ -249,7 +250,7 @@ func (p *tab) untilText(want string) {
 
 func (p *tab) wait(so func() bool, wrong func() string) {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); !so(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(testkit.Patience); !so(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			p.t.Fatal(wrong())
 		}
@@ -261,10 +262,10 @@ func (p *tab) shoot(file string) {
 	result := p.call("Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true})
 	picture, err := base64.StdEncoding.DecodeString(result["data"].(string))
 	if err != nil {
-		p.t.Fatal(err)
+		p.t.Fatalf("base64.StdEncoding.DecodeString: %v", err)
 	}
 	if err := os.WriteFile(file, picture, 0o644); err != nil {
-		p.t.Fatal(err)
+		p.t.Fatalf("os.WriteFile: %v", err)
 	}
 }
 

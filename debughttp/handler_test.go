@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -41,7 +42,7 @@ func TestThePageShowsWhatTheEngineIsDoing(t *testing.T) {
 	for _, accept := range []string{browser, "", "*/*", "application/json", "application/json, text/html"} {
 		w := get(h, accept, "")
 		if w.Code != http.StatusOK || w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("Vary") != "Accept" {
-			t.Errorf("%q: %d %v", accept, w.Code, w.Header())
+			t.Errorf("%q: got %d %v, want 200, not to be stored, Vary: Accept", accept, w.Code, w.Header())
 		}
 		text := w.Body.String()
 		hasNone(t, text, lost.Token(), "<script>alert", "a secret of", "\u202e")
@@ -63,18 +64,13 @@ func TestThePageShowsWhatTheEngineIsDoing(t *testing.T) {
 		`<td>orders/42</td><td class="n">2</td>`, `<noscript><meta http-equiv="refresh"`)
 
 	servers[1].Kill()
-	for deadline := time.Now().Add(patience); ; {
-		text := get(h, browser, "").Body.String()
-		// The first reason may be that the connection broke; the last is that there is none to be had.
-		if strings.Contains(text, `<span class="state down">down</span>`) && strings.Contains(text, "connect: connection refused</td>") {
-			has(t, text, "<td>redis-2</td>")
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("no instance is down:", text)
-		}
-		_, _ = e.TryAcquire(within(t), "probe") // who asks nothing notices nothing
-	}
+	// The first reason may be that the connection broke; the last is that there is none to be had.
+	testkit.Eventually(t, "the page says that an instance is down, and why", func() bool {
+		_, _ = e.TryAcquire(within(t), "probe") // a connection's end is noticed when something is asked
+		text = get(h, browser, "").Body.String()
+		return strings.Contains(text, `<span class="state down">down</span>`) && strings.Contains(text, "connect: connection refused</td>")
+	})
+	has(t, text, "<td>redis-2</td>")
 }
 
 func TestJSONSaysTheSameAsThePage(t *testing.T) {
@@ -87,23 +83,23 @@ func TestJSONSaysTheSameAsThePage(t *testing.T) {
 	var got view
 	text := get(Handler(e), "application/json", "").Body.Bytes()
 	if err := json.Unmarshal(text, &got); err != nil {
-		t.Fatal(err)
+		t.Fatalf("json.Unmarshal: %v", err)
 	}
 	if got.Held != 2 || got.Waiting != 1 || got.Lost != 1 || len(got.Instances) != 3 || len(got.Leases) != 2 || len(got.Lines) != 1 || len(got.Losses) != 1 || len(got.Ends) != 1 {
-		t.Fatalf("%s", text)
+		t.Fatalf("want 2 held, 1 waiting, 1 lost, 3 instances, 2 leases, 1 line, 1 loss, 1 end; got %s", text)
 	}
 	i, a, b, loss := got.Instances[0], got.Leases[0], got.Leases[1], got.Losses[0]
-	if i.Name != e.Instances()[0].Name || i.State != "up" || i.RunID == "" || i.Latency <= 0 || time.Since(i.Since) > patience {
-		t.Errorf("%+v", i)
+	if i.Name != e.Instances()[0].Name || i.State != "up" || i.RunID == "" || i.Latency <= 0 || time.Since(i.Since) > testkit.Patience {
+		t.Errorf("the first instance: got %+v, want it up, with a run id, a latency and since when", i)
 	}
 	if a.Resource != "a" || b.Resource != "b" || b.Fence == 0 || a.Fence != 0 || !strings.HasPrefix(a.Holder, "host-1~") || !a.Renewed {
-		t.Errorf("%+v %+v", a, b)
+		t.Errorf("the leases: got %+v and %+v, want a, without a fence, and b, with one", a, b)
 	}
 	if a.Remaining <= seconds(9*time.Second) || a.Remaining >= seconds(30*time.Second) {
 		t.Errorf("it remains for %v", a.Remaining)
 	}
 	if got.Lines[0] != (lineView{"a", 1}) || loss.Resource != "c" || loss.Cause != "stolen" {
-		t.Errorf("%+v %+v", got.Lines, loss)
+		t.Errorf("got the lines %+v and the loss %+v, want one waiting for a, and c stolen", got.Lines, loss)
 	}
 	empty := get(Handler(e), "application/json", "?limit=0").Body.String()
 	has(t, empty, `"leases": []`, `"waiters": []`, `"losses": []`, `"held": 2`)
@@ -127,13 +123,13 @@ func TestTheLimitIsObeyed(t *testing.T) {
 			t.Errorf("%q: %d leases, want %d", query, got, want)
 		}
 		if more := fmt.Sprintf("<p>and %d more</p>", 12-want); strings.Contains(text, more) != (want < 12) {
-			t.Errorf("%q: %s", query, text)
+			t.Errorf("%q: want %d leases listed and the rest counted, got %s", query, want, text)
 		}
 	}
 	for _, query := range []string{"?limit=-1", "?limit=10001", "?limit=many", "?limit=1e3"} {
 		w := get(h, browser, query)
 		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "it must be a number from 0 to 10000") {
-			t.Errorf("%q: %d %s", query, w.Code, w.Body)
+			t.Errorf("%q: got %d %s, want 400 and what the number must be", query, w.Code, w.Body)
 		}
 	}
 }
@@ -144,7 +140,7 @@ func TestThePageCanOnlyBeLookedAt(t *testing.T) {
 		w := httptest.NewRecorder()
 		Handler(e).ServeHTTP(w, httptest.NewRequest(method, "/", nil))
 		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, HEAD" {
-			t.Errorf("%s: %d %v", method, w.Code, w.Header())
+			t.Errorf("%s: got %d %v, want 405, Allow: GET, HEAD", method, w.Code, w.Header())
 		}
 	}
 }

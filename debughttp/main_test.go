@@ -11,14 +11,19 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/enginetest"
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-// patience bounds every wait for something that must happen.
-const patience = 20 * time.Second
+// What the tests do in every other line has a short name here.
+var (
+	acquire = enginetest.Acquire
+	within  = testkit.Within
+)
 
 // open returns an engine on three servers, which is closed with the test.
 func open(t *testing.T, cfg engine.Config) (*engine.Engine, []*redistest.Server) {
@@ -31,38 +36,23 @@ func open(t *testing.T, cfg engine.Config) (*engine.Engine, []*redistest.Server)
 	for n, url := range redistest.URLs(servers) {
 		i, err := instance.Dial(url, instance.Config{Name: fmt.Sprintf("redis-%d", n+1)})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
 		instances = append(instances, i)
 	}
 	e, err := engine.New(instances, cfg)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.New: %v", err)
 	}
 	for _, i := range instances {
 		<-i.Ready()
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 		defer cancel()
 		_ = e.Close(ctx) // servers may have been stopped
 	})
 	return e, servers
-}
-
-func within(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func acquire(t *testing.T, e *engine.Engine, resource string, opts ...engine.Option) *lease.Lease {
-	t.Helper()
-	l, err := e.Acquire(within(t), resource, opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
 }
 
 // lose makes an engine lose a lease to somebody else.
@@ -89,11 +79,7 @@ func wait(t *testing.T, e *engine.Engine, resource string) {
 		}
 	}()
 	t.Cleanup(func() { cancel(); <-over })
-	for deadline := time.Now().Add(patience); e.Snapshot(0).Waiting == before; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it does not wait")
-		}
-	}
+	testkit.Eventually(t, "one more waits for "+resource, func() bool { return e.Snapshot(0).Waiting > before })
 }
 
 // get asks a handler.

@@ -68,7 +68,7 @@ func NewRecorder() *Recorder { return &Recorder{start: time.Now()} }
 // Trace must be in this engine's Config.
 func (r *Recorder) Handler(e *engine.Engine) http.Handler { return newHandler(e, r) }
 
-// Trace returns what records, for engine.Config; engine.JoinTraces puts several
+// Trace returns the Trace that records, for engine.Config; engine.JoinTraces puts several
 // together.
 func (r *Recorder) Trace() *engine.Trace {
 	return &engine.Trace{

@@ -131,14 +131,14 @@ func TestTheRecorderHearsAnEngine(t *testing.T) {
 		fleet := sim.New(t, 3)
 		e, err := engine.New(fleet.Instances(instance.Config{}), engine.Config{Trace: r.Trace(), Owner: "me"})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("engine.New: %v", err)
 		}
 		defer e.Close(context.WithoutCancel(t.Context()))
 		time.Sleep(time.Second)
 		acquire(t, e, "kept")
 		lose := acquire(t, e, "lost")
 		if _, err := e.TryAcquire(t.Context(), "kept"); !errors.Is(err, engine.ErrHeld) {
-			t.Fatal(err)
+			t.Fatalf("e.TryAcquire: got %v, want %v", err, engine.ErrHeld)
 		}
 		fleet.Each(func(s *sim.Server) { s.Set("lost", "somebody else", time.Hour) })
 		<-lose.Done()
@@ -146,7 +146,7 @@ func TestTheRecorderHearsAnEngine(t *testing.T) {
 		synctest.Wait()
 		v := newHandler(e, r).look(10)
 		if v.Process.Owner != "me" || v.Process.PID == 0 || v.Process.Go == "" || v.Process.Started.IsZero() {
-			t.Errorf("%+v", v.Process)
+			t.Errorf("the process: got %+v, want the owner me, a pid, Go's version and when it started", v.Process)
 		}
 		for title, name := range map[string]string{"acquires a second": "held", "wait until granted": "p99", "renewal margin": "least", "round trip, mean": "sim-2", "leases lost": "lost"} {
 			if s := (seriesView{Points: series(t, v.History, title, name, points)}); !s.any() && name != "sim-2" && name != "p99" || !s.last().is() {
@@ -191,10 +191,10 @@ func TestThePlotsAreWellFormed(t *testing.T) {
 	var got view
 	text := get(r.Handler(e), "application/json", "").Body.Bytes()
 	if err := json.Unmarshal(text, &got); err != nil {
-		t.Fatal(err)
+		t.Fatalf("json.Unmarshal: %v", err)
 	}
 	if got.History == nil || len(got.History.Plots) != 5 || got.History.Step != step || !strings.Contains(string(text), "null") {
-		t.Fatalf("%s", text)
+		t.Fatalf("want a history of 5 plots with step %v and gaps, got %s", step, text)
 	}
 	if lost := series(t, got.History, "leases lost", "lost", points); (seriesView{Points: lost}).total() != 1 {
 		t.Errorf("lost: %v", lost)
@@ -212,7 +212,7 @@ func TestAnInstancesNameIsEscaped(t *testing.T) {
 	var page strings.Builder
 	v := view{History: r.history(names(hostile))}
 	if err := pages.ExecuteTemplate(&page, "live.html", v); err != nil {
-		t.Fatal(err)
+		t.Fatalf("pages.ExecuteTemplate: %v", err)
 	}
 	has(t, page.String(), "&lt;script&gt;alert")
 	hasNone(t, page.String(), "<script")
@@ -277,10 +277,10 @@ func TestAxes(t *testing.T) {
 		}
 	}
 	if a := logarithmic(.001, .001); a.from != -3 || a.to != -2 {
-		t.Errorf("%+v", a)
+		t.Errorf("an axis for 0.001: got %+v, want it from -3 to -2", a)
 	}
 	if a := logarithmic(0, 60); a.from != -6 || a.to != 2 || len(a.ticks) > 5 {
-		t.Errorf("%+v", a)
+		t.Errorf("an axis from 0 to 60: got %+v, want it from -6 to 2, with 5 ticks at most", a)
 	}
 	for d, want := range map[time.Duration]string{0: "0 µs", 850 * time.Microsecond: "850 µs", 1200 * time.Microsecond: "1.2 ms", 30 * time.Second: "30 s", 1500 * time.Nanosecond: "1.5 µs"} {
 		if got := span(d); got != want {

@@ -29,12 +29,12 @@ func events(t *testing.T, ctx context.Context, url string) (status int, next fun
 	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("http.NewRequestWithContext: %v", err)
 	}
 	r.Header.Set("Accept", "text/event-stream")
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("http.DefaultClient.Do: %v", err)
 	}
 	t.Cleanup(func() { _ = answer.Body.Close() })
 	lines := bufio.NewScanner(answer.Body)
@@ -54,7 +54,7 @@ func TestAStreamSendsWhatHasChanged(t *testing.T) {
 	server := serve(t, Handler(e))
 	status, next := events(t, within(t), server.URL)
 	if status != http.StatusOK {
-		t.Fatal(status)
+		t.Fatalf("the stream's status: got %d, want 200", status)
 	}
 	hasNone(t, next(), hostile, "&lt;script")
 
@@ -69,7 +69,7 @@ func TestAStreamSendsWhatHasChanged(t *testing.T) {
 	}
 
 	if err := e.Close(within(t)); err != nil {
-		t.Fatal(err)
+		t.Fatalf("e.Close: %v", err)
 	}
 	last := ""
 	for text := next(); text != ""; text = next() {
@@ -92,7 +92,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	for range MaxStreams {
 		status, next := events(t, ctx, server.URL)
 		if status != http.StatusOK || next() == "" {
-			t.Fatal(status)
+			t.Fatalf("the stream's status: got %d, want 200 and an event", status)
 		}
 	}
 	if status, _ := events(t, within(t), server.URL); status != http.StatusServiceUnavailable {
@@ -116,6 +116,6 @@ func TestAStreamCanBeAskedForItsHeadAlone(t *testing.T) {
 	w := httptest.NewRecorder()
 	Handler(e).ServeHTTP(w, r)
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "text/event-stream" || w.Body.Len() > 0 {
-		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+		t.Errorf("HEAD: got %d %v %s, want 200, text/event-stream, nothing more", w.Code, w.Header(), w.Body)
 	}
 }

@@ -40,7 +40,7 @@ type instanceView struct {
 	Since      time.Time `json:"since"`
 	Error      string    `json:"error,omitempty"`
 	Latency    seconds   `json:"latency"`
-	Recovering seconds   `json:"recovering"`
+	Quarantine seconds   `json:"quarantine"`
 	Waiting    int       `json:"mailbox"`
 	RunID      string    `json:"run_id,omitempty"`
 }
@@ -105,7 +105,7 @@ func (h *handler) look(limit int) view {
 	}
 	v.Process.Owner = s.Owner
 	for _, i := range s.Instances {
-		shown := instanceView{i.Name, i.State.String(), i.Since, "", seconds(i.Latency), seconds(i.Recovering), i.Waiting, i.RunID}
+		shown := instanceView{i.Name, i.State.String(), i.Since, "", seconds(i.Latency), seconds(i.Quarantine), i.Waiting, i.RunID}
 		if i.Err != nil {
 			shown.Error = i.Err.Error()
 		}

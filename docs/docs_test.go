@@ -65,31 +65,31 @@ var others = []string{"bash", "console", "dockerfile", "json", "lua", "make", "p
 func TestGoBlocksCompile(t *testing.T) {
 	files, err := filepath.Glob("*.md")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("filepath.Glob: %v", err)
 	}
 	if !slices.Contains(files, "from-aioredlock.md") {
 		t.Fatalf("this is not the folder of the docs: it has %q", files)
 	}
 	above, err := filepath.Glob("../*.md")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("filepath.Glob: %v", err)
 	}
 	files = append(files, above...)
 	var all []block
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("os.ReadFile: %v", err)
 		}
 		found, err := blocks(file, string(text))
 		if err != nil {
-			t.Error(err)
+			t.Errorf("blocks: %v", err)
 		}
 		t.Logf("%s: %d blocks of Go", file, len(found))
 		all = append(all, found...)
 	}
 	if err := compile(t, all); err != nil {
-		t.Error(err)
+		t.Errorf("compile: %v", err)
 	}
 }
 
@@ -97,7 +97,7 @@ func TestGoBlocksCompile(t *testing.T) {
 func TestRedisTakesTheConfiguration(t *testing.T) {
 	text, err := os.ReadFile("operations.md")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.ReadFile: %v", err)
 	}
 	_, section, _ := strings.Cut(string(text), "\n## Redis's own configuration\n")
 	_, config, _ := strings.Cut(section, "```text\n")
@@ -140,7 +140,7 @@ func TestNoBlockIsSkipped(t *testing.T) {
 	}
 	found, err := blocks("x.md", "```go\na\n```\n\n   ~~~~go\n   b\n   ~~~\n   c\n   ~~~~\n```text\nd\n```\n")
 	if err != nil || len(found) != 2 || found[0].text != "a\n" || found[1].text != "b\n~~~\nc\n" || found[1].line != 6 {
-		t.Errorf("%+v %v", found, err)
+		t.Errorf("got the blocks %+v, %v, want a, and b with a fence in it, of line 6", found, err)
 	}
 }
 
@@ -156,10 +156,10 @@ func TestAWrongBlockIsFound(t *testing.T) {
 	} {
 		found, err := blocks("x.md", "# X\n\n"+text)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("blocks: %v", err)
 		}
 		if err := compile(t, found); err == nil || !regexp.MustCompile(`x\.md:[46]`).MatchString(err.Error()) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want an error that names the line in x.md", name, err)
 		}
 	}
 }

@@ -93,11 +93,11 @@ func (l loss) of(command string) bool { return slices.Contains(l.commands, comma
 // effects are what it costs to go without a command. Those that are not here cost
 // votes.
 var effects = []loss{
-	{[]string{"client|id", "client|kill"}, "What was sent on a connection that was lost may be executed later, when a frozen server thaws, and leave a lock that nobody holds until its TTL is over."},
-	{[]string{"hello", "client|tracking"}, "Who waits for a lock is not woken by the server, but has to ask again and again."},
-	{[]string{"time"}, "Acquires with fencing tokens fail there, and nobody notices when its clock is stepped."},
-	{[]string{"asking"}, "Locks in a slot that is on its way to another node cannot be renewed or released meanwhile."},
-	{[]string{"info"}, "It is not known whether it has restarted and forgotten its locks, nor whether it is there twice."},
+	{[]string{"client|id", "client|kill"}, "A frozen server that thaws may execute commands of a lost connection. That may leave a lock that nobody holds until its TTL is over."},
+	{[]string{"hello", "client|tracking"}, "The server does not wake waiters: they poll."},
+	{[]string{"time"}, "Acquires with fencing tokens fail there, and steps of its clock are not noticed."},
+	{[]string{"asking"}, "Locks in a slot that is being moved cannot be renewed or released meanwhile."},
+	{[]string{"info"}, "A restart, in which it forgets its locks, cannot be seen; nor can two addresses of the same server."},
 }
 
 // commands are those that are refused with such an error, in the order of the

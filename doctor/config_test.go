@@ -12,7 +12,7 @@ import (
 func TestBadConfigIsRefusedWithTheFieldsName(t *testing.T) {
 	i, err := instance.Dial("localhost:1", instance.Config{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
 	for name, cfg := range map[string]Config{
 		"MaxTTL":  {MaxTTL: math.MaxInt64},
@@ -24,7 +24,7 @@ func TestBadConfigIsRefusedWithTheFieldsName(t *testing.T) {
 	} {
 		name = strings.TrimSpace(name)
 		if _, err := Check(t.Context(), []*instance.Instance{i}, cfg); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("got %v, want an error that names %s", err, name)
 		}
 	}
 	if q := (Config{MaxTTL: longest, Drift: math.Nextafter(1, 0)}).quarantine(instance.MaxTimeout); q < longest || q-longest < instance.MaxTimeout {

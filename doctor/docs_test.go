@@ -10,7 +10,7 @@ import (
 func TestEveryFindingIsDocumented(t *testing.T) {
 	text, err := os.ReadFile("../docs/operations.md")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.ReadFile: %v", err)
 	}
 	_, section, _ := strings.Cut(string(text), "## What doctor finds\n")
 	section, _, _ = strings.Cut(section, "\n## ")

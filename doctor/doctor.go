@@ -39,23 +39,25 @@ type Finding struct {
 	ID       string   `json:"id"` // one of IDs; docs/operations.md has a paragraph about each
 	Severity Severity `json:"severity"`
 	Instance string   `json:"instance,omitempty"` // its name; "": the set
-	What     string   `json:"what"`
-	Why      string   `json:"why"`
-	Mend     string   `json:"mend"`
+	What     string   `json:"what"`               // is the case: a sentence or two, without secrets
+	Why      string   `json:"why"`                // it matters
+	Mend     string   `json:"mend"`               // what to do
 }
 
-// Patient is what was learnt of one server.
+// Patient is what Check has learnt of one server: an instance, or one master of a
+// cluster.
 type Patient struct {
-	Name    string
-	Reached bool
+	Name    string        // the instance's; of a cluster's master, with its address
+	Reached bool          // it has answered
 	Product string        // redis, valkey, or what else the server calls itself; "": not known
 	Version string        // of the product; "": not known
 	Role    string        // master or slave; "": not known
-	Uptime  time.Duration // 0: not known
+	Uptime  time.Duration // of the server process, in whole seconds; 0: not known
 	Latency time.Duration // the median of a few round trips; 0: not known
 }
 
-// MarshalJSON writes durations in the unit that their name says.
+// MarshalJSON writes the uptime as uptime_seconds and the latency as latency_ms, both
+// as decimal numbers. What is not known is left out.
 func (p Patient) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Name    string  `json:"name"`
@@ -68,7 +70,7 @@ func (p Patient) MarshalJSON() ([]byte, error) {
 	}{p.Name, p.Reached, p.Product, p.Version, p.Role, p.Uptime.Seconds(), float64(p.Latency.Microseconds()) / 1000})
 }
 
-// Report is the outcome of a Check.
+// Report is the result of a Check.
 type Report struct {
 	Servers  []Patient `json:"servers"`  // the instances; of a cluster, its masters
 	Findings []Finding `json:"findings"` // the worst first
@@ -77,8 +79,8 @@ type Report struct {
 }
 
 // Safe reports whether the instances are known to be safe to lock with: no finding
-// is a Danger, and nothing is unknown that decides it. When it is false, either is
-// the case; Known says whether it is the latter.
+// is a Danger, and nothing is unknown that decides it. When it is false, Endangered
+// and Known say which of the two is the case.
 func (r Report) Safe() bool {
 	return r.known && !r.Endangered()
 }
@@ -89,23 +91,25 @@ func (r Report) Endangered() bool {
 }
 
 // Known reports whether every server was reached and has told all that decides
-// whether it is safe. What has not is among the findings.
+// whether it is safe. A server that has not is among the findings.
 func (r Report) Known() bool { return r.known }
 
 // Quorum reports whether more than half of the instances can vote: they answer, are
-// masters, have and permit every command without which there is no vote, and take
-// writes; of a cluster, all of its masters. Else nobody can lock.
+// masters, have and permit every command that a vote takes, and accept writes. A
+// cluster can vote when all of its masters can. Without a quorum nobody can lock.
 func (r Report) Quorum() bool { return r.quorum }
 
-// Config says what the instances are used for. The zero value works.
+// Config says how the engines are configured that use the instances. The zero value
+// works; it means the engine's own defaults.
 type Config struct {
-	KeyPrefix string         // engine.Config.KeyPrefix
-	MaxTTL    time.Duration  // engine.Config.MaxTTL; default 60s
-	Guard     instance.Guard // engine.Config.Guard
-	Drift     float64        // engine.Config.DriftFactor; default 0.01
+	KeyPrefix string         // engine.Config.KeyPrefix; default none
+	MaxTTL    time.Duration  // engine.Config.MaxTTL, from 1ms to a year; default 60s
+	Guard     instance.Guard // engine.Config.Guard; default instance.GuardAdaptive
+	Drift     float64        // engine.Config.DriftFactor, from 0 to less than 1; default 0.01
 
-	// Sample is how long clocks are watched, to see whether they run at our
-	// rate. Default 1s. What the network takes, divided by it, is the error.
+	// Sample is for how long clocks are watched, to see whether they run at our
+	// rate: from 0 to a year, default 1s. The error is the length of a round trip
+	// divided by Sample.
 	Sample time.Duration
 }
 
@@ -147,10 +151,13 @@ func (c Config) quarantine(timeout time.Duration) time.Duration {
 }
 
 // Check examines the instances, all at the same time, and returns what it found.
-// They must be made with instance.Dial or instance.New for this and not be run by
-// an engine. It takes Config.Sample and some round trips, each bounded by the
-// instance's timeout. The error is ctx's, or that there are no instances; an
-// instance that cannot be reached is a finding.
+// Make them with instance.Dial or instance.New for this alone: no engine may run
+// them. It takes Config.Sample and some round trips, each bounded by the instance's
+// timeout.
+//
+// The error is the cause of ctx's end, or says that there are no instances, or which
+// field of cfg is out of range. An instance that cannot be reached is no error, but a
+// finding. Safe for concurrent use, with different instances.
 func Check(ctx context.Context, instances []*instance.Instance, cfg Config) (Report, error) {
 	if len(instances) == 0 {
 		return Report{}, errors.New("doctor: no instances: name at least one Redis, such as redis://localhost:6379")

@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 )
 
 // quick are checks that need not watch clocks for long. Servers of tests are all
@@ -29,7 +30,7 @@ func check(t *testing.T, cfg Config, urls ...string) Report {
 	for _, url := range urls {
 		i, err := instance.Dial(url, instance.Config{Timeout: 5 * time.Second})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
 		instances = append(instances, i)
 	}
@@ -42,7 +43,7 @@ func checkAll(t *testing.T, cfg Config, instances []*instance.Instance) Report {
 	defer cancel()
 	r, err := Check(ctx, instances, cfg)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("Check: %v", err)
 	}
 	return r
 }
@@ -87,7 +88,7 @@ func TestRealServers(t *testing.T) {
 	r := check(t, quick, redistest.URLs(servers)...)
 	expect(t, r)
 	if !r.Safe() || !r.Quorum() {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want it safe, with a quorum", r)
 	}
 	for n, p := range r.Servers {
 		if !p.Reached || p.Version == "" || p.Role != "master" || p.Latency <= 0 {
@@ -102,7 +103,7 @@ func TestRealServers(t *testing.T) {
 	}
 	young := check(t, Config{Sample: quick.Sample}, redistest.URLs(servers)...)
 	if !slices.ContainsFunc(young.Findings, func(f Finding) bool { return f.ID == "young" }) {
-		t.Errorf("%+v", young.Findings)
+		t.Errorf("got %+v, want the finding young among them", young.Findings)
 	}
 }
 
@@ -125,7 +126,7 @@ func TestRealIllnesses(t *testing.T) {
 		}
 		i, err := instance.Dial("redis://locks.example", instance.Config{Timeout: 5 * time.Second, Dialer: balance})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
 		r := checkAll(t, quick, []*instance.Instance{i})
 		expect(t, r, "several-servers of 1", "single")
@@ -146,14 +147,10 @@ func TestRealIllnesses(t *testing.T) {
 		master := redistest.StartTCP(t, "--repl-diskless-sync-delay", "0")
 		host, port, _ := strings.Cut(master.Addr(), ":")
 		replica := redistest.Start(t, "--replicaof", host+" "+port)
-		for giveUp := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			if info, _ := replica.MustDo("INFO", "replication").(string); strings.Contains(info, "master_link_status:up") {
-				break
-			}
-			if time.Now().After(giveUp) {
-				t.Fatal("the replica does not follow")
-			}
-		}
+		testkit.Eventually(t, "the replica follows", func() bool {
+			info, _ := replica.MustDo("INFO", "replication").(string)
+			return strings.Contains(info, "master_link_status:up")
+		})
 		expect(t, check(t, quick, master.URL(), replica.URL(), url[0]), "replica-of-member of 2", "failover of 1")
 		expect(t, check(t, quick, url[1], replica.URL(), url[0]), "replica of 2")
 	})
@@ -179,7 +176,7 @@ func TestRealIllnesses(t *testing.T) {
 		s := redistest.Start(t, "--requirepass", "s3cr3t")
 		i, err := instance.Dial("unix://"+s.Addr(), instance.Config{})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
 		r := checkAll(t, quick, []*instance.Instance{i})
 		expect(t, r, "unreachable of 1", "single")
@@ -192,7 +189,7 @@ func TestRealIllnesses(t *testing.T) {
 		s.MustDo("CLIENT", "PAUSE", "60000", "WRITE")
 		i, err := instance.Dial(s.URL(), instance.Config{Timeout: 200 * time.Millisecond})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
 		r := checkAll(t, quick, []*instance.Instance{i})
 		expect(t, r, "refuses-writes of 1", "single")
@@ -214,7 +211,7 @@ func TestRealIllnesses(t *testing.T) {
 		s.Pause()
 		i, err := instance.Dial(s.URL(), instance.Config{Timeout: 100 * time.Millisecond})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
 		expect(t, checkAll(t, quick, []*instance.Instance{i}), "unreachable of 1", "single")
 	})
@@ -223,20 +220,20 @@ func TestRealIllnesses(t *testing.T) {
 		cancel()
 		i, err := instance.Dial(url[0], instance.Config{})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
 		if _, err := Check(ctx, []*instance.Instance{i}, quick); !errors.Is(err, context.Canceled) {
-			t.Error(err)
+			t.Errorf("Check: got %v, want %v", err, context.Canceled)
 		}
 	})
 	t.Run("an engine's instance", func(t *testing.T) {
 		i, err := instance.Dial(url[0], instance.Config{})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
 		e, err := engine.New([]*instance.Instance{i}, engine.Config{})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("engine.New: %v", err)
 		}
 		defer e.Close(t.Context())
 		r := checkAll(t, quick, []*instance.Instance{i})
@@ -269,7 +266,7 @@ func TestCommandsThatAreNotThere(t *testing.T) {
 				t.Errorf("safe: %v, a quorum: %v", r.Safe(), r.Quorum())
 			}
 			if f := finding(r, "commands"); f.ID != "" && (!strings.Contains(f.What, strings.ToLower(c.command)) || strings.Contains(f.What, "holdfast-doctor")) {
-				t.Errorf("%+v", f)
+				t.Errorf("the finding: got %+v, want it to name %s, and no key of ours", f, c.command)
 			}
 			engineVotes(t, dial(), c.votes)
 		})
@@ -303,7 +300,7 @@ func dialed(t *testing.T, s *redistest.Server, cfg instance.Config) *instance.In
 	cfg.Timeout = 5 * time.Second
 	i, err := instance.Dial(s.URL(), cfg)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
 	return i
 }
@@ -313,7 +310,7 @@ func engineVotes(t *testing.T, i *instance.Instance, want bool) {
 	t.Helper()
 	e, err := engine.New([]*instance.Instance{i}, engine.Config{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.New: %v", err)
 	}
 	defer e.Close(t.Context())
 	<-i.Ready()
@@ -333,10 +330,10 @@ func TestRefusedAtTheDoor(t *testing.T) {
 	r := check(t, quick, strings.Replace(s.URL(), "unix://", "unix://ann:pw@", 1)+"?db=3")
 	expect(t, r, "single", "unreachable of 1")
 	if f := finding(r, "unreachable"); !strings.Contains(f.What, "'select'") || !strings.Contains(f.Mend, "+select") {
-		t.Errorf("%+v", f)
+		t.Errorf("unreachable: got %+v, want it to name 'select', and +select as what mends it", f)
 	}
 	if r.Safe() || r.Known() || r.Endangered() {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want it neither safe nor known nor in danger", r)
 	}
 }
 
@@ -351,12 +348,12 @@ func TestDatabasesThatAreNotPermitted(t *testing.T) {
 	r := check(t, quick, url)
 	expect(t, r, "single", "permissions of 1")
 	if f := finding(r, "permissions"); r.Quorum() || !strings.Contains(f.What, "database") || !strings.Contains(f.Mend, "db=N") {
-		t.Errorf("%+v", f)
+		t.Errorf("permissions: got %+v, want it to name the database and db=N, and no quorum", f)
 	}
 	r = check(t, quick, url+"?db=4")
 	expect(t, r, "single", "unreachable of 1")
 	if f := finding(r, "unreachable"); !strings.Contains(f.Mend, "db=N") {
-		t.Errorf("%+v", f)
+		t.Errorf("unreachable: got %+v, want db=N as what mends it", f)
 	}
 }
 
@@ -373,7 +370,7 @@ func TestSlotsOnTheirWay(t *testing.T) {
 	m := c.BeginMigration(slot, to)
 	r := check(t, quick, url)
 	if f := finding(r, "moving"); !strings.Contains(f.What, fmt.Sprint(slot)) {
-		t.Errorf("%+v", r.Findings)
+		t.Errorf("got %+v, want that slot %d is moving", r.Findings, slot)
 	}
 	m.End()
 	expect(t, check(t, quick, url), "single")
@@ -382,7 +379,7 @@ func TestSlotsOnTheirWay(t *testing.T) {
 	}
 	r = check(t, quick, strings.Replace(url, "://", "://ann:pw@", 1))
 	if f := finding(r, "unknown"); f.Severity != Note || !strings.Contains(f.What, "CLUSTER NODES") || !r.Safe() {
-		t.Errorf("%+v", r.Findings)
+		t.Errorf("got %+v, want a note that CLUSTER NODES is not permitted", r.Findings)
 	}
 }
 
@@ -393,10 +390,10 @@ func TestAtomicMigrations(t *testing.T) {
 	}
 	got := underWay([]any{migration("0-100", "success"), migration("101-200", "waiting-to-snapshot"), migration("7", "failed")})
 	if !slices.Equal(got, []string{"101-200"}) {
-		t.Errorf("%q", got)
+		t.Errorf("slots under way: got %q, want 101-200", got)
 	}
 	if got := underWay(nil); got != nil {
-		t.Errorf("%q", got)
+		t.Errorf("slots under way, of nothing: got %q, want none", got)
 	}
 }
 
@@ -407,13 +404,13 @@ func TestCluster(t *testing.T) {
 	r := check(t, quick, url)
 	expect(t, r, "single")
 	if len(r.Servers) != 3 || !r.Quorum() {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want 3 servers and a quorum", r)
 	}
 	c.Masters[1].MustDo("CONFIG", "SET", "maxmemory", "100mb")
 	c.Masters[1].MustDo("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
 	r = check(t, quick, url)
 	if r.Safe() || !strings.Contains(r.Findings[0].Instance, c.Masters[1].Addr()) {
-		t.Errorf("%+v", r.Findings)
+		t.Errorf("got %+v, want a finding about %s", r.Findings, c.Masters[1].Addr())
 	}
 	expect(t, check(t, quick, "redis-cluster://127.0.0.1:1"), "single", "unreachable of 1")
 }
@@ -451,7 +448,7 @@ func TestPermissions(t *testing.T) {
 	r := check(t, quick, strings.Replace(s.URL(), "unix://", "unix://ann:"+password+"@", 1))
 	expect(t, r, "single", "unreachable of 1")
 	if text := fmt.Sprintf("%+v", r); strings.Contains(text, password) || !strings.Contains(text, "WRONGPASS") {
-		t.Error(text)
+		t.Errorf("want WRONGPASS said and no password shown, got %s", text)
 	}
 }
 
@@ -467,7 +464,7 @@ func TestClocks(t *testing.T) {
 func TestInsecure(t *testing.T) {
 	i, err := instance.Dial("redis://:pw@192.0.2.1:6379", instance.Config{Timeout: 20 * time.Millisecond})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
 	expect(t, checkAll(t, quick, []*instance.Instance{i}), "single", "insecure of 1", "unreachable of 1")
 }

@@ -184,7 +184,7 @@ func (e *examination) do(ctx context.Context, args ...any) (reply any, refusal, 
 	switch {
 	case err == nil || errors.Is(err, redis.Nil):
 		return reply, nil, nil
-	case err != nil && strings.HasPrefix(err.Error(), "NOAUTH"): // of every command: it is not the command that is missing
+	case strings.HasPrefix(err.Error(), "NOAUTH"): // of every command: it is not the command that is missing
 		return nil, nil, err
 	case isRefusal(err) && (instance.IsRefusal(err) || strings.HasPrefix(err.Error(), "ERR ")):
 		return nil, err, nil

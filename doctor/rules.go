@@ -34,7 +34,7 @@ func unreachable(f facts, _ Config) []Finding {
 		return nil
 	}
 	what := fmt.Sprintf("It cannot be asked: %s.", words(f.err))
-	mend := advised(f.err, "See that it runs, that its address, user and password are right, and that nothing is in between.")
+	mend := advised(f.err, "See that it runs, that its address, user and password are right, and that no firewall or proxy is in between.")
 	switch {
 	case !isRefusal(f.err):
 	case isDenied(f.err):
@@ -42,7 +42,7 @@ func unreachable(f facts, _ Config) []Finding {
 	case strings.Contains(strings.ToLower(f.err.Error()), "unknown command 'select'"):
 		mend = "If it is a Sentinel, write redis-sentinel://HOST?master=NAME. Else it has database 0 alone: leave the number out."
 	}
-	return f.find("unreachable", Warning, what, "It is one vote missing; and nothing else is known of it.", mend)
+	return f.find("unreachable", Warning, what, "Its vote is missing, and nothing else is known of it.", mend)
 }
 
 // vital are the fields of INFO that say whether two can hold a lock at once.
@@ -72,7 +72,7 @@ func (f facts) missing() (decides, other []string) {
 		other = append(other, "redis_mode or server_mode")
 	}
 	if f.info["cluster_enabled"] == "1" && !f.movingKnown {
-		other = append(other, "which slots are on their way (CLUSTER NODES)")
+		other = append(other, "which slots are being moved (CLUSTER NODES)")
 	}
 	return decides, other
 }
@@ -89,13 +89,13 @@ func unknown(f facts, _ Config) []Finding {
 		return nil
 	}
 	what := func(names []string) string { return "It has not told: " + strings.Join(names, ", ") + "." }
-	const mend = "Permit INFO and TIME to the user, for a cluster CLUSTER NODES as well, and see whether something between here and the server changes what it says."
+	const mend = "Permit INFO and TIME to the user, for a cluster CLUSTER NODES as well. See whether a proxy between here and the server changes its answers."
 	if len(decides) > 0 {
 		return f.find("unknown", Warning, what(append(decides, other...)),
-			"Whether it is safe to lock with depends on it, and what is not known is not taken for well.", mend)
+			"Safety depends on it, and nothing unknown counts as safe.", mend)
 	}
 	if len(other) > 0 {
-		return f.find("unknown", Note, what(other), "It decides nothing about safety, but may about availability.", mend)
+		return f.find("unknown", Note, what(other), "Safety does not depend on it, but availability may.", mend)
 	}
 	return nil
 }
@@ -105,8 +105,8 @@ func severalServers(f facts, _ Config) []Finding {
 		return nil
 	}
 	return f.find("several-servers", Danger, fmt.Sprintf("Its address leads to several masters: %d connections in a row found %d Redis processes.", calls, len(f.masters)),
-		"Whoever connects locks on one of them by chance, and a lock on one is nothing to the others. Engines that notice do not let it vote.",
-		"Give each server an address of its own, and each address to Holdfast as an instance of its own. If the server was restarted just now, look again.")
+		"Each engine locks on one of them by chance, and the others do not know of that lock. Engines that notice do not let it vote.",
+		"Give each server an address of its own, and name each address as an instance of its own. If the server was restarted just now, look again.")
 }
 
 // advised is what mends a server's error, where that is known.
@@ -122,8 +122,8 @@ func mode(f facts, _ Config) []Finding {
 	switch mode := f.mode(); {
 	case mode == "cluster" && !f.cluster:
 		return f.find("mode", Warning, "It is a node of a cluster.",
-			"It answers for some slots only, and for the others with MOVED, which is no vote.",
-			"To take the whole cluster for one instance, write redis-cluster://HOST.")
+			"It answers for some slots only. For the others it says MOVED, which is no vote.",
+			"To use the whole cluster as one instance, write redis-cluster://HOST.")
 	case mode == "sentinel":
 		return f.find("mode", Warning, "It is a Sentinel.",
 			"Sentinels hold no keys.",
@@ -156,7 +156,7 @@ func (f facts) major() int {
 func version(f facts, _ Config) []Finding {
 	what := fmt.Sprintf("It is Redis %s.", f.info["redis_version"])
 	if f.product() != "redis" {
-		what = fmt.Sprintf("It is %s %s, which does as Redis %s.", f.product(), f.version(), f.info["redis_version"])
+		what = fmt.Sprintf("It is %s %s, which behaves as Redis %s.", f.product(), f.version(), f.info["redis_version"])
 	}
 	switch major := f.major(); {
 	case major == 0 || major >= testedMajor:
@@ -182,10 +182,10 @@ func noInfo(f facts, cfg Config) []Finding {
 	what, mend := "INFO is not permitted.", "Give the user +info: ACL SETUSER NAME +info."
 	if isLacking(refusal) {
 		what = fmt.Sprintf("INFO is refused: %s.", words(refusal))
-		mend = "Take rename-command INFO out of its configuration; or lock on a server without a proxy in between."
+		mend = "Remove rename-command INFO from its configuration, or lock on a server without a proxy in between."
 	}
 	return f.find("no-info", severity, what,
-		"Without it nobody can tell that the server has restarted and forgotten its locks, or that it is there twice: there is no restart guard. And nothing else is known of it, such as whether it throws keys away.", mend)
+		"Without it there is no restart guard: nobody can see that the server has restarted and forgotten its locks, or that it is there twice. Nothing else is known of it either, such as whether it evicts keys.", mend)
 }
 
 // notInfo are commands without INFO, which has a finding of its own.
@@ -198,9 +198,9 @@ func permissions(f facts, _ Config) []Finding {
 	if len(denied) == 0 {
 		return nil
 	}
-	return f.find("permissions", Warning, fmt.Sprintf("Not permitted to this user: %s. It says %s.", strings.Join(denied, ", "), words(f.refused[denied[0]])),
+	return f.find("permissions", Warning, fmt.Sprintf("This user may not use: %s. It says %s.", strings.Join(denied, ", "), words(f.refused[denied[0]])),
 		effect(denied),
-		"docs/operations.md has the rule that is enough. Keys must be permitted from the prefix on, fences as well; in Valkey 9 the database, too (db=N).")
+		"docs/operations.md has the rule that is enough. All keys that begin with the prefix must be permitted, fences as well; in Valkey 9 the database, too (db=N).")
 }
 
 func commands(f facts, _ Config) []Finding {
@@ -208,13 +208,13 @@ func commands(f facts, _ Config) []Finding {
 	if len(lacking) == 0 {
 		return nil
 	}
-	return f.find("commands", Warning, fmt.Sprintf("It does not have, or not as an engine uses them: %s. It says %s.", strings.Join(lacking, ", "), words(f.refused[lacking[0]])),
+	return f.find("commands", Warning, fmt.Sprintf("It lacks these commands, or has them in another form: %s. It says %s.", strings.Join(lacking, ", "), words(f.refused[lacking[0]])),
 		effect(lacking),
-		"Take rename-command out of its configuration, and what stands between here and the server away; or use Redis 7, Valkey 7.2, or later.")
+		"Remove rename-command from its configuration, and proxies between here and the server; or use Redis 7, Valkey 7.2, or later.")
 }
 
 func refusesWrites(f facts, _ Config) []Finding {
-	const why = "To every acquire it is one vote missing."
+	const why = "Every acquire lacks its vote."
 	if f.info["role"] == "slave" {
 		return nil
 	}
@@ -223,7 +223,7 @@ func refusesWrites(f facts, _ Config) []Finding {
 			why, "CLIENT UNPAUSE ends a client_pause; a failover or a slot migration ends by itself. Look again then.")
 	}
 	if f.stalled != "" {
-		return f.find("refuses-writes", Warning, fmt.Sprintf("It answers, but not %s: nothing came for %v.", f.stalled, f.timeout),
+		return f.find("refuses-writes", Warning, fmt.Sprintf("It answers, but not to %s: nothing came for %v.", f.stalled, f.timeout),
 			why, "Somebody may have paused its writes (CLIENT UNPAUSE ends that), or a failover or the move of a slot is under way. Look again.")
 	}
 	if f.refusal == nil {
@@ -236,8 +236,8 @@ func moving(f facts, _ Config) []Finding {
 	if len(f.moving) == 0 {
 		return nil
 	}
-	return f.find("moving", Warning, fmt.Sprintf("Slots are on their way from or to it: %s.", strings.Join(f.moving, ", ")),
-		"Locks go along. But new locks with fencing tokens wait there until a slot has been moved; and an atomic migration (CLUSTER MIGRATESLOTS) that fails may have lost what was granted last.",
+	return f.find("moving", Warning, fmt.Sprintf("Slots are being moved from or to it: %s.", strings.Join(f.moving, ", ")),
+		"Locks move along. But new locks with fencing tokens wait until their slot has been moved. An atomic migration (CLUSTER MIGRATESLOTS) that fails may have lost the last grants.",
 		"Wait until it is done, and see CLUSTER GETSLOTMIGRATIONS: none should have failed.")
 }
 
@@ -246,8 +246,8 @@ func eviction(f facts, _ Config) []Finding {
 	if f.number("maxmemory") <= 0 || policy == "" || policy == "noeviction" {
 		return nil
 	}
-	return f.find("eviction", Danger, fmt.Sprintf("When its memory is full it throws keys away: maxmemory-policy is %s.", policy),
-		"Locks and fences are keys with a TTL, which every such policy may take. A lock that is thrown away is granted again while somebody holds it.",
+	return f.find("eviction", Danger, fmt.Sprintf("When its memory is full it evicts keys: maxmemory-policy is %s.", policy),
+		"Locks and fences are keys with a TTL, and every such policy may evict them. An evicted lock is granted again while somebody holds it.",
 		"CONFIG SET maxmemory-policy noeviction, in the configuration file, too; better, a Redis for locks alone.")
 }
 
@@ -266,22 +266,22 @@ func persistence(f facts, cfg Config) []Finding {
 	case aof > 0:
 		has, forgets = "an append-only file with appendfsync "+or(fsync, "unknown"), "the last second or more"
 	case save != "":
-		has, forgets = "snapshots only", "what came after the last one"
+		has, forgets = "snapshots only", "the writes after the last one"
 	case !saveKnown:
-		has, forgets = "no append-only file", "what came after the last snapshot, or everything: CONFIG is not permitted, so that this is not known"
+		has, forgets = "no append-only file", "the writes after the last snapshot, or everything: this is not known, as CONFIG is not permitted"
 	}
 	what := fmt.Sprintf("It has %s.", has)
 	why := fmt.Sprintf("A crash makes it forget %s.", forgets)
 	switch {
 	case cfg.Guard == instance.GuardOff:
-		return f.find("persistence", Danger, what, why+" The restart guard is off, so that it grants again at once what somebody holds.",
+		return f.find("persistence", Danger, what, why+" The restart guard is off, so it grants at once a lock that somebody holds.",
 			"Turn the guard on, or set appendonly yes and appendfsync always.")
 	case has == "no persistence":
-		return f.find("persistence", Warning, what, why+fmt.Sprintf(" The restart guard covers it: it must not vote on new acquires for %v then. When a majority restarts, every lock is lost, and nobody gets one for so long.", cfg.quarantine(f.timeout).Round(time.Second)),
+		return f.find("persistence", Warning, what, why+fmt.Sprintf(" The restart guard covers it: the server is quarantined for %v then. When a majority restarts, every lock is lost, and nobody gets one in that time.", cfg.quarantine(f.timeout).Round(time.Second)),
 			"Set appendonly yes; with appendfsync always it forgets nothing.")
 	}
 	return f.find("persistence", Note, what, why+" The restart guard covers it: do not turn it off.",
-		"Nothing need be done. With appendfsync always it would forget nothing.")
+		"You need do nothing. With appendfsync always it would forget nothing.")
 }
 
 func or(text, other string) string {
@@ -298,9 +298,9 @@ func young(f facts, cfg Config) []Finding {
 		return nil
 	}
 	left := (q - up + time.Second).Round(time.Second) // uptimes are in whole seconds
-	return f.find("young", Warning, fmt.Sprintf("It was started %v ago: with GuardStrict, as in holdfast run, it votes on no new locks for another %v.", up, left),
-		"It may have forgotten locks that somebody holds. If all are as young, an engine with GuardAdaptive that begins now takes them for a first deployment: when they are none, and an older engine holds a lock, there are two holders.",
-		"Wait. Restart instances one at a time, so long apart. On a first deployment, holdfast run --first-deployment does not wait.")
+	return f.find("young", Warning, fmt.Sprintf("It was started %v ago: with GuardStrict, as in holdfast run, it is quarantined for another %v.", up, left),
+		"It may have forgotten locks that somebody holds. If all instances are as young, an engine with GuardAdaptive that begins now takes that for a first deployment. If it is a restart, and an older engine holds a lock, there are two holders.",
+		"Wait. Restart instances one at a time, with so much time between. On a first deployment, holdfast run --first-deployment does not wait.")
 }
 
 func failover(f facts, _ Config) []Finding {
@@ -308,7 +308,7 @@ func failover(f facts, _ Config) []Finding {
 		return nil
 	}
 	return f.find("failover", Warning, "It has replicas.",
-		"Replication is asynchronous: a replica that is promoted lacks what was granted last, and for some seconds some clients may ask the old master and some the new one.",
+		"Replication is asynchronous: a promoted replica lacks the last grants. For some seconds some clients may ask the old master, and some the new one.",
 		"Independent servers need no replicas. With Sentinel, use a max TTL of 15s or more, and min-replicas-to-write 1.")
 }
 
@@ -327,7 +327,7 @@ func clockRate(f facts, cfg Config) []Finding {
 		return nil
 	}
 	return f.find("clock-rate", Danger, what,
-		fmt.Sprintf("Leases allow for %g%%. With a clock that is faster than that, keys expire before the lease's deadline; with a step in between, too.", 100*cfg.Drift),
+		fmt.Sprintf("Leases allow for %g%%. If its clock is faster than that, or was stepped, keys expire before the lease's deadline.", 100*cfg.Drift),
 		"Synchronise clocks by slewing, not by steps (chrony, ntpd -x). See whether the virtual machine was paused, or this one is overloaded, and look again.")
 }
 
@@ -347,14 +347,14 @@ func clockOffset(f facts, cfg Config) []Finding {
 		direction = "behind"
 	}
 	return f.find("clock-offset", Warning, fmt.Sprintf("Its clock is %v %s ours.", by.Abs().Round(10*time.Millisecond), direction),
-		fmt.Sprintf("Locks do not mind, but a step that corrects it can make keys expire early; and fencing tokens that are proposed by a clock %v ahead take a second round.", cfg.MaxTTL/2),
+		fmt.Sprintf("Locks are not affected, but a step that corrects it can make keys expire early. Fencing tokens that are proposed by a clock %v ahead take a second round.", cfg.MaxTTL/2),
 		"Synchronise the clocks of servers and clients (chrony, ntpd).")
 }
 
 func slow(f facts, _ Config) []Finding {
 	if l := f.clock.latency(); l > f.timeout/4 {
 		return f.find("slow", Warning, fmt.Sprintf("A round trip takes %v, and its timeout is %v.", l.Round(10*time.Microsecond), f.timeout),
-			"A little more load, or the fork of a snapshot, and it counts as down.",
+			"With a little more load, or with the fork of a snapshot, it counts as down.",
 			"Raise the timeout (well below the TTL), or find out what makes it slow: SLOWLOG GET, LATENCY DOCTOR.")
 	}
 	return nil
@@ -363,7 +363,7 @@ func slow(f facts, _ Config) []Finding {
 func insecure(f facts, _ Config) (found []Finding) {
 	for _, risk := range f.risks {
 		found = append(found, f.find("insecure", Warning, strings.ToUpper(risk[:1])+risk[1:]+".",
-			"Whoever has the password can release, take and forge locks.",
+			"Anyone who has the password can release, take and forge locks.",
 			"Use rediss:// with a certificate that can be verified, see docs/operations.md; or a unix socket.")...)
 	}
 	return found

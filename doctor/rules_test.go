@@ -191,7 +191,7 @@ func TestProducts(t *testing.T) {
 	} {
 		f := facts{info: c.info}
 		if p := f.patient(); p.Product != c.product || p.Version != c.version || f.mode() != c.mode {
-			t.Errorf("%s: %q %q, %q", name, p.Product, p.Version, f.mode())
+			t.Errorf("%s: got %q %q, %q, want %q %q, %q", name, p.Product, p.Version, f.mode(), c.product, c.version, c.mode)
 		}
 	}
 }

@@ -26,7 +26,7 @@ func single(all []facts, _ Config) []Finding {
 	return []Finding{{
 		ID: "single", Severity: Note,
 		What: "There is one instance.",
-		Why:  "When it is down, nobody can lock; when it forgets, only the restart guard keeps locks from being given twice.",
+		Why:  "When it is down, nobody can lock. When it forgets, only the restart guard prevents that a lock is granted twice.",
 		Mend: "Three independent instances tolerate the loss of one.",
 	}}
 }
@@ -39,7 +39,7 @@ func even(all []facts, _ Config) []Finding {
 	return []Finding{{
 		ID: "even", Severity: Warning,
 		What: fmt.Sprintf("There are %d instances, an even number.", n),
-		Why:  fmt.Sprintf("A majority is %d, so that no more may be down than with %d instances.", n/2+1, n-1),
+		Why:  fmt.Sprintf("A majority is %d, so no more instances may be down than with %d instances.", n/2+1, n-1),
 		Mend: "Add one, or take one away, everywhere in the fleet.",
 	}}
 }
@@ -56,7 +56,7 @@ func sameServer(all []facts, _ Config) (found []Finding) {
 			found = append(found, Finding{
 				ID: "same-server", Severity: Danger, Instance: f.name,
 				What: fmt.Sprintf("It is the same Redis process as %s.", other),
-				Why:  "One process would have two votes, also under another address or with another database: what it forgets, two of the majority have forgotten. An engine refuses such a set.",
+				Why:  "One process would have two votes, even under another address or with another database. When it forgets a lock, two votes of the majority are gone. An engine refuses such a set.",
 				Mend: "Give each URL a server of its own, on a machine of its own.",
 			})
 			continue
@@ -75,14 +75,14 @@ func replicaOfMember(all []facts, _ Config) (found []Finding) {
 		finding := Finding{
 			ID: "replica", Severity: Warning, Instance: f.name,
 			What: fmt.Sprintf("It is a replica of %s.", net.JoinHostPort(f.info["master_host"], f.info["master_port"])),
-			Why:  "Only a master can vote: to every acquire it is one vote missing.",
+			Why:  "Only a master can vote. Every acquire lacks its vote.",
 			Mend: "Name its master instead, or make it an independent server (REPLICAOF NO ONE).",
 		}
 		for _, other := range all {
 			if id := f.info["master_replid"]; id != "" && other.info["role"] == "master" && other.info["master_replid"] == id {
 				finding.ID, finding.Severity = "replica-of-member", Danger
 				finding.What = fmt.Sprintf("It is a replica of %s, which is an instance as well.", other.name)
-				finding.Why = "The two are one vote. If it is ever promoted, both have votes, of which one is a copy of the other's, without what was granted last."
+				finding.Why = "The two are one vote. If it is ever promoted, both have votes, but one is a copy of the other and lacks the last grants."
 				finding.Mend = "Make it an independent server (REPLICAOF NO ONE), or take it out."
 			}
 		}

@@ -12,15 +12,6 @@ import (
 	"github.com/holdfast-go/holdfast/lease"
 )
 
-func detach(t *testing.T, l *lease.Lease) (token string) {
-	t.Helper()
-	token, err := l.Detach()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
-
 func TestDetachedLeaseIsItsAdoptersAlone(t *testing.T) {
 	plain := config()
 	for name, how := range map[string]struct {
@@ -73,14 +64,14 @@ func TestDetachedLeaseIsItsAdoptersAlone(t *testing.T) {
 
 				adopted, err := b.Adopt(t.Context(), "r", token)
 				if err != nil {
-					t.Fatal(err)
+					t.Fatalf("b.Adopt: %v", err)
 				}
 				synctest.Wait()
 				if n := fleet.Count("r", token); n != 0 {
 					t.Errorf("the old token still has the lock on %d servers", n)
 				}
 				if err := a.Close(t.Context()); err != nil {
-					t.Error(err)
+					t.Errorf("a.Close: %v", err)
 				}
 				select {
 				case l := <-a.Lost():
@@ -93,7 +84,7 @@ func TestDetachedLeaseIsItsAdoptersAlone(t *testing.T) {
 				isAll(t, err, engine.ErrHeld)
 				time.Sleep(5 * ttl)
 				if !adopted.Valid() {
-					t.Error(adopted.Err())
+					t.Errorf("the lease has ended, want it valid: %v", adopted.Err())
 				}
 				release(t, adopted)
 				empty(t, fleet, "r")
@@ -123,7 +114,7 @@ func TestDetachOfALeaseThatHasEndedReturnsWhy(t *testing.T) {
 		ended(l, lease.ErrExpired)
 		l = acquire(t, e, "closed")
 		if err := e.Close(t.Context()); err != nil {
-			t.Error(err)
+			t.Errorf("e.Close: %v", err)
 		}
 		ended(l, lease.ErrClosed)
 	})
@@ -141,14 +132,14 @@ func TestDetachedLeaseIsNotHandedOnHere(t *testing.T) {
 		pending(t, waiting)
 		adopted, err := other.Adopt(t.Context(), "r", token)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("other.Adopt: %v", err)
 		}
 		time.Sleep(5 * ttl)
 		pending(t, waiting)
 		release(t, adopted)
 		next := got(t, waiting)
 		if next.err != nil {
-			t.Fatal(next.err)
+			t.Fatalf("acquire: %v", next.err)
 		}
 		release(t, next.lease)
 	})
@@ -179,7 +170,7 @@ func TestDetachWhileSomethingIsUnderWay(t *testing.T) {
 			moved := held.Deadline()
 			adopted, err := other.Adopt(t.Context(), "r", token)
 			if err != nil {
-				t.Fatal(after, err)
+				t.Fatalf("after %v: %v", after, err)
 			}
 			release(t, adopted)
 			time.Sleep(10 * oneWay)
@@ -224,14 +215,14 @@ func TestAdoptionIsNoticedByWhoHasNotLetGo(t *testing.T) {
 				synctest.Wait()
 				adopted, err := b.Adopt(t.Context(), "r", held.Token())
 				if err != nil {
-					t.Fatal(err)
+					t.Fatalf("b.Adopt: %v", err)
 				}
 				let(t, a, held)
 				_, err = c.TryAcquire(t.Context(), "r")
 				isAll(t, err, engine.ErrHeld)
 				time.Sleep(5 * ttl)
 				if !adopted.Valid() || fleet.Count("r", adopted.Token()) != 3 {
-					t.Errorf("%v, %q", adopted, fleet.Holders("r"))
+					t.Errorf("got %v, held by %q, want the adopted lease valid on all 3", adopted, fleet.Holders("r"))
 				}
 				release(t, adopted)
 				empty(t, fleet, "r")
@@ -293,11 +284,11 @@ func TestFailedAdoptGivesTheLockBack(t *testing.T) {
 						t.Errorf("it lives for another %v, and its lease for %v", left, held.Remaining())
 					}
 					if err := held.Extend(t.Context(), 0); err != nil {
-						t.Error(err)
+						t.Errorf("held.Extend: %v", err)
 					}
 					adopted, err := b.Adopt(t.Context(), "r", held.Token())
 					if err != nil {
-						t.Fatal(err)
+						t.Fatalf("b.Adopt: %v", err)
 					}
 					release(t, adopted)
 					time.Sleep(time.Second)
@@ -347,7 +338,7 @@ func TestAdoptWhileAnInstanceRecovers(t *testing.T) {
 			t.Fatalf("it is %v", s)
 		}
 		if _, err := e.Adopt(t.Context(), "r", detach(t, held)); err != nil {
-			t.Error(err)
+			t.Errorf("e.Adopt: %v", err)
 		}
 	})
 }

@@ -66,7 +66,7 @@ func instances(t *testing.T, n int) []*instance.Instance {
 	for k := range n {
 		i, err := instance.Dial(fmt.Sprintf("localhost:%d", k+1), instance.Config{})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
 		all = append(all, i)
 	}
@@ -122,7 +122,7 @@ func TestBallotNamesWhoHasNotAnswered(t *testing.T) {
 	b.cast(1, instance.Vote{Instance: "other", Kind: instance.Held}, false)
 	votes := b.result()
 	if votes[0].Instance != "localhost:1" || votes[0].Kind != instance.Unanswered || votes[1].Kind != instance.Held {
-		t.Errorf("%v", votes)
+		t.Errorf("got %v, want localhost:1 unanswered and then held", votes)
 	}
 	votes[0].Kind = instance.Granted
 	if b.result()[0].Kind != instance.Unanswered {
@@ -214,16 +214,16 @@ func TestQuorumErrorIsOneLineThatNamesWhatIsMissing(t *testing.T) {
 		Votes: []instance.Vote{
 			{Instance: "a", Kind: instance.Granted},
 			{Instance: "b", Kind: instance.Held, Holder: "ABCDEFGHIJKLMNOP", Left: time.Second},
-			{Instance: "c", Kind: instance.Misconfigured, Err: why},
+			{Instance: "c", Kind: instance.Refused, Err: why},
 		},
 	}
 	text := q.Error()
-	if want := `acquire "line\nbreak": held by another (needs 2 of 3: a: granted; b: held by "ABCD…" for another 1s; c: misconfigured (OOM command not allowed))`; text != want {
+	if want := `acquire "line\nbreak": held by another (needs 2 of 3: a: granted; b: held by "ABCD…" for another 1s; c: refused (OOM command not allowed))`; text != want {
 		t.Errorf("%s\nwant\n%s", text, want)
 	}
 	for _, text := range []string{text, fmt.Sprintf("%v", q), fmt.Sprintf("%+v", q), fmt.Sprintf("%#v", q)} {
 		if strings.ContainsAny(text, "\n\r") || strings.Contains(text, "ABCDEFGH") {
-			t.Errorf("%s", text)
+			t.Errorf("want one line without a whole token, got %s", text)
 		}
 	}
 	if !errors.Is(q, ErrHeld) || !errors.Is(q, why) || errors.Is(q, ErrNoQuorum) {
@@ -237,9 +237,9 @@ func TestQuorumErrorIsOneLineThatNamesWhatIsMissing(t *testing.T) {
 	}
 	q.Op, q.Resource = "open", ""
 	if text := q.Error(); !strings.HasPrefix(text, "open: held by another (needs 2 of 3: a: up; b: held by") {
-		t.Error(text)
+		t.Errorf("got %q, want who is up and by whom it is held", text)
 	}
 	if text := (&QuorumError{Op: "open", Need: 1, reason: ErrNoQuorum}).Error(); text != "open: no quorum (needs 1 of 0: )" {
-		t.Error(text)
+		t.Errorf("got %q, want %q", text, "open: no quorum (needs 1 of 0: )")
 	}
 }

@@ -38,7 +38,7 @@ func TestCancelledAcquireInMidAttemptReturnsAtOnceAndLeavesNoKey(t *testing.T) {
 							_, err := e.Acquire(ctx, "r", opts...)
 							isAll(t, err, context.DeadlineExceeded, engine.ErrNoQuorum)
 							isNone(t, err, engine.ErrHeld)
-							within(t, "the return", time.Since(asked), 5*time.Millisecond, 5*time.Millisecond)
+							between(t, "the return", time.Since(asked), 5*time.Millisecond, 5*time.Millisecond)
 
 							time.Sleep(frozen)
 							fleet.Each(thaw)
@@ -47,7 +47,7 @@ func TestCancelledAcquireInMidAttemptReturnsAtOnceAndLeavesNoKey(t *testing.T) {
 
 							asked = time.Now()
 							release(t, acquire(t, e, "r", opts...))
-							within(t, "the next acquire", time.Since(asked), 0, 0)
+							between(t, "the next acquire", time.Since(asked), 0, 0)
 						})
 					})
 				}
@@ -176,7 +176,7 @@ func TestAcquireSurvivesABrokenConnection(t *testing.T) {
 		fleet.Each((*sim.Server).Break)
 		l, err := e.TryAcquire(t.Context(), "r")
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("e.TryAcquire: %v", err)
 		}
 		fleet.Each((*sim.Server).Break)
 		release(t, l)
@@ -198,7 +198,7 @@ func TestConnectionThatBreaksBehindAnAcquireDoesNotMakeItHeldByItself(t *testing
 		s.Break()
 		time.Sleep(time.Second)
 		if r := got(t, acquired); r.err != nil {
-			t.Error(r.err)
+			t.Errorf("acquire: %v", r.err)
 		} else if s.Get("r") != r.lease.Token() {
 			t.Error("the lease has no key")
 		}
@@ -212,7 +212,7 @@ func TestInstanceThatIsDownCostsNobodyTime(t *testing.T) {
 			asked := time.Now()
 			l := acquire(t, e, "r")
 			if err := l.Extend(t.Context(), 0); err != nil {
-				t.Fatal(err)
+				t.Fatalf("l.Extend: %v", err)
 			}
 			release(t, l)
 			if took := time.Since(asked); took != 0 {
@@ -350,7 +350,7 @@ func TestWhatACancelledCallerWasHandedIsTheNextOnes(t *testing.T) {
 					time.Sleep(aBreak)
 					next := got(t, second)
 					if next.err != nil {
-						t.Fatal(next.err)
+						t.Fatalf("acquire: %v", next.err)
 					}
 					release(t, next.lease)
 				}

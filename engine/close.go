@@ -67,7 +67,7 @@ func (e *Engine) releaseAll() error {
 	for k, entry := range entries {
 		releases.Go(func() error {
 			entry.Control.End(lease.ErrClosed)
-			if h := holdingOf(entry); h.lease().Err() == lease.ErrClosed { //nolint:errorlint // the bare cause
+			if h := holdingOf(entry); h.lease().Err() == lease.ErrClosed { // the bare cause
 				errs[k] = h.close()
 			}
 			return nil

@@ -14,12 +14,12 @@ import (
 func TestZeroConfigWorksAndHasTheDocumentedDefaults(t *testing.T) {
 	c, err := Config{}.withDefaults()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("withDefaults: %v", err)
 	}
 	if c.TTL != 10*time.Second || c.RenewEvery != c.TTL/3 || c.DriftFactor != 0.01 || c.MaxTTL != time.Minute ||
 		c.InstanceTimeout != 500*time.Millisecond || c.MaxWaiters != 65536 || c.Tries != 0 || c.KeyPrefix != "" || c.Owner != "" ||
 		c.Guard != instance.GuardAdaptive || c.Logger == nil || c.Trace == nil || c.Backoff == nil {
-		t.Errorf("%+v", c)
+		t.Errorf("the defaults: got %+v", c)
 	}
 	if v := c.validity(c.TTL); v != 9898*time.Millisecond {
 		t.Errorf("valid for %v", v)
@@ -112,7 +112,7 @@ func TestSetOfInstancesIsChecked(t *testing.T) {
 func TestBadRequestsAreRefusedWithTheOptionsName(t *testing.T) {
 	cfg, err := Config{}.withDefaults()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("withDefaults: %v", err)
 	}
 	e := &Engine{cfg: cfg}
 	for _, c := range []struct {
@@ -165,16 +165,16 @@ func TestBadRequestsAreRefusedWithTheOptionsName(t *testing.T) {
 func TestOptionsSayHowOneAcquireDiffers(t *testing.T) {
 	cfg, err := Config{KeyPrefix: "prefix:", Tries: 4}.withDefaults()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("withDefaults: %v", err)
 	}
 	e := &Engine{cfg: cfg}
 	r, err := e.request("acquire", "r", nil)
 	if err != nil || r.key != "prefix:r" || r.ttl != cfg.TTL || r.tries != 4 || !r.renew || r.fencing || r.token != "" || r.maxHold != 0 || r.wait != 0 {
-		t.Errorf("%+v, %v", r, err)
+		t.Errorf("without options: got %+v, %v, want what the Config says", r, err)
 	}
 	r, err = e.request("acquire", "r", []Option{WithTTL(time.Second), WithoutRenewal(), WithToken("t"), WithTries(0), WithFencing(), WithMaxHold(time.Minute), WithWait(time.Hour)})
 	if err != nil || r.ttl != time.Second || r.tries != 0 || r.renew || !r.fencing || r.token != "t" || r.maxHold != time.Minute || r.wait != time.Hour {
-		t.Errorf("%+v, %v", r, err)
+		t.Errorf("with options: got %+v, %v, want what they say", r, err)
 	}
 }
 
@@ -185,7 +185,7 @@ func TestTokensAreFreshAndNameTheirOwner(t *testing.T) {
 		for range 1000 {
 			token := mine.fresh()
 			if seen[token] || len(token[strings.LastIndexByte(token, '~')+1:]) != 26 || ownerOf(token) != owner {
-				t.Fatalf("%q", token)
+				t.Fatalf("got the token %q, want a new one: the owner, ~ and 26 characters", token)
 			}
 			if !mine.made(token) || theirs.made(token) || newTokens("else").made(token) {
 				t.Fatalf("%q is taken for somebody else's", token)
@@ -234,7 +234,7 @@ func TestFenceKeyIsAnotherKeyInTheSameSlotAndBeginsWithThePrefix(t *testing.T) {
 func TestKeyPrefixWithABraceIsAHashTagOrRefused(t *testing.T) {
 	for prefix, good := range map[string]bool{"app:": true, "{app}": true, "a{b}c{": true, "p{": false, "p}": false, "{}": false, "}{a}": false} {
 		if _, err := (Config{KeyPrefix: prefix}).withDefaults(); (err == nil) != good {
-			t.Errorf("%q: %v", prefix, err)
+			t.Errorf("the prefix %q: got %v, want it accepted: %v", prefix, err, good)
 		}
 	}
 }
@@ -342,7 +342,7 @@ func TestStatusIsDecidedByAMajorityAndOnlyIfTheSilentCannotChangeIt(t *testing.T
 			case '.':
 				v = instance.Vote{Kind: instance.Free}
 			case '?':
-				v = instance.Vote{Kind: []instance.Kind{instance.Unreachable, instance.TimedOut, instance.Busy, instance.Misconfigured}[n%4]}
+				v = instance.Vote{Kind: []instance.Kind{instance.Unreachable, instance.TimedOut, instance.Busy, instance.Refused}[n%4]}
 			}
 			s.Votes = append(s.Votes, v)
 		}
@@ -378,11 +378,11 @@ func TestStatusIsOneLineWithoutTheToken(t *testing.T) {
 	s := Status{Resource: "a\nb", Held: true, Token: "me~ABCDEFGHIJKLMNOP", Owner: "me", Remaining: 1500 * time.Millisecond}
 	for _, text := range []string{s.String(), fmt.Sprintf("%v %+v %#v", s, s, s)} {
 		if strings.Contains(text, "ABCDEF") || strings.Contains(text, "\n") || !strings.Contains(text, "me~ABCD") || !strings.Contains(text, "1.5s") {
-			t.Error(text)
+			t.Errorf("want one line with me~ABCD, 1.5s and no more of the token, got %s", text)
 		}
 	}
 	if text := (Status{Resource: "r"}).String(); text != `"r" is free` {
-		t.Error(text)
+		t.Errorf("got %q, want %q", text, `"r" is free`)
 	}
 }
 
@@ -394,9 +394,9 @@ func (noPermission) RedisError()   {}
 
 func TestRefusalSaysHeldOnlyWhenThoseWhoCanVoteWouldHaveBeenEnough(t *testing.T) {
 	const (
-		g, h, u, m = instance.Granted, instance.Held, instance.Unreachable, instance.Misconfigured
-		r, s       = instance.Recovering, instance.Stale
-		f          = instance.Kind(100) // misconfigured, for good
+		g, h, u, m = instance.Granted, instance.Held, instance.Unreachable, instance.Refused
+		r, s       = instance.InQuarantine, instance.Stale
+		f          = instance.Kind(100) // refused, for good
 	)
 	for _, c := range []struct {
 		kinds []instance.Kind
@@ -433,7 +433,7 @@ func TestRefusalSaysHeldOnlyWhenThoseWhoCanVoteWouldHaveBeenEnough(t *testing.T)
 			votes = append(votes, v)
 		}
 		for _, decided := range []bool{true, false} {
-			if q := e.refusal("acquire", "r", votes, decided); q.reason != c.want { //nolint:errorlint // the bare sentinel
+			if q := e.refusal("acquire", "r", votes, decided); q.reason != c.want { // the bare sentinel
 				t.Errorf("%v, decided %v: %v, want %v", c.kinds, decided, q.reason, c.want)
 			}
 		}

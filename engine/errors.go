@@ -154,7 +154,7 @@ func (e *Engine) heldHere(key string, votes []instance.Vote) string {
 func (e *Engine) refused(votes []instance.Vote) bool {
 	left := len(votes)
 	for _, v := range votes {
-		if v.Kind == instance.Misconfigured && instance.IsRefusal(v.Err) {
+		if v.Kind == instance.Refused && instance.IsRefusal(v.Err) {
 			left--
 		}
 	}

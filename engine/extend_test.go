@@ -19,7 +19,7 @@ func TestExtendMovesTheDeadlineCountedFromBeforeItsFirstSend(t *testing.T) {
 		fleet.Each(func(s *sim.Server) { s.Latency(100*time.Millisecond, 100*time.Millisecond) })
 		asked := time.Now()
 		if err := l.Extend(t.Context(), 30*time.Second); err != nil {
-			t.Fatal(err)
+			t.Fatalf("l.Extend: %v", err)
 		}
 		if d := l.Deadline().Sub(asked); d != validity(30*time.Second) {
 			t.Errorf("the deadline is %v after the start, want %v", d, validity(30*time.Second))
@@ -42,9 +42,9 @@ func TestExtendWithoutATTLTakesTheLeasesOwn(t *testing.T) {
 		l := acquire(t, e, "r", engine.WithoutRenewal(), engine.WithTTL(20*time.Second))
 		time.Sleep(5 * time.Second)
 		if err := l.Extend(t.Context(), 0); err != nil {
-			t.Fatal(err)
+			t.Fatalf("l.Extend: %v", err)
 		}
-		within(t, "remaining", l.Remaining(), validity(20*time.Second), validity(20*time.Second))
+		between(t, "remaining", l.Remaining(), validity(20*time.Second), validity(20*time.Second))
 	})
 }
 
@@ -54,7 +54,7 @@ func TestExtendNeverShortens(t *testing.T) {
 		synctest.Wait()
 		deadline := l.Deadline()
 		if err := l.Extend(t.Context(), time.Second); err != nil {
-			t.Fatal(err)
+			t.Fatalf("l.Extend: %v", err)
 		}
 		if !l.Deadline().Equal(deadline) {
 			t.Errorf("the deadline moved by %v", l.Deadline().Sub(deadline))
@@ -72,7 +72,7 @@ func TestRenewalDoesNotShortenAnExtension(t *testing.T) {
 		l := acquire(t, e, "r")
 		synctest.Wait()
 		if err := l.Extend(t.Context(), time.Minute); err != nil {
-			t.Fatal(err)
+			t.Fatalf("l.Extend: %v", err)
 		}
 		synctest.Wait()
 		deadline := l.Deadline()
@@ -82,7 +82,7 @@ func TestRenewalDoesNotShortenAnExtension(t *testing.T) {
 			t.Errorf("the deadline moved by %v", l.Deadline().Sub(deadline))
 		}
 		for _, s := range fleet.Servers {
-			within(t, "TTL on "+s.Name(), s.TTL("r"), time.Minute-5*every, time.Minute-5*every)
+			between(t, "TTL on "+s.Name(), s.TTL("r"), time.Minute-5*every, time.Minute-5*every)
 		}
 		time.Sleep(2 * time.Minute)
 		if !l.Valid() {
@@ -169,7 +169,7 @@ func TestExtendWithoutAQuorumLeavesTheLeaseAsItIs(t *testing.T) {
 		err := l.Extend(t.Context(), 30*time.Second)
 		isAll(t, err, engine.ErrNoQuorum)
 		isNone(t, err, lease.ErrLost)
-		within(t, "the refusal", time.Since(asked), timeout, timeout)
+		between(t, "the refusal", time.Since(asked), timeout, timeout)
 		if !l.Valid() || !l.Deadline().Equal(deadline) {
 			t.Errorf("%v, the deadline moved by %v", l.Err(), l.Deadline().Sub(deadline))
 		}
@@ -186,9 +186,9 @@ func TestCancelledExtendReturnsAtOnce(t *testing.T) {
 		asked := time.Now()
 		err := l.Extend(ctx, 0)
 		isAll(t, err, context.DeadlineExceeded, engine.ErrNoQuorum)
-		within(t, "the return", time.Since(asked), 10*time.Millisecond, 10*time.Millisecond)
+		between(t, "the return", time.Since(asked), 10*time.Millisecond, 10*time.Millisecond)
 		if !l.Valid() {
-			t.Error(l.Err())
+			t.Errorf("the lease has ended, want it valid: %v", l.Err())
 		}
 	})
 }
@@ -202,7 +202,7 @@ func TestExtendChecksItsTTL(t *testing.T) {
 			}
 		}
 		if !l.Valid() {
-			t.Error(l.Err())
+			t.Errorf("the lease has ended, want it valid: %v", l.Err())
 		}
 	})
 }

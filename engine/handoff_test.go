@@ -45,7 +45,7 @@ func TestLockIsHandedOnWithoutARoundTrip(t *testing.T) {
 			time.Sleep(aBreak)
 			next := got(t, w)
 			if next.err != nil {
-				t.Fatal(next.err)
+				t.Fatalf("acquire: %v", next.err)
 			}
 			switch commands := asked(fleet); {
 			case n < 3 && (commands > 0 || !next.at.Equal(begun)):
@@ -83,7 +83,7 @@ func TestFormerHolderHasNoPowerOverTheNext(t *testing.T) {
 		}
 		next := got(t, w)
 		if next.err != nil || all.Load() != int32(len(again)) {
-			t.Fatal(next.err, all.Load())
+			t.Fatalf("acquire: %v; %d went before, want %d", next.err, all.Load(), len(again))
 		}
 		for _, err := range again {
 			if err != nil {
@@ -103,7 +103,7 @@ func TestFormerHolderHasNoPowerOverTheNext(t *testing.T) {
 		}
 		time.Sleep(3 * ttl) // it is renewed as the next one's
 		if !next.lease.Valid() {
-			t.Error(next.lease.Err())
+			t.Errorf("the lease has ended, want it valid: %v", next.lease.Err())
 		}
 		isAll(t, former.Err(), lease.ErrReleased)
 		release(t, next.lease)
@@ -157,7 +157,7 @@ func TestWhatDoesNotSuitGoesOverTheWire(t *testing.T) {
 				release(t, held)
 				next := <-w
 				if next.err != nil {
-					t.Fatal(next.err)
+					t.Fatalf("acquire: %v", next.err)
 				}
 				synctest.Wait() // a majority suffices to grant: the first server may be the last to hear
 				if name != "counted tries" && fleet.Servers[0].Get("r") == before {
@@ -180,12 +180,12 @@ func TestStaleLockIsNotHandedOn(t *testing.T) {
 		time.Sleep(ttl * 3 / 4)
 		fleet.Each((*sim.Server).Thaw)
 		if !held.Valid() {
-			t.Fatal(held.Err())
+			t.Fatalf("the lease has ended, want it valid: %v", held.Err())
 		}
 		_ = held.Release(t.Context())
 		next := <-w
 		if next.err != nil {
-			t.Fatal(next.err)
+			t.Fatalf("acquire: %v", next.err)
 		}
 		if fleet.Count("r", before) > 1 {
 			t.Error("what was left of an old lock has been handed on")
@@ -215,7 +215,7 @@ func TestNobodyIsLostInHandoffs(t *testing.T) {
 						holders.Add(-1)
 						served.Add(1)
 						if err := l.Release(context.Background()); err != nil {
-							t.Error(err)
+							t.Errorf("l.Release: %v", err)
 						}
 					}
 					cancel()
@@ -259,7 +259,7 @@ func TestReservedFencesNeverLockTheEngineOut(t *testing.T) {
 					last = l.Fence()
 					highest, err := strconv.ParseInt(fleet.Servers[0].Get("fence:{r}"), 10, 64)
 					if err != nil {
-						t.Fatal(err)
+						t.Fatalf("strconv.ParseInt: %v", err)
 					}
 					furthest = max(furthest, time.Duration(highest-time.Now().UnixMicro())*time.Microsecond)
 					release(t, l)
@@ -317,7 +317,7 @@ func TestHandingOnLeavesOthersTheirTurn(t *testing.T) {
 					l, err := other.Acquire(soon, "r")
 					stop()
 					if err != nil {
-						t.Fatal(err)
+						t.Fatalf("other.Acquire: %v", err)
 					}
 					waited := time.Since(begun)
 					if most := c.first; turn == 0 && waited > most {

@@ -156,7 +156,7 @@ func (h *holding) Release(context.Context) error {
 	if !first {
 		cause = h.lease().Err()
 	}
-	if cause == lease.ErrDetached { //nolint:errorlint // the bare cause
+	if cause == lease.ErrDetached { // the bare cause
 		return h.verdict(cause) // the lock may be another's by now
 	}
 	p, left := h.giveUp(first)
@@ -172,7 +172,7 @@ func (h *holding) Release(context.Context) error {
 		return h.verdict(cause)
 	}
 	q := h.engine.unproven("release", h.lease().Resource(), votes, nil)
-	if cause != lease.ErrReleased { //nolint:errorlint // the bare cause
+	if cause != lease.ErrReleased { // the bare cause
 		return because(cause, q)
 	}
 	return q
@@ -255,7 +255,7 @@ func mayBeAsked(r *request) bool { return r.token == "" && r.tries == 0 }
 // verdict is what a confirmed release returns: nil, unless the lease had ended
 // before, so that what it protected was not protected to its end.
 func (h *holding) verdict(cause error) error {
-	if cause == lease.ErrReleased { //nolint:errorlint // the bare cause
+	if cause == lease.ErrReleased { // the bare cause
 		return nil
 	}
 	return fmt.Errorf("release %q: %w", h.lease().Resource(), cause)

@@ -26,7 +26,7 @@ func TestDoRunsItsFunctionWhileTheLockIsHeldAndReleasesIt(t *testing.T) {
 				}
 				time.Sleep(5 * ttl)
 				if ctx.Err() != nil {
-					t.Error(context.Cause(ctx))
+					t.Errorf("the lease's context has ended, want it alive: %v", context.Cause(ctx))
 				}
 				return want
 			})
@@ -133,7 +133,7 @@ func TestCloseReleasesEverythingEndsWaitersAndClosesLost(t *testing.T) {
 		head, second := acquiring(t.Context(), e, "r0"), acquiring(t.Context(), e, "r0")
 		time.Sleep(time.Second)
 		if err := e.Close(t.Context()); err != nil {
-			t.Error(err)
+			t.Errorf("e.Close: %v", err)
 		}
 		for _, l := range append(held, fixed) {
 			if !done(l) {
@@ -185,7 +185,7 @@ func TestCloseEndsAnAcquireInMidAttemptAndLeavesNoKey(t *testing.T) {
 			t.Fatal("the test is pointless: the keys are not there yet")
 		}
 		if err := e.Close(t.Context()); err != nil {
-			t.Error(err)
+			t.Errorf("e.Close: %v", err)
 		}
 		isAll(t, got(t, asking).err, engine.ErrClosed)
 		empty(t, fleet, "r")
@@ -205,7 +205,7 @@ func TestCloseSaysWhichLeasesCouldNotBeReleasedAndIsBoundedInTime(t *testing.T) 
 		if err == nil || !strings.Contains(err.Error(), "the resource") {
 			t.Errorf("it does not say which: %v", err)
 		}
-		within(t, "Close", time.Since(asked), 0, 3*timeout)
+		between(t, "Close", time.Since(asked), 0, 3*timeout)
 		isAll(t, l.Err(), lease.ErrClosed)
 	})
 }
@@ -225,7 +225,7 @@ func TestCloseNamesTheFirstOfManyLeasesAndHasThemAll(t *testing.T) {
 		if text := fmt.Sprint(err); strings.Count(text, "resource ") != 16 || !strings.HasSuffix(text, "; and 84 more") {
 			t.Errorf("not 16 names and the number of the others: %s", text)
 		}
-		all, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the error itself
+		all, ok := err.(interface{ Unwrap() []error }) // the error itself
 		if !ok || len(all.Unwrap()) != many {
 			t.Errorf("not all of them are there: %#v", err)
 		}
@@ -243,7 +243,7 @@ func TestCloseBreaksOffWhatHangsWhenItsContextEnds(t *testing.T) {
 		defer cancel()
 		asked := time.Now()
 		isAll(t, e.Close(ctx), engine.ErrNoQuorum)
-		within(t, "Close", time.Since(asked), 10*time.Millisecond, 10*time.Millisecond)
+		between(t, "Close", time.Since(asked), 10*time.Millisecond, 10*time.Millisecond)
 	})
 }
 
@@ -311,7 +311,7 @@ func TestLeasesAreThoseThatAreHeld(t *testing.T) {
 		}
 		time.Sleep(ttl)
 		if held := e.Leases(); len(held) != 1 || held[0] != a || b.Valid() {
-			t.Errorf("%v", held)
+			t.Errorf("the engine holds %v, want only %v", held, a)
 		}
 		release(t, a)
 		if n := len(e.Leases()); n != 0 {
@@ -334,7 +334,7 @@ func TestReleaseEndsTheLeaseBeforeItsFirstMessageAndWhateverItsContext(t *testin
 			t.Error("it is still held while the release is on its way")
 		}
 		if err := <-released; err != nil {
-			t.Error(err)
+			t.Errorf("release: %v", err)
 		}
 		time.Sleep(time.Second)
 		empty(t, fleet, "r")
@@ -351,11 +351,11 @@ func TestReleaseThatCannotBeConfirmedSaysSoAndMayBeRepeated(t *testing.T) {
 		sim.Each(fleet.Servers[:2], (*sim.Server).Hang)
 		asked := time.Now()
 		isAll(t, l.Release(t.Context()), engine.ErrNoQuorum)
-		within(t, "the release", time.Since(asked), timeout, timeout)
+		between(t, "the release", time.Since(asked), timeout, timeout)
 		fleet.Each((*sim.Server).Thaw)
 		time.Sleep(1500 * time.Millisecond)
 		if err := l.Release(t.Context()); err != nil {
-			t.Error(err)
+			t.Errorf("l.Release: %v", err)
 		}
 		empty(t, fleet, "r")
 	})
@@ -384,7 +384,7 @@ func TestAdoptTakesOverByProofOfAQuorum(t *testing.T) {
 		asked := time.Now()
 		adopted, err := e.Adopt(t.Context(), "r", l.Token())
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("e.Adopt: %v", err)
 		}
 		if d := adopted.Deadline().Sub(asked); d != validity(ttl) {
 			t.Errorf("the deadline is %v after the start", d)
@@ -415,7 +415,7 @@ func TestInspectSaysWhoHoldsTheResourceAndForHowLong(t *testing.T) {
 	simulate(t, 3, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
 		s, err := e.Inspect(t.Context(), "r")
 		if err != nil || s.Held {
-			t.Errorf("%v, %v", s, err)
+			t.Errorf("inspect: got %v, %v, want it free", s, err)
 		}
 		l := acquire(t, e, "r", engine.WithoutRenewal())
 		synctest.Wait()
@@ -423,7 +423,7 @@ func TestInspectSaysWhoHoldsTheResourceAndForHowLong(t *testing.T) {
 		fleet.Servers[0].Cut()
 		s, err = e.Inspect(t.Context(), "r")
 		if err != nil || !s.Held || s.Token != l.Token() || s.Owner != "the owner" || s.Remaining != ttl-time.Second {
-			t.Errorf("%v, %v", s, err)
+			t.Errorf("inspect: got %v, %v, want it held by the owner, for another %v", s, err, ttl-time.Second)
 		}
 		sim.Each(fleet.Servers[:2], (*sim.Server).Cut)
 		synctest.Wait()
@@ -480,7 +480,7 @@ func TestFleetThatIsNewAltogetherVotesAtOnceUnlessTheGuardIsStrict(t *testing.T)
 				e := start(t, fleet, cfg)
 				begun := time.Now()
 				release(t, acquire(t, e, "r"))
-				within(t, "the first acquire", time.Since(begun), wait, wait*11/10+2*time.Second)
+				between(t, "the first acquire", time.Since(begun), wait, wait*11/10+2*time.Second)
 			})
 		})
 	}
@@ -496,7 +496,7 @@ func TestOneYoungInstanceAmongOldOnesIsQuarantined(t *testing.T) {
 			states[h.State]++
 		}
 		if states[instance.Quarantined] != 1 || states[instance.Up] != 2 {
-			t.Errorf("%v", states)
+			t.Errorf("the instances' states: got %v, want 2 up and 1 quarantined", states)
 		}
 		l := acquire(t, e, "r")
 		synctest.Wait()
@@ -569,7 +569,7 @@ func TestRefusalSaysThatItIsThisEngineThatHasDetachedTheLease(t *testing.T) {
 				_, theirs := other.TryAcquire(t.Context(), "r")
 				adopted, err := e.Adopt(t.Context(), "r", token)
 				if err != nil {
-					t.Fatal(err)
+					t.Fatalf("e.Adopt: %v", err)
 				}
 				_, again := e.TryAcquire(t.Context(), "r")
 				for err, want := range map[error]string{mine: ": detached by this engine (", theirs: ": held by another (", again: ": held by this engine itself ("} {
@@ -590,7 +590,7 @@ func TestInstancesOfAnEngineThatIsNotMadeAreFree(t *testing.T) {
 		taken := fleet.Instances(instance.Config{Timeout: timeout})[:1]
 		first, err := engine.New(taken, config())
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("engine.New: %v", err)
 		}
 		defer first.Close(t.Context())
 		for range 2 {
@@ -603,7 +603,7 @@ func TestInstancesOfAnEngineThatIsNotMadeAreFree(t *testing.T) {
 		}
 		second, err := engine.New(mine, config())
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("engine.New: %v", err)
 		}
 		defer second.Close(t.Context())
 		release(t, acquire(t, second, "r"))
@@ -635,20 +635,20 @@ func TestKeyEndsWithTheLongestTimeThatItsLeaseMayBeHeld(t *testing.T) {
 						fleet.Servers[0].Del("r") // to be healed
 					case n%50 == 40:
 						if err := l.Extend(t.Context(), time.Minute); err != nil {
-							t.Error(err)
+							t.Errorf("l.Extend: %v", err)
 						}
 						synctest.Wait()
 					}
 					time.Sleep(min(100*time.Millisecond, limit/4))
 				}
 				isAll(t, l.Err(), lease.ErrMaxHold)
-				within(t, "the end of the lease", last.Sub(begun), limit-min(100*time.Millisecond, limit/4), limit)
+				between(t, "the end of the lease", last.Sub(begun), limit-min(100*time.Millisecond, limit/4), limit)
 				time.Sleep(drift(limit))
 				r := got(t, next)
 				if r.err != nil {
-					t.Fatal(r.err)
+					t.Fatalf("acquire: %v", r.err)
 				}
-				within(t, "the next one's grant", r.at.Sub(begun), limit, limit+drift(limit))
+				between(t, "the next one's grant", r.at.Sub(begun), limit, limit+drift(limit))
 				isAll(t, l.Release(t.Context()), lease.ErrMaxHold)
 				if !r.lease.Valid() || fleet.Count("r", r.lease.Token()) < 2 {
 					t.Error("the release has hit the next one")

@@ -80,7 +80,7 @@ func TestEachExtremeFieldIsRefusedByNameOrHarmless(t *testing.T) {
 				t.Errorf("%s %v: %v", f.Name, v, err)
 			}
 			if err := e.Close(t.Context()); err != nil {
-				t.Error(err)
+				t.Errorf("e.Close: %v", err)
 			}
 		}
 	}
@@ -108,8 +108,8 @@ func TestExtremeFieldsTogetherAreRefusedOrHarmless(t *testing.T) {
 			r.Errorf("%+v: %v", cfg, err)
 		}
 	})
-	if accepted == 0 {
-		t.Error("no Config was accepted: nothing has been checked")
+	if accepted == 0 && !testing.Short() { // with -short only a fifth is drawn, of which all may be refused
+		t.Error("no Config was accepted: nothing has been checked, want one at least")
 	}
 }
 
@@ -168,7 +168,7 @@ func extremeOptions() map[string][]Option {
 func optionNames(t *testing.T) (names []string) {
 	file, err := parser.ParseFile(token.NewFileSet(), "option.go", nil, 0)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("parser.ParseFile: %v", err)
 	}
 	for _, d := range file.Decls {
 		f, ok := d.(*ast.FuncDecl)
@@ -214,7 +214,7 @@ func TestExtremeOptionsAreRefusedByNameOrHarmless(t *testing.T) {
 	}
 	cfg, err := Config{MaxTTL: longestTTL}.withDefaults()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("withDefaults: %v", err)
 	}
 	e, now := &Engine{cfg: cfg}, clock.Now()
 	for name, opts := range all {

@@ -39,7 +39,7 @@ func LogTrace(log *slog.Logger) *Trace {
 		},
 		Instance: func(h instance.Health) {
 			debug(background, "instance changed", slog.String("instance", h.Name), slog.String("state", h.State.String()),
-				span("recovering", h.Recovering), slog.Any("error", h.Err))
+				span("quarantine", h.Quarantine), slog.Any("error", h.Err))
 		},
 	}
 }

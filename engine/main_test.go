@@ -13,12 +13,29 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/enginetest"
 	"github.com/holdfast-go/holdfast/internal/redistest"
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
+
+// What the tests do in every other line, in simulated time or on real servers, has a short name here.
+var (
+	open       = enginetest.Open
+	acquire    = enginetest.Acquire
+	release    = enginetest.Release
+	detach     = enginetest.Detach
+	ended      = enginetest.Ended
+	state      = enginetest.State
+	everywhere = enginetest.Everywhere
+	clean      = enginetest.Clean
+	within     = testkit.Within
+	eventually = testkit.Eventually
+	oneLine    = testkit.OneLine
+)
 
 // The times of most tests here. They are on the bubble's clock, which stands
 // still while anybody computes: what is computed takes no time at all.
@@ -49,29 +66,11 @@ func start(t *testing.T, fleet *sim.Fleet, cfg engine.Config) *engine.Engine {
 	t.Helper()
 	e, err := engine.New(fleet.Instances(instance.Config{Timeout: timeout}), cfg)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.New: %v", err)
 	}
 	t.Cleanup(func() { _ = e.Close(context.Background()) })
 	synctest.Wait()
 	return e
-}
-
-func acquire(t *testing.T, e *engine.Engine, resource string, opts ...engine.Option) *lease.Lease {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-	defer cancel()
-	l, err := e.Acquire(ctx, resource, opts...)
-	if err != nil {
-		t.Fatalf("acquire %q: %v", resource, err)
-	}
-	return l
-}
-
-func release(t *testing.T, l *lease.Lease) {
-	t.Helper()
-	if err := l.Release(t.Context()); err != nil {
-		t.Fatalf("release %q: %v", l.Resource(), err)
-	}
 }
 
 // result is what an acquire that ran on its own returned, and when.
@@ -125,8 +124,8 @@ func done(l *lease.Lease) bool {
 	}
 }
 
-// within fails the test unless d is at least low and at most high.
-func within(t *testing.T, what string, d, low, high time.Duration) {
+// between fails the test unless d is at least low and at most high.
+func between(t *testing.T, what string, d, low, high time.Duration) {
 	t.Helper()
 	if d < low || d > high {
 		t.Errorf("%s: %v, want from %v to %v", what, d, low, high)

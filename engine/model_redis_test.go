@@ -35,10 +35,10 @@ func startReal(t *testing.T, fenced bool) *realServer {
 	r := &realServer{Server: redistest.Start(t), fenced: fenced}
 	i, err := instance.Dial(r.URL(), instance.Config{Timeout: 20 * time.Second})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
 	if err := i.Claim(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("i.Claim: %v", err)
 	}
 	r.instance = i
 	ended := make(chan struct{})
@@ -207,9 +207,9 @@ func TestProposalThatIsTooFarAheadLeavesNothing(t *testing.T) {
 	q.Fence = uint64(time.Now().Add(2 * time.Hour).UnixMicro())
 	real.instance.Post(q)
 	if v := <-a; v.Kind != instance.Ahead {
-		t.Error(v)
+		t.Errorf("got %v, want that the fence is ahead", v)
 	}
 	if keys := real.Keys(); len(keys) != 0 {
-		t.Error(keys)
+		t.Errorf("the server has the keys %q, want none", keys)
 	}
 }

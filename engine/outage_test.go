@@ -20,7 +20,7 @@ func TestDebtsOutliveASecondOutage(t *testing.T) {
 		fleet.Each(func(s *sim.Server) { s.Latency(10*time.Millisecond, 10*time.Millisecond) })
 		e, err := engine.New(fleet.Instances(instance.Config{Batch: 2}), config())
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("engine.New: %v", err)
 		}
 		defer func() { _ = e.Close(t.Context()) }()
 		var leases []*lease.Lease

@@ -50,7 +50,7 @@ func TestWithWaitEndsTheWaiting(t *testing.T) {
 				defer cancel()
 				asked := time.Now()
 				l, err := e.Acquire(ctx, "r", engine.WithWait(3*time.Second))
-				within(t, "the waiting", time.Since(asked), 3*time.Second, 3*time.Second)
+				between(t, "the waiting", time.Since(asked), 3*time.Second, 3*time.Second)
 				if l != nil || ctx.Err() != nil {
 					t.Errorf("%v, and the caller's context: %v", l, ctx.Err())
 				}
@@ -77,10 +77,10 @@ func TestWithWaitDoesNotProlongTheCallersContext(t *testing.T) {
 		defer cancel()
 		asked := time.Now()
 		_, err := e.Acquire(ctx, "r", engine.WithWait(3*time.Second))
-		within(t, "the waiting", time.Since(asked), time.Second, time.Second)
+		between(t, "the waiting", time.Since(asked), time.Second, time.Second)
 		isAll(t, err, context.DeadlineExceeded, engine.ErrHeld)
 		if strings.Contains(err.Error(), "WithWait") {
-			t.Error(err)
+			t.Errorf("got %v, want no word of WithWait", err)
 		}
 
 		reason := errors.New("a reason")
@@ -104,7 +104,7 @@ func TestWithWaitBoundsNeitherTheLeaseNorTheWork(t *testing.T) {
 			return ctx.Err()
 		}, engine.WithWait(3*time.Second))
 		if err != nil {
-			t.Error(err)
+			t.Errorf("e.Do: %v", err)
 		}
 		empty(t, fleet, "r")
 
@@ -126,7 +126,7 @@ func TestWithWaitBoundsOneRound(t *testing.T) {
 		} {
 			asked := time.Now()
 			err := ask(engine.WithWait(10 * time.Millisecond))
-			within(t, name, time.Since(asked), 10*time.Millisecond, 10*time.Millisecond)
+			between(t, name, time.Since(asked), 10*time.Millisecond, 10*time.Millisecond)
 			isAll(t, err, context.DeadlineExceeded, engine.ErrNoQuorum)
 			isNone(t, err, engine.ErrHeld)
 		}
@@ -142,7 +142,7 @@ func TestTryDoRunsItsFunctionOnlyWhenTheLockIsFree(t *testing.T) {
 			return nil
 		})
 		isAll(t, err, engine.ErrHeld)
-		within(t, "the refusal", time.Since(asked), 0, 0)
+		between(t, "the refusal", time.Since(asked), 0, 0)
 		release(t, held)
 
 		wrong, calls := errors.New("wrong"), 0

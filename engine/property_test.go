@@ -227,7 +227,7 @@ func TestTTLCoversWhatItIsAskedToAndNoMore(t *testing.T) {
 		d := time.Duration(rapid.Int64Range(0, 1<<60).Draw(t, "d"))
 		switch ttl := c.covering(d, most); {
 		case ttl > most || ttl%time.Millisecond != 0 || ttl <= 0:
-			t.Fatalf("%v", ttl)
+			t.Fatalf("got a TTL of %v, want whole milliseconds, from 1 to %v", ttl, most)
 		case ttl == most && c.validity(most-time.Millisecond) > d:
 			t.Fatalf("%v, where less would do", ttl)
 		case ttl < most && (c.validity(ttl) < d || c.validity(ttl-2*time.Millisecond) > d):

@@ -33,10 +33,10 @@ func TestWaiterIsToldOfAReleaseElsewhere(t *testing.T) {
 				release(t, held)
 				r := <-next
 				if r.err != nil {
-					t.Fatal(r.err)
+					t.Fatalf("acquire: %v", r.err)
 				}
 				// The release gets there, the word of it comes back, the arbiter is asked, and then the others.
-				within(t, "the hand-over", r.at.Sub(released), 0, 6*oneWay)
+				between(t, "the hand-over", r.at.Sub(released), 0, 6*oneWay)
 			})
 		})
 	}
@@ -58,9 +58,9 @@ func TestWaiterIsToldWhoeverDeletesTheLock(t *testing.T) {
 				fleet.Each(vanish)
 				r := <-next
 				if r.err != nil {
-					t.Fatal(r.err)
+					t.Fatalf("acquire: %v", r.err)
 				}
-				within(t, "the hand-over", r.at.Sub(gone), 0, 5*oneWay)
+				between(t, "the hand-over", r.at.Sub(gone), 0, 5*oneWay)
 			})
 		})
 	}
@@ -112,9 +112,9 @@ func TestWaiterIsServedThoughNobodyTells(t *testing.T) {
 				fleet.Each(func(s *sim.Server) { s.Del("r") })
 				r := <-next
 				if r.err != nil {
-					t.Fatal(r.err)
+					t.Fatalf("acquire: %v", r.err)
 				}
-				within(t, "the hand-over", r.at.Sub(gone), 0, bound)
+				between(t, "the hand-over", r.at.Sub(gone), 0, bound)
 			})
 		})
 	}
@@ -162,7 +162,7 @@ func TestArbiterThatDiesHoldsNobodyUp(t *testing.T) {
 			other.Set("r", "dead too", 2*time.Second) // so that it is refused at first
 			begun := time.Now()
 			release(t, acquire(t, e, "r"))
-			within(t, "the take-over", time.Since(begun), 0, 4*time.Second)
+			between(t, "the take-over", time.Since(begun), 0, 4*time.Second)
 			fleet.Each((*sim.Server).Forget)
 		}
 	})

@@ -20,13 +20,13 @@ func holding1000(b *testing.B) (*Engine, []*keeper.Entry) {
 	for n := range 3 {
 		i, err := instance.Dial("unix:///nonexistent/"+strconv.Itoa(n), instance.Config{})
 		if err != nil {
-			b.Fatal(err)
+			b.Fatalf("instance.Dial: %v", err)
 		}
 		instances = append(instances, i)
 	}
 	e, err := New(instances, Config{TTL: time.Minute, RenewEvery: 50 * time.Second})
 	if err != nil {
-		b.Fatal(err)
+		b.Fatalf("New: %v", err)
 	}
 	b.Cleanup(func() { _ = e.Close(b.Context()) })
 	for n := range 1000 {
@@ -39,11 +39,11 @@ func grantOne(b *testing.B, e *Engine, resource string) *lease.Lease {
 	b.Helper()
 	r, err := e.request("acquire", resource, nil)
 	if err != nil {
-		b.Fatal(err)
+		b.Fatalf("e.request: %v", err)
 	}
 	l, err := e.grant(r, newTokens("").fresh(), instance.Fencing{}, clock.Now())
 	if err != nil {
-		b.Fatal(err)
+		b.Fatalf("e.grant: %v", err)
 	}
 	return l
 }

@@ -72,7 +72,7 @@ func TestLeaseIsRenewedEveryRenewEveryOrUpToATenthEarlier(t *testing.T) {
 		before := begun
 		for _, at := range renewed.at() {
 			// Up to 5 ms earlier still, to share a batch.
-			within(t, "between two renewals", at.Sub(before), every*9/10-5*time.Millisecond, every)
+			between(t, "between two renewals", at.Sub(before), every*9/10-5*time.Millisecond, every)
 			before = at
 		}
 		if n := renewed.failed(); n != 0 {
@@ -92,9 +92,9 @@ func TestRenewalRefreshesTheKeysAndTheDeadline(t *testing.T) {
 		for n := 1; n <= 20; n++ {
 			renewed.await(n)
 			since := time.Since(renewed.at()[n-1])
-			within(t, "remaining after a renewal", l.Remaining(), validity(ttl)-since, validity(ttl)-since)
+			between(t, "remaining after a renewal", l.Remaining(), validity(ttl)-since, validity(ttl)-since)
 			for _, s := range fleet.Servers {
-				within(t, "TTL after a renewal", s.TTL("r"), ttl-since, ttl-since)
+				between(t, "TTL after a renewal", s.TTL("r"), ttl-since, ttl-since)
 			}
 		}
 	})
@@ -120,7 +120,7 @@ func TestLeaseWithItsOwnTTLIsRenewedInProportion(t *testing.T) {
 		time.Sleep(10 * ttl)
 		synctest.Wait()
 		if !l.Valid() {
-			t.Fatal(l.Err())
+			t.Fatalf("the lease has ended, want it valid: %v", l.Err())
 		}
 		if n := len(renewed.at()); n < int(100*ttl/every) || n > int(100*ttl/(every*8/10)) {
 			t.Errorf("%d renewals", n)
@@ -159,7 +159,7 @@ func TestOneLostRenewalDoesNotEndTheLease(t *testing.T) {
 		fleet.Each((*sim.Server).Thaw)
 		time.Sleep(10 * ttl)
 		if !l.Valid() {
-			t.Error(l.Err())
+			t.Errorf("the lease has ended, want it valid: %v", l.Err())
 		}
 		release(t, l)
 		empty(t, fleet, "r")
@@ -179,7 +179,7 @@ func TestRenewalWhoseRepliesAreLostIsTriedAgain(t *testing.T) {
 		fleet.Each(func(s *sim.Server) { s.LoseReplies(false) })
 		time.Sleep(10 * ttl)
 		if !l.Valid() {
-			t.Error(l.Err())
+			t.Errorf("the lease has ended, want it valid: %v", l.Err())
 		}
 	})
 }
@@ -268,7 +268,7 @@ func TestMajorityThatNamesAnotherHolderEndsTheLeaseAtOnceAsStolen(t *testing.T) 
 		synctest.Wait()
 		sim.Each(fleet.Servers[:2], func(s *sim.Server) { s.Set("r", "somebody else", time.Hour) })
 		<-l.Done()
-		within(t, "the end", time.Since(begun), every*9/10-5*time.Millisecond, every)
+		between(t, "the end", time.Since(begun), every*9/10-5*time.Millisecond, every)
 		isAll(t, l.Err(), lease.ErrStolen, lease.ErrLost)
 		isNone(t, l.Err(), lease.ErrExpired)
 		if err := l.Release(t.Context()); err == nil {
@@ -289,7 +289,7 @@ func TestMajorityWithoutTheKeyEndsTheLeaseAtOnceAsGone(t *testing.T) {
 		synctest.Wait()
 		sim.Each(fleet.Servers[:2], func(s *sim.Server) { s.Del("r") })
 		<-l.Done()
-		within(t, "the end", time.Since(begun), every*9/10-5*time.Millisecond, every)
+		between(t, "the end", time.Since(begun), every*9/10-5*time.Millisecond, every)
 		isAll(t, l.Err(), lease.ErrGone, lease.ErrLost)
 		isNone(t, l.Err(), lease.ErrStolen, lease.ErrExpired)
 		time.Sleep(time.Second)
@@ -306,7 +306,7 @@ func TestMinorityThatNamesAnotherHolderIsOutvoted(t *testing.T) {
 		sim.Each(fleet.Servers[:2], func(s *sim.Server) { s.Set("r", "somebody else", time.Hour) })
 		time.Sleep(10 * ttl)
 		if !l.Valid() {
-			t.Error(l.Err())
+			t.Errorf("the lease has ended, want it valid: %v", l.Err())
 		}
 		if fleet.Count("r", "somebody else") != 2 {
 			t.Error("the other one's keys were touched")
@@ -363,7 +363,7 @@ func TestInstancesThatForgetOneAfterTheOtherDoNotErodeTheMajority(t *testing.T) 
 			time.Sleep(2 * every)
 		}
 		if !l.Valid() || fleet.Count("r", l.Token()) != 3 {
-			t.Errorf("%v, %q", l.Err(), fleet.Holders("r"))
+			t.Errorf("got %v, held by %q, want the lease valid on all 3", l.Err(), fleet.Holders("r"))
 		}
 	})
 }
@@ -398,7 +398,7 @@ func TestNothingIsHealedForAnotherHolder(t *testing.T) {
 		fleet.Servers[1].Set("r", "somebody else", time.Hour)
 		time.Sleep(5 * ttl)
 		if fleet.Servers[1].Get("r") != "somebody else" || !l.Valid() {
-			t.Errorf("%q, %v", fleet.Holders("r"), l.Err())
+			t.Errorf("held by %q, %v, want the other's key left alone and the lease valid", fleet.Holders("r"), l.Err())
 		}
 	})
 }
@@ -409,7 +409,7 @@ func TestLeaseWithoutRenewalEndsAtItsDeadline(t *testing.T) {
 		begun := time.Now()
 		l := acquire(t, e, "r", engine.WithoutRenewal())
 		<-l.Done()
-		within(t, "the end", time.Since(begun), validity(ttl), validity(ttl))
+		between(t, "the end", time.Since(begun), validity(ttl), validity(ttl))
 		isAll(t, l.Err(), lease.ErrExpired)
 		if len(renewed.at()) != 0 {
 			t.Error("it was renewed")
@@ -424,10 +424,10 @@ func TestLeaseEndsAtItsMaxHold(t *testing.T) {
 				begun := time.Now()
 				l := acquire(t, e, "r", engine.WithMaxHold(hold))
 				if err := l.Extend(t.Context(), time.Minute); err != nil {
-					t.Error(err)
+					t.Errorf("l.Extend: %v", err)
 				}
 				<-l.Done()
-				within(t, "the end", time.Since(begun), hold, hold)
+				between(t, "the end", time.Since(begun), hold, hold)
 				isAll(t, l.Err(), lease.ErrMaxHold, lease.ErrLost)
 				isNone(t, l.Err(), lease.ErrExpired)
 				isAll(t, l.Release(t.Context()), lease.ErrMaxHold)

@@ -26,7 +26,7 @@ func TestASnapshotShowsWhatTheEngineHolds(t *testing.T) {
 
 		s := e.Snapshot(10)
 		if s.Held != 2 || len(s.Leases) != 2 || len(s.Instances) != 3 || s.Instances[2].Name != "sim-3" {
-			t.Fatalf("%+v", s)
+			t.Fatalf("got %+v, want 2 held, 3 instances, the last of them sim-3", s)
 		}
 		for _, h := range s.Leases {
 			l := kept
@@ -35,7 +35,7 @@ func TestASnapshotShowsWhatTheEngineHolds(t *testing.T) {
 			}
 			renewals := map[*lease.Lease]int{kept: 2, short: 0}[l]
 			if h.Resource != l.Resource() || h.Fence != l.Fence() || h.Remaining != l.Remaining() || h.Renewals != renewals || h.Renewed != (l == kept) {
-				t.Errorf("%+v", h)
+				t.Errorf("got %+v, want what the lease says: %v", h, l)
 			}
 			if time.Since(h.Since) != 2*every+time.Second {
 				t.Errorf("%q since %v", h.Resource, time.Since(h.Since))
@@ -79,7 +79,7 @@ func TestASnapshotListsNoMoreThanItsLimit(t *testing.T) {
 			}
 		}
 		if err := e.Close(t.Context()); err != nil {
-			t.Error(err)
+			t.Errorf("e.Close: %v", err)
 		}
 		if s := e.Snapshot(100); s.Held != 0 || s.Waiting != 0 || s.Instances[0].State != instance.Closed || s.Lost != 0 {
 			t.Errorf("after Close: %+v", s)
@@ -135,8 +135,8 @@ func TestASnapshotRemembersTheMostRecentLosses(t *testing.T) {
 			if want := fmt.Sprint(remembered + more - 1 - n); x.Resource != want || !errors.Is(x.Cause, lease.ErrStolen) {
 				t.Errorf("loss %d: %+v, want %s", n, x, want)
 			}
-			within(t, "held", x.Held, every*9/10, every)
-			within(t, "ago", time.Since(x.At), time.Duration(n)*every, time.Duration(n+1)*every)
+			between(t, "held", x.Held, every*9/10, every)
+			between(t, "ago", time.Since(x.At), time.Duration(n)*every, time.Duration(n+1)*every)
 		}
 		if s := e.Snapshot(2); len(s.Losses) != 2 || s.Losses[0].Resource != fmt.Sprint(remembered+more-1) {
 			t.Errorf("limit 2: %+v", s.Losses)
@@ -163,7 +163,7 @@ func TestASnapshotRemembersTheMostRecentEnds(t *testing.T) {
 		synctest.Wait()
 		detached := acquire(t, e, "detached")
 		if _, err := detached.Detach(); err != nil {
-			t.Fatal(err)
+			t.Fatalf("detached.Detach: %v", err)
 		}
 		s := e.Snapshot(10)
 		want := []struct {
@@ -172,14 +172,14 @@ func TestASnapshotRemembersTheMostRecentEnds(t *testing.T) {
 			held  time.Duration
 		}{{detached, lease.ErrDetached, 0}, {lost, lease.ErrStolen, every}, {released, lease.ErrReleased, time.Second}}
 		if len(s.Ends) != len(want) || len(s.Losses) != 1 || s.Losses[0] != s.Ends[1] {
-			t.Fatalf("%+v", s)
+			t.Fatalf("got %+v, want %d ends, of which the second is a loss", s, len(want))
 		}
 		for n, w := range want {
 			x := s.Ends[n]
 			if x.Resource != w.of.Resource() || x.Holder != instance.Abbreviate(w.of.Token()) || x.Fence != w.of.Fence() || !errors.Is(x.Cause, w.cause) {
 				t.Errorf("end %d: %+v, want %v because of %v", n, x, w.of, w.cause)
 			}
-			within(t, "held", x.Held, w.held*9/10, w.held)
+			between(t, "held", x.Held, w.held*9/10, w.held)
 		}
 		for n := range remembered + 1 {
 			release(t, acquire(t, e, fmt.Sprint(n)))

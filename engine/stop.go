@@ -60,7 +60,7 @@ func because(stop, refused error) error {
 // ended returns why ctx ended: its error, in the words of its cause if it has one.
 func ended(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
-	if err == cause { //nolint:errorlint // the very same value
+	if err == cause { // the very same value
 		return err
 	}
 	return caused{err, cause}

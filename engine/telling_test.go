@@ -114,7 +114,7 @@ func TestNoFuncOfTheUsersHoldsUpTheEngine(t *testing.T) {
 				fleet := sim.New(t, 3)
 				e, err := engine.New(fleet.Instances(icfg), cfg)
 				if err != nil {
-					t.Fatal(err)
+					t.Fatalf("engine.New: %v", err)
 				}
 				synctest.Wait()
 
@@ -131,7 +131,7 @@ func TestNoFuncOfTheUsersHoldsUpTheEngine(t *testing.T) {
 				release(t, held)
 				if name != "Backoff" && name != "Backoff's NextBackOff" { // these hang in the very call
 					if r := got(t, next); r.err != nil {
-						t.Error(r.err)
+						t.Errorf("acquire: %v", r.err)
 					}
 				}
 				stolen := acquire(t, e, "stolen")
@@ -157,9 +157,9 @@ func TestNoFuncOfTheUsersHoldsUpTheEngine(t *testing.T) {
 				fleet.Servers[2].Thaw()
 				begun := time.Now()
 				if err := e.Close(t.Context()); err != nil {
-					t.Error(err)
+					t.Errorf("e.Close: %v", err)
 				}
-				within(t, "Close", time.Since(begun), 0, 2*time.Second)
+				between(t, "Close", time.Since(begun), 0, 2*time.Second)
 				close(h.let) // the bubble does not end before its goroutines have
 			})
 		})
@@ -201,7 +201,7 @@ func TestLeasesEndOnTimeWhenTheLogIsSlow(t *testing.T) {
 		time.Sleep(time.Second)
 		late()
 		if err := e.Close(t.Context()); err != nil {
-			t.Error(err)
+			t.Errorf("e.Close: %v", err)
 		}
 		if n := handled.Load(); n != 20+1 {
 			t.Errorf("%d lines, want those of 20 leases, and a sum", n)
@@ -226,18 +226,18 @@ func TestAnAcquiredThatHangsHoldsUpItsCallerAlone(t *testing.T) {
 		first := acquiring(t.Context(), e, "slow")
 		pending(t, first)
 		if _, err := e.TryAcquire(t.Context(), "another"); err != nil {
-			t.Error(err)
+			t.Errorf("e.TryAcquire: %v", err)
 		}
 		late := expire(t, e, 1)
 		time.Sleep(ttl)
 		late()
 		if err := e.Close(t.Context()); err != nil {
-			t.Error(err)
+			t.Errorf("e.Close: %v", err)
 		}
 		close(let)
 		r := got(t, first)
 		if r.err != nil || !errors.Is(r.lease.Err(), lease.ErrClosed) {
-			t.Errorf("%v, %v", r.lease, r.err)
+			t.Errorf("got %v, %v, want a lease that Close has released", r.lease, r.err)
 		}
 	})
 }
@@ -283,7 +283,7 @@ func TestWhatMattersIsToldInOrderAndNotPushedOut(t *testing.T) {
 		time.Sleep(time.Second)
 		s := e.Snapshot(0)
 		if s.Lost != 200 || s.Untold.Trace == 0 || s.Untold.Log != 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("got %+v, want 200 lost, some not told to the trace, all to the log", s)
 		}
 		close(let)
 		synctest.Wait()

@@ -37,7 +37,7 @@ func TestATokenIsTakenApart(t *testing.T) {
 		strings.Repeat("o", 129) + "~" + random: false,
 	} {
 		if _, ok := engine.ParseToken(value); ok != ours {
-			t.Errorf("%q: %v", value, ok)
+			t.Errorf("is %q a token of ours: got %v, want %v", value, ok, ours)
 		}
 	}
 }

@@ -44,7 +44,7 @@ type Trace struct {
 
 	// Instance is called when an instance has changed its state; a cluster, when
 	// one of its nodes has. That the restart
-	// guard lets it vote again is no event: it says when beforehand, in Recovering.
+	// guard lets it vote again is no event: it says when beforehand, in Quarantine.
 	Instance func(instance.Health)
 
 	// Pipeline is called when an instance has answered a pipeline: several messages

@@ -131,13 +131,13 @@ func TestAWaiterReportsWhoWokeItAndHowLongTheHandoverTook(t *testing.T) {
 				time.Sleep(100 * time.Millisecond)
 				c.free(t, others, own, fleet)
 				if r := <-waiting; r.err != nil {
-					t.Fatal(r.err)
+					t.Fatalf("acquire: %v", r.err)
 				}
 				w := <-woken
 				if w.By != c.by || !w.Granted {
-					t.Errorf("%+v", w)
+					t.Errorf("got %+v, want a wait that was granted, by %v", w, c.by)
 				}
-				within(t, "the handover", w.Took, latency, 5*latency)
+				between(t, "the handover", w.Took, latency, 5*latency)
 				if len(woken) > 0 {
 					t.Errorf("and %+v", <-woken)
 				}
@@ -158,7 +158,7 @@ func TestALockThatIsHandedOverAsItIsTakesNoTime(t *testing.T) {
 		time.Sleep(4500 * time.Microsecond) // it has been refused, and has asked by whom; and the turn is not over
 		release(t, l)
 		if r := got(t, waiting); r.err != nil {
-			t.Error(r.err)
+			t.Errorf("acquire: %v", r.err)
 		}
 	})
 	want := []engine.WokenInfo{{Resource: "r", By: engine.ByRelease, Granted: true}}
@@ -186,7 +186,7 @@ func TestTheTraceHearsOfInstances(t *testing.T) {
 		defer mu.Unlock()
 		events = append(events, h.Name+" "+h.State.String())
 		if (h.State == instance.Down) != (h.Err != nil) {
-			t.Errorf("%+v", h)
+			t.Errorf("got %+v, want an error where it is down, and only there", h)
 		}
 	}}
 	heard := func(want ...string) {
@@ -207,7 +207,7 @@ func TestTheTraceHearsOfInstances(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		heard("sim-2 down")
 		if err := e.Close(t.Context()); err != nil {
-			t.Error(err)
+			t.Errorf("e.Close: %v", err)
 		}
 		heard("sim-1 closed", "sim-2 closed")
 	})
@@ -223,14 +223,14 @@ func TestAnAcquireIsTracedWithItsContext(t *testing.T) {
 	simulate(t, 1, cfg, func(t *testing.T, _ *sim.Fleet, e *engine.Engine) {
 		ctx := context.WithValue(t.Context(), key{}, 7)
 		if _, err := e.Acquire(ctx, "a"); err != nil {
-			t.Error(err)
+			t.Errorf("e.Acquire: %v", err)
 		}
 		if _, err := e.TryAcquire(ctx, "a"); !errors.Is(err, engine.ErrHeld) {
-			t.Error(err)
+			t.Errorf("e.TryAcquire: got %v, want %v", err, engine.ErrHeld)
 		}
 	})
 	if !slices.Equal(values, []any{7, 7}) {
-		t.Errorf("%v", values)
+		t.Errorf("the context's values: got %v, want 7 twice", values)
 	}
 }
 
@@ -279,7 +279,7 @@ func TestOutcomesAndCausesAreOneWord(t *testing.T) {
 			simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
 				fleet.Each(func(s *sim.Server) { s.Set("held", "somebody else", time.Hour) })
 				if err := c.lock(t, fleet, e); engine.Outcome(err) != c.want {
-					t.Errorf("%q: %v", engine.Outcome(err), err)
+					t.Errorf("the outcome of %v: got %q, want %q", err, engine.Outcome(err), c.want)
 				}
 			})
 		})
@@ -289,7 +289,7 @@ func TestOutcomesAndCausesAreOneWord(t *testing.T) {
 		"max_hold": lease.ErrMaxHold, "closed": lease.ErrClosed, "detached": lease.ErrDetached, "lost": lease.ErrLost,
 	} {
 		if got := engine.Cause(err); got != want || err != nil && engine.Cause(fmt.Errorf("x: %w", err)) != want {
-			t.Errorf("%v: %q", err, got)
+			t.Errorf("the cause of %v: got %q, want %q", err, got, want)
 		}
 	}
 }
@@ -307,7 +307,7 @@ func TestLogTraceLogsEveryStepAndNoToken(t *testing.T) {
 		time.Sleep(every)
 		release(t, l)
 		if r := <-waiting; r.err != nil {
-			t.Error(r.err)
+			t.Errorf("acquire: %v", r.err)
 		}
 	})
 	for _, want := range []string{

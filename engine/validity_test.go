@@ -64,7 +64,7 @@ func TestGrantWhoseValidityIsUsedUpIsNoGrantAndLeavesNoKey(t *testing.T) {
 		}
 		isAll(t, err, engine.ErrNoQuorum)
 		isNone(t, err, engine.ErrHeld)
-		within(t, "the refusal", time.Since(asked), 250*time.Millisecond, 250*time.Millisecond)
+		between(t, "the refusal", time.Since(asked), 250*time.Millisecond, 250*time.Millisecond)
 		if len(e.Leases()) != 0 {
 			t.Error("there is a lease")
 		}

@@ -113,7 +113,7 @@ func TestCancelledWaiterTakesBackWhatWasAskedInItsPlace(t *testing.T) {
 				}
 				next := got(t, second)
 				if next.err != nil {
-					t.Fatal(next.err)
+					t.Fatalf("acquire: %v", next.err)
 				}
 				release(t, next.lease)
 				synctest.Wait()
@@ -202,7 +202,7 @@ func TestNobodyIsLostWhenWaitersComeAndGoAtRandom(t *testing.T) {
 				holders.Add(-1)
 				served.Add(1)
 				if err := l.Release(t.Context()); err != nil {
-					t.Error(err)
+					t.Errorf("l.Release: %v", err)
 				}
 			}()
 			time.Sleep(rand.N(20 * time.Millisecond))
@@ -233,7 +233,7 @@ func TestWaiterIsServedAtOnceWhenTheLockIsReleasedDuringItsFirstRound(t *testing
 		select {
 		case r := <-next:
 			if r.err != nil {
-				t.Error(r.err)
+				t.Errorf("acquire: %v", r.err)
 			}
 		default:
 			t.Error("5s after the release the waiter still waits: the wake-up was lost")
@@ -265,7 +265,7 @@ func TestWaiterTakesOverWhenTheHoldersLeaseExpires(t *testing.T) {
 			if next.err != nil || l.Valid() {
 				t.Fatalf("%v, and the first: %v", next.err, l)
 			}
-			within(t, "the take-over", next.at.Sub(begun), ttl, ttl+500*time.Millisecond)
+			between(t, "the take-over", next.at.Sub(begun), ttl, ttl+500*time.Millisecond)
 		})
 	})
 	t.Run("of a holder elsewhere that died", func(t *testing.T) {
@@ -273,7 +273,7 @@ func TestWaiterTakesOverWhenTheHoldersLeaseExpires(t *testing.T) {
 			fleet.Each(func(s *sim.Server) { s.Set("r", "dead", 7*time.Second) })
 			begun := time.Now()
 			acquire(t, e, "r")
-			within(t, "the take-over", time.Since(begun), 7*time.Second, 7*time.Second+300*time.Millisecond)
+			between(t, "the take-over", time.Since(begun), 7*time.Second, 7*time.Second+300*time.Millisecond)
 		})
 	})
 	t.Run("though its backoff is much longer", func(t *testing.T) {
@@ -283,7 +283,7 @@ func TestWaiterTakesOverWhenTheHoldersLeaseExpires(t *testing.T) {
 			fleet.Each(func(s *sim.Server) { s.Set("r", "dead", 7*time.Second) })
 			begun := time.Now()
 			acquire(t, e, "r")
-			within(t, "the take-over", time.Since(begun), 7*time.Second, 7*time.Second+10*time.Millisecond)
+			between(t, "the take-over", time.Since(begun), 7*time.Second, 7*time.Second+10*time.Millisecond)
 		})
 	})
 }
@@ -298,7 +298,7 @@ func TestWaiterThatKnowsTheTimeLeftWaitsNoLonger(t *testing.T) {
 				fleet.Each(func(s *sim.Server) { s.Set("r", "dead", 5*time.Second+left) })
 				begun := time.Now()
 				acquire(t, e, "r")
-				within(t, "the take-over", time.Since(begun), 5*time.Second+left, 5*time.Second+left+5*time.Millisecond)
+				between(t, "the take-over", time.Since(begun), 5*time.Second+left, 5*time.Second+left+5*time.Millisecond)
 			})
 		})
 	}
@@ -315,9 +315,9 @@ func TestWaiterIsServedWhenAnotherEngineReleases(t *testing.T) {
 		release(t, held)
 		r := <-next
 		if r.err != nil {
-			t.Fatal(r.err)
+			t.Fatalf("acquire: %v", r.err)
 		}
-		within(t, "the hand-over", r.at.Sub(released), 0, 300*time.Millisecond)
+		between(t, "the hand-over", r.at.Sub(released), 0, 300*time.Millisecond)
 	})
 }
 
@@ -375,7 +375,7 @@ func TestTriesAreRoundsOfVotes(t *testing.T) {
 					t.Errorf("%d rounds, %d reported, want %d", rounds, reported, tries)
 				}
 				wait := time.Duration(tries-1) * time.Second
-				within(t, "the waits", time.Since(asked), wait, wait)
+				between(t, "the waits", time.Since(asked), wait, wait)
 
 				rounds = 0
 				_, err = e.Acquire(t.Context(), "r", engine.WithTries(3))
@@ -402,7 +402,7 @@ func TestBackoffThatStopsEndsTheAcquire(t *testing.T) {
 			t.Error("there is a lease")
 		}
 		isAll(t, err, engine.ErrHeld)
-		within(t, "the refusal", time.Since(asked), 2*time.Second, 2*time.Second)
+		between(t, "the refusal", time.Since(asked), 2*time.Second, 2*time.Second)
 	})
 }
 
@@ -423,11 +423,11 @@ func TestTryAcquireIsOneRoundAndStandsInNoLine(t *testing.T) {
 		_, err = e.TryAcquire(t.Context(), "other")
 		isAll(t, err, engine.ErrNoQuorum)
 		isNone(t, err, engine.ErrHeld)
-		within(t, "the try", time.Since(asked), timeout, timeout)
+		between(t, "the try", time.Since(asked), timeout, timeout)
 		fleet.Each((*sim.Server).Thaw)
 		_ = held.Release(t.Context())
 		if r := <-waiting; r.err != nil {
-			t.Error(r.err)
+			t.Errorf("acquire: %v", r.err)
 		}
 	})
 }
@@ -459,10 +459,10 @@ func TestQuorumErrorSaysWhatEachInstanceVoted(t *testing.T) {
 		_, err := e.TryAcquire(t.Context(), "r")
 		var q *engine.QuorumError
 		if !asQuorumError(err, &q) || len(q.Votes) != 5 || q.Need != 3 || q.Op != "acquire" || q.Resource != "r" {
-			t.Fatalf("%#v", err)
+			t.Fatalf("got %#v, want a QuorumError of 5 votes, of which 3 are needed, to acquire r", err)
 		}
 		if !strings.Contains(err.Error(), fleet.Servers[0].Name()+": not waited for") {
-			t.Error(err)
+			t.Errorf("got %v, want it to say that %s was not waited for", err, fleet.Servers[0].Name())
 		}
 		for n, v := range q.Votes {
 			if v.Instance != fleet.Servers[n].Name() {

@@ -1,4 +1,4 @@
-// Package holdfasttest lets users test code that locks with Holdfast: real
+// Package holdfasttest lets users test code that locks with Holdfast. It has real
 // engines, on Redis servers that live in the test's memory. There is nothing to
 // install, no port, and no sleeping.
 //
@@ -17,23 +17,32 @@
 //
 // # Contract
 //
-//   - Each Engine is what another process would have: engines exclude each other.
-//   - A server answers as Redis does, but for what it does not know: users,
-//     passwords, TLS, eviction, persistence.
-//   - What a test does to a resource or to a server has happened when the method
-//     returns: [Redis.Lose] has ended the lease, and closed its Done.
+//   - Each Engine stands for a process of its own: engines exclude each other.
+//   - A server answers as Redis does, but knows nothing of users, passwords, TLS,
+//     eviction and persistence.
+//   - A method returns when its effect is there: [Redis.Lose] has ended the lease, and
+//     closed its Done.
+//   - A method that cannot do what it is told ends the test with t.Fatal. So call it on
+//     the test's goroutine.
 //   - Everything is closed with the test.
+//
+// # Picture
+//
+//	code under test ──▶ Engine ──┐
+//	another process ──▶ Engine ──┼──▶ servers 1 … n, in memory
+//	Hold, Lose, Expire ──────────┘        ▲
+//	Stop, Start, Restart, Partition ──────┘
 //
 // # Time
 //
 // The servers' time is the test's. In a testing/synctest bubble that is simulated
-// time: a lease of ten minutes runs out at once, to the nanosecond. Make the Redis
+// time: a lease of ten minutes expires at once, to the nanosecond. Make the Redis
 // inside the bubble.
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		fake := holdfasttest.New(t, 3)
 //		…
-//		fake.Partition(locks)             // the process cannot reach its servers any more
+//		fake.Partition(locks)         // the process cannot reach its servers any more
 //		time.Sleep(10 * time.Second)  // returns at once
 //		// now every lease of locks has ended with lease.ErrExpired
 //	})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/holdfasttest"
+	"github.com/holdfast-go/holdfast/internal/enginetest"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -25,14 +26,8 @@ func inBoth(t *testing.T, test func(*testing.T)) {
 	t.Run("real", test)
 }
 
-func acquire(t *testing.T, e *engine.Engine, resource string) *lease.Lease {
-	t.Helper()
-	l, err := e.Acquire(t.Context(), resource)
-	if err != nil {
-		t.Fatalf("acquire %q: %v", resource, err)
-	}
-	return l
-}
+// acquire has a short name here: most tests begin with it.
+var acquire = enginetest.Acquire
 
 func TestEnginesExcludeEachOther(t *testing.T) {
 	inBoth(t, func(t *testing.T) {

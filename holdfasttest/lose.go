@@ -28,7 +28,7 @@ func (r *Redis) Lose(resource string, cause error) {
 	}
 	for _, h := range held {
 		switch cause {
-		case lease.ErrStolen: //nolint:errorlint // the cause itself is asked for
+		case lease.ErrStolen: // the cause itself is asked for
 			r.give(h.key)
 		case lease.ErrGone, lease.ErrExpired:
 			r.free(h.key)
@@ -54,7 +54,7 @@ func (r *Redis) Expire(resource string) {
 	r.Lose(resource, lease.ErrExpired)
 }
 
-// Hold has another process hold the resource, for an hour, or until release is
+// Hold lets another process hold the resource, for an hour, or until release is
 // called. It ends the test when an engine holds it: Lose takes it from there. key
 // is the resource, behind Config.KeyPrefix where engines have one.
 func (r *Redis) Hold(key string) (release func()) {
@@ -100,8 +100,8 @@ func (r *Redis) holders(resource string) (all []held) {
 // Held reports whether an engine holds the resource now.
 func (r *Redis) Held(resource string) bool { return len(r.holders(resource)) > 0 }
 
-// AwaitHeld waits until an engine holds the resource. It ends the test when that
-// takes more than ten seconds of the test's time.
+// AwaitHeld waits until an engine holds the resource. The test ends if that takes
+// more than ten seconds of its time.
 func (r *Redis) AwaitHeld(resource string) {
 	r.t.Helper()
 	for end := time.Now().Add(patience); !r.Held(resource); time.Sleep(time.Millisecond) {

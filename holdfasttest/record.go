@@ -44,9 +44,8 @@ func (e Event) String() string {
 	return fmt.Sprintf("%s %v: %v", e.Resource, e.Kind, e.Err)
 }
 
-// Events returns what has happened so far, in order. An engine tells of a lease's
-// end a little after its Done was closed: wait for it by synctest.Wait, or by
-// asking again.
+// Events returns the events so far, in order. An engine tells of a lease's end a
+// little after its Done was closed: wait for it with synctest.Wait, or ask again.
 func (r *Redis) Events() []Event {
 	r.record.mu.Lock()
 	defer r.record.mu.Unlock()

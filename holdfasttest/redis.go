@@ -12,8 +12,9 @@ import (
 )
 
 // Redis is a number of independent servers in the test's memory. All methods are
-// safe for concurrent use; those that find nothing to do what they are told to end
-// the test with t.Fatal, and so belong on its goroutine.
+// safe for concurrent use; a method that cannot do what it is told ends the test
+// with t.Fatal, so call it on the test's goroutine. One that waits does so for ten
+// seconds of the test's time at most.
 type Redis struct {
 	t       testing.TB
 	servers *sim.Fleet
@@ -34,10 +35,10 @@ func New(t testing.TB, n int) *Redis {
 // patience bounds what a method waits for, in the test's time.
 const patience = 10 * time.Second
 
-// Engine returns an engine that is connected to all servers, as a process of its
-// own would be. It is closed with the test, or by the test itself. cfg is what the
-// code under test uses; its Trace is called, too. A cfg that engine.New refuses
-// ends the test.
+// Engine returns an engine that is connected to all servers. It stands for a process
+// of its own. It is closed with the test, or by the test itself. cfg is the Config of
+// the code under test; its Trace is called, too. The test ends if engine.New refuses
+// cfg.
 func (r *Redis) Engine(cfg engine.Config) *engine.Engine {
 	r.t.Helper()
 	p := &process{host: r.servers.Host(), prefix: cfg.KeyPrefix}
@@ -144,8 +145,9 @@ func (r *Redis) Start(server int) {
 	}
 }
 
-// Restart restarts a server, 1 to n, without its memory. By Config.Guard it may
-// not vote on new acquires for a while: engines cannot know who held its locks.
+// Restart restarts a server, 1 to n, without its memory. Engines cannot know who held
+// its locks, so they quarantine it for MaxTTL and a little more, unless Config.Guard
+// is instance.GuardOff.
 func (r *Redis) Restart(server int) { r.t.Helper(); r.server(server).Restart() }
 
 func (r *Redis) server(n int) *sim.Server {

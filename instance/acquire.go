@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-go/holdfast/internal/scripts"
 )
 
-// Acquire asks for the lock. Votes: Granted, Held, Recovering, Stale, Ahead, or
+// Acquire asks for the lock. Votes: Granted, Held, InQuarantine, Stale, Ahead, or
 // what went wrong; with Former: Granted, Gone, Stolen, or what went wrong. It
 // may be used again once it has been answered, and its undo, if one was posted, too.
 //
@@ -76,7 +76,7 @@ func (a *Acquire) send() bool {
 func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	switch {
 	case s.recovering > 0 && a.Former == "" && !s.heals(a.Proof):
-		v := s.vote(Recovering)
+		v := s.vote(InQuarantine)
 		v.Left = s.recovering
 		a.To.Cast(v)
 		return out, false
@@ -300,7 +300,7 @@ func leftOf(r *resp.Reply) time.Duration {
 }
 
 func garbled(s *sending) Vote {
-	v := s.vote(Misconfigured)
+	v := s.vote(Refused)
 	v.Err = resp.ErrNotRedis
 	return v
 }

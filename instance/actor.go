@@ -120,7 +120,7 @@ func (a *actor) awaitReader() (unanswered []*pipeline, why error) {
 // stays. After a timeout it is not: the server may be acting on it right now.
 func (a *actor) repair(ctx context.Context) (broken error) {
 	unanswered, err := a.awaitReader()
-	forgotten := err == errForgotten //nolint:errorlint // the bare value
+	forgotten := err == errForgotten // the bare value
 	deadline := time.Now().Add(a.cfg.Timeout)
 	if len(unanswered) > 0 {
 		deadline = unanswered[0].deadline

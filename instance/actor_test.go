@@ -67,7 +67,7 @@ func actGuarded(t *testing.T, cfg instance.Config, guard instance.Guard, test fu
 		}
 		i := fleet.Instances(cfg)[0]
 		if err := i.Claim(); err != nil {
-			t.Fatal(err)
+			t.Fatalf("i.Claim: %v", err)
 		}
 		ended := make(chan struct{})
 		go func() {
@@ -87,11 +87,11 @@ func actGuarded(t *testing.T, cfg instance.Config, guard instance.Guard, test fu
 	})
 }
 
-func acquire(to instance.Caster, token string) *instance.Acquire {
+func acquireTo(to instance.Caster, token string) *instance.Acquire {
 	return &instance.Acquire{Key: "k", Token: token, TTL: time.Minute, GiveUp: time.Now().Add(time.Minute), To: to}
 }
 
-func release(to instance.Caster, token string) *instance.Release {
+func releaseTo(to instance.Caster, token string) *instance.Release {
 	return &instance.Release{Key: "k", Token: token, TTL: time.Minute, To: to}
 }
 
@@ -100,8 +100,8 @@ func TestMessagesAreServedInTheOrderOfTheirPosts(t *testing.T) {
 		s.Latency(time.Millisecond, time.Millisecond)
 		var acquires, releases votes
 		for n := range 50 { // each finds the lock free only if the release before it came first
-			i.Post(acquire(&acquires, fmt.Sprint("token ", n)))
-			i.Post(release(&releases, fmt.Sprint("token ", n)))
+			i.Post(acquireTo(&acquires, fmt.Sprint("token ", n)))
+			i.Post(releaseTo(&releases, fmt.Sprint("token ", n)))
 		}
 		time.Sleep(time.Second)
 		acquires.are(t, slices.Repeat([]instance.Kind{instance.Granted}, 50)...)
@@ -141,9 +141,9 @@ func TestEveryMessageIsAnsweredOnceWhateverHappensToTheServer(t *testing.T) {
 		for n := range messages {
 			switch n % 4 {
 			case 0:
-				i.Post(acquire(&casters[n], fmt.Sprint(n)))
+				i.Post(acquireTo(&casters[n], fmt.Sprint(n)))
 			case 1:
-				i.Post(release(&casters[n], fmt.Sprint(n-1)))
+				i.Post(releaseTo(&casters[n], fmt.Sprint(n-1)))
 			case 2:
 				i.Post(&instance.Renew{Items: []instance.Renewal{{Key: "k", Token: "t", TTL: time.Minute}}, To: &casters[n]})
 			case 3:
@@ -176,7 +176,7 @@ func TestReleaseThatFoundTheMailboxFullIsMadeGoodByAnInstanceThatStaysUp(t *test
 		for range 2 {
 			i.Post(&instance.Renew{Items: []instance.Renewal{{Key: "other", Token: "t", TTL: time.Minute}}, To: &others})
 		}
-		i.Post(release(&released, "t"))
+		i.Post(releaseTo(&released, "t"))
 		released.are(t, instance.Busy)
 		for range 10 { // it is up and serves
 			time.Sleep(time.Second)
@@ -193,8 +193,8 @@ func TestReleaseThatTheServerRefusedIsMadeGoodByAnInstanceThatStaysUp(t *testing
 		s.Set("k", "t", time.Minute)
 		var released, others votes
 		s.Refuse("BUSY Redis is busy running a script.")
-		i.Post(release(&released, "t"))
-		released.are(t, instance.Misconfigured)
+		i.Post(releaseTo(&released, "t"))
+		released.are(t, instance.Refused)
 		s.Refuse("")
 		for range 10 {
 			time.Sleep(time.Second)
@@ -210,10 +210,10 @@ func TestServersRefusalIsQuotedAndLeavesTheInstanceUp(t *testing.T) {
 	act(t, instance.Config{}, func(t *testing.T, s *sim.Server, i *instance.Instance) {
 		s.Refuse("OOM command not allowed when used memory > 'maxmemory'.")
 		var v votes
-		i.Post(acquire(&v, "t"))
-		v.are(t, instance.Misconfigured)
-		if text := v.all[0].String(); text != "sim-1: misconfigured (OOM command not allowed when used memory > 'maxmemory'.)" {
-			t.Error(text)
+		i.Post(acquireTo(&v, "t"))
+		v.are(t, instance.Refused)
+		if text := v.all[0].String(); text != "sim-1: refused (OOM command not allowed when used memory > 'maxmemory'.)" {
+			t.Errorf("the vote says %q, want what the server said", text)
 		}
 		if h := i.Health(); h.State != instance.Up {
 			t.Errorf("it is %v", h.State)
@@ -226,7 +226,7 @@ func TestHungServerTimesOutOnTheBubblesClockAndIsThenRefusedAtTheDoor(t *testing
 		s.Hang()
 		asked := time.Now()
 		var first, second votes
-		i.Post(acquire(&first, "t"))
+		i.Post(acquireTo(&first, "t"))
 		for len(first.kinds()) == 0 {
 			time.Sleep(time.Millisecond)
 		}
@@ -234,7 +234,7 @@ func TestHungServerTimesOutOnTheBubblesClockAndIsThenRefusedAtTheDoor(t *testing
 			t.Errorf("it took %v", took)
 		}
 		first.are(t, instance.TimedOut)
-		i.Post(acquire(&second, "t"))
+		i.Post(acquireTo(&second, "t"))
 		if n := len(second.all); n != 1 {
 			t.Error("not answered before Post returned")
 		}
@@ -253,10 +253,10 @@ func TestNothingOfTheFormerConnectionIsExecutedAfterTheFirstMessageOfTheNext(t *
 	act(t, instance.Config{Timeout: 100 * time.Millisecond}, func(t *testing.T, s *sim.Server, i *instance.Instance) {
 		s.Hang()
 		var v votes
-		q := acquire(&v, "late")
+		q := acquireTo(&v, "late")
 		i.Post(q)
 		time.Sleep(150 * time.Millisecond)
-		undo := release(&v, "late")
+		undo := releaseTo(&v, "late")
 		undo.Undo = q
 		i.Post(undo)
 		s.ThawReordered(500 * time.Millisecond)
@@ -280,7 +280,7 @@ func TestRunEndsWithItsContextThoughTheServerHangs(t *testing.T) {
 		<-i.Ready()
 		fleet.Servers[0].Hang()
 		var v votes
-		i.Post(acquire(&v, "t"))
+		i.Post(acquireTo(&v, "t"))
 		synctest.Wait()
 		begun := time.Now()
 		cancel()
@@ -323,7 +323,7 @@ func TestRecoveringInstanceIsHealedOnlyByAProofThatBeganAfterItsRestart(t *testi
 	actGuarded(t, instance.Config{}, instance.GuardStrict, func(t *testing.T, s *sim.Server, i *instance.Instance) {
 		heal := func(proof time.Time) *votes {
 			var got votes
-			q := acquire(&got, "ours")
+			q := acquireTo(&got, "ours")
 			q.Proof = proof
 			i.Post(q)
 			return &got
@@ -331,12 +331,12 @@ func TestRecoveringInstanceIsHealedOnlyByAProofThatBeganAfterItsRestart(t *testi
 		begun := time.Now()
 		time.Sleep(time.Second)
 		s.Restart()
-		heal(begun).are(t, instance.Recovering) // on the connection that broke, then on the next one
-		heal(begun).are(t, instance.Recovering)
+		heal(begun).are(t, instance.InQuarantine) // on the connection that broke, then on the next one
+		heal(begun).are(t, instance.InQuarantine)
 		if s.Get("k") != "" {
 			t.Error("healed all the same")
 		}
-		heal(time.Time{}).are(t, instance.Recovering) // no healing at all
+		heal(time.Time{}).are(t, instance.InQuarantine) // no healing at all
 		heal(time.Now()).are(t, instance.Granted)
 		if s.Get("k") != "ours" {
 			t.Error("not healed")

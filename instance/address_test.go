@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/internal/tracking"
 )
 
@@ -44,7 +45,7 @@ func movable(t *testing.T, p *places, prepare func(*Instance)) *Instance {
 	t.Helper()
 	i, err := Dial("redis://locks.example:6379", Config{Timeout: 5 * time.Second})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("Dial: %v", err)
 	}
 	i.dialer, i.looks.Lookup, i.looks.Every = p.dial, nil, 5*time.Millisecond
 	prepare(i)
@@ -55,35 +56,16 @@ func movable(t *testing.T, p *places, prepare func(*Instance)) *Instance {
 	return i
 }
 
-func runID(t *testing.T, s *redistest.Server) string {
-	t.Helper()
-	text, _ := s.MustDo("INFO", "server").(string)
-	who, err := reach.ReadInfo(text, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return who.RunID
-}
-
-func until(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !so(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 20s: %s", what)
-		}
-	}
-}
-
 // The old server lives on, and the connection to it.
 func TestAnAddressThatLeadsToAnotherServerIsFollowed(t *testing.T) {
 	servers := redistest.StartN(t, 2)
 	p := &places{all: servers[:1]}
 	i := movable(t, p, func(*Instance) {})
-	until(t, "pardoned", func() bool { return i.Health().State == Up })
+	testkit.Eventually(t, "pardoned", func() bool { return i.Health().State == Up })
 	p.are(servers[1])
-	until(t, "the instance is at the other server", func() bool { return i.Health().RunID == runID(t, servers[1]) })
-	until(t, "and may not vote", func() bool { return i.Health().State == Quarantined })
-	until(t, "nothing is left at the first", func() bool { return servers[0].Clients() == 0 })
+	testkit.Eventually(t, "the instance is at the other server", func() bool { return i.Health().RunID == servers[1].RunID() })
+	testkit.Eventually(t, "and may not vote", func() bool { return i.Health().State == Quarantined })
+	testkit.Eventually(t, "nothing is left at the first", func() bool { return servers[0].Clients() == 0 })
 }
 
 func TestANameThatLeadsToAnotherAddressIsFollowed(t *testing.T) {
@@ -132,10 +114,10 @@ func TestANameThatLeadsToAnotherAddressIsFollowed(t *testing.T) {
 			p.are(c.to...)
 			moved.Store(true)
 			if c.moves {
-				until(t, "the link is left", func() bool { return i.looks.Terminus().Opened.After(first.Opened) && i.isUp() })
+				testkit.Eventually(t, "the link is left", func() bool { return i.looks.Terminus().Opened.After(first.Opened) && i.isUp() })
 				return
 			}
-			until(t, "it has been looked up often", func() bool { return lookups.Load() > 30 })
+			testkit.Eventually(t, "it has been looked up often", func() bool { return lookups.Load() > 30 })
 			if i.looks.Terminus() != first {
 				t.Error("the link was left")
 			}
@@ -147,7 +129,7 @@ func TestUnixSocketsLiteralsAndDialersOfTheUsersAreNotLookedUp(t *testing.T) {
 	for _, url := range []string{"unix:///run/redis.sock", "redis://192.0.2.1", "redis://[::1]:6379"} {
 		i, err := Dial(url, Config{})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("Dial: %v", err)
 		}
 		i.looks.Lookup = func(context.Context, string) ([]netip.Addr, error) {
 			t.Errorf("%s is looked up", url)
@@ -169,9 +151,9 @@ func TestAnAddressOfSeveralServersHasNoVote(t *testing.T) {
 	servers := redistest.StartN(t, 2)
 	p := &places{all: servers}
 	i := movable(t, p, func(*Instance) {})
-	until(t, "it is down", func() bool { return i.Health().State == Down })
+	testkit.Eventually(t, "it is down", func() bool { return i.Health().State == Down })
 	v := i.Standing()
-	if v.Kind != Misconfigured || !errors.Is(v.Err, reach.ErrSplit) || !strings.Contains(v.Err.Error(), "locks.example:6379") {
+	if v.Kind != Refused || !errors.Is(v.Err, reach.ErrSplit) || !strings.Contains(v.Err.Error(), "locks.example:6379") {
 		t.Errorf("it says %v", v)
 	}
 	for range 100 { // and stays so, wherever the next connections lead
@@ -191,7 +173,7 @@ func TestWhoWaitsAtAnotherServerIsNoticed(t *testing.T) {
 	p.are(servers...)
 	p.next = 1
 	i.Watch(tracking.NewWatch("k"))
-	until(t, "it is down", func() bool { return i.Health().State == Down })
+	testkit.Eventually(t, "it is down", func() bool { return i.Health().State == Down })
 	if v := i.Standing(); !errors.Is(v.Err, reach.ErrSplit) {
 		t.Errorf("it says %v", v)
 	}
@@ -208,7 +190,7 @@ func TestAReplicaBehindTheAddressContradictsNobody(t *testing.T) {
 	p.mu.Lock()
 	p.next = 0
 	p.mu.Unlock()
-	until(t, "many connections were opened", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.next > 20 })
+	testkit.Eventually(t, "many connections were opened", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.next > 20 })
 	if i.looks.Terminus() != first || !i.isUp() {
 		t.Errorf("the link was left: %v", i.Standing())
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // verdict turns the error of a command into a vote: what the server refused is
-// Misconfigured in the server's own words, what the network did is TimedOut or
+// Refused in the server's own words, what the network did is TimedOut or
 // Unreachable. err is not nil.
 func (i *Instance) verdict(err error) Vote {
 	v := Vote{Instance: i.name, Err: i.secrets.Redact(err)}
@@ -20,16 +20,16 @@ func (i *Instance) verdict(err error) Vote {
 		v.Err = err
 	}
 	if errors.Is(err, reach.ErrReplica) {
-		if why := i.role.whyReplica(); why != reach.ErrReplica { //nolint:errorlint // the bare value
+		if why := i.role.whyReplica(); why != reach.ErrReplica { // the bare value
 			err, v.Err = why, why
 		}
 	}
 	switch {
 	case errors.Is(err, errSameServer), errors.Is(err, reach.ErrSplit), errors.Is(err, resp.ErrNotRedis), errors.Is(err, reach.ErrReplica),
 		errors.Is(err, reach.ErrFailover), errors.Is(err, errDemoted), errors.Is(err, reach.ErrNoMaster):
-		v.Kind = Misconfigured
+		v.Kind = Refused
 	case fault.IsServerError(err):
-		v.Kind = Misconfigured
+		v.Kind = Refused
 		v.Err = scripts.Explained(v.Err)
 		if i.role.misnamed([]byte(v.Err.Error())) {
 			v.Err = fmt.Errorf("%w (%w)", v.Err, errClusterNode)

@@ -32,8 +32,8 @@ func (c *cluster) health() Health {
 		h.Waiting += mv.waiting.depth()
 	}
 	for _, until := range c.until {
-		if rest := time.Until(until); rest > h.Recovering {
-			h.Recovering = rest
+		if rest := time.Until(until); rest > h.Quarantine {
+			h.Quarantine = rest
 		}
 	}
 	switch {
@@ -42,7 +42,7 @@ func (c *cluster) health() Health {
 		h.State, h.Since, h.Err = Down, c.since, c.trouble
 	case uncovered > 0:
 		h.State, h.Err = Down, fmt.Errorf("%d of %d slots are served by no node", uncovered, slots.Count)
-	case h.State == Up && h.Recovering > 0:
+	case h.State == Up && h.Quarantine > 0:
 		h.State = Quarantined
 	}
 	return h
@@ -54,7 +54,7 @@ var badness = [...]int{Up: 0, Quarantined: 1, Connecting: 2, Closed: 3, Down: 4}
 // merge counts one node in. What is said of the whole is said of the worst.
 func (h *Health) merge(n *node, of Health) {
 	h.Latency = max(h.Latency, of.Latency)
-	h.Recovering = max(h.Recovering, of.Recovering)
+	h.Quarantine = max(h.Quarantine, of.Quarantine)
 	h.Waiting += of.Waiting
 	if of.SteppedAt.After(h.SteppedAt) {
 		h.Stepped, h.SteppedAt = of.Stepped, of.SteppedAt

@@ -140,14 +140,14 @@ func (r *router) offer(m Command, slot uint16) (v Vote, taken bool) {
 		// As for an instance that has restarted, a healing may pass whose proof is younger than what happened.
 		until := r.until[slot]
 		if rest := time.Until(until); rest > 0 && a.Proof.Before(until.Add(-r.set.quarantine)) {
-			return Vote{Instance: owner.name, Kind: Recovering, Left: rest}, false
+			return Vote{Instance: owner.name, Kind: InQuarantine, Left: rest}, false
 		}
 	}
 	return owner.mailbox.offer(m, owner.name)
 }
 
 func (r *router) refusal(err error) Vote {
-	return Vote{Instance: r.whole.name, Kind: Misconfigured, Err: err}
+	return Vote{Instance: r.whole.name, Kind: Refused, Err: err}
 }
 
 // inherit posts what a node still owes when its actor is gone.

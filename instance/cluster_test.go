@@ -48,7 +48,7 @@ func newTestCluster(t *testing.T) *cluster {
 	t.Helper()
 	whole, err := Dial("redis-cluster://a:1,b:1,c:1", Config{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("Dial: %v", err)
 	}
 	c := whole.role.(*cluster)
 	c.options = func(addr string) *redis.Options { return &redis.Options{Network: "tcp", Addr: addr} }
@@ -90,7 +90,7 @@ func TestRenewalsAreSplitBySlot(t *testing.T) {
 	}
 	items = append(items, Renewal{Number: len(items), Key: "a}b", Token: "t", TTL: time.Second, Fencing: Fencing{FenceKey: "fence:{a}b}"}})
 	c.whole.Post(&Renew{Items: items, To: got})
-	if c.whole.mailbox.depth() != 3 || len(got) != 1 || got[5] != Misconfigured {
+	if c.whole.mailbox.depth() != 3 || len(got) != 1 || got[5] != Refused {
 		t.Fatalf("without a map %d parts wait, and there are votes %v", c.whole.mailbox.depth(), got)
 	}
 	c.apply(c.testView(thirds))
@@ -135,8 +135,8 @@ func TestFenceInAnotherSlotIsRefusedWithTheReason(t *testing.T) {
 	fenced := Fencing{FenceKey: "fence:{a}b}", Fence: 1}
 	c.whole.Post(&Acquire{Key: "a}b", Token: "t", TTL: time.Second, Fencing: fenced, To: got})
 	c.whole.Post(&Release{Key: "a}b", Token: "t", TTL: time.Second, Fencing: fenced, To: got})
-	if kinds := got.kinds(); !slices.Equal(kinds, []Kind{Misconfigured, Misconfigured}) {
-		t.Errorf("%v", kinds)
+	if kinds := got.kinds(); !slices.Equal(kinds, []Kind{Refused, Refused}) {
+		t.Errorf("the votes are %v, want both refused", kinds)
 	}
 }
 
@@ -155,10 +155,10 @@ func TestClosedClusterAnswersEverything(t *testing.T) {
 	c.whole.Run(ctx, c.set)
 	c.whole.Post(&Inspect{Key: "k", To: got})
 	if kinds := got.kinds(); !slices.Equal(kinds, slices.Repeat([]Kind{Unreachable}, 5)) {
-		t.Errorf("%v", kinds)
+		t.Errorf("the votes are %v, want all 5 unreachable", kinds)
 	}
 	if h := c.whole.Health(); h.State != Closed {
-		t.Errorf("%+v", h)
+		t.Errorf("the cluster is %+v, want it closed", h)
 	}
 }
 
@@ -186,7 +186,7 @@ func TestRestartGuardFollowsTheSlot(t *testing.T) {
 			c.whole.Post(acquire)
 		}
 		b := c.nodes["b:1"]
-		if alive != (len(got.kinds()) == 0 && b.mailbox.depth() == 1) || !alive != slices.Equal(got.kinds(), []Kind{Recovering}) {
+		if alive != (len(got.kinds()) == 0 && b.mailbox.depth() == 1) || !alive != slices.Equal(got.kinds(), []Kind{InQuarantine}) {
 			t.Errorf("alive %v: votes %v, %d at the new node", alive, got.kinds(), b.mailbox.depth())
 		}
 	}
@@ -223,7 +223,7 @@ func TestQuarantineMovesWithTheSlot(t *testing.T) {
 	c.whole.Post(&Release{Key: key, Token: "t", TTL: time.Second, To: nobody{}})
 	a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slots.Of(key)))
 	c.whole.Post(&Acquire{Key: key, Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: got})
-	if b := c.nodes["b:1"]; c.slots[slots.Of(key)] != b || !slices.Equal(got.kinds(), []Kind{Recovering}) || b.mailbox.depth() != 1 {
+	if b := c.nodes["b:1"]; c.slots[slots.Of(key)] != b || !slices.Equal(got.kinds(), []Kind{InQuarantine}) || b.mailbox.depth() != 1 {
 		t.Errorf("votes %v, %d at the new node", got.kinds(), b.mailbox.depth())
 	}
 }
@@ -247,7 +247,7 @@ func TestRestartGuardFollowsASlotThatComesBackUnasked(t *testing.T) {
 		c.apply(c.testView(thirds))
 		got := new(votes)
 		c.whole.Post(&Acquire{Key: key, Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: got})
-		if a := c.nodes["a:1"]; forgetful != slices.Equal(got.kinds(), []Kind{Recovering}) || forgetful != (a.mailbox.depth() == 0) {
+		if a := c.nodes["a:1"]; forgetful != slices.Equal(got.kinds(), []Kind{InQuarantine}) || forgetful != (a.mailbox.depth() == 0) {
 			t.Errorf("forgetful %v: votes %v, %d at the node", forgetful, got.kinds(), a.mailbox.depth())
 		}
 	}
@@ -282,7 +282,7 @@ func TestNodesThatNameEachOtherDelayARelease(t *testing.T) {
 		"release": {func(to Caster) Command { return &Release{Key: key, Token: "t", TTL: time.Second, To: to} }, 1, nil},
 		"acquire": {func(to Caster) Command {
 			return &Acquire{Key: key, Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: to}
-		}, 0, []Kind{Misconfigured}},
+		}, 0, []Kind{Refused}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cl := newTestCluster(t)
@@ -323,7 +323,7 @@ func (i *Instance) serveAs(t *testing.T, says string) {
 func TestANodesAddressIsMappedBeforeItIsLookedUp(t *testing.T) {
 	whole, err := Dial("redis-cluster://inside.example:1", Config{AddrMap: map[string]string{"inside.example:1": "outside.example:2"}})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("Dial: %v", err)
 	}
 	n := whole.role.(*cluster).unattached("inside.example:1")
 	var asked string

@@ -57,7 +57,7 @@ func (s *sending) refusal(err error) Vote {
 		s.demoted = true
 	}
 	v := s.actor.verdict(err)
-	if v.Kind == Misconfigured {
+	if v.Kind == Refused {
 		s.actor.complaints.log(s.actor.log, v.Err, s.now)
 	}
 	return v

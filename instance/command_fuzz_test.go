@@ -75,7 +75,7 @@ func FuzzCommands(f *testing.F) {
 		held := resp.AppendArg(append(resp.AppendArg([]byte("*4\r\n:0\r\n"), token), ":5\r\n"...), number)
 		var r resp.Reply
 		if err := r.Read(bufio.NewReader(bytes.NewReader(held))); err != nil {
-			t.Fatal(err)
+			t.Fatalf("r.Read: %v", err)
 		}
 		if v := ask(true, fencing).read(&sending{actor: bare("").actor}, &r); v.Kind != Held || v.Holder != token || v.Fence != fence {
 			t.Errorf("%v by %q, fence %d; want %q, %d", v.Kind, v.Holder, v.Fence, token, fence)

@@ -84,7 +84,7 @@ func (a *actor) probe(ctx context.Context) error {
 func (a *actor) linkLost(why error) error {
 	l := a.link
 	a.drop()
-	if why == errHalted || l.used || time.Since(l.Seen.At) > reach.LastProbe { //nolint:errorlint // the bare value
+	if why == errHalted || l.used || time.Since(l.Seen.At) > reach.LastProbe { // the bare value
 		a.stillborn = 0
 		return nil
 	}
@@ -133,7 +133,7 @@ func (a *actor) guard(seen restart.Sighting) {
 		return
 	}
 	if seen.RunID == "" && a.before == nil {
-		a.log.Warn("no restart guard: INFO is not permitted or not understood, so that a restarted instance cannot be told from an old one")
+		a.log.Warn("no restart guard: INFO is not permitted or not understood, so a restart cannot be seen")
 	}
 	j := a.abstention.judge(a.before, seen, a.set.quarantine)
 	first := a.before == nil
@@ -147,7 +147,7 @@ func (a *actor) guard(seen restart.Sighting) {
 		if first && a.set.guard == GuardAdaptive && j.Young { // as at every first deployment
 			level = slog.LevelInfo
 		}
-		a.log.Log(context.Background(), level, "instance may not vote on new acquires yet", "reason", j.Why,
+		a.log.Log(context.Background(), level, "instance is quarantined: it does not vote on new acquires yet", "reason", j.Why,
 			"for", time.Until(j.Until).Round(time.Millisecond).String(), "until", j.Until.Round(time.Millisecond))
 		a.role.memoryLost()
 	}
@@ -158,7 +158,7 @@ func (a *actor) guard(seen restart.Sighting) {
 		for _, other := range pardoned {
 			other.abstention.end()
 		}
-		a.log.Info("all instances are new, and taken for a first deployment: they may vote at once")
+		a.log.Info("all instances are new: this is taken for a first deployment, and they vote at once")
 	}
 }
 

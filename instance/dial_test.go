@@ -126,7 +126,7 @@ func TestMasterInConfig(t *testing.T) {
 	for _, raw := range []string{"s", "redis://s", "redis-sentinel://s/4"} {
 		i, err := Dial(raw, Config{Sentinel: Sentinel{Master: "leader"}, DB: 3})
 		if err != nil || i.Name() != "leader via s:26379/3" {
-			t.Errorf("%s: %v, %v", raw, i, err)
+			t.Errorf("%s: got %v, %v, want it to be named leader via s:26379/3", raw, i, err)
 		}
 	}
 }
@@ -198,7 +198,7 @@ func FuzzDial(f *testing.F) {
 				_ = i.client.Close()
 			}
 			if strings.Contains(shown+log.String(), secret) && !strings.Contains(rest, secret) {
-				t.Fatalf("%q: %s %s", raw, shown, log.String())
+				t.Fatalf("%q: the password is shown, want it hidden: %s %s", raw, shown, log.String())
 			}
 		}
 	})

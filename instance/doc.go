@@ -54,6 +54,6 @@
 //
 // "Held" is said only of a lock that somebody else was seen to have. An instance
 // that restarted without its memory could grant what somebody still holds: for
-// as long as the longest lease it votes Recovering on new acquires (see Guard),
+// as long as the longest lease it votes InQuarantine on new acquires (see Guard),
 // while renewals and releases go on.
 package instance

@@ -104,11 +104,11 @@ func TestOrderIsKeptWhenAConnectionBreaksUnderSeveralPipelines(t *testing.T) {
 			for n := range 4 {
 				token := fmt.Sprint("token ", n)
 				posted = append(posted, "acquire "+token, "release "+token)
-				inTurn(i, acquire(&all, token))
-				inTurn(i, release(&all, token))
+				inTurn(i, acquireTo(&all, token))
+				inTurn(i, releaseTo(&all, token))
 			}
 			posted = append(posted, "acquire last")
-			inTurn(i, acquire(&last, "last"))
+			inTurn(i, acquireTo(&last, "last"))
 			time.Sleep(time.Duration(broken) * time.Millisecond)
 			s.Break()
 			synctest.Wait() // what was being executed is noted as well
@@ -147,8 +147,8 @@ func TestOrderIsKeptWhenTheServerForgetsItsScriptsUnderSeveralPipelines(t *testi
 		var acquires, releases, looks votes
 		inTurn(i, &instance.Inspect{Key: "other", To: &looks}) // NOSCRIPT
 		for n := range 3 {
-			inTurn(i, acquire(&acquires, fmt.Sprint("token ", n)))
-			inTurn(i, release(&releases, fmt.Sprint("token ", n)))
+			inTurn(i, acquireTo(&acquires, fmt.Sprint("token ", n)))
+			inTurn(i, releaseTo(&releases, fmt.Sprint("token ", n)))
 		}
 		time.Sleep(15 * time.Millisecond) // the first reply has come, others have not
 		inTurn(i, &instance.Inspect{Key: "k", To: &looks})

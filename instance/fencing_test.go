@@ -27,10 +27,10 @@ func startFenced(t *testing.T) *fenced {
 	f := &fenced{Server: redistest.Start(t), t: t}
 	i, err := instance.Dial(f.URL(), instance.Config{Timeout: 20 * time.Second})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
 	if err := i.Claim(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("i.Claim: %v", err)
 	}
 	f.instance = i
 	ended := make(chan struct{})
@@ -156,7 +156,7 @@ func TestWhatSomebodyElseKeepsInTheFenceIsLeftAlone(t *testing.T) {
 		f.says(f.renew("t", time.Hour), instance.Granted)
 		f.says(f.release("t", 5_000_000), instance.Granted)
 		v := f.acquire("next", 6_000_000)
-		f.says(v, instance.Misconfigured)
+		f.says(v, instance.Refused)
 		if v.Err == nil || !strings.HasPrefix(v.Err.Error(), "WRONGTYPE ") || len(v.String()) > 400 {
 			t.Errorf("%.40q: an acquire is refused so: %v", value, v)
 		}
@@ -176,5 +176,5 @@ func TestALockIsReleasedThoughThereIsNoMemoryForItsFence(t *testing.T) {
 	if holder := f.Get("lock"); holder != "" {
 		t.Errorf("it is still held by %q", holder)
 	}
-	f.says(f.acquire("other", 6), instance.Misconfigured)
+	f.says(f.acquire("other", 6), instance.Refused)
 }

@@ -83,7 +83,7 @@ func TestAdaptiveGuardPardonsOnlyASetThatIsYoungAltogetherAndOnlyOnce(t *testing
 
 func TestGuardHasNames(t *testing.T) {
 	if got := fmt.Sprint(GuardAdaptive, GuardStrict, GuardOff, Guard(9)); got != "adaptive strict off guard 9" {
-		t.Error(got)
+		t.Errorf("the guards are called %q, want %q", got, "adaptive strict off guard 9")
 	}
 	if IsSameServer(errors.New("other")) {
 		t.Error("any error is the same server")

@@ -17,7 +17,7 @@ const (
 )
 
 func (s State) String() string {
-	names := [...]string{"connecting", "up", "recovering", "down", "closed"}
+	names := [...]string{"connecting", "up", "quarantined", "down", "closed"}
 	if int(s) < len(names) {
 		return names[s]
 	}
@@ -31,7 +31,7 @@ type Health struct {
 	Since      time.Time     // of the state
 	Err        error         // why it is down; nil otherwise
 	Latency    time.Duration // of the last round trip
-	Recovering time.Duration // how long the restart guard still forbids votes on new acquires
+	Quarantine time.Duration // how long the restart guard still forbids votes on new acquires; 0: it does not
 	Waiting    int           // messages in the mailbox
 	RunID      string        // of the server process; "" when INFO is not permitted, and for a cluster
 	Stepped    time.Duration // by how much the server's clock was last seen to be stepped; 0: never. Renewals see it
@@ -52,14 +52,14 @@ func (i *Instance) ownHealth() Health {
 	h.Waiting, h.Latency = i.mailbox.depth(), i.mailbox.flow.latency()
 	if h.State == Up {
 		if rest := i.abstention.left(time.Now()); rest > 0 {
-			h.State, h.Recovering = Quarantined, rest
+			h.State, h.Quarantine = Quarantined, rest
 		}
 	}
 	return h
 }
 
 // Standing returns the vote that stands for the instance as a whole: Granted when
-// it is up, Recovering, or why it cannot vote.
+// it is up, InQuarantine, or why it cannot vote.
 //
 // It is for the engine.
 func (i *Instance) Standing() Vote {
@@ -67,7 +67,7 @@ func (i *Instance) Standing() Vote {
 	case h.State == Up:
 		return Vote{Instance: i.name, Kind: Granted}
 	case h.State == Quarantined:
-		return Vote{Instance: i.name, Kind: Recovering, Left: h.Recovering}
+		return Vote{Instance: i.name, Kind: InQuarantine, Left: h.Quarantine}
 	case h.State == Closed:
 		return Vote{Instance: i.name, Kind: Unreachable, Err: errClosed}
 	case h.Err == nil:

@@ -48,7 +48,7 @@ func TestEachExtremeFieldIsRefusedByNameOrHarmless(t *testing.T) {
 			case i.mailbox.room(&Acquire{}) <= 0 || i.mailbox.room(&Release{}) < i.mailbox.room(&Acquire{}):
 				t.Errorf("%s %d: there is room for %d acquires and %d releases", f.Name, v, i.mailbox.room(&Acquire{}), i.mailbox.room(&Release{}))
 			case c.Batch < 1 || c.DB < 0:
-				t.Errorf("%s %d: %+v", f.Name, v, c)
+				t.Errorf("%s %d: got %+v, want a batch of 1 at least and no negative database", f.Name, v, c)
 			}
 		}
 	}
@@ -106,7 +106,7 @@ func TestATimeIsAsLongAsThereIsOne(t *testing.T) {
 	}
 	for _, r := range []resp.Reply{{Kind: resp.Number, N: -1}, {Kind: resp.Number, N: math.MinInt64}, {Kind: resp.Text}} {
 		if got := leftOf(&r); got >= 0 {
-			t.Errorf("%+v: %v", r, got)
+			t.Errorf("what is left of %+v: got %v, want less than nothing", r, got)
 		}
 	}
 }

@@ -250,7 +250,7 @@ func TestOnlyAReleaseThatMayMatterIsOwed(t *testing.T) {
 				t.Errorf("%s: owed %v", c.name, owed)
 			}
 			if owed && (d.key != "k" || d.token != "t" || !d.until.Equal(time.Now().Add(time.Minute))) {
-				t.Errorf("%s: %v", c.name, d)
+				t.Errorf("%s: got the debt %v, want that of k and t, for a minute", c.name, d)
 			}
 		}
 	})

@@ -70,6 +70,6 @@ func (r asNode) answeredHere(m Command) {
 		return
 	}
 	for _, acquire := range r.node.home.withdrawBehind(r.node, m) {
-		r.instance.actor.refused(acquire, Vote{Instance: r.instance.name, Kind: Misconfigured, Err: errShuttled})
+		r.instance.actor.refused(acquire, Vote{Instance: r.instance.name, Kind: Refused, Err: errShuttled})
 	}
 }

@@ -33,7 +33,7 @@ func (r *reader) read(l *link) {
 	defer close(l.done)
 	defer r.mailbox.end()
 	l.err = r.readPipelines(l)
-	if l.err != errForgotten { //nolint:errorlint // the bare value
+	if l.err != errForgotten { // the bare value
 		_ = l.Net.Close() // a writer must not be held up
 	}
 }

@@ -26,7 +26,7 @@ func startRefusing(t *testing.T, test func(*refusing), args ...string) {
 	r := &refusing{Server: redistest.Start(t, args...), t: t}
 	i, err := instance.Dial(r.URL(), instance.Config{Timeout: 20 * time.Second})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
 	r.instance = i
 	run(t, i, func() { test(r) })
@@ -34,7 +34,7 @@ func startRefusing(t *testing.T, test func(*refusing), args ...string) {
 
 func (r *refusing) acquire() instance.Vote {
 	a := make(answer, 1)
-	r.instance.Post(acquire(a, fmt.Sprint(time.Now().UnixNano())))
+	r.instance.Post(acquireTo(a, fmt.Sprint(time.Now().UnixNano())))
 	return <-a
 }
 
@@ -43,7 +43,7 @@ func (r *refusing) acquire() instance.Vote {
 func (r *refusing) passes(v instance.Vote, word string) {
 	r.t.Helper()
 	switch {
-	case v.Kind != instance.Misconfigured || v.Err == nil || !strings.Contains(v.Err.Error(), word+" "):
+	case v.Kind != instance.Refused || v.Err == nil || !strings.Contains(v.Err.Error(), word+" "):
 		r.t.Errorf("%v, want %s", v, word)
 	case instance.IsRefusal(v.Err) || instance.Advice(v.Err) == "":
 		r.t.Errorf("it is not known to pass: %v", v)
@@ -72,7 +72,7 @@ func TestAServerThatCannotSaveRefusesForAWhile(t *testing.T) {
 	startRefusing(t, func(r *refusing) {
 		dir := r.MustDo("CONFIG", "GET", "dir").([]any)[1].(string)
 		if err := os.Mkdir(filepath.Join(dir, "dump.rdb"), 0o700); err != nil { // which no file can be renamed to
-			t.Fatal(err)
+			t.Fatalf("os.Mkdir: %v", err)
 		}
 		r.MustDo("BGSAVE")
 		r.await("saving fails", func() bool {

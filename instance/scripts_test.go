@@ -24,7 +24,7 @@ func TestNothingReadsAllThatIsThere(t *testing.T) {
 			f.instance.Post(&instance.Acquire{
 				Key: "lock", Token: "token", TTL: time.Hour, GiveUp: time.Now().Add(time.Hour), Look: look, Fencing: fencing, To: a,
 			})
-			if v := <-a; v.Kind != instance.Held || v.Err != instance.ErrForeign || len(v.Holder) > 64 || len(v.String()) > 400 { //nolint:errorlint // the bare value
+			if v := <-a; v.Kind != instance.Held || v.Err != instance.ErrForeign || len(v.Holder) > 64 || len(v.String()) > 400 { // the bare value
 				t.Errorf("acquire: %v", v)
 			}
 		}
@@ -36,7 +36,7 @@ func TestNothingReadsAllThatIsThere(t *testing.T) {
 	}
 	a, many := make(answer, 1), make(answer, 2)
 	f.instance.Post(&instance.Inspect{Key: "lock", To: a})
-	if v := <-a; v.Kind != instance.Held || v.Err != instance.ErrForeign { //nolint:errorlint // the bare value
+	if v := <-a; v.Kind != instance.Held || v.Err != instance.ErrForeign { // the bare value
 		t.Errorf("inspect: %v", v)
 	}
 	f.instance.Post(&instance.Release{Key: "lock", Token: "token", TTL: time.Hour, To: a})
@@ -67,33 +67,33 @@ func TestScriptsWorkWithoutGETRANGE(t *testing.T) {
 	server.User("me", "pw", "~* +@all -getrange -exists")
 	i, err := instance.Dial(strings.Replace(server.URL(), "unix://", "unix://me:pw@", 1), instance.Config{Timeout: 20 * time.Second})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
 	run(t, i, func() {
 		ask := func(look bool, token string) instance.Vote {
 			a := make(answer, 1)
-			m := acquire(a, token)
+			m := acquireTo(a, token)
 			m.Look = look
 			i.Post(m)
 			return <-a
 		}
 		if v := ask(true, "first"); v.Kind != instance.Granted {
-			t.Errorf("%v", v)
+			t.Errorf("got %v, want it granted", v)
 		}
 		if v := ask(false, "second"); v.Kind != instance.Held {
-			t.Errorf("%v", v)
+			t.Errorf("got %v, want it held, by the first if anybody is named", v)
 		}
 		if v := ask(true, "second"); v.Kind != instance.Held || v.Holder != "first" {
-			t.Errorf("%v", v)
+			t.Errorf("got %v, want it held, by the first if anybody is named", v)
 		}
 		a := make(answer, 1)
-		i.Post(release(a, "first"))
+		i.Post(releaseTo(a, "first"))
 		if v := <-a; v.Kind != instance.Granted {
-			t.Errorf("%v", v)
+			t.Errorf("got %v, want it granted", v)
 		}
 		server.MustDo("SETRANGE", "k", "5000", "x")
-		if v := ask(true, "second"); v.Kind != instance.Held || v.Err != instance.ErrForeign { //nolint:errorlint // the bare value
-			t.Errorf("%v", v)
+		if v := ask(true, "second"); v.Kind != instance.Held || v.Err != instance.ErrForeign { // the bare value
+			t.Errorf("got %v, want it held, by the first if anybody is named", v)
 		}
 	})
 }

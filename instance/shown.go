@@ -136,11 +136,11 @@ func (h Health) MarshalJSON() ([]byte, error) {
 		Since      time.Time `json:"since"`
 		Err        string    `json:"error,omitempty"`
 		Latency    string    `json:"latency,omitempty"`
-		Recovering string    `json:"recovering,omitempty"`
+		Quarantine string    `json:"quarantine,omitempty"`
 		Waiting    int       `json:"waiting"`
 		RunID      string    `json:"run_id,omitempty"`
 	}
-	return json.Marshal(plain{h.Name, h.State.String(), h.Since, textOf(h.Err), spanOf(h.Latency), spanOf(h.Recovering), h.Waiting, h.RunID})
+	return json.Marshal(plain{h.Name, h.State.String(), h.Since, textOf(h.Err), spanOf(h.Latency), spanOf(h.Quarantine), h.Waiting, h.RunID})
 }
 
 // MarshalJSON writes kinds and errors as text, and tokens abbreviated, as String

@@ -69,7 +69,7 @@ func TestStepConcernsTheLocksWhoseLifeWasGivenBefore(t *testing.T) {
 		"forward, noticed by this one": {step{by: forward.by, at: now}, item(10*time.Second, 19*time.Second), 0, true},
 	} {
 		if got := c.step.concerns(c.item, c.left, now); got != c.want {
-			t.Errorf("%s: %v", name, got)
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
 		}
 	}
 }

@@ -58,7 +58,7 @@ func TestWhatNobodyAskedForGrantsNothing(t *testing.T) {
 		var conn infiltrated
 		i, err := instance.Dial(server.URL(), instance.Config{Dialer: conn.dial, Timeout: 20 * time.Second})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
 		run(t, i, func() {
 			ask := func(key, token string, to instance.Caster) *instance.Acquire {
@@ -90,7 +90,7 @@ func TestOneAnswerTooManyGrantsNothing(t *testing.T) {
 	var conn infiltrated
 	i, err := instance.Dial(server.URL(), instance.Config{Dialer: conn.dial, Timeout: 20 * time.Second})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
 	run(t, i, func() {
 		for n := range 20 {
@@ -98,9 +98,9 @@ func TestOneAnswerTooManyGrantsNothing(t *testing.T) {
 			conn.smuggled = "+OK\r\n"
 			conn.mu.Unlock()
 			held := make(answer, 1)
-			i.Post(acquire(held, fmt.Sprint(n)))
+			i.Post(acquireTo(held, fmt.Sprint(n)))
 			if v := <-held; v.Kind != instance.Held {
-				t.Errorf("%v", v)
+				t.Errorf("got %v, want it held", v)
 			}
 		}
 	})
@@ -110,7 +110,7 @@ func TestOneAnswerTooManyGrantsNothing(t *testing.T) {
 func run(t *testing.T, i *instance.Instance, test func()) {
 	t.Helper()
 	if err := i.Claim(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("i.Claim: %v", err)
 	}
 	ended := make(chan struct{})
 	go func() {

@@ -16,7 +16,7 @@ func TestADialThatComesTooLateDoesNoHarm(t *testing.T) {
 	server := redistest.Start(t)
 	i, err := Dial(server.URL(), Config{Timeout: 5 * time.Second})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("Dial: %v", err)
 	}
 	for range 3 {
 		if err := i.client.Ping(t.Context()).Err(); !errors.Is(err, reach.ErrNotDialed) {
@@ -24,7 +24,7 @@ func TestADialThatComesTooLateDoesNoHarm(t *testing.T) {
 		}
 	}
 	if err := i.Claim(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("i.Claim: %v", err)
 	}
 	ended := make(chan struct{})
 	go func() {

@@ -109,7 +109,7 @@ func TestBadURLsAreRefused(t *testing.T) {
 			continue
 		}
 		if !strings.HasPrefix(err.Error(), "instance: ") || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%q: %v", bad, err)
+			t.Errorf("%q: got %v, want one line that begins with instance:", bad, err)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func TestNoErrorOfDialContainsThePassword(t *testing.T) {
 			_ = i.client.Close()
 		}
 		if strings.Contains(text, secret) {
-			t.Errorf("%q: %s", bad, text)
+			t.Errorf("%q: the password is shown, want it hidden: %s", bad, text)
 		}
 	}
 }
@@ -138,7 +138,7 @@ func TestNoErrorOfDialContainsAPartOfAnUnescapedPassword(t *testing.T) {
 				i, err := Dial(raw, Config{})
 				if err != nil {
 					if text := fmt.Sprintf("%v %+v %#v", err, err, err); strings.Contains(text, secret) {
-						t.Errorf("%q: %v", raw, err)
+						t.Errorf("%q: the password is shown, want it hidden: %v", raw, err)
 					}
 					continue
 				}
@@ -169,7 +169,7 @@ func FuzzDialNeverShowsThePassword(f *testing.F) {
 			return
 		}
 		if strings.Contains(err.Error(), secret) {
-			t.Errorf("%q: %v", raw, err)
+			t.Errorf("%q: the password is shown, want it hidden: %v", raw, err)
 		}
 	})
 }
@@ -178,7 +178,7 @@ func TestInstanceNeverShowsItsPassword(t *testing.T) {
 	var logged strings.Builder
 	i, err := Dial("redis://me:"+secret+"@host", Config{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("Dial: %v", err)
 	}
 	defer func() { _ = i.client.Close() }()
 	i.become(Down, i.secrets.Redact(fmt.Errorf("dial %s: no", secret)))
@@ -201,28 +201,28 @@ func TestConfigIsCheckedWithTheFieldsName(t *testing.T) {
 	} {
 		_, err := Dial("host", c.cfg)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%+v: %v", c.cfg, err)
+			t.Errorf("%+v: got %v, want it to say %q", c.cfg, err, c.want)
 		}
 		client := redis.NewClient(&redis.Options{})
 		i := New(client, c.cfg)
 		_ = client.Close()
 		if err := i.Claim(); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%+v: %v", c.cfg, err)
+			t.Errorf("%+v: got %v, want it to say %q", c.cfg, err, c.want)
 		}
 	}
 	if cfg, err := (Config{}).withDefaults(); err != nil || cfg.Timeout == 0 || cfg.Mailbox == 0 || cfg.Batch == 0 || cfg.Logger == nil {
-		t.Errorf("%+v, %v", cfg, err)
+		t.Errorf("the defaults: got %+v, %v, want none of these empty", cfg, err)
 	}
 }
 
 func TestInstanceBelongsToOneEngine(t *testing.T) {
 	i, err := Dial("host", Config{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("Dial: %v", err)
 	}
 	defer func() { _ = i.client.Close() }()
 	if err := i.Claim(); err != nil {
-		t.Error(err)
+		t.Errorf("i.Claim: %v", err)
 	}
 	if err := i.Claim(); err == nil || !strings.Contains(err.Error(), "host:6379") {
 		t.Errorf("claimed twice: %v", err)

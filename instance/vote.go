@@ -12,25 +12,25 @@ import (
 type Kind uint8
 
 const (
-	Unanswered    Kind = iota // no answer yet
-	Granted                   // done as asked
-	Held                      // somebody else has the lock
-	Free                      // nobody has the lock (inspect)
-	Gone                      // the lock is not there any more
-	Stolen                    // the lock was ours and is somebody else's now
-	Stale                     // fencing: a proposal at least as high was seen before
-	Ahead                     // fencing: the proposal is too far ahead of the server's clock
-	Unreachable               // no connection
-	TimedOut                  // no answer within the instance's timeout; it may yet act on the question
-	Busy                      // the mailbox is full; nothing was sent
-	Recovering                // restarted a short while ago; may not vote on new acquires yet
-	Misconfigured             // the server refuses: out of memory, read-only, no permission, …
-	Stepped                   // the lock is ours, but the server's clock was stepped since it was told for how long (renewal)
+	Unanswered   Kind = iota // no answer yet
+	Granted                  // done as asked
+	Held                     // somebody else has the lock
+	Free                     // nobody has the lock (inspect)
+	Gone                     // the lock is not there any more
+	Stolen                   // the lock was ours and is somebody else's now
+	Stale                    // fencing: a proposal at least as high was seen before
+	Ahead                    // fencing: the proposal is too far ahead of the server's clock
+	Unreachable              // no connection
+	TimedOut                 // no answer within the instance's timeout; it may yet act on the question
+	Busy                     // the mailbox is full; nothing was sent
+	InQuarantine             // restarted a short while ago: the restart guard does not let it vote on new acquires yet
+	Refused                  // the server refuses: out of memory, read-only, no permission, …
+	Stepped                  // the lock is ours, but the server's clock was stepped since it was told for how long (renewal)
 )
 
 var kindNames = [...]string{
 	"no answer yet", "granted", "held", "free", "gone", "stolen", "stale", "ahead",
-	"unreachable", "timed out", "busy", "recovering", "misconfigured", "of doubtful time",
+	"unreachable", "timed out", "busy", "quarantined", "refused", "clock stepped",
 }
 
 func (k Kind) String() string {
@@ -46,7 +46,7 @@ type Vote struct {
 	Kind     Kind          // what it says
 	Again    bool          // the question was sent twice: the first may yet be heard, where the old connection could not be killed
 	Holder   string        // the token found in the lock: Held, Stolen; with ErrForeign the beginning of what is there
-	Left     time.Duration // time left of what is in the way: Held, Recovering; negative: unknown. It may be the longest that there is
+	Left     time.Duration // time left of what is in the way: Held, InQuarantine; negative: unknown. It may be the longest that there is
 	Fence    uint64        // the highest fence seen there: Held, Stale; the server's clock in µs: Ahead
 	Err      error         // the reason, in the server's or the network's words; nil for most kinds
 }

@@ -29,9 +29,9 @@ func TestVoteIsOneLineWithoutSecrets(t *testing.T) {
 		{Vote{Instance: "i", Kind: Held, Holder: token, Left: 1500 * time.Millisecond}, `i: held by "ABCD…" for another 1.5s`},
 		{Vote{Instance: "i", Kind: Held, Holder: "the owner~" + token, Left: -1}, `i: held by "the owner~ABCD…"`},
 		{Vote{Instance: "i", Kind: Held, Holder: "short"}, `i: held by "…"`},
-		{Vote{Instance: "i", Kind: Recovering, Left: time.Minute}, `i: recovering for another 1m0s`},
+		{Vote{Instance: "i", Kind: InQuarantine, Left: time.Minute}, `i: quarantined for another 1m0s`},
 		{Vote{Instance: "i", Kind: TimedOut, Err: fault.ErrTimeout}, `i: timed out (no answer in time)`},
-		{Vote{Instance: "i", Kind: Misconfigured, Err: errors.New("OOM no")}, `i: misconfigured (OOM no)`},
+		{Vote{Instance: "i", Kind: Refused, Err: errors.New("OOM no")}, `i: refused (OOM no)`},
 		{Vote{Instance: "i", Kind: Kind(99)}, `i: kind 99`},
 	} {
 		for _, text := range []string{c.vote.String(), fmt.Sprint(c.vote), fmt.Sprintf("%+v", c.vote), fmt.Sprintf("%#v", c.vote), fmt.Sprintf("%v", []Vote{c.vote})} {
@@ -44,7 +44,7 @@ func TestVoteIsOneLineWithoutSecrets(t *testing.T) {
 
 func TestEveryKindHasAName(t *testing.T) {
 	seen := map[string]bool{}
-	for k := Unanswered; k <= Misconfigured; k++ {
+	for k := Unanswered; k <= Refused; k++ {
 		name := k.String()
 		if name == "" || strings.HasPrefix(name, "kind") || seen[name] {
 			t.Errorf("kind %d is called %q", uint8(k), name)
@@ -57,13 +57,13 @@ func TestEveryKindHasAName(t *testing.T) {
 		}
 	}
 	if State(99).String() != "state 99" {
-		t.Error(State(99))
+		t.Errorf("got %q, want %q", State(99), "state 99")
 	}
 }
 
 func TestAnsweredIsSaidOnlyOfInstancesThatHaveSpoken(t *testing.T) {
 	silent := map[Kind]bool{Unanswered: true, Unreachable: true, TimedOut: true}
-	for k := Unanswered; k <= Misconfigured; k++ {
+	for k := Unanswered; k <= Refused; k++ {
 		if (Vote{Kind: k}).Answered() == silent[k] {
 			t.Errorf("%v: answered %v", k, !silent[k])
 		}
@@ -112,16 +112,16 @@ func TestErrorsAreClassified(t *testing.T) {
 		err  error
 		want Kind
 	}{
-		{resp.ServerError("OOM command not allowed"), Misconfigured},
-		{resp.ServerError("READONLY You can't write against a read only replica."), Misconfigured},
-		{resp.ServerError("NOPERM this user has no permissions"), Misconfigured},
-		{resp.ServerError("MISCONF Redis is configured to save RDB snapshots"), Misconfigured},
-		{resp.ServerError("WRONGTYPE Operation against a key"), Misconfigured},
-		{resp.ServerError("LOADING Redis is loading the dataset in memory"), Misconfigured},
-		{fmt.Errorf("cannot load the lock scripts: %w", resp.ServerError("NOPERM")), Misconfigured},
-		{resp.ErrNotRedis, Misconfigured},
-		{reach.ErrReplica, Misconfigured},
-		{fmt.Errorf("%w: as other", errSameServer), Misconfigured},
+		{resp.ServerError("OOM command not allowed"), Refused},
+		{resp.ServerError("READONLY You can't write against a read only replica."), Refused},
+		{resp.ServerError("NOPERM this user has no permissions"), Refused},
+		{resp.ServerError("MISCONF Redis is configured to save RDB snapshots"), Refused},
+		{resp.ServerError("WRONGTYPE Operation against a key"), Refused},
+		{resp.ServerError("LOADING Redis is loading the dataset in memory"), Refused},
+		{fmt.Errorf("cannot load the lock scripts: %w", resp.ServerError("NOPERM")), Refused},
+		{resp.ErrNotRedis, Refused},
+		{reach.ErrReplica, Refused},
+		{fmt.Errorf("%w: as other", errSameServer), Refused},
 		{timeoutError{}, TimedOut},
 		{&net.OpError{Op: "read", Err: timeoutError{}}, TimedOut},
 		{os.ErrDeadlineExceeded, TimedOut},
@@ -136,7 +136,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		if v.Kind != c.want || v.Instance != "i" || v.Err == nil {
 			t.Errorf("%v: %v, want %v", c.err, v, c.want)
 		}
-		if v.Answered() != (c.want == Misconfigured) {
+		if v.Answered() != (c.want == Refused) {
 			t.Errorf("%v: answered %v", c.err, v.Answered())
 		}
 	}
@@ -147,7 +147,7 @@ func TestServersWordsAreQuotedWithoutThePassword(t *testing.T) {
 	i.secrets = reach.NewSecrets("s3cret", "s3cr%65t")
 	v := i.verdict(resp.ServerError("ERR you said s3cret and s3cr%65t"))
 	if text := fmt.Sprintf("%v %+v %#v", v, v.Err, v.Err); strings.Contains(text, "s3cr") || !strings.Contains(text, "you said") {
-		t.Error(text)
+		t.Errorf("got %q, want what the server said without the secret", text)
 	}
 	plain := resp.ServerError("OOM command not allowed")
 	if v := i.verdict(plain); !errors.Is(v.Err, plain) {
@@ -204,7 +204,7 @@ func TestRefusalsThatWaitingDoesNotMend(t *testing.T) {
 		{fault.ErrTimeout, false},
 	} {
 		if got := IsRefusal(c.err); got != c.want {
-			t.Errorf("%v: %v", c.err, got)
+			t.Errorf("is %v a refusal: got %v, want %v", c.err, got, c.want)
 		}
 	}
 }
@@ -216,8 +216,8 @@ func TestVerdictsKeepWhatTheErrorIs(t *testing.T) {
 	for _, r := range fault.Refusals {
 		v := i.verdict(resp.ServerError(r.Says + " something of s3cret"))
 		misnamed := r.Says == "CLUSTERDOWN" || r.Says == "TRYAGAIN" // said by a single server: it is a node of a cluster
-		if v.Kind != Misconfigured || IsRefusal(v.Err) != (r.Class == fault.Lasts || misnamed) {
-			t.Errorf("%s: %v", r.Says, v)
+		if v.Kind != Refused || IsRefusal(v.Err) != (r.Class == fault.Lasts || misnamed) {
+			t.Errorf("%s: got %v, want it refused, and a refusal if it lasts", r.Says, v)
 		}
 		if r.Mend == "" || Advice(resp.ServerError(r.Says)) != r.Mend {
 			t.Errorf("%s: its advice is %q", r.Says, Advice(resp.ServerError(r.Says)))
@@ -249,7 +249,7 @@ func TestComplaintsAreRateLimitedByTheirKind(t *testing.T) {
 		{oom, complainEvery + 1, false},
 	} {
 		if c.due(x.r, start.Add(x.after)) != x.want {
-			t.Errorf("%d: %v", n, !x.want)
+			t.Errorf("%d: is it due: got %v, want %v", n, !x.want, x.want)
 		}
 	}
 }

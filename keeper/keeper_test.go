@@ -54,7 +54,7 @@ func keep(t *testing.T, test func(*testing.T, *kept)) {
 		test(t, k)
 		cancel()
 		if err := <-ended; err != nil {
-			t.Error(err)
+			t.Errorf("the keeper ended with %v, want no error", err)
 		}
 		for range k.Lost() { // closed, or this does not end
 		}
@@ -169,7 +169,7 @@ func TestLeaseIsRenewedWhenDueAndCountedFromTheStartOfTheConfirmedRenewal(t *tes
 			t.Errorf("%d renewals", n)
 		}
 		if e.Control.Lease().Err() != nil {
-			t.Error(e.Control.Lease().Err())
+			t.Errorf("the lease has ended, want it valid: %v", e.Control.Lease().Err())
 		}
 		e.Control.End(lease.ErrReleased)
 	})
@@ -304,7 +304,7 @@ func TestFailedRenewalIsRetriedSoonThenLessOften(t *testing.T) {
 			t.Errorf("%d tries", len(batches))
 		}
 		if err := e.Control.Lease().Err(); !errors.Is(err, lease.ErrExpired) {
-			t.Error(err)
+			t.Errorf("e.Control.Lease: got %v, want %v", err, lease.ErrExpired)
 		}
 	})
 }
@@ -356,7 +356,7 @@ func TestLostRenewalEndsTheLeaseAtOnce(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 		if err := e.Control.Lease().Err(); !errors.Is(err, lease.ErrStolen) {
-			t.Error(err)
+			t.Errorf("e.Control.Lease: got %v, want %v", err, lease.ErrStolen)
 		}
 		if l := <-k.Lost(); l != e.Control.Lease() {
 			t.Errorf("lost %v", l)
@@ -378,7 +378,7 @@ func TestConfirmationThatIsLateRevivesNothing(t *testing.T) {
 		deadline := e.Control.Lease().Deadline()
 		time.Sleep(3 * validity)
 		if !e.Control.Lease().Deadline().Equal(deadline) || !errors.Is(e.Control.Lease().Err(), lease.ErrExpired) {
-			t.Errorf("%v", e.Control.Lease())
+			t.Errorf("got %v, want it expired, at its old deadline", e.Control.Lease())
 		}
 		if n := len(k.renewed()); n != 1 || len(k.Entries()) != 0 {
 			t.Errorf("%d renewals, %d in care", n, len(k.Entries()))
@@ -485,11 +485,11 @@ func TestOneStuckRenewalDoesNotHoldUpTheOthers(t *testing.T) {
 		time.Sleep(10 * validity)
 		synctest.Wait()
 		if !errors.Is(stuck.Control.Lease().Err(), lease.ErrExpired) {
-			t.Error(stuck.Control.Lease().Err())
+			t.Errorf("the lease ended with %v, want %v", stuck.Control.Lease().Err(), lease.ErrExpired)
 		}
 		for _, e := range others {
 			if err := e.Control.Lease().Err(); err != nil {
-				t.Error(err)
+				t.Errorf("e.Control.Lease: %v", err)
 			}
 			e.Control.End(lease.ErrReleased)
 		}

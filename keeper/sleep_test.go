@@ -22,7 +22,7 @@ func TestDoneClosesSoonAfterTheMachineHasSleptBeyondTheDeadline(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 		if err := short.Control.Lease().Err(); !errors.Is(err, lease.ErrExpired) {
-			t.Error(err)
+			t.Errorf("short.Control.Lease: got %v, want %v", err, lease.ErrExpired)
 		}
 		<-long.Control.Lease().Done()
 		if held := time.Since(slept) + time.Minute; held != time.Hour {
@@ -81,7 +81,7 @@ func TestJumpsOfTheClocks(t *testing.T) {
 		"the wall clock is slewed": {from.Add(5 * time.Millisecond), false},
 	} {
 		if got := jumped(from, c.to); got != c.want {
-			t.Errorf("%s: %v", name, got)
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
 		}
 	}
 }

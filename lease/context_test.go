@@ -47,7 +47,7 @@ func TestWhoEndsALeaseCallsNoMethodOfTheParentContext(t *testing.T) {
 		"an AfterFunc that blocks": {after, func() { after.locked = let }},
 	} {
 		control, _ := held(time.Hour)
-		ctx, _ := control.Lease().Context(c.parent) //nolint:govet // the lease's end cancels it
+		ctx, _ := control.Lease().Context(c.parent) // the lease's end cancels it
 		c.lock()
 		ended := make(chan struct{})
 		go func() {

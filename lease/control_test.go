@@ -21,7 +21,7 @@ func TestFirstCauseWins(t *testing.T) {
 			t.Errorf("End(%v) ended it again", later)
 		}
 	}
-	if err := c.Lease().Err(); err != ErrStolen { //nolint:errorlint // the bare cause
+	if err := c.Lease().Err(); err != ErrStolen { // the bare cause
 		t.Errorf("Err is %v", err)
 	}
 	if b.ended.Load() != 1 || b.cause.Load() != ErrStolen {
@@ -117,7 +117,7 @@ func TestProlongAfterTheEndRevivesNothing(t *testing.T) {
 				t.Error("revived")
 			}
 			if !errors.Is(c.Lease().Err(), ErrExpired) {
-				t.Error(c.Lease().Err())
+				t.Errorf("the lease ended with %v, want %v", c.Lease().Err(), ErrExpired)
 			}
 		})
 	})
@@ -146,7 +146,7 @@ func TestLimitCapsTheDeadlineAndIsTheCause(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		if err := c.Lease().Err(); !errors.Is(err, ErrMaxHold) || !errors.Is(err, ErrLost) || errors.Is(err, ErrExpired) {
-			t.Error(err)
+			t.Errorf("the lease ended with %v, want ErrMaxHold, which is a loss", err)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {

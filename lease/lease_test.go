@@ -18,7 +18,7 @@ func TestLeaseIsWhatItWasGranted(t *testing.T) {
 	b := new(backend)
 	l := begun(Grant{Resource: "r", Token: token, Fence: 7, Deadline: deadline, Backend: b}).Lease()
 	if l.Resource() != "r" || l.Token() != token || l.Fence() != 7 || !l.Deadline().Equal(deadline.Time) {
-		t.Errorf("%q, %q, %d, %v", l.Resource(), l.Token(), l.Fence(), l.Deadline())
+		t.Errorf("got %q, %q, %d, %v, want what was granted: r, %q, 7, %v", l.Resource(), l.Token(), l.Fence(), l.Deadline(), token, deadline.Time)
 	}
 	if l.Err() != nil || !l.Valid() || closed(l.Done()) {
 		t.Error("it is not held")
@@ -140,7 +140,7 @@ func TestTokenIsNeverShown(t *testing.T) {
 		}
 		for _, text := range []string{l.String(), l.GoString(), fmt.Sprint(l), fmt.Sprintln(l)} {
 			if strings.Contains(text, token) || !strings.Contains(text, `"r"`) {
-				t.Errorf("%s: %s", state, text)
+				t.Errorf("%s: got %q, want the resource and no token", state, text)
 			}
 		}
 		c.End(ErrReleased)
@@ -151,11 +151,11 @@ func TestStringSaysHowLongOrWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := held(1500 * time.Millisecond)
 		if text := c.Lease().String(); text != `lease of "r": held for another 1.5s` {
-			t.Error(text)
+			t.Errorf("got %q, want it held for another 1.5s", text)
 		}
 		time.Sleep(2 * time.Second)
 		if text := c.Lease().String(); text != `lease of "r": lease lost: expired` {
-			t.Error(text)
+			t.Errorf("got %q, want it lost: expired", text)
 		}
 	})
 }
@@ -218,7 +218,7 @@ func TestALeaseThatNobodyHasMadeHasNeverBeenHeld(t *testing.T) {
 	var l Lease
 	for _, text := range []string{fmt.Sprint(&l), fmt.Sprint(new(Control)), fmt.Sprintf("%+v %#v", &l, new(Control)), fmt.Sprint(Grant{})} {
 		if strings.Contains(text, "PANIC") {
-			t.Error(text)
+			t.Errorf("want no panic, got %s", text)
 		}
 	}
 	if l.Valid() || !closed(l.Done()) || l.Remaining() != 0 || l.Token() != "" || l.Fence() != 0 {

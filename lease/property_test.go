@@ -83,7 +83,7 @@ func (m *ledger) actions() map[string]func(*rapid.T) {
 		},
 		"look": func(t *rapid.T) {
 			cause := m.now()
-			if err := l.Err(); err != cause { //nolint:errorlint // the bare cause
+			if err := l.Err(); err != cause { // the bare cause
 				t.Fatalf("Err is %v, want %v", err, cause)
 			}
 			left := time.Until(m.deadline)
@@ -124,7 +124,7 @@ func (m *ledger) told(t *rapid.T, noticed bool) {
 		}
 	}
 	for _, ctx := range m.contexts {
-		if cause := context.Cause(ctx); (cause != nil) != ended || ended && cause != m.cause { //nolint:errorlint // the bare cause
+		if cause := context.Cause(ctx); (cause != nil) != ended || ended && cause != m.cause { // the bare cause
 			t.Errorf("a context's cause is %v, want %v", cause, m.cause)
 		}
 	}

@@ -46,7 +46,7 @@ func TestLeaseGrantedAfterTheMachineSleptIsNotTouchedByThat(t *testing.T) {
 	clock.Inject(time.Hour)
 	c, _ := held(time.Minute)
 	if err := c.Lease().Err(); err != nil {
-		t.Error(err)
+		t.Errorf("c.Lease: %v", err)
 	}
 	now := clock.Now()
 	if !c.Prolong(now.Add(time.Hour), now) || c.Lease().Remaining() < 59*time.Minute {
@@ -66,7 +66,7 @@ func TestLimitCountsSleep(t *testing.T) {
 		}
 		clock.Inject(time.Hour)
 		if err := c.Lease().Err(); !errors.Is(err, ErrMaxHold) {
-			t.Error(err)
+			t.Errorf("c.Lease: got %v, want %v", err, ErrMaxHold)
 		}
 	})
 }

@@ -7,7 +7,16 @@
 //	err = telemetry.Attach(locks)
 //	defer telemetry.Close()
 //
-// A Trace of your own is joined with it by engine.JoinTraces.
+// engine.JoinTraces joins the Trace with one of your own.
+//
+// # Contract
+//
+//   - Counters, histograms and spans are of what the Trace hears. The observable
+//     instruments are read from the engine when the provider collects.
+//   - No resource and no token is ever an attribute of a metric.
+//   - Times are in seconds. A Trace that is too slow never delays a lock: events are
+//     dropped and counted (holdfast.untold). Only the span of an acquire is made on the
+//     goroutine of its caller.
 //
 // # Spans
 //
@@ -18,12 +27,12 @@
 //	db.operation.name           "acquire"
 //	holdfast.acquire.outcome    granted, held, no_quorum, refused, timeout, canceled, closed or failed
 //	holdfast.acquire.rounds     rounds of votes that it took
-//	holdfast.resource           with Options.Resources only: what was to be locked
+//	holdfast.resource           the resource, with Options.Resources only
 //	error.type                  the outcome, if it was not granted
 //
-// and the status Error where no quorum could be had or something failed: that
-// somebody else holds the lock, or that the caller gave up, is no error. The error's
-// text, which names the resource, is recorded with Options.Resources only.
+// The status is Error when there was no quorum or something failed. It is no error
+// that somebody else holds the lock, or that the caller gave up. The error's text,
+// which names the resource, is recorded with Options.Resources only.
 //
 // # Metrics
 //
@@ -41,19 +50,18 @@
 //	holdfast.loss.dropped        {lease}    counter
 //	holdfast.untold              {event}    counter; holdfast.untold.what
 //	holdfast.instance.state      1          gauge; holdfast.instance, holdfast.instance.state
-//	holdfast.instance.recovering s          gauge; holdfast.instance
+//	holdfast.instance.quarantine s          gauge; holdfast.instance
 //	holdfast.instance.clock_step s          gauge; holdfast.instance
 //	holdfast.instance.mailbox    {message}  gauge; holdfast.instance
 //	holdfast.instance.changes    {change}   counter; holdfast.instance, holdfast.instance.state
 //	holdfast.pipeline.duration   s          histogram; holdfast.instance
 //	holdfast.pipeline.messages   {message}  histogram; holdfast.instance
 //
-// What they say is what docs/monitoring.md says of those for Prometheus. No
-// resource and no token is ever an attribute of a metric.
+// docs/monitoring.md says what each means, by its name in Prometheus.
 //
 // The series of every counter are there with their 0 from New on, those of an
-// instance from Attach on: a rate sees the first loss. With the global meter provider,
-// set it before New, since what is counted before is not kept. A histogram cannot be
-// begun with nothing: its series begin with their first value, so alert on
-// holdfast.lease.ended, and not on the count of holdfast.lease.duration.
+// instance from Attach on: a rate sees the first loss. Set the global meter provider
+// before New: what is counted before is not kept. A histogram has no 0: its series
+// begin with their first value. So alert on holdfast.lease.ended, and not on the count
+// of holdfast.lease.duration.
 package otelholdfast

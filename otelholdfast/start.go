@@ -23,7 +23,7 @@ func (t *Telemetry) start() {
 // kinds are what instances say to an acquire.
 var kinds = []instance.Kind{
 	instance.Granted, instance.Held, instance.Stale, instance.Ahead, instance.Unreachable, instance.TimedOut, instance.Busy,
-	instance.Recovering, instance.Misconfigured,
+	instance.InQuarantine, instance.Refused,
 }
 
 // startInstance is start for an instance, whose name is an attribute.

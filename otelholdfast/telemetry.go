@@ -20,7 +20,7 @@ type Options struct {
 	MeterProvider  metric.MeterProvider
 	TracerProvider trace.TracerProvider
 
-	// Resources says that spans, not metrics, name what was to be locked. Default:
+	// Resources says that spans, not metrics, name the resource. Default:
 	// they do not; it may be somebody's name.
 	Resources bool
 
@@ -42,7 +42,7 @@ type Telemetry struct {
 	held, waiting   metric.Int64ObservableUpDownCounter
 	dropped, untold metric.Int64ObservableCounter
 	state, mailbox  metric.Int64ObservableGauge
-	recovering      metric.Float64ObservableGauge
+	quarantine      metric.Float64ObservableGauge
 	step            metric.Float64ObservableGauge // of the server's clock
 	observing       metric.Registration           // nil: no engine is attached
 }
@@ -52,7 +52,7 @@ const scope = "github.com/holdfast-go/holdfast/otelholdfast"
 // buckets are from a round trip on one machine, 100 µs, to a minute's wait.
 var buckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 
-// New makes the instruments. It fails when the meter provider refuses one.
+// New makes the instruments. It returns an error when the meter provider refuses one.
 func New(o Options) (*Telemetry, error) {
 	if o.MeterProvider == nil {
 		o.MeterProvider = otel.GetMeterProvider()
@@ -87,9 +87,10 @@ func New(o Options) (*Telemetry, error) {
 	return t, nil
 }
 
-// Attach says whose state is shown: leases held, acquires waiting, the instances.
-// The engine should be the one that has the Trace. It fails when one is attached
-// already, or the meter provider refuses.
+// Attach names the engine whose state is shown: leases held, acquires waiting, the
+// instances. The engine should be the one that has the Trace. It returns an error when
+// one is attached already, or when the meter provider refuses. Call it once, and not
+// while Close runs.
 func (t *Telemetry) Attach(e *engine.Engine) (err error) {
 	if t.observing != nil {
 		return errors.New("otelholdfast: an engine is attached already: make a Telemetry for each")
@@ -100,11 +101,12 @@ func (t *Telemetry) Attach(e *engine.Engine) (err error) {
 	t.observing, err = t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		t.observe(o, e.Snapshot(0))
 		return nil
-	}, t.held, t.waiting, t.dropped, t.untold, t.state, t.mailbox, t.recovering, t.step)
+	}, t.held, t.waiting, t.dropped, t.untold, t.state, t.mailbox, t.quarantine, t.step)
 	return err
 }
 
-// Close forgets the engine. It is called after all other calls.
+// Close forgets the engine. Call it after all other calls. The error is the meter
+// provider's.
 func (t *Telemetry) Close() error {
 	if t.observing == nil {
 		return nil
@@ -131,7 +133,7 @@ func (t *Telemetry) observe(o metric.Observer, s engine.Snapshot) {
 			o.ObserveInt64(t.state, is, t.all, name, metric.WithAttributes(stateName.String(state.String())))
 		}
 		o.ObserveInt64(t.mailbox, int64(i.Waiting), t.all, name)
-		o.ObserveFloat64(t.recovering, i.Recovering.Seconds(), t.all, name)
+		o.ObserveFloat64(t.quarantine, i.Quarantine.Seconds(), t.all, name)
 		o.ObserveFloat64(t.step, i.Stepped.Seconds(), t.all, name)
 	}
 }

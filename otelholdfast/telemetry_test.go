@@ -48,22 +48,22 @@ func watch(t *testing.T, o otelholdfast.Options) *watched {
 	o.MeterProvider, o.TracerProvider = meters, tracers
 	telemetry, err := otelholdfast.New(o)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("otelholdfast.New: %v", err)
 	}
 	var instances []*instance.Instance
 	for n, url := range redistest.URLs(w.servers) {
 		i, err := instance.Dial(url, instance.Config{Name: fmt.Sprintf("redis-%d", n+1)})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
 		instances = append(instances, i)
 	}
 	w.Engine, err = engine.New(instances, engine.Config{TTL: time.Second, RenewEvery: 50 * time.Millisecond, Trace: telemetry.Trace()})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.New: %v", err)
 	}
 	if err := telemetry.Attach(w.Engine); err != nil {
-		t.Fatal(err)
+		t.Fatalf("telemetry.Attach: %v", err)
 	}
 	if err := telemetry.Attach(w.Engine); err == nil {
 		t.Error("two engines can be attached")
@@ -71,7 +71,7 @@ func watch(t *testing.T, o otelholdfast.Options) *watched {
 	t.Cleanup(func() {
 		_ = w.Close(context.Background())
 		if err := telemetry.Close(); err != nil {
-			t.Error(err)
+			t.Errorf("telemetry.Close: %v", err)
 		}
 		if got := w.series("holdfast.lease.held"); len(got) > 0 {
 			t.Errorf("after Close: %v", got)
@@ -126,7 +126,7 @@ func (w *watched) metrics() (all []metricdata.Metrics) {
 	w.t.Helper()
 	var collected metricdata.ResourceMetrics
 	if err := w.reader.Collect(context.Background(), &collected); err != nil {
-		w.t.Fatal(err)
+		w.t.Fatalf("w.reader.Collect: %v", err)
 	}
 	for _, s := range collected.ScopeMetrics {
 		all = append(all, s.Metrics...)
@@ -177,13 +177,13 @@ func (w *watched) use(ctx context.Context) {
 	defer cancel()
 	l, err := w.Acquire(ctx, "secret-name")
 	if err != nil {
-		w.t.Fatal(err)
+		w.t.Fatalf("w.Acquire: %v", err)
 	}
 	waiter := make(chan *lease.Lease, 1)
 	go func() {
 		l, err := w.Acquire(ctx, "secret-name")
 		if err != nil {
-			w.t.Error(err)
+			w.t.Errorf("w.Acquire: %v", err)
 		}
 		waiter <- l
 	}()
@@ -194,7 +194,7 @@ func (w *watched) use(ctx context.Context) {
 		w.t.Error("it is held twice")
 	}
 	if err := l.Release(ctx); err != nil {
-		w.t.Error(err)
+		w.t.Errorf("l.Release: %v", err)
 	}
 	if l = <-waiter; l == nil {
 		w.t.FailNow()
@@ -232,7 +232,7 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 		{"holdfast.instance.state", "holdfast.instance=redis-2,holdfast.instance.state=up", 1},
 		{"holdfast.instance.state", "holdfast.instance=redis-2,holdfast.instance.state=down", 0},
 		{"holdfast.instance.mailbox", "holdfast.instance=redis-3", 0},
-		{"holdfast.instance.recovering", "holdfast.instance=redis-3", 0},
+		{"holdfast.instance.quarantine", "holdfast.instance=redis-3", 0},
 		{"holdfast.instance.clock_step", "holdfast.instance=redis-3", 0},
 	} {
 		w.settles(c.name, c.attributes, c.want)
@@ -241,7 +241,11 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 	w.until("holdfast.renewal.margin", "", 1)
 	w.until("holdfast.pipeline.duration", "holdfast.instance=redis-1", 3)
 	w.until("holdfast.pipeline.messages", "holdfast.instance=redis-1", 3)
-	w.until("holdfast.instance.changes", "holdfast.instance=redis-1,holdfast.instance.state=up", 1)
+	changes := w.series("holdfast.instance.changes")
+	up := changes["holdfast.instance=redis-1,holdfast.instance.state=up"]
+	if young := changes["holdfast.instance=redis-1,holdfast.instance.state=quarantined"]; up+young != 1 { // until all have been seen
+		t.Errorf("redis-1 came up %v times and was quarantined %v times, want 1 of both together", up, young)
+	}
 	for _, m := range w.metrics() {
 		if text := fmt.Sprintf("%+v", m.Data); strings.Contains(text, "secret") {
 			t.Errorf("%s has a resource: %s", m.Name, text)
@@ -266,7 +270,7 @@ func TestEveryCounterIsThereFromTheStart(t *testing.T) {
 	}
 	begun("holdfast.renewal.count", "holdfast.renewal.confirmed=false")
 	begun("holdfast.renewal.count", "holdfast.renewal.confirmed=true")
-	for _, kind := range []instance.Kind{instance.Granted, instance.Held, instance.TimedOut, instance.Recovering, instance.Misconfigured} {
+	for _, kind := range []instance.Kind{instance.Granted, instance.Held, instance.TimedOut, instance.InQuarantine, instance.Refused} {
 		begun("holdfast.vote.count", "holdfast.instance=redis-1,holdfast.vote.kind="+kind.String())
 	}
 	begun("holdfast.instance.changes", "holdfast.instance=redis-1,holdfast.instance.state=down")
@@ -288,7 +292,7 @@ func TestTheDocumentationNamesTheMetrics(t *testing.T) {
 	}
 	text, err := os.ReadFile("doc.go")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.ReadFile: %v", err)
 	}
 	var documented []string
 	for _, line := range regexp.MustCompile(`(?m)^//\t(holdfast\.\S+) +(s|1|\{\w+\}) `).FindAllStringSubmatch(string(text), -1) {
@@ -342,13 +346,13 @@ func TestAnAcquireIsASpanInItsContext(t *testing.T) {
 				t.Errorf("it timed out after %v", s.EndTime().Sub(s.StartTime()))
 			}
 			if value("db.system.name") != "redis" || value("db.operation.name") != "acquire" || value("engine") != "orders" {
-				t.Errorf("%v", s.Attributes())
+				t.Errorf("the span's attributes: got %v, want redis, acquire and the engine orders", s.Attributes())
 			}
 			if (value("error.type") == outcome) != (outcome != "granted") {
 				t.Errorf("%s: error.type %q", outcome, value("error.type"))
 			}
 			if want := map[bool]codes.Code{true: codes.Error}[outcome == "no_quorum"]; s.Status().Code != want {
-				t.Errorf("%s: %v", outcome, s.Status())
+				t.Errorf("%s: the span's status is %v, want %v", outcome, s.Status(), want)
 			}
 			text := fmt.Sprintf("%+v %+v %+v", s.Attributes(), s.Events(), s.Status())
 			if strings.Contains(text, "secret-name") != (named && outcome != "no_quorum") {

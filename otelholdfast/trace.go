@@ -29,7 +29,7 @@ const (
 	stateName     = attribute.Key("holdfast.instance.state")
 )
 
-// Trace returns what measures. Put it into engine.Config.
+// Trace returns the Trace that measures. Put it into engine.Config.
 func (t *Telemetry) Trace() *engine.Trace {
 	background := context.Background()
 	return &engine.Trace{

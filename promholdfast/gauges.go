@@ -10,7 +10,7 @@ import (
 // gauges is what is read from the engine when it is scraped.
 type gauges struct {
 	leases, waiting, dropped, untold  *prometheus.Desc
-	state, since, mailbox, recovering *prometheus.Desc // one an instance
+	state, since, mailbox, quarantine *prometheus.Desc // one an instance
 	step, stepped                     *prometheus.Desc // one an instance
 }
 
@@ -22,18 +22,18 @@ func newGauges(constant prometheus.Labels) gauges {
 		leases:     desc("leases_held", "Leases that the engine holds."),
 		waiting:    desc("acquires_waiting", "Acquires that wait, or are just asking."),
 		dropped:    desc("losses_dropped_total", "Losses that were dropped because nobody read Engine.Lost."),
-		untold:     desc("untold_total", "Lines of the log and calls of the trace that were dropped because the user's func was too slow.", "what"),
+		untold:     desc("untold_total", "Lines of the log, calls of the trace and votes that were dropped because a func of the user's was too slow.", "what"),
 		state:      desc("instance_state", "1 for the state that the instance is in, 0 for the others.", "redis", "state"),
-		since:      desc("instance_state_since_seconds", "When the instance came into its state, as a Unix time.", "redis"),
+		since:      desc("instance_state_since_seconds", "Since when the instance is in its state, as a Unix time.", "redis"),
 		mailbox:    desc("mailbox_depth", "Messages that wait to be sent to the instance.", "redis"),
-		recovering: desc("instance_recovering_seconds", "How long the restart guard still keeps the instance from voting on new acquires.", "redis"),
-		step:       desc("instance_clock_step_seconds", "By how much the clock of the instance's server was last seen to be stepped; 0: never.", "redis"),
+		quarantine: desc("instance_quarantine_seconds", "How long the instance is still quarantined: it does not vote on new acquires; 0: it is not.", "redis"),
+		step:       desc("instance_clock_step_seconds", "By how much the clock of the instance's server was last stepped, as renewals saw it; 0: never.", "redis"),
 		stepped:    desc("instance_clock_stepped_at_seconds", "When that was noticed, as a Unix time; 0: never.", "redis"),
 	}
 }
 
 func (g gauges) describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.leases, g.waiting, g.dropped, g.untold, g.state, g.since, g.mailbox, g.recovering, g.step, g.stepped} {
+	for _, d := range []*prometheus.Desc{g.leases, g.waiting, g.dropped, g.untold, g.state, g.since, g.mailbox, g.quarantine, g.step, g.stepped} {
 		out <- d
 	}
 }
@@ -60,7 +60,7 @@ func (g gauges) collect(out chan<- prometheus.Metric, s engine.Snapshot) {
 		}
 		gauge(g.since, float64(i.Since.UnixMilli())/1000, i.Name)
 		gauge(g.mailbox, float64(i.Waiting), i.Name)
-		gauge(g.recovering, i.Recovering.Seconds(), i.Name)
+		gauge(g.quarantine, i.Quarantine.Seconds(), i.Name)
 		gauge(g.step, i.Stepped.Seconds(), i.Name)
 		stepped := 0.0
 		if !i.SteppedAt.IsZero() {

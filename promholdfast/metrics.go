@@ -15,18 +15,19 @@ type Options struct {
 	// apart. Default: none.
 	Labels prometheus.Labels
 
-	// Buckets are the upper bounds, in seconds, of all histograms of times.
-	// Default: DefaultBuckets.
+	// Buckets are the upper bounds, in seconds and rising, of all histograms of
+	// times. Default: DefaultBuckets.
 	Buckets []float64
 }
 
-// DefaultBuckets are from a round trip on one machine, 100 µs, to a minute's wait.
+// DefaultBuckets are in seconds: from a round trip on one machine, 100 µs, to a wait of
+// a minute.
 var DefaultBuckets = []float64{
 	.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60,
 }
 
-// Metrics is the metrics of one engine. It is a prometheus.Collector: register it.
-// Safe for concurrent use.
+// Metrics are the metrics of one engine. They are a prometheus.Collector: register
+// them. Safe for concurrent use.
 type Metrics struct {
 	acquires   *prometheus.CounterVec
 	wait       prometheus.Histogram
@@ -47,22 +48,22 @@ type Metrics struct {
 	engine atomic.Pointer[engine.Engine] // nil: none is attached
 }
 
-// New makes metrics that are all zero. They are there from the start, those of an
-// instance from Attach on.
+// New makes metrics that are all zero. The series of an instance come with Attach. It
+// panics when Options.Buckets do not rise.
 func New(o Options) *Metrics {
 	if o.Buckets == nil {
 		o.Buckets = DefaultBuckets
 	}
 	m := &Metrics{gauges: newGauges(o.Labels)}
-	m.acquires = counter(m, o, "acquires_total", "Acquires that are over, by what came of them.", "outcome")
-	m.wait = histogram(m, o, "acquire_wait_seconds", "How long acquires took that were granted.", o.Buckets)
+	m.acquires = counter(m, o, "acquires_total", "Acquires that are over, by outcome.", "outcome")
+	m.wait = histogram(m, o, "acquire_wait_seconds", "How long the granted acquires took.", o.Buckets)
 	m.rounds = histogram(m, o, "acquire_rounds", "Rounds of votes that an acquire took.", []float64{0, 1, 2, 3, 5, 8, 13, 21, 34, 55})
-	m.votes = counter(m, o, "votes_total", "Votes on acquires, by what they say.", "redis", "kind")
-	m.handover = histograms(m, o, "handover_seconds", "From when a waiter was told that the lock may be free to when it was granted, by who told.", o.Buckets, "by")
-	m.vain = counter(m, o, "vain_wakeups_total", "Waiters that were told that the lock may be free and did not get it, by who told.", "by")
+	m.votes = counter(m, o, "votes_total", "Votes on acquires, by instance and kind.", "redis", "kind")
+	m.handover = histograms(m, o, "handover_seconds", "How long a handover takes: from being told that the lock may be free to having it, by what told the waiter.", o.Buckets, "by")
+	m.vain = counter(m, o, "vain_wakeups_total", "Waiters that were told that the lock may be free and did not get it, by what told them.", "by")
 	m.renewals = counter(m, o, "renewals_total", "Renewals of leases, confirmed by a quorum or failed.", "result")
 	m.margin = histogram(m, o, "renewal_margin_seconds", "Validity that was left when a renewal was confirmed.", o.Buckets)
-	m.ended = counter(m, o, "leases_ended_total", "Leases that have ended, by cause: expired, gone, stolen and max_hold are losses.", "cause")
+	m.ended = counter(m, o, "leases_ended_total", "Leases that ended, by cause: expired, gone, stolen and max_hold are losses.", "cause")
 	m.held = histogram(m, o, "lease_held_seconds", "How long leases were held.", o.Buckets)
 	m.changes = counter(m, o, "instance_changes_total", "Changes of an instance's state, by the new one.", "redis", "state")
 	m.trip = histograms(m, o, "pipeline_seconds", "Round trips of pipelines to an instance: how long a vote takes there.", o.Buckets, "redis")
@@ -92,7 +93,7 @@ func (m *Metrics) start() {
 // votes are what instances say to an acquire.
 var votes = []instance.Kind{
 	instance.Granted, instance.Held, instance.Stale, instance.Ahead, instance.Unreachable, instance.TimedOut, instance.Busy,
-	instance.Recovering, instance.Misconfigured,
+	instance.InQuarantine, instance.Refused,
 }
 
 // startInstance is start for an instance, whose name is a label.
@@ -107,9 +108,9 @@ func (m *Metrics) startInstance(name string) {
 	m.batch.WithLabelValues(name)
 }
 
-// Attach says whose state is shown: leases held, acquires waiting, the instances.
-// Until then there is none. The engine should be the one that has the Trace; an
-// engine that was attached before is forgotten.
+// Attach names the engine whose state is shown: leases held, acquires waiting, the
+// instances. Before that there are no gauges. The engine should be the one that has the
+// Trace. It takes the place of an engine that was attached before.
 func (m *Metrics) Attach(e *engine.Engine) {
 	for _, i := range e.Instances() {
 		m.startInstance(i.Name)

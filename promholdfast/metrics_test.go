@@ -39,7 +39,7 @@ func watch(t *testing.T, cfg engine.Config) *watched {
 	for n, url := range redistest.URLs(w.servers) {
 		i, err := instance.Dial(url, instance.Config{Name: fmt.Sprintf("redis-%d", n+1)})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
 		instances = append(instances, i)
 	}
@@ -48,7 +48,7 @@ func watch(t *testing.T, cfg engine.Config) *watched {
 	cfg.Trace = engine.JoinTraces(cfg.Trace, m.Trace())
 	e, err := engine.New(instances, cfg)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.New: %v", err)
 	}
 	t.Cleanup(func() { _ = e.Close(context.Background()) }) // servers may have been stopped
 	for _, i := range instances {
@@ -69,13 +69,13 @@ func (w *watched) use() {
 	defer cancel()
 	l, err := w.Acquire(ctx, "secret-name")
 	if err != nil {
-		w.t.Fatal(err)
+		w.t.Fatalf("w.Acquire: %v", err)
 	}
 	waiter := make(chan *lease.Lease, 1)
 	go func() {
 		l, err := w.Acquire(ctx, "secret-name")
 		if err != nil {
-			w.t.Error(err)
+			w.t.Errorf("w.Acquire: %v", err)
 		}
 		waiter <- l
 	}()
@@ -84,7 +84,7 @@ func (w *watched) use() {
 		w.t.Error("it is held twice")
 	}
 	if err := l.Release(ctx); err != nil {
-		w.t.Error(err)
+		w.t.Errorf("l.Release: %v", err)
 	}
 	if l = <-waiter; l == nil {
 		w.t.FailNow()
@@ -102,7 +102,7 @@ func (w *watched) value(name, label string) float64 {
 	w.t.Helper()
 	families, err := w.registry.Gather()
 	if err != nil {
-		w.t.Fatal(err)
+		w.t.Fatalf("w.registry.Gather: %v", err)
 	}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
@@ -123,7 +123,7 @@ func (w *watched) series() map[string]float64 {
 	w.t.Helper()
 	families, err := w.registry.Gather()
 	if err != nil {
-		w.t.Fatal(err)
+		w.t.Fatalf("w.registry.Gather: %v", err)
 	}
 	all := make(map[string]float64)
 	for _, f := range families {
@@ -206,14 +206,14 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 		{"holdfast_instance_state", `redis="redis-3",state="up"`, 1},
 		{"holdfast_instance_state", `redis="redis-3",state="down"`, 0},
 		{"holdfast_mailbox_depth", `redis="redis-1"`, 0},
-		{"holdfast_instance_recovering_seconds", `redis="redis-1"`, 0},
+		{"holdfast_instance_quarantine_seconds", `redis="redis-1"`, 0},
 	} {
 		w.settles(c.name, c.label, c.want)
 	}
 	changes := func(state string) float64 {
 		return w.value("holdfast_instance_changes_total", fmt.Sprintf(`redis="redis-2",state=%q`, state))
 	}
-	if n := changes("up") + changes("recovering"); n != 1 { // recovering until all have been seen
+	if n := changes("up") + changes("quarantined"); n != 1 { // quarantined until all have been seen
 		t.Errorf("%v changes of state", n)
 	}
 	w.until("holdfast_votes_total", `kind="granted",redis="redis-3"`, 1) // its others may have been taken back
@@ -284,7 +284,7 @@ func TestClockSteps(t *testing.T) {
 	servers := redistest.StartSteppableN(t, 1)
 	i, err := instance.Dial(servers[0].URL(), instance.Config{Name: "redis-1"})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
 	w := &watched{t: t, registry: prometheus.NewRegistry()}
 	m := promholdfast.New(promholdfast.Options{})
@@ -292,14 +292,14 @@ func TestClockSteps(t *testing.T) {
 	began := time.Now()
 	w.Engine, err = engine.New([]*instance.Instance{i}, engine.Config{TTL: 5 * time.Second, RenewEvery: 50 * time.Millisecond, Trace: m.Trace()})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.New: %v", err)
 	}
 	t.Cleanup(func() { _ = w.Close(context.Background()) })
 	m.Attach(w.Engine)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if _, err := w.Acquire(ctx, "job"); err != nil {
-		t.Fatal(err)
+		t.Fatalf("w.Acquire: %v", err)
 	}
 	w.until("holdfast_renewals_total", `result="confirmed"`, 2)
 	w.settles("holdfast_instance_clock_step_seconds", `redis="redis-1"`, 0)
@@ -315,11 +315,11 @@ func TestNoLabelHasAResourceOrAToken(t *testing.T) {
 	w.use()
 	families, err := w.registry.Gather()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("w.registry.Gather: %v", err)
 	}
 	for _, f := range families {
 		if text := f.String(); strings.Contains(text, "secret") {
-			t.Errorf("%s", text)
+			t.Errorf("want no secret shown, got %s", text)
 		}
 	}
 }
@@ -329,7 +329,7 @@ func TestTheMetricsAreAsPrometheusWantsThem(t *testing.T) {
 	w.use()
 	problems, err := testutil.GatherAndLint(w.registry)
 	if err != nil || len(problems) > 0 {
-		t.Errorf("%v %+v", err, problems)
+		t.Errorf("the metrics' names: got %v, %+v, want no problem", err, problems)
 	}
 }
 
@@ -339,11 +339,11 @@ func TestEnginesAreToldApartByTheirLabels(t *testing.T) {
 		m := promholdfast.New(promholdfast.Options{Labels: prometheus.Labels{"engine": name}, Buckets: []float64{1, 2}})
 		m.Trace().Acquired(t.Context(), engine.AcquiredInfo{Resource: "r", Waited: 3 * time.Second, Rounds: 1})
 		if err := registry.Register(m); err != nil {
-			t.Error(err)
+			t.Errorf("registry.Register: %v", err)
 		}
 	}
 	want := `
-# HELP holdfast_acquire_wait_seconds How long acquires took that were granted.
+# HELP holdfast_acquire_wait_seconds How long the granted acquires took.
 # TYPE holdfast_acquire_wait_seconds histogram
 `
 	for _, name := range []string{"orders", "reports"} {
@@ -355,6 +355,6 @@ holdfast_acquire_wait_seconds_count{engine="E"} 1
 `, "E", name)
 	}
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "holdfast_acquire_wait_seconds"); err != nil {
-		t.Error(err)
+		t.Errorf("testutil.GatherAndCompare: %v", err)
 	}
 }

@@ -53,7 +53,7 @@ func read(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.ReadFile: %v", err)
 	}
 	return string(text)
 }
@@ -122,7 +122,7 @@ func queries(t *testing.T) (all []string) {
 		}
 	}
 	if err := json.Unmarshal([]byte(read(t, dashboard)), &d); err != nil {
-		t.Fatal(err)
+		t.Fatalf("json.Unmarshal: %v", err)
 	}
 	for _, p := range d.Panels {
 		if p.Title == "" || p.Type != "row" && len(p.Targets) == 0 {

@@ -27,7 +27,7 @@ func tool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("no %s here: make windows installs Debian's package prometheus and runs this", name)
+		t.Skipf("no %s here: make observability installs Debian's package prometheus and runs this", name)
 	}
 	return path
 }
@@ -53,7 +53,7 @@ func TestTheFirstLossIsTold(t *testing.T) {
 
 	rules, err := filepath.Abs(alerts)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("filepath.Abs: %v", err)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "rule_files: [%q]\nevaluation_interval: 30s\ntests:\n- interval: 30s\n  input_series:\n", rules)
@@ -73,7 +73,7 @@ func TestTheFirstLossIsTold(t *testing.T) {
 `)
 	file := filepath.Join(t.TempDir(), "first_loss.yml")
 	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.WriteFile: %v", err)
 	}
 	if out, err := exec.Command(promtool, "test", "rules", file).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s\n%s", err, out, b.String())
@@ -117,7 +117,7 @@ func startPrometheus(t *testing.T, program, target string) prom {
 	t.Helper()
 	rules, err := filepath.Abs(alerts)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("filepath.Abs: %v", err)
 	}
 	dir := t.TempDir()
 	config := fmt.Sprintf(`
@@ -126,11 +126,11 @@ rule_files: [%q]
 scrape_configs: [{job_name: app, static_configs: [{targets: [%q]}]}]
 `, rules, target)
 	if err := os.WriteFile(dir+"/prometheus.yml", []byte(config), 0o600); err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.WriteFile: %v", err)
 	}
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("net.Listen: %v", err)
 	}
 	addr := free.Addr().String()
 	_ = free.Close()
@@ -138,7 +138,7 @@ scrape_configs: [{job_name: app, static_configs: [{targets: [%q]}]}]
 	cmd := exec.Command(program, "--config.file="+dir+"/prometheus.yml", "--storage.tsdb.path="+dir+"/data", "--web.listen-address="+addr)
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("cmd.Start: %v", err)
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)

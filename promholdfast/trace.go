@@ -13,7 +13,7 @@ const (
 	failed    = "failed"
 )
 
-// Trace returns what counts. Put it into engine.Config.
+// Trace returns the Trace that counts. Put it into engine.Config.
 func (m *Metrics) Trace() *engine.Trace {
 	return &engine.Trace{
 		Acquired: func(_ context.Context, a engine.AcquiredInfo) {

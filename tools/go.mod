@@ -5,6 +5,8 @@ module github.com/holdfast-go/holdfast/tools
 go 1.26.0
 
 tool (
+	golang.org/x/tools/go/analysis/passes/nilness/cmd/nilness
+	golang.org/x/tools/go/analysis/passes/unusedwrite/cmd/unusedwrite
 	honnef.co/go/tools/cmd/staticcheck
 	mvdan.cc/gofumpt
 )

@@ -17,17 +17,17 @@ import (
 
 var benchRow = command{
 	name:  "bench",
-	short: "measure how fast your servers lock",
+	short: "measure how fast your instances lock",
 	make:  func() action { return new(benchAction) },
-	long: `Each caller acquires and releases a lock of its own, again and again; names begin with
-the prefix, holdfast-bench and a random word, and nothing is left behind. It prints
-how many cycles a second that makes, and how long each half takes.
+	long: `Each caller acquires and releases a lock of its own, again and again. The names begin
+with the prefix, holdfast-bench and a random word. Nothing is left behind. It prints
+the cycles a second, and how long each half of a cycle takes.
 
 All callers share one engine in this process, as in a program of yours. It loads the
-servers as much as they can bear: think before you use it where others work.
+instances as much as they can bear: think before you use it where others work.
 
-Exit codes: 0 when it has measured; 69 when too few servers answer; 130 for ^C, which
-prints what was measured until then; 64 for a wrong command line.`,
+Exit codes: 0 when it has measured; 69 when too few instances answer; 130 for ^C, after
+which it prints what it has measured; 64 for a wrong command line.`,
 }
 
 // The bounds of a measurement.
@@ -55,11 +55,11 @@ func (b *benchAction) flags(fs *flag.FlagSet) {
 func (b *benchAction) run(ctx context.Context, args arguments) error {
 	switch {
 	case len(args.all()) > 0:
-		return usage("it takes no arguments: name the servers with --redis or in %s", environment)
+		return usage("it takes no arguments: name the instances with --redis or in %s", environment)
 	case time.Duration(b.length) > maxBench:
-		return usage("-d is %v: at most %v", &b.length, maxBench)
+		return usage("-d is %v: it must be at most %v", &b.length, maxBench)
 	case b.callers < 1 || b.callers > maxCallers:
-		return usage("-c is %d: from 1 to %d", b.callers, maxCallers)
+		return usage("-c is %d: it must be from 1 to %d", b.callers, maxCallers)
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
@@ -166,12 +166,12 @@ func (b *benchAction) print(m measured, instances int) error {
 	rate := float64(cycles) / m.took.Seconds()
 	if b.json {
 		return json.NewEncoder(os.Stdout).Encode(map[string]any{
-			"servers": instances, "callers": b.callers, "seconds": m.took.Seconds(),
+			"instances": instances, "callers": b.callers, "seconds": m.took.Seconds(),
 			"cycles": cycles, "cycles_per_second": rate, "failed": m.failed,
 			"acquire": m.acquire.summary(), "release": m.release.summary(),
 		})
 	}
-	_, err := fmt.Printf("%d servers, %d callers, %v: %s cycles/s\nacquire  %v\nrelease  %v\n",
+	_, err := fmt.Printf("%d instances, %d callers, %v: %s cycles/s\nacquire  %v\nrelease  %v\n",
 		instances, b.callers, m.took.Round(10*time.Millisecond), thousands(int(rate)), m.acquire.summary(), m.release.summary())
 	if err == nil && m.failed > 0 {
 		_, err = fmt.Printf("failed   %d, such as: %s\n", m.failed, oneLine(m.failure.Error()))

@@ -12,12 +12,12 @@ var demoRow = command{
 	name:  "demo",
 	short: "watch workers contend for a lock while servers die, all inside this program",
 	make:  func() action { return new(demoAction) },
-	long: `Starts three small Redis servers and four workers inside this program, needs nothing
+	long: `Starts three small Redis servers and four workers inside this program. It needs nothing
 else and touches nothing else. The workers contend to be the leader. A server is
 killed and revived, the leader is cut off from all servers and replaced, a majority
 is killed and comes back. At the end it says whether there were ever two leaders.
 
-On a terminal it shows all of that live; else it writes a line for each event.
+On a terminal it shows all of that live, else it writes a line for each event.
 
 Exit codes: 0 when there never were two leaders; 1 if there were; 130 for ^C.`,
 }
@@ -35,7 +35,7 @@ func (d *demoAction) run(ctx context.Context, args arguments) error {
 		return usage("it takes no arguments")
 	}
 	if pace := time.Duration(d.pace); pace < 100*time.Millisecond || pace > time.Minute {
-		return usage("--pace is %v: from 100ms to 1m", &d.pace)
+		return usage("--pace is %v: it must be from 100ms to 1m", &d.pace)
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
@@ -66,7 +66,7 @@ func (w *world) play(ctx context.Context) error {
 	}
 	defer end()
 	w.say("three servers, four workers: each of them wants to lead")
-	w.say("a leader is who has the lock on two servers, for %v, renewed", w.ttl)
+	w.say("the leader has the lock on two servers, for %v, and renews it", w.ttl)
 	for _, worker := range w.workers {
 		w.working.Go(func() { worker.work(ctx) })
 	}
@@ -84,7 +84,7 @@ func (w *world) play(ctx context.Context) error {
 func (w *world) calm(ctx context.Context) error { return w.pause(ctx) }
 
 func (w *world) loseOne(ctx context.Context) error {
-	w.say("server 3 is killed: nobody needs to notice, two are a majority")
+	w.say("server 3 is killed: nobody needs to notice, as two are a majority")
 	w.kill(2)
 	if err := w.pause(ctx); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (w *world) loseLeader(ctx context.Context) error {
 }
 
 func (w *world) loseMajority(ctx context.Context) error {
-	w.say("servers 1 and 2 are killed: nobody can renew, nobody can follow")
+	w.say("servers 1 and 2 are killed: nobody can renew, and nobody can become leader")
 	w.kill(0)
 	w.kill(1)
 	if err := w.pause(ctx); err != nil {

@@ -19,11 +19,11 @@ func TestDocs(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../docs/cli.md")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.ReadFile: %v", err)
 	}
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "report.sh"), []byte("#!/bin/sh\necho the report is written\n"), 0o700); err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.WriteFile: %v", err)
 	}
 	servers := redistest.StartN(t, 3)
 	ran := 0
@@ -56,7 +56,7 @@ var columns = regexp.MustCompile("  +")
 func TestDocsAreComplete(t *testing.T) {
 	text, err := os.ReadFile("../../docs/cli.md")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.ReadFile: %v", err)
 	}
 	for _, c := range commands() {
 		if !strings.Contains(string(text), "holdfast "+c.name) {
@@ -64,7 +64,7 @@ func TestDocsAreComplete(t *testing.T) {
 		}
 		var help strings.Builder
 		if err := c.help(&help); err != nil {
-			t.Error(err)
+			t.Errorf("c.help: %v", err)
 		}
 		for n, line := range strings.Split(help.String(), "\n") {
 			if len(line) > 90 || strings.HasSuffix(line, " ") {

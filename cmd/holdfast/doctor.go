@@ -15,20 +15,20 @@ import (
 
 var doctorRow = command{
 	name:  "doctor",
-	short: "check whether the servers are fit to lock with",
+	short: "check whether the instances are fit to lock with",
 	make:  func() action { return new(doctorAction) },
-	long: `Asks every server who it is and how it is set up, tries what locking needs, and
-watches its clock for a second. It prints each finding with why it matters and how to
-mend it: "danger" for what can let two have a lock at once, "warning" for what costs
-availability, speed or secrecy, and "note". docs/operations.md has more on each.
+	long: `Asks each instance what it is and how it is set up, tries what locking needs, and
+watches its clock for a second. It prints each finding, why it matters and how to mend
+it. A "danger" can let two holders have a lock at once. A "warning" costs availability,
+speed or secrecy. The rest are "notes". docs/operations.md has more on each.
 
 It changes nothing: one key with a random name behind the prefix is there for a
-moment. Give it the same servers, --prefix, --max-ttl, --guard and --timeout as your
+moment. Give it the same instances, --prefix, --max-ttl, --guard and --timeout as your
 programs, and the same user.
 
-Exit codes: 0 when they are safe to lock with; 1 when a finding is a danger; 69 when
-too few can vote to lock, or something that decides about safety is not known: a server
-that does not answer, or does not tell; 64 for a wrong command line.`,
+Exit codes: 0 when they are safe to lock with; 1 when a finding is a danger; 69 when too
+few can vote, or when something that decides about safety is not known, because an
+instance does not answer or does not tell; 64 for a wrong command line.`,
 }
 
 // doctorAction is `holdfast doctor`.
@@ -44,7 +44,7 @@ func (d *doctorAction) flags(fs *flag.FlagSet) {
 
 func (d *doctorAction) run(ctx context.Context, args arguments) error {
 	if len(args.all()) > 0 {
-		return usage("it takes no arguments: name the servers with --redis or in %s", environment)
+		return usage("it takes no arguments: name the instances with --redis or in %s", environment)
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
@@ -117,11 +117,11 @@ func writeReport(b *bytes.Buffer, r doctor.Report) {
 	b.WriteByte('\n')
 	switch {
 	case r.Endangered():
-		b.WriteString("These servers are not safe to lock with.\n")
+		b.WriteString("These instances are not safe to lock with.\n")
 	case !r.Quorum():
-		b.WriteString("Too few of these servers can vote: nobody can lock with them.\n")
+		b.WriteString("Too few of these instances can vote: nobody can lock with them.\n")
 	case !r.Known():
-		b.WriteString("No danger was found, but not all is known that decides about safety.\n")
+		b.WriteString("No danger was found, but something that decides about safety is not known.\n")
 	default:
 		b.WriteString("Nothing here endangers safety.\n")
 	}

@@ -30,7 +30,7 @@ func (helpAction) run(_ context.Context, args arguments) error {
 	case 1:
 		return printHelp(os.Stdout, words[0])
 	}
-	return usage("one word at most: a command or a topic")
+	return usage("name one word at most: a command or a topic")
 }
 
 // printHelp explains a command or a topic; "" is all of it.
@@ -89,7 +89,7 @@ func (c command) help(w io.Writer) error {
 		fmt.Fprintf(&b, "\nFlags:\n%s", own.String())
 	}
 	if common.Len() > 0 {
-		fmt.Fprintf(&b, "\nFlags of all commands that talk to servers (see `holdfast help servers`):\n%s", common.String())
+		fmt.Fprintf(&b, "\nFlags of all commands that talk to Redis (see `holdfast help instances`):\n%s", common.String())
 	}
 	_, err := io.WriteString(w, strings.ReplaceAll(b.String(), " \n", "\n"))
 	return err

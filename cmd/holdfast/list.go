@@ -25,23 +25,23 @@ var listRow = command{
 	args:  "PREFIX",
 	short: "list the locks whose names begin with a prefix",
 	make:  func() action { return new(listAction) },
-	long: `Looks through the keys of every server (of a cluster: of every master) for locks whose
-names begin with PREFIX, which may be '', and then asks all servers for each of them, as
-status does. It shows who holds it, for how long, and how many servers say so. A look,
-not a lock: it may be different a moment later.
+	long: `Searches the keys of each instance (of a cluster: of each master) for locks whose names
+begin with PREFIX, which may be ''. Then it asks all instances for each of them, as
+status does. It shows the holder, for how long, and how many instances say so. This is
+a look, not a lock: it may be different a moment later.
 
-A lock is a key whose value is a token that Holdfast makes. --all lists every other
-string of that name, too: tokens of a program's own (WithToken), other libraries' locks,
-and whatever else is there.
+A lock is a key whose value is a token that Holdfast makes. --all also lists every other
+string of that name: a program's own tokens (WithToken), other libraries' locks, and
+strings that are no locks.
 
-It looks for --for at most, and lists --limit names at most; when that was not enough, a
-line on standard error says so. It needs SCAN and GETRANGE, which an account may have to
-be given beside what locking needs.
+It searches for --for at most, and lists --limit names at most. When that was not
+enough, a line on standard error says so. It needs SCAN and GETRANGE: an account may
+need these in addition to what locking needs.
 
---json writes one object for each resource on a line of its own, as status does.
+--json writes one object for each resource, on a line of its own, as status does.
 
-Exit codes: 0 when so many servers could be looked through that no lock is missed, though
-the list may have been cut off; 69 when there were too few; 64 for a wrong command line.`,
+Exit codes: 0 when it searched enough instances to miss no lock, though the list may
+have been cut off; 69 when they were too few; 64 for a wrong command line.`,
 }
 
 // listAction is `holdfast list`.
@@ -57,9 +57,9 @@ func (l *listAction) flags(fs *flag.FlagSet) {
 	l.servers.flags(fs)
 	l.span = span(10 * time.Second)
 	fs.BoolVar(&l.json, "json", false, "write JSON")
-	fs.BoolVar(&l.all, "all", false, "list also what is no token that Holdfast makes")
+	fs.BoolVar(&l.all, "all", false, "also list strings that are no token of Holdfast's")
 	fs.IntVar(&l.limit, "limit", 1000, "list at most `N` names")
-	fs.Var(&l.span, "for", "look for `TIME` at most")
+	fs.Var(&l.span, "for", "search for `TIME` at most")
 }
 
 // maxListed bounds --limit: all names are kept in memory.
@@ -71,7 +71,7 @@ func (l *listAction) run(ctx context.Context, args arguments) error {
 	case len(prefixes) != 1:
 		return usage("name one prefix, which may be '': holdfast list PREFIX")
 	case l.limit < 1 || l.limit > maxListed:
-		return usage("--limit is %d: from 1 to %d", l.limit, maxListed)
+		return usage("--limit is %d: it must be from 1 to %d", l.limit, maxListed)
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
@@ -100,7 +100,7 @@ type catch struct {
 	limit   int
 	found   map[string]bool
 	cut     []string // why there may be more
-	failed  []error  // servers that could not be looked through
+	failed  []error  // instances that could not be searched
 	servers int
 }
 
@@ -118,13 +118,13 @@ func (c *catch) names() []string {
 // of the servers, so that it is found while fewer than a majority are missing.
 func (c *catch) complain() error {
 	for _, err := range c.failed {
-		fmt.Fprintf(os.Stderr, "holdfast list: not looked through: %s\n", oneLine(err.Error()))
+		fmt.Fprintf(os.Stderr, "holdfast list: not searched: %s\n", oneLine(err.Error()))
 	}
 	for _, why := range slices.Compact(slices.Sorted(slices.Values(c.cut))) {
 		fmt.Fprintf(os.Stderr, "holdfast list: cut off: %s\n", why)
 	}
 	if need := c.servers/2 + 1; len(c.failed) >= need {
-		return fail(exitNoQuorum, "%d of %d servers could not be looked through: locks may be missing", len(c.failed), c.servers)
+		return fail(exitNoQuorum, "%d of %d instances could not be searched: locks may be missing", len(c.failed), c.servers)
 	}
 	return nil
 }
@@ -156,7 +156,7 @@ func (l *listAction) search(ctx context.Context, prefix string) (*catch, error) 
 		maps.Copy(c.found, s.found)
 		switch {
 		case bounded.Err() != nil && s.err != nil:
-			c.cut = append(c.cut, fmt.Sprintf("looking through a server takes longer than %v (--for)", &l.span))
+			c.cut = append(c.cut, fmt.Sprintf("searching an instance takes longer than %v (--for)", &l.span))
 		case s.err != nil:
 			c.failed = append(c.failed, fmt.Errorf("%s: %w", instances[n].Name(), s.err))
 		}
@@ -279,7 +279,7 @@ func (l *listAction) print(looks []seen) error {
 	}
 	var b bytes.Buffer
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "RESOURCE\tHELD BY\tFOR ANOTHER\tSERVERS")
+	fmt.Fprintln(t, "RESOURCE\tHELD BY\tFOR ANOTHER\tINSTANCES")
 	for _, look := range looks {
 		fmt.Fprintln(t, look.row())
 	}

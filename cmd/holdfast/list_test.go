@@ -22,11 +22,11 @@ func TestListLooksThroughEveryMaster(t *testing.T) {
 	}
 	l := new(listAction)
 	if _, err := parse(newFlagSet("list", l), []string{"--redis", "redis-cluster://" + strings.Join(c.Addrs(), ",")}); err != nil {
-		t.Fatal(err)
+		t.Fatalf("parse: %v", err)
 	}
 	found, err := l.search(t.Context(), "job:")
 	if err != nil || len(found.failed)+len(found.cut) > 0 {
-		t.Fatalf("%+v %v", found, err)
+		t.Fatalf("list: got %+v, %v, want nothing failed or cut", found, err)
 	}
 	if got := strings.Join(found.names(), " "); got != strings.Join(want, " ") {
 		t.Errorf("it has found %s", got)

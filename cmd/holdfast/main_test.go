@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 )
 
 // tests are testing.M, with the checks for what they leave behind.
@@ -134,26 +135,14 @@ func serversOf(ts *testscript.TestScript) []*redistest.Server {
 	return ts.Value(serversKey{}).([]*redistest.Server)
 }
 
-// patience bounds every wait for something that must happen.
-const patience = 20 * time.Second
-
-// eventually waits until something is so.
-func eventually(ts *testscript.TestScript, what string, so func() bool) {
-	for giveUp := time.Now().Add(patience); !so(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(giveUp) {
-			ts.Fatalf("not within %v: %s", patience, what)
-		}
-	}
-}
-
 // waitFor is: waitfor FILE [PATTERN]. It waits for a file that has a whole line
 // that the pattern matches, any by default.
 func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 	pattern := regexp.MustCompile(`(?m)` + strings.Join(args[1:], " "))
-	eventually(ts, strings.Join(args, " "), func() bool {
+	testkit.Eventually(ts, strings.Join(args, " "), func() bool {
 		text, err := os.ReadFile(ts.MkAbs(args[0]))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			ts.Fatalf("%v", err)
+			ts.Fatalf("read %s: %v", args[0], err)
 		}
 		whole := text[:strings.LastIndexByte(string(text), '\n')+1]
 		return len(whole) > 0 && pattern.Match(whole)
@@ -179,7 +168,7 @@ func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
 // gone is: gone PIDFILE. It waits until the process has ended.
 func gone(ts *testscript.TestScript, _ bool, args []string) {
 	pid := pidIn(ts, args[0])
-	eventually(ts, fmt.Sprintf("process %d is gone", pid), func() bool {
+	testkit.Eventually(ts, fmt.Sprintf("process %d is gone", pid), func() bool {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err == nil { // an orphan that nobody reaps is gone, too
 			return strings.Contains(string(stat), ") Z ")
@@ -193,7 +182,7 @@ func gone(ts *testscript.TestScript, _ bool, args []string) {
 func onlyChild(ts *testscript.TestScript, _ bool, args []string) {
 	pid := pidIn(ts, args[0])
 	var child []byte
-	eventually(ts, fmt.Sprintf("process %d has a child", pid), func() bool {
+	testkit.Eventually(ts, fmt.Sprintf("process %d has a child", pid), func() bool {
 		child, _ = os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 		return len(child) > 0
 	})
@@ -203,7 +192,7 @@ func onlyChild(ts *testscript.TestScript, _ bool, args []string) {
 // orphan is: orphan PIDFILE. It waits until the process has lost its parent, a shell.
 func orphan(ts *testscript.TestScript, _ bool, args []string) {
 	status := fmt.Sprintf("/proc/%d/status", pidIn(ts, args[0]))
-	eventually(ts, "it is an orphan: "+args[0], func() bool {
+	testkit.Eventually(ts, "it is an orphan: "+args[0], func() bool {
 		text, err := os.ReadFile(status)
 		ts.Check(err)
 		parent := regexp.MustCompile(`(?m)^PPid:\t(.*)$`).FindSubmatch(text)
@@ -215,7 +204,7 @@ func orphan(ts *testscript.TestScript, _ bool, args []string) {
 // stopped is: stopped PIDFILE. It waits until the process is stopped.
 func stopped(ts *testscript.TestScript, _ bool, args []string) {
 	pid := pidIn(ts, args[0])
-	eventually(ts, fmt.Sprintf("process %d is stopped", pid), func() bool {
+	testkit.Eventually(ts, fmt.Sprintf("process %d is stopped", pid), func() bool {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		ts.Check(err)
 		return strings.Contains(string(stat), ") T ")
@@ -227,7 +216,7 @@ func stopped(ts *testscript.TestScript, _ bool, args []string) {
 func pending(ts *testscript.TestScript, _ bool, args []string) {
 	pid := pidIn(ts, args[0])
 	arrived := regexp.MustCompile(`ShdPnd:\t[0-9a-f]*[13579bdf]\n`) // HUP is the first bit
-	eventually(ts, fmt.Sprintf("process %d has got a HUP", pid), func() bool {
+	testkit.Eventually(ts, fmt.Sprintf("process %d has got a HUP", pid), func() bool {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		ts.Check(err)
 		return arrived.Match(status)
@@ -286,7 +275,7 @@ func ran(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	s := serversOf(ts)[n-1]
-	eventually(ts, "server "+strings.Join(args, " has run "), func() bool {
+	testkit.Eventually(ts, "server "+strings.Join(args, " has run "), func() bool {
 		info, _ := s.MustDo("INFO", "commandstats").(string)
 		return strings.Contains(info, "cmdstat_"+args[1]+":")
 	})
@@ -297,7 +286,7 @@ func ran(ts *testscript.TestScript, _ bool, args []string) {
 func connected(ts *testscript.TestScript, _ bool, args []string) {
 	for _, file := range args {
 		pid := pidIn(ts, file)
-		eventually(ts, fmt.Sprintf("process %d is connected", pid), func() bool {
+		testkit.Eventually(ts, fmt.Sprintf("process %d is connected", pid), func() bool {
 			sockets := 0
 			fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 			for _, fd := range fds {

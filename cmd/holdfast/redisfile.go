@@ -35,9 +35,9 @@ func (s *servers) locate() (found []address, err error) {
 func (s *servers) search() ([]address, error) {
 	switch {
 	case len(s.redis) > 0 && len(s.file) > 0:
-		return nil, usage("--redis and --redis-file both name the servers: choose one")
+		return nil, usage("--redis and --redis-file both name the instances: choose one")
 	case len(s.file) > 1:
-		return nil, usage("--redis-file is given twice: put all servers into one file")
+		return nil, usage("--redis-file is given twice: put all instances into one file")
 	case len(s.redis) > 0:
 		return numbered(s.redis), nil
 	case len(s.file) > 0:
@@ -46,18 +46,18 @@ func (s *servers) search() ([]address, error) {
 	urls, file := instance.SplitURLs(os.Getenv(environment)), os.Getenv(environmentFile)
 	switch {
 	case len(urls) > 0 && file != "":
-		return nil, usage("%s and %s both name the servers: unset one of them", environment, environmentFile)
+		return nil, usage("%s and %s both name the instances: unset one of them", environment, environmentFile)
 	case file != "":
 		return readServers(environmentFile, file)
 	case len(urls) > 0:
 		return numbered(urls), nil
 	}
-	return nil, usage("no servers: name them with --redis URL, once for each, in %s, or in a --redis-file; see `holdfast help servers`", environment)
+	return nil, usage("no instances: name them with --redis URL, once for each, in %s, or in a --redis-file; see `holdfast help instances`", environment)
 }
 
 func numbered(urls []string) (all []address) {
 	for n, url := range urls {
-		all = append(all, address{url, fmt.Sprintf("server %d of %d", n+1, len(urls))})
+		all = append(all, address{url, fmt.Sprintf("instance %d of %d", n+1, len(urls))})
 	}
 	return all
 }
@@ -69,7 +69,7 @@ const longestFile = 1 << 16
 // nothing that stands in it.
 func readServers(what, path string) ([]address, error) {
 	if strings.Contains(path, "://") || strings.Contains(path, "@") {
-		return nil, usage("%s wants the name of a file, and that looks like a URL: --redis is for those", what)
+		return nil, usage("%s wants the name of a file, but this looks like a URL: give it to --redis", what)
 	}
 	text, err := readSecret(what, path)
 	if err != nil {
@@ -87,7 +87,7 @@ func readServers(what, path string) ([]address, error) {
 		}
 	}
 	if len(all) == 0 {
-		return nil, usage("%s %s names no server: want one URL a line", what, path)
+		return nil, usage("%s %s names no instance: want one URL a line", what, path)
 	}
 	return all, nil
 }
@@ -103,14 +103,14 @@ func readSecret(what, path string) (text string, err error) {
 		return "", unreadable(what, path, err)
 	}
 	if open := info.Mode().Perm() & 0o006; open != 0 && info.Mode().IsRegular() && runtime.GOOS != "windows" {
-		fmt.Fprintf(os.Stderr, "holdfast: warning: %s %s: everybody on this machine may read or write it (%v)\n", what, oneLine(path), info.Mode())
+		fmt.Fprintf(os.Stderr, "holdfast: warning: %s %s: every user of this machine may read or write it (%v)\n", what, oneLine(path), info.Mode())
 	}
 	all, err := io.ReadAll(io.LimitReader(file, longestFile+1))
 	switch {
 	case err != nil:
 		return "", unreadable(what, path, err)
 	case len(all) > longestFile:
-		return "", usage("%s %s is longer than %d bytes: it is no list of servers", what, path, longestFile)
+		return "", usage("%s %s is longer than %d bytes: it is no list of URLs", what, path, longestFile)
 	}
 	return string(all), nil
 }

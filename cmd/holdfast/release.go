@@ -18,22 +18,22 @@ var releaseRow = command{
 	args:  "RESOURCE",
 	short: "give a lock back by its token, or take it away by force",
 	make:  func() action { return new(releaseAction) },
-	long: `With a token, the lock is given back if that token holds it: a command of
-` + "`holdfast run`" + ` finds it in HOLDFAST_TOKEN, and so does holdfast release, which keeps
-it out of the list of processes.
+	long: `With a token, the lock is given back if that token holds it. A command of
+` + "`holdfast run`" + ` finds its token in HOLDFAST_TOKEN. holdfast release reads it there, too,
+so the token need not be in the list of processes.
 
---force takes the lock away from whoever has it, and deletes what a minority of the
-servers has, too. It shows who that is and asks first, unless --yes is given. Only
-what was shown is deleted: a holder that has come meanwhile keeps the lock. It warns
-when what is there is no token that Holdfast makes: it may be no lock. The holder is
-not asked: a program of Holdfast's learns of it with its next renewal, and works on
-unprotected until then. A lock whose holder has died goes by itself, by its TTL.
+--force takes the lock away from its holder, and also deletes what a minority of the
+instances has. It shows the holder and asks first, unless --yes is given. It deletes
+only what it has shown: a holder that has come meanwhile keeps the lock. It warns when
+the value is no token that Holdfast makes: it may be no lock. The holder is not asked. A
+program that uses Holdfast notices at its next renewal, and works on unprotected until
+then. A lock whose holder has died ends by itself, with its TTL.
 
---audit writes down a release, and a taking by force with whose the lock was: see
+--audit writes down each release, and for a release by force whose lock it was: see
 ` + "`holdfast help audit`" + `.
 
 Exit codes: 0 when it is released; 1 when that token does not hold the lock, or the
-question was not answered with yes; 69 when too few servers answer; 64 for a wrong
+question was not answered with yes; 69 when too few instances answer; 64 for a wrong
 command line.`,
 }
 
@@ -49,7 +49,7 @@ type releaseAction struct {
 func (r *releaseAction) flags(fs *flag.FlagSet) {
 	r.servers.flags(fs)
 	fs.StringVar(&r.token, "token", "", "the `TOKEN` that holds the lock. Default: HOLDFAST_TOKEN")
-	fs.BoolVar(&r.force, "force", false, "take it away from whoever has it")
+	fs.BoolVar(&r.force, "force", false, "take it away from its holder")
 	fs.BoolVar(&r.yes, "yes", false, "with --force: do not ask")
 	r.audit.flags(fs)
 }
@@ -69,7 +69,7 @@ func (r *releaseAction) run(ctx context.Context, args arguments) error {
 	case r.yes && !r.force:
 		return usage("--yes belongs to --force")
 	case token == "" && !r.force:
-		return usage("say which token holds the lock, with --token or in HOLDFAST_TOKEN, or --force")
+		return usage("say which token holds the lock, with --token or in HOLDFAST_TOKEN, or use --force")
 	}
 	if err := r.audit.open("release"); err != nil {
 		return err
@@ -119,7 +119,7 @@ func (r *releaseAction) takeAway(ctx context.Context, locks *engine.Engine, reso
 		return s.err
 	}
 	if s.foreign() {
-		fmt.Fprintln(os.Stderr, "holdfast release: warning: what is there is no token that Holdfast makes: another library's lock, a token of somebody's own, or something else that uses this name")
+		fmt.Fprintln(os.Stderr, "holdfast release: warning: the value is no token that Holdfast makes: it is another library's lock, a program's own token, or no lock at all")
 	}
 	if !r.yes && !confirmed(ctx) {
 		return fail(exitNo, "not released")

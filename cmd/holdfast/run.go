@@ -44,13 +44,13 @@ func (r *runAction) flags(fs *flag.FlagSet) {
 	r.servers.flags(fs)
 	r.ttl = span(10 * time.Second)
 	fs.BoolVar(&r.now, "n", false, "do not wait: fail at once when somebody else has the lock")
-	fs.Var(&r.wait, "w", "wait at most for `TIME`, for the servers and for the lock. Default: for ever, but 5s for the servers")
-	fs.IntVar(&r.heldCode, "E", exitHeld, "exit with `CODE` when the lock was not to be had")
+	fs.Var(&r.wait, "w", "wait at most for `TIME`, for the instances and for the lock. Default: for ever, but 5s for the instances")
+	fs.IntVar(&r.heldCode, "E", exitHeld, "exit with `CODE` when the lock was not granted")
 	fs.Var(&r.ttl, "ttl", "a holder that dies leaves the lock for `TIME`, which is at most --max-ttl")
 	fs.Var(&r.grace, "grace", "the command gets TERM `TIME` before the lock may be gone. Default: a third of the TTL, at most 5s")
 	fs.Var(&r.maxHold, "max-hold", "end the command when it has had the lock for `TIME`. Default: never")
-	fs.Var(&r.atLeast, "at-least", "keep the lock for `TIME` from when it is acquired, also when the command ends before; at most --max-ttl")
-	fs.BoolVar(&r.group, "wait-group", false, "keep the lock until all that the command has started in its process group have ended, too")
+	fs.Var(&r.atLeast, "at-least", "keep the lock for `TIME` after it was acquired, even if the command ends before; at most --max-ttl")
+	fs.BoolVar(&r.group, "wait-group", false, "keep the lock until the command's whole process group has ended")
 	fs.BoolVar(&r.pass, "pass-redis", false, "leave HOLDFAST_REDIS and HOLDFAST_REDIS_FILE in the command's environment")
 	fs.StringVar(&r.owner, "owner", "", "the `NAME` that others see as the holder. Default: user@host:pid")
 	fs.BoolVar(&r.fencing, "fencing", true, "take a fencing token; --fencing=false does without")
@@ -122,19 +122,19 @@ func (r *runAction) split(args arguments) (resource string, argv []string, err e
 	case len(front) == 0:
 		return "", nil, usage("name the resource and the command: holdfast run RESOURCE -- COMMAND")
 	case len(front) > 1:
-		return "", nil, usage("one resource, and -- between it and the command: holdfast run RESOURCE -- COMMAND")
+		return "", nil, usage("name one resource, and write -- between it and the command: holdfast run RESOURCE -- COMMAND")
 	case len(argv) == 0:
 		return "", nil, usage("name the command, behind --: holdfast run RESOURCE -- COMMAND")
 	case r.now && r.wait > 0:
 		return "", nil, usage("-n does not wait and -w does: choose one")
 	case r.heldCode < 0 || r.heldCode > 255:
-		return "", nil, usage("-E is %d: an exit code is from 0 to 255", r.heldCode)
+		return "", nil, usage("-E is %d: an exit code must be from 0 to 255", r.heldCode)
 	case r.ttl > r.maxTTL:
-		return "", nil, usage("--ttl is %v: at most --max-ttl, which is %v and the same for all who share locks", &r.ttl, &r.maxTTL)
+		return "", nil, usage("--ttl is %v: it must be at most --max-ttl, which is %v and the same for all that share locks", &r.ttl, &r.maxTTL)
 	case r.grace > r.ttl/2:
-		return "", nil, usage("--grace is %v: at most half the TTL, which is %v, so that renewals have the rest", &r.grace, &r.ttl)
+		return "", nil, usage("--grace is %v: it must be at most half the TTL, which is %v: renewals need the rest", &r.grace, &r.ttl)
 	case r.atLeast > r.maxTTL:
-		return "", nil, usage("--at-least is %v: at most --max-ttl, which is %v, for that is how long nobody relies on servers that have restarted", &r.atLeast, &r.maxTTL)
+		return "", nil, usage("--at-least is %v: it must be at most --max-ttl, which is %v: instances that restart are quarantined no longer", &r.atLeast, &r.maxTTL)
 	case r.maxHold > 0 && r.maxHold <= r.grace:
 		return "", nil, usage("--max-hold is %v: it must be longer than the grace, which is %v", &r.maxHold, &r.grace)
 	}
@@ -149,7 +149,7 @@ func lookUp(name string) (string, error) {
 	case err == nil || errors.Is(err, exec.ErrDot):
 		return path, nil
 	case errors.Is(err, fs.ErrPermission):
-		return "", fail(exitNotRunable, "%s: it may not be executed", name)
+		return "", fail(exitNotRunable, "%s: it is not executable", name)
 	}
 	return "", fail(exitNotFound, "%s: there is no such command", name)
 }
@@ -206,7 +206,7 @@ func (r *runAction) open(ctx context.Context, cfg engine.Config) (*engine.Engine
 	}
 	err = locks.AwaitQuorum(ctx)
 	if err == nil || errors.Is(err, context.DeadlineExceeded) {
-		noteRecovering(os.Stderr, locks.Instances(), time.Now(), r.first)
+		noteQuarantine(os.Stderr, locks.Instances(), time.Now(), r.first)
 	}
 	if err != nil {
 		return nil, errors.Join(err, shut(locks))

@@ -35,15 +35,15 @@ type servers struct {
 
 func (s *servers) flags(fs *flag.FlagSet) {
 	s.timeout, s.maxTTL, s.guard = span(500*time.Millisecond), span(time.Minute), guardFlag(instance.GuardStrict)
-	fs.Var(&s.redis, "redis", "a server's `URL`; repeat it for each. Default: HOLDFAST_REDIS")
-	fs.Var(&s.file, "redis-file", "a `FILE` with all servers, a URL a line. Default: HOLDFAST_REDIS_FILE")
-	fs.StringVar(&s.prefix, "prefix", "", "the `PREFIX` of all keys; the same for all who share locks")
-	fs.Var(&s.timeout, "timeout", "a server that does not answer for `TIME` is down")
-	fs.Var(&s.maxTTL, "max-ttl", "nobody in the fleet has a TTL above `TIME`; the same for all who share locks")
-	fs.Var(&s.guard, "guard", "how to treat servers that restarted: `GUARD` is adaptive, strict or off")
-	fs.BoolVar(&s.first, "first-deployment", os.Getenv(firstDeployment) != "", "nobody has ever locked on these servers: if all of them are new, do not wait. Default: "+firstDeployment)
-	fs.Var(&s.addrs, "map", "connect elsewhere for an address that sentinels or clusters announce: `ANNOUNCED=REACHABLE`; repeat it")
-	fs.BoolVar(&s.verbose, "v", false, "log what goes on to standard error")
+	fs.Var(&s.redis, "redis", "an instance's `URL`; repeat it for each. Default: HOLDFAST_REDIS")
+	fs.Var(&s.file, "redis-file", "a `FILE` with all instances, one URL a line. Default: HOLDFAST_REDIS_FILE")
+	fs.StringVar(&s.prefix, "prefix", "", "the `PREFIX` of all keys; the same for all programs that share locks")
+	fs.Var(&s.timeout, "timeout", "an instance that does not answer for `TIME` is down")
+	fs.Var(&s.maxTTL, "max-ttl", "no lock in the fleet has a TTL above `TIME`; the same for all programs that share locks")
+	fs.Var(&s.guard, "guard", "how to treat instances that restarted: `GUARD` is adaptive, strict or off")
+	fs.BoolVar(&s.first, "first-deployment", os.Getenv(firstDeployment) != "", "nobody has ever locked on these instances: if all of them are new, do not wait. Default: "+firstDeployment)
+	fs.Var(&s.addrs, "map", "connect to another address than the one that sentinels or clusters announce: `ANNOUNCED=REACHABLE`; repeat it")
+	fs.BoolVar(&s.verbose, "v", false, "write a log to standard error")
 }
 
 // shared are the names of the flags above, for help.
@@ -68,10 +68,10 @@ func (s *servers) config() engine.Config {
 	}
 }
 
-// guarding is what is made of servers that were started a short while ago. Every
-// call of this command is an engine that sees them for the first time, so that
-// GuardAdaptive could not tell a restart of them all from a first deployment. Who
-// can, says so.
+// guarding is what is made of instances that were started a short while ago. Each
+// call of this command is an engine that sees them for the first time, so
+// GuardAdaptive could not tell a restart of them all from a first deployment. A user
+// that can says so.
 func (s *servers) guarding() instance.Guard {
 	if g := instance.Guard(s.guard); g != instance.GuardStrict || !s.first {
 		return g
@@ -79,9 +79,9 @@ func (s *servers) guarding() instance.Guard {
 	return instance.GuardAdaptive
 }
 
-// noteRecovering says until when the restart guard lets nobody have a lock, and why.
+// noteQuarantine says until when the restart guard grants no lock, and why.
 // first says that this is a first deployment: then not all have been seen to be new.
-func noteRecovering(w io.Writer, servers []instance.Health, now time.Time, first bool) {
+func noteQuarantine(w io.Writer, servers []instance.Health, now time.Time, first bool) {
 	need, up := len(servers)/2+1, 0
 	var waits []time.Duration // of those that may not vote yet
 	for _, h := range servers {
@@ -89,7 +89,7 @@ func noteRecovering(w io.Writer, servers []instance.Health, now time.Time, first
 		case instance.Up:
 			up++
 		case instance.Quarantined:
-			waits = append(waits, h.Recovering)
+			waits = append(waits, h.Quarantine)
 		}
 	}
 	if up >= need || up+len(waits) < need { // enough may vote; or this is not what is missing
@@ -101,7 +101,7 @@ func noteRecovering(w io.Writer, servers []instance.Health, now time.Time, first
 	if first {
 		hint = fmt.Sprintf("--first-deployment does not wait when all %d answer and are new", len(servers))
 	}
-	fmt.Fprintf(w, "holdfast run: %d of %d servers were started a short while ago, and may have forgotten who holds which lock: none is granted before %s, in %v (%s)\n",
+	fmt.Fprintf(w, "holdfast run: %d of %d instances are quarantined: they were started a short while ago, and may have forgotten who holds which lock. None is granted before %s, in %v (%s)\n",
 		len(waits), len(servers), now.Add(left).Format(time.TimeOnly), left.Round(time.Second), hint)
 }
 
@@ -162,7 +162,7 @@ func (s *servers) look(ctx context.Context, cfg engine.Config) (*engine.Engine, 
 	}
 	for _, h := range e.Instances() {
 		if instance.IsSameServer(h.Err) {
-			return nil, errors.Join(usage("server %s: %w", h.Name, h.Err), shut(e))
+			return nil, errors.Join(usage("instance %s: %w", h.Name, h.Err), shut(e))
 		}
 	}
 	return e, nil

@@ -21,18 +21,18 @@ var statusRow = command{
 	args:  "RESOURCE...",
 	short: "show who holds a lock, and for how long",
 	make:  func() action { return new(statusAction) },
-	long: `Asks every server who has the lock and for how long, and shows what a majority of
-them says, and each vote. Tokens are abbreviated. A look, not a lock: it may be
-different a moment later. Who held it before, no server knows: a running engine knows
-it of its own leases (its page, debughttp), and --audit of run and release writes it
-down.
+	long: `Asks each instance who holds the lock, and for how long. It shows what a majority of
+them says, and each vote. Tokens are abbreviated. This is a look, not a lock: it may be
+different a moment later. No instance knows who held the lock before. A running engine
+knows it of its own leases (its page, debughttp), and --audit of run and release writes
+it down.
 
---json writes one object for each resource on a line of its own. --watch goes on
-until ^C: on a terminal it shows the present state, else it writes a line when
-something has changed.
+--json writes one object for each resource, on a line of its own. --watch goes on
+until ^C: on a terminal it shows the present state, else it writes a line for each
+change.
 
-Exit codes: 0 when the question could be answered, whether or not somebody has the
-lock; 69 when too few servers answer; 64 for a wrong command line.`,
+Exit codes: 0 when the question could be answered, whether or not somebody holds the
+lock; 69 when too few instances answer; 64 for a wrong command line.`,
 }
 
 // statusAction is `holdfast status`.

@@ -43,7 +43,7 @@ func TestServersThatWereRestartedAreNotTakenForNewOnes(t *testing.T) {
 	} {
 		var s servers
 		if _, err := parse(newFlagSet("run", flagsOf(s.flags)), strings.Fields(c.args)); err != nil {
-			t.Fatal(err)
+			t.Fatalf("parse: %v", err)
 		}
 		if got := s.config().Guard; got != c.want {
 			t.Errorf("with %q the guard is %v, want %v", c.args, got, c.want)
@@ -61,7 +61,7 @@ func (flagsOf) run(context.Context, arguments) error { return nil }
 func TestNoteOnServersThatRestarted(t *testing.T) {
 	up, down := instance.Health{State: instance.Up}, instance.Health{State: instance.Down}
 	young := func(left time.Duration) instance.Health {
-		return instance.Health{State: instance.Quarantined, Recovering: left}
+		return instance.Health{State: instance.Quarantined, Quarantine: left}
 	}
 	for _, c := range []struct {
 		servers []instance.Health
@@ -69,26 +69,26 @@ func TestNoteOnServersThatRestarted(t *testing.T) {
 	}{
 		{[]instance.Health{up, up, young(time.Minute)}, ""},
 		{[]instance.Health{down, down, young(time.Minute)}, ""},
-		{[]instance.Health{up, young(50 * time.Second), young(20 * time.Second)}, "2 of 3 servers .* before 12:00:20, in 20s "},
-		{[]instance.Health{down, young(50 * time.Second), young(20 * time.Second)}, "2 of 3 servers .* before 12:00:50, in 50s "},
-		{[]instance.Health{young(time.Minute)}, "1 of 1 servers .* before 12:01:00, in 1m0s "},
+		{[]instance.Health{up, young(50 * time.Second), young(20 * time.Second)}, "2 of 3 instances .* before 12:00:20, in 20s "},
+		{[]instance.Health{down, young(50 * time.Second), young(20 * time.Second)}, "2 of 3 instances .* before 12:00:50, in 50s "},
+		{[]instance.Health{young(time.Minute)}, "1 of 1 instances .* before 12:01:00, in 1m0s "},
 	} {
 		var b strings.Builder
-		noteRecovering(&b, c.servers, time.Date(2026, 1, 1, 12, 0, 0, 0, time.Local), false)
+		noteQuarantine(&b, c.servers, time.Date(2026, 1, 1, 12, 0, 0, 0, time.Local), false)
 		if (b.Len() > 0) != (c.want != "") || !regexp.MustCompile(c.want).MatchString(b.String()) {
 			t.Errorf("%+v: %q, want %q", c.servers, b.String(), c.want)
 		}
 	}
 	var b strings.Builder // whoever has said it is not told to say it
-	noteRecovering(&b, []instance.Health{down, young(time.Minute), young(time.Minute)}, time.Now(), true)
+	noteQuarantine(&b, []instance.Health{down, young(time.Minute), young(time.Minute)}, time.Now(), true)
 	if !strings.HasSuffix(b.String(), "(--first-deployment does not wait when all 3 answer and are new)\n") {
-		t.Error(b.String())
+		t.Errorf("got %q, want it to end with what --first-deployment does", b.String())
 	}
 }
 
 func TestOneLine(t *testing.T) {
 	if got := oneLine("a\nb\r\nc\x1b[31md\x00"); got != "a; b; c; [31md" {
-		t.Errorf("%q", got)
+		t.Errorf("oneLine: got %q, want it on one line, without control characters", got)
 	}
 }
 
@@ -144,10 +144,10 @@ func TestThousands(t *testing.T) {
 		}
 	}
 	if got := bar(3*time.Second, 2*time.Second, 4); got != "[####]" {
-		t.Error(got)
+		t.Errorf("a bar of more than all: got %q, want %q", got, "[####]")
 	}
 	if got := strings.Count(bar(time.Second, 2*time.Second, 4), "#"); got != 2 {
-		t.Error(got)
+		t.Errorf("a bar of a half: got %d of 4, want 2", got)
 	}
 }
 

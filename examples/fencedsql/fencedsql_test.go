@@ -40,11 +40,11 @@ func TestAnAccountRefusesWhatIsBelowItsToken(t *testing.T) {
 	ctx := t.Context()
 	l, err := openLedger(ctx, "")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("openLedger: %v", err)
 	}
 	defer l.close()
 	if err := l.open(ctx, "a", 1); err != nil {
-		t.Fatal(err)
+		t.Fatalf("l.open: %v", err)
 	}
 	stale := func(err error) {
 		t.Helper()
@@ -55,7 +55,7 @@ func TestAnAccountRefusesWhatIsBelowItsToken(t *testing.T) {
 	fine := func(err error) {
 		t.Helper()
 		if err != nil {
-			t.Error(err)
+			t.Errorf("write with a lock: %v", err)
 		}
 	}
 	fine(l.claim(ctx, "a", 5))
@@ -77,7 +77,7 @@ func TestTheDocsHaveTheStatements(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../docs/guarantees.md")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.ReadFile: %v", err)
 	}
 	plain := strings.ReplaceAll(string(text), "\n    ", " ")
 	for _, statement := range []string{claim, write} {

@@ -131,7 +131,7 @@ func TestPostgreSQLClaimsAtEveryIsolationLevel(t *testing.T) {
 	dsn := postgres(t)
 	l, err := openLedger(t.Context(), dsn)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("openLedger: %v", err)
 	}
 	defer l.close()
 	for _, c := range []struct {
@@ -141,17 +141,17 @@ func TestPostgreSQLClaimsAtEveryIsolationLevel(t *testing.T) {
 		t.Run(c.level.String(), func(t *testing.T) {
 			account := "levels-" + strconv.Itoa(int(c.level))
 			if err := l.open(t.Context(), account, 1); err != nil {
-				t.Fatal(err)
+				t.Fatalf("l.open: %v", err)
 			}
 			defer func() { _ = l.drop(context.WithoutCancel(t.Context()), account) }()
 			begin := func() *sql.Tx { // and take its view of the world
 				tx, err := l.BeginTx(t.Context(), &sql.TxOptions{Isolation: c.level})
 				if err != nil {
-					t.Fatal(err)
+					t.Fatalf("l.BeginTx: %v", err)
 				}
 				var balance int64
 				if err := tx.QueryRowContext(t.Context(), read, account).Scan(&balance); err != nil {
-					t.Fatal(err)
+					t.Fatalf("read the balance of %v: %v", account, err)
 				}
 				return tx
 			}
@@ -166,7 +166,7 @@ func TestPostgreSQLClaimsAtEveryIsolationLevel(t *testing.T) {
 
 			late, higher := begin(), begin()
 			if err := l.claim(t.Context(), account, 5); err != nil {
-				t.Fatal(err)
+				t.Fatalf("l.claim: %v", err)
 			}
 			if n, err := changes(late, claim, 4, account); n != 0 || err != nil && !isSerialization(err) {
 				t.Errorf("a stale claim: %d rows, %v", n, err)
@@ -181,7 +181,7 @@ func TestPostgreSQLClaimsAtEveryIsolationLevel(t *testing.T) {
 			}
 			late = begin()
 			if err := l.claim(t.Context(), account, 7); err != nil {
-				t.Fatal(err)
+				t.Fatalf("l.claim: %v", err)
 			}
 			if n, err := changes(late, write, 9, account, 6); n != 0 || err != nil && !isSerialization(err) {
 				t.Errorf("a late write: %d rows, %v", n, err)
@@ -203,7 +203,7 @@ func open(t *testing.T, dsn string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("postgres", dsn)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("sql.Open: %v", err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	return db
@@ -214,7 +214,7 @@ func connect(t *testing.T, db *sql.DB) *sql.Conn {
 	t.Helper()
 	conn, err := db.Conn(t.Context())
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("db.Conn: %v", err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
@@ -235,11 +235,11 @@ func startPostgres(t *testing.T) string {
 	t.Helper()
 	bin := postgresDir()
 	if bin == "" {
-		t.Skip("no PostgreSQL: make windows installs Debian's package postgresql and runs this; or set HOLDFAST_POSTGRES")
+		t.Skip("no PostgreSQL: make observability installs Debian's package postgresql and runs this; or set HOLDFAST_POSTGRES")
 	}
 	dir, err := os.MkdirTemp("", "holdfast-postgres-") // short: the path of a socket has its limits
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.MkdirTemp: %v", err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	as := unprivileged(t, dir)
@@ -255,7 +255,7 @@ func startPostgres(t *testing.T) string {
 	var log bytes.Buffer
 	server.Stdout, server.Stderr = &log, &log
 	if err := server.Start(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("server.Start: %v", err)
 	}
 	gone := make(chan struct{})
 	go func() { // ends with the server; the cleanup waits for it
@@ -276,7 +276,7 @@ func awaitPostgres(t *testing.T, dsn string, gone <-chan struct{}, log *bytes.Bu
 	t.Helper()
 	db, err := sql.Open("postgres", dsn)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("sql.Open: %v", err)
 	}
 	defer db.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -318,7 +318,7 @@ func unprivileged(t *testing.T, dir string) *syscall.SysProcAttr {
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
 	if err := os.Chown(dir, uid, gid); err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.Chown: %v", err)
 	}
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 }

@@ -61,7 +61,7 @@ func TestALockIsHeldForItsWindow(t *testing.T) {
 	servers := redistest.StartN(t, 1)
 	locks, err := engine.Open(t.Context(), redistest.URLs(servers), engine.Config{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.Open: %v", err)
 	}
 	defer locks.Close(t.Context())
 	// A tick long ago, whose window goes on: nothing here depends on how fast it is.
@@ -72,11 +72,11 @@ func TestALockIsHeldForItsWindow(t *testing.T) {
 	}
 	held, err := l.Lock(t.Context(), "job")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("l.Lock: %v", err)
 	}
 	ctx, done, err := l.Context(t.Context(), "job")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("l.Context: %v", err)
 	}
 	defer done()
 	unlocked := make(chan error, 1)
@@ -88,7 +88,7 @@ func TestALockIsHeldForItsWindow(t *testing.T) {
 		t.Errorf("the lock is gone before its window is over: %v, %v", status, err)
 	}
 	if err := locks.Close(t.Context()); err != nil { // which ends the lease, and so the waiting
-		t.Error(err)
+		t.Errorf("close the engine: %v", err)
 	}
 	<-unlocked
 	if ctx.Err() == nil {

@@ -34,7 +34,7 @@ func TestProcessesShareTheBalances(t *testing.T) {
 		addrs = append(addrs, p.Await(`serving http://([\d.:]+)/`)[1])
 	}
 	if err := depositAll(t.Context(), addrs, []string{"ann"}); err != nil {
-		t.Error(err)
+		t.Errorf("depositAll: %v", err)
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, "ann")); err != nil || string(text) != "25\n" {
 		t.Errorf("25 deposits make %q, %v", text, err)
@@ -62,13 +62,13 @@ func post(t *testing.T, addr, user string) (status int, text string) {
 	t.Helper()
 	response, err := http.Post("http://"+addr+"/users/"+strings.ReplaceAll(user, ".", "%2E")+"/deposits", "", nil)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("http.Post: %v", err)
 	}
 	defer http.DefaultClient.CloseIdleConnections()
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("io.ReadAll: %v", err)
 	}
 	return response.StatusCode, string(body)
 }

@@ -119,7 +119,7 @@ func hold(ctx context.Context, locks *engine.Engine, held *lease.Lease) error {
 func why(i instance.Health) string {
 	switch {
 	case i.State == instance.Quarantined:
-		return fmt.Sprintf(": it was promoted, or restarted, and grants no new locks for %v", i.Recovering.Round(time.Second))
+		return fmt.Sprintf(": it was promoted, or restarted, and grants no new locks for %v", i.Quarantine.Round(time.Second))
 	case i.Err != nil:
 		return ": " + i.Err.Error()
 	}

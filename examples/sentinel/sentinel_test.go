@@ -27,7 +27,7 @@ func TestTheLeaseGoesOnAfterAFailover(t *testing.T) {
 	p := program.Start(t, "redis-sentinel://:pa55w0rd@"+strings.Join(f.SentinelAddrs(), ",")+"/0?master=leader")
 	p.Await(`the report is locked\n.* is up\n`)
 	f.Failover()
-	p.Await(`(?s)is recovering: it was promoted, or restarted, and grants no new locks for 1\ds\n.*the lease was renewed after that, and goes on\n`)
+	p.Await(`(?s)is quarantined: it was promoted, or restarted, and grants no new locks for 1\ds\n.*the lease was renewed after that, and goes on\n`)
 	p.Interrupt()
 	if stdout := p.Ends(); strings.Contains(stdout, "pa55w0rd") {
 		t.Errorf("it shows the password: %s", stdout)

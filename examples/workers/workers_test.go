@@ -23,7 +23,7 @@ func TestTwoProcessesShareTheJobs(t *testing.T) {
 	urls := strings.Join(redistest.URLs(redistest.StartN(t, 3)), ",")
 	dir, err := newJobs(24)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("newJobs: %v", err)
 	}
 	defer os.RemoveAll(dir)
 	one, two := program.Start(t, urls, "-dir", dir), program.Start(t, urls, "-dir", dir)

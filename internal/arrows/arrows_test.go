@@ -78,7 +78,7 @@ func picture(t *testing.T) map[string][]string {
 	t.Helper()
 	text, err := os.ReadFile(design)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.ReadFile: %v", err)
 	}
 	_, behind, found := strings.Cut(string(text), heading+"\n")
 	_, block, opened := strings.Cut(behind, "```text\n")

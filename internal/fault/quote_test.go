@@ -33,10 +33,10 @@ func TestWhatIsQuotedIsCut(t *testing.T) {
 		}
 	}
 	ours := errors.New("dial " + token)
-	if got := Quoted(ours); got != ours { //nolint:errorlint // the very same
+	if got := Quoted(ours); got != ours { // the very same
 		t.Errorf("what no server has said becomes %v", got)
 	}
 	if got := Quoted(fmt.Errorf("cannot load: %w", resp.ServerError("ERR unknown command 'x', with args beginning with: 'y'"))); got.Error() != "cannot load: ERR unknown command 'x' (its arguments are not shown)" || !IsServerError(got) {
-		t.Error(got)
+		t.Errorf("got %q, want what was wrapped, without the arguments", got)
 	}
 }

@@ -34,7 +34,7 @@ type Refusal struct {
 // (NOTBUSY, UNKILLABLE), MIGRATE (IOERR, BUSYKEY), and Valkey's REDIRECT, which must be asked for.
 var Refusals = []Refusal{
 	{"NOSCRIPT", Ours, "it has forgotten the lock scripts; they are loaded again"},
-	{"READONLY", Ours, "it is a replica: a failover, or the address of a replica, where only a master can vote"},
+	{"READONLY", Ours, "it is a replica, and only a master can vote: wait for the failover to end, or name the master"},
 
 	{"LOADING", Passes, "it is reading its data from disk; wait until it has"},
 	{"BUSY", Passes, "somebody's script or module holds it up: SCRIPT KILL ends one that has written nothing"},
@@ -43,18 +43,18 @@ var Refusals = []Refusal{
 	{"TRYAGAIN", Passes, "the slot is being moved"},
 	{"MOVED", Passes, "another node of the cluster serves the slot"},
 	{"ASK", Passes, "the slot is being moved"},
-	{"OOM", Passes, "its memory is full: give it more, or let nothing else live there"},
-	{"MISCONF", Passes, "it cannot write to its disk, and takes no writes until it can; see its log"},
+	{"OOM", Passes, "its memory is full: give it more, or keep nothing else there"},
+	{"MISCONF", Passes, "it cannot write to its disk, and accepts no writes until it can; see its log"},
 	{"NOREPLICAS", Passes, "fewer replicas are connected than min-replicas-to-write wants"},
-	{"ERR max number of clients", Passes, "it has no room for another connection: raise maxclients, or see who has so many"},
+	{"ERR max number of clients", Passes, "it has no room for another connection: raise maxclients, or see which client has so many"},
 
 	{"NOPERM No permissions to access database", Lasts, "the user may not use that database: ACL SETUSER NAME db=N"}, // Valkey 9
-	{"NOPERM", Lasts, "the user lacks a permission, or the keys are not permitted to it; docs/operations.md has the rule that is enough"},
+	{"NOPERM", Lasts, "the user lacks a permission for the command or the keys; docs/operations.md has the rule that is enough"},
 	{"NOAUTH", Lasts, "it wants a password, and none was given: redis://:PASSWORD@HOST, or redis://USER:PASSWORD@HOST"},
 	{"WRONGPASS", Lasts, "user name or password is wrong, or the user is disabled"},
-	{"DENIED", Lasts, "it is in protected mode, and serves nobody from another machine: set a password, or bind and protected-mode"},
+	{"DENIED", Lasts, "it is in protected mode, and serves no other machine: set a password, or bind and protected-mode"},
 	{"NOPROTO", Lasts, "it does not speak the version of the protocol that was asked for"},
-	{"WRONGTYPE", Lasts, "something else is stored under that name: use a name, or a KeyPrefix, that nothing else has"},
+	{"WRONGTYPE", Lasts, "something else is stored under that name: use another name, or a KeyPrefix of your own"},
 	{"CROSSSLOT", Lasts, "the keys are in different slots of the cluster"},
 	{"ERR unknown command 'sentinel'", Lasts, "it is no Sentinel: write redis://… for a single server"},
 	{"ERR unknown command", Lasts, "it lacks a command, or has it under another name (rename-command)"},

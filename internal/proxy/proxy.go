@@ -42,7 +42,7 @@ func Start(t testing.TB, network, server string) *Proxy {
 	t.Helper()
 	p, err := New(network, server)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("New: %v", err)
 	}
 	t.Cleanup(p.Close)
 	return p

@@ -14,11 +14,10 @@ import (
 
 	"github.com/holdfast-go/holdfast/internal/proxy"
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
-
-const patience = 20 * time.Second
 
 // client is a connection through the proxy, in RESP and without any help.
 type client struct {
@@ -37,11 +36,11 @@ func dial(t testing.TB, p *proxy.Proxy) *client {
 	t.Helper()
 	conn, err := net.Dial("tcp", p.Addr())
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("net.Dial: %v", err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
+	if err := conn.SetDeadline(time.Now().Add(testkit.Patience)); err != nil {
+		t.Fatalf("conn.SetDeadline: %v", err)
 	}
 	return &client{t, conn, bufio.NewReader(conn)}
 }
@@ -54,7 +53,7 @@ func (c *client) send(args ...string) {
 		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(arg), arg)
 	}
 	if _, err := io.WriteString(c, b.String()); err != nil {
-		c.t.Fatal(err)
+		c.t.Fatalf("io.WriteString: %v", err)
 	}
 }
 
@@ -81,18 +80,9 @@ func knock(p *proxy.Proxy) error {
 		return err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(testkit.Patience))
 	_, err = conn.Read(make([]byte, 1))
 	return err
-}
-
-func eventually(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !so(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
 }
 
 // The way is longer by the delay, for a whole crowd as for one, and the order
@@ -135,7 +125,7 @@ func TestABlackholedRequestIsNotExecutedAndABlackholedReplyIs(t *testing.T) {
 
 	p.Blackhole(proxy.Requests, true)
 	asks.send("SET", "asked", "1")
-	eventually(t, "the request is lost", func() bool { return server.Clients() == 3 && p.Lost() == 1 })
+	testkit.Eventually(t, "the request is lost", func() bool { return server.Clients() == 3 && p.Lost() == 1 })
 	p.Blackhole(proxy.Requests, false)
 	if _, err := asks.reply(); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("a connection with a gap: %v", err)
@@ -146,8 +136,8 @@ func TestABlackholedRequestIsNotExecutedAndABlackholedReplyIs(t *testing.T) {
 
 	p.Blackhole(proxy.Replies, true)
 	waits.send("SET", "waited", "1")
-	eventually(t, "it is executed", func() bool { return server.Get("waited") == "1" })
-	eventually(t, "the reply is lost", func() bool { return p.Lost() == 2 })
+	testkit.Eventually(t, "it is executed", func() bool { return server.Get("waited") == "1" })
+	testkit.Eventually(t, "the reply is lost", func() bool { return p.Lost() == 2 })
 	p.Blackhole(proxy.Replies, false)
 	if _, err := waits.reply(); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("a connection with a gap: %v", err)
@@ -164,12 +154,12 @@ func TestABlackholeSwallowsTheEndOfAConnection(t *testing.T) {
 	c.do("PING")
 	p.Blackhole(proxy.Requests, true)
 	_ = c.Close()
-	eventually(t, "the end is lost", func() bool { return p.Lost() == 1 })
+	testkit.Eventually(t, "the end is lost", func() bool { return p.Lost() == 1 })
 	if n := server.Clients(); n != 1 {
 		t.Errorf("the server has %d clients", n)
 	}
 	p.Blackhole(proxy.Requests, false)
-	eventually(t, "the server has no clients", func() bool { return server.Clients() == 0 })
+	testkit.Eventually(t, "the server has no clients", func() bool { return server.Clients() == 0 })
 }
 
 func TestALostReplyIsToSomethingExecuted(t *testing.T) {
@@ -200,7 +190,7 @@ func TestHeldRequestsAreDeliveredLate(t *testing.T) {
 	for _, value := range []string{"a", "b", "c"} {
 		old.send("APPEND", "late", value)
 	}
-	eventually(t, "three requests are held", func() bool { return p.Held() == 3 })
+	testkit.Eventually(t, "three requests are held", func() bool { return p.Held() == 3 })
 	p.Strand()
 	if _, err := old.reply(); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("stranded: %v", err)
@@ -212,8 +202,8 @@ func TestHeldRequestsAreDeliveredLate(t *testing.T) {
 		t.Errorf("%d requests are held", n)
 	}
 	p.Deliver()
-	eventually(t, "they arrive", func() bool { return server.Get("late") == "<abc" })
-	eventually(t, "nothing is held, and the old connection is gone", func() bool { return p.Held() == 0 && p.Conns() == 1 })
+	testkit.Eventually(t, "they arrive", func() bool { return server.Get("late") == "<abc" })
+	testkit.Eventually(t, "nothing is held, and the old connection is gone", func() bool { return p.Held() == 0 && p.Conns() == 1 })
 }
 
 func TestADuplicateIsExecutedTwiceAndAnsweredOnce(t *testing.T) {
@@ -270,10 +260,10 @@ func TestWhatIsNotRESPPasses(t *testing.T) {
 	_, p := setup(t)
 	c := dial(t, p)
 	if _, err := io.WriteString(c, "PING\r\n"); err != nil {
-		t.Fatal(err)
+		t.Fatalf("io.WriteString: %v", err)
 	}
 	if reply, err := c.reply(); reply != "+PONG" {
-		t.Fatalf("%q: %v", reply, err)
+		t.Fatalf("got the reply %q, %v, want +PONG", reply, err)
 	}
 }
 
@@ -292,7 +282,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	} {
 		p, err := proxy.New(server.Network(), server.Addr())
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("proxy.New: %v", err)
 		}
 		for k := range 8 {
 			c := dial(t, p)
@@ -313,7 +303,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		if n := p.Conns(); n != 0 {
 			t.Errorf("%s: %d connections left", name, n)
 		}
-		eventually(t, name+": the server has no clients", func() bool { return server.Clients() == 0 })
-		eventually(t, name+": no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
+		testkit.Eventually(t, name+": the server has no clients", func() bool { return server.Clients() == 0 })
+		testkit.Eventually(t, name+": no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
 	}
 }

@@ -204,7 +204,7 @@ func (l *Looks) IsSame(ctx context.Context, conn *redis.Conn, began time.Time) e
 
 // depart has the actor leave a link, unless it has already.
 func (l *Looks) depart(link Terminus, why string) {
-	l.Log.Warn("the connection is given up for a new one", "reason", why, "run_id", link.RunID, "addr", link.Addr.String())
+	l.Log.Warn("connection is replaced by a new one", "reason", why, "run_id", link.RunID, "addr", link.Addr.String())
 	l.Leave(link.Opened)
 }
 

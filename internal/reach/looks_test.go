@@ -43,7 +43,7 @@ func TestAnAddressThatLeadsBackLeadsToSeveralServers(t *testing.T) {
 	start := time.Now()
 	for n, x := range []struct{ at, runID string }{{"a:1", "a"}, {"b:1", "b"}, {"a:1", "a"}} { // sentinels that move the master there and back
 		if err := s.saw(x.at, x.runID, start.Add(time.Duration(n)), start.Add(time.Duration(n))); err != nil {
-			t.Error(err)
+			t.Errorf("s.saw: %v", err)
 		}
 	}
 }

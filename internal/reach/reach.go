@@ -149,7 +149,7 @@ func secured(ctx context.Context, dial DialFunc, network, addr string, source *t
 func (r *Reach) Risks() (risks []string) {
 	for _, s := range []*tlsSource{r.tls, r.sentinelTLS} {
 		if s != nil && s.base.InsecureSkipVerify && s.base.VerifyConnection == nil && s.base.VerifyPeerCertificate == nil {
-			risks = append(risks, "TLS certificates are not verified: whoever sits in between can read the password and grant any lock")
+			risks = append(risks, "TLS certificates are not verified: a server in between can read the password and grant any lock")
 			break
 		}
 	}

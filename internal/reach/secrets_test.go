@@ -21,6 +21,6 @@ func TestSecretsAreHidden(t *testing.T) {
 		}
 	}
 	if text := NewSecrets("two\r\nlines").Redact(resp.ServerError("ERR you said two  lines")).Error(); strings.Contains(text, "lines") {
-		t.Error(text)
+		t.Errorf("got %q, want the password's words hidden", text)
 	}
 }

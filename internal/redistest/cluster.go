@@ -107,7 +107,7 @@ func startNode(t testing.TB, args []string) *Server {
 			return s
 		}
 		if try == 5 || !errors.Is(err, errPortTaken) {
-			t.Fatal(err)
+			t.Fatalf("redistest: start a cluster: %v", err)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func freePort(t testing.TB) string {
 	t.Helper()
 	addr, err := freeAddr()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("freeAddr: %v", err)
 	}
 	_, port, _ := strings.Cut(addr, ":")
 	return port

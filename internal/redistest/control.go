@@ -28,7 +28,7 @@ func (s *Server) Restart() {
 	defer s.mu.Unlock()
 	s.proc.kill()
 	if err := s.startLocked(); err != nil {
-		s.t.Fatal(err)
+		s.t.Fatalf("s.startLocked: %v", err)
 	}
 }
 

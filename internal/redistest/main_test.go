@@ -24,7 +24,7 @@ func TestHelper(t *testing.T) {
 	case "leak process":
 		s := &Server{t: t, dir: t.TempDir()} // without the cleanup that newServer registers
 		if err := errors.Join(s.listenTCP(), s.start()); err != nil {
-			t.Fatal(err)
+			t.Fatalf("start a server: %v", err)
 		}
 	case "leak goroutine":
 		go func() { select {} }()
@@ -38,7 +38,7 @@ func helper(t *testing.T, role string, env ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.Executable: %v", err)
 	}
 	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestHelper$", "-test.v")
 	cmd.Env = append(append(os.Environ(), "REDISTEST_HELPER="+role), env...)

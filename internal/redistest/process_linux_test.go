@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+
+	"github.com/holdfast-go/holdfast/internal/testkit"
 )
 
 func TestServersDieWithAKilledTestProcess(t *testing.T) {
@@ -17,16 +19,16 @@ func TestServersDieWithAKilledTestProcess(t *testing.T) {
 	// A killed process removes nothing, so its directories go where we can.
 	tmp, err := os.MkdirTemp("", "hf-")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.MkdirTemp: %v", err)
 	}
 	defer os.RemoveAll(tmp)
 	cmd := helper(t, "hang", "TMPDIR="+tmp)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("cmd.StdoutPipe: %v", err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("cmd.Start: %v", err)
 	}
 	var pids [2]int
 	for lines := bufio.NewScanner(out); pids[1] == 0 && lines.Scan(); {
@@ -39,7 +41,7 @@ func TestServersDieWithAKilledTestProcess(t *testing.T) {
 		if pid == 0 {
 			t.Fatal("the helper started no servers")
 		}
-		eventually(t, fmt.Sprintf("server %d has died", pid), func() bool {
+		testkit.Eventually(t, fmt.Sprintf("server %d has died", pid), func() bool {
 			st, ok := stat(pid)
 			return !ok || st.state == 'Z' || st.name != "redis-server" // not everywhere does init reap
 		})
@@ -53,7 +55,7 @@ func TestServerOutlivesTheThreadOfItsStarter(t *testing.T) {
 	for range 10 {
 		s := newServer(t, nil)
 		if err := s.listenUnix(); err != nil {
-			t.Fatal(err)
+			t.Fatalf("s.listenUnix: %v", err)
 		}
 		thread := make(chan int, 1)
 		failed := make(chan error, 1)
@@ -63,13 +65,13 @@ func TestServerOutlivesTheThreadOfItsStarter(t *testing.T) {
 			failed <- s.start()
 		}()
 		if err := <-failed; err != nil {
-			t.Fatal(err)
+			t.Fatalf("start a server on a thread that ends: %v", err)
 		}
 		tid := <-thread
 		if tid == os.Getpid() {
 			continue // the main thread cannot end
 		}
-		eventually(t, "the thread has ended", func() bool {
+		testkit.Eventually(t, "the thread has ended", func() bool {
 			_, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", tid))
 			return os.IsNotExist(err)
 		})
@@ -87,15 +89,15 @@ func TestStatReadsNamesThatLookLikeStat(t *testing.T) {
 	}
 	odd := filepath.Join(t.TempDir(), "a) T 1 (b")
 	if err := os.Symlink(sleep, odd); err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.Symlink: %v", err)
 	}
 	p, err := spawn(exec.Command(odd, "60"))
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("spawn: %v", err)
 	}
 	defer p.kill()
 	// During its exec the child still has our name for a moment.
-	eventually(t, "it is seen running, by its name, as our child", func() bool {
+	testkit.Eventually(t, "it is seen running, by its name, as our child", func() bool {
 		st, ok := stat(p.pid())
 		return ok && st.name == filepath.Base(odd) && st.state != 'T' && st.parent == os.Getpid()
 	})

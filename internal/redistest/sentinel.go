@@ -92,7 +92,7 @@ func startSentinel(t testing.TB, master string, cfg FleetConfig, args func(port 
 			err = s.configureSentinel(master, cfg)
 		}
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("redistest: start a sentinel: %v", err)
 		}
 		if args != nil {
 			_, port, _ := strings.Cut(second, ":")
@@ -102,7 +102,7 @@ func startSentinel(t testing.TB, master string, cfg FleetConfig, args func(port 
 			return s, second
 		}
 		if try == 5 || !errors.Is(err, errPortTaken) {
-			t.Fatal(err)
+			t.Fatalf("redistest: start a sentinel: %v", err)
 		}
 	}
 }
@@ -235,7 +235,7 @@ func (f *Fleet) await(what string, so func() bool) {
 func await(t testing.TB, what string, so func() bool) {
 	t.Helper()
 	if err := poll(what, so); err != nil {
-		t.Fatal(err)
+		t.Fatalf("poll: %v", err)
 	}
 }
 

@@ -64,10 +64,10 @@ func startN(t testing.TB, n int, args []string, prepare func(*Server) error) []*
 	for i := range servers {
 		servers[i] = newServer(t, args)
 		if err := servers[i].listenUnix(); err != nil {
-			t.Fatal(err)
+			t.Fatalf("redistest: start a server on a unix socket: %v", err)
 		}
 		if err := prepare(servers[i]); err != nil {
-			t.Fatal(err)
+			t.Fatalf("prepare: %v", err)
 		}
 	}
 	var starts errgroup.Group
@@ -75,7 +75,7 @@ func startN(t testing.TB, n int, args []string, prepare func(*Server) error) []*
 		starts.Go(s.start)
 	}
 	if err := starts.Wait(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("starts.Wait: %v", err)
 	}
 	return servers
 }
@@ -87,7 +87,7 @@ func StartTCP(t testing.TB, args ...string) *Server {
 	s := newServer(t, args)
 	for try := 1; ; try++ {
 		if err := s.listenTCP(); err != nil {
-			t.Fatal(err)
+			t.Fatalf("s.listenTCP: %v", err)
 		}
 		err := s.start()
 		if err == nil {
@@ -95,7 +95,7 @@ func StartTCP(t testing.TB, args ...string) *Server {
 		}
 		// Between our look and the server's bind somebody else may have taken the port.
 		if try == 5 || !errors.Is(err, errPortTaken) {
-			t.Fatal(err)
+			t.Fatalf("redistest: start a server: %v", err)
 		}
 	}
 }
@@ -136,7 +136,7 @@ func newServer(t testing.TB, args []string) *Server {
 	// Not t.TempDir(): it has the test's name in it, and soon is too long for a socket.
 	dir, err := os.MkdirTemp("", "hf-")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.MkdirTemp: %v", err)
 	}
 	s := &Server{t: t, dir: dir}
 	// A replica stores what it gets from its master; it must not find that again after a Restart.
@@ -239,6 +239,6 @@ func (s *Server) close() {
 		s.proc.kill()
 	}
 	if err := os.RemoveAll(s.dir); err != nil {
-		s.t.Error(err)
+		s.t.Errorf("os.RemoveAll: %v", err)
 	}
 }

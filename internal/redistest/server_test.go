@@ -1,7 +1,6 @@
 package redistest
 
 import (
-	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-go/holdfast/internal/testkit"
 )
 
 func TestMain(m *testing.M) { Main(m) }
@@ -32,7 +33,7 @@ func TestServerAnswersAtItsURL(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Server) {
 		opts, err := redis.ParseURL(s.URL())
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("redis.ParseURL: %v", err)
 		}
 		if opts.Network != s.Network() || opts.Addr != s.Addr() {
 			t.Fatalf("%s leads to %s %s, want %s %s", s.URL(), opts.Network, opts.Addr, s.Network(), s.Addr())
@@ -103,12 +104,12 @@ func TestRestartedServerIsEmptyAtTheSameAddress(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			onEach(t, func(t *testing.T, s *Server) {
-				url, run := s.URL(), runID(s)
+				url, run := s.URL(), s.RunID()
 				s.Set("k", "v", 0)
 				// An open connection keeps the port in use for a while, on our side of it.
 				conn, err := net.Dial(s.Network(), s.Addr())
 				if err != nil {
-					t.Fatal(err)
+					t.Fatalf("net.Dial: %v", err)
 				}
 				defer conn.Close()
 
@@ -121,7 +122,7 @@ func TestRestartedServerIsEmptyAtTheSameAddress(t *testing.T) {
 				if keys := s.Keys(); len(keys) > 0 {
 					t.Errorf("it remembers %v", keys)
 				}
-				if runID(s) == run {
+				if s.RunID() == run {
 					t.Error("the run_id is that of before")
 				}
 			})
@@ -135,7 +136,7 @@ func TestReplicaRestartsEmpty(t *testing.T) {
 	master.Set("k", "v", 0)
 	host, port, _ := net.SplitHostPort(master.Addr())
 	replica.MustDo("REPLICAOF", host, port)
-	eventually(t, "the replica has the key", func() bool { return replica.Get("k") == "v" })
+	testkit.Eventually(t, "the replica has the key", func() bool { return replica.Get("k") == "v" })
 	replica.Restart()
 	if keys := replica.Keys(); len(keys) > 0 {
 		t.Fatalf("it remembers %v", keys)
@@ -206,14 +207,14 @@ func TestClientsCountsTheOthers(t *testing.T) {
 		for range 3 {
 			conn, err := net.Dial(s.Network(), s.Addr())
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("net.Dial: %v", err)
 			}
 			defer conn.Close()
 			conns = append(conns, conn)
 		}
-		eventually(t, "three are seen", func() bool { return s.Clients() == 3 })
+		testkit.Eventually(t, "three are seen", func() bool { return s.Clients() == 3 })
 		conns[0].Close()
-		eventually(t, "one has gone", func() bool { return s.Clients() == 2 })
+		testkit.Eventually(t, "one has gone", func() bool { return s.Clients() == 2 })
 	})
 }
 
@@ -242,7 +243,7 @@ func TestFailedStartQuotesTheServer(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, []string{"--no-such-option", "1"})
 	if err := s.listenUnix(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("s.listenUnix: %v", err)
 	}
 	if err := s.start(); err == nil || !strings.Contains(err.Error(), "no-such-option") {
 		t.Fatalf("got %v, want the server's own words", err)
@@ -266,30 +267,9 @@ func TestSocketIsInAPrivateDirectory(t *testing.T) {
 	t.Parallel()
 	info, err := os.Stat(filepath.Dir(Start(t).Addr()))
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.Stat: %v", err)
 	}
 	if info.Mode().Perm() != 0o700 {
 		t.Fatalf("its mode is %v", info.Mode())
-	}
-}
-
-func runID(s *Server) string {
-	info, _ := s.MustDo("INFO", "server").(string)
-	_, rest, _ := strings.Cut(info, "run_id:")
-	id, _, _ := strings.Cut(rest, "\r\n")
-	return id
-}
-
-// eventually polls for what the server does on its own account, and fails after ten seconds.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	for !ok() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waited in vain: %s", what)
-		case <-time.After(pollEvery):
-		}
 	}
 }

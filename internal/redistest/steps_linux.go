@@ -30,7 +30,7 @@ func buildSteps(t testing.TB) (library string) {
 	dir := t.TempDir()
 	source, library := filepath.Join(dir, "steps.c"), filepath.Join(dir, "steps.so")
 	if err := os.WriteFile(source, stepsSource, 0o600); err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.WriteFile: %v", err)
 	}
 	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-O1", "-o", library, source).CombinedOutput(); err != nil {
 		t.Fatalf("redistest: building a clock that can be stepped takes gcc: %v\n%s", err, out)
@@ -49,10 +49,10 @@ func (s *Server) StepClock(d time.Duration) {
 	defer f.Close()
 	var offset [8]byte
 	if _, err := f.ReadAt(offset[:], 0); err != nil {
-		s.t.Fatal(err)
+		s.t.Fatalf("f.ReadAt: %v", err)
 	}
 	binary.NativeEndian.PutUint64(offset[:], binary.NativeEndian.Uint64(offset[:])+uint64(d.Microseconds()))
 	if _, err := f.WriteAt(offset[:], 0); err != nil {
-		s.t.Fatal(err)
+		s.t.Fatalf("f.WriteAt: %v", err)
 	}
 }

@@ -38,7 +38,7 @@ func NewAuthority(t testing.TB) *Authority {
 	der, a.key = a.sign(template, template, nil)
 	var err error
 	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
+		t.Fatalf("redistest: parse the certificate that was made: %v", err)
 	}
 	a.CAFile = a.write("ca.crt", "CERTIFICATE", der)
 	return a
@@ -58,7 +58,7 @@ func (a *Authority) Issue(name string, hosts ...string) (certFile, keyFile strin
 	der, key := a.sign(template, a.cert, a.key)
 	encoded, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
-		a.t.Fatal(err)
+		a.t.Fatalf("x509.MarshalECPrivateKey: %v", err)
 	}
 	return a.write(name+".crt", "CERTIFICATE", der), a.write(name+".key", "EC PRIVATE KEY", encoded)
 }
@@ -90,14 +90,14 @@ func (a *Authority) sign(template, parent *x509.Certificate, signer *ecdsa.Priva
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		a.t.Fatal(err)
+		a.t.Fatalf("ecdsa.GenerateKey: %v", err)
 	}
 	if signer == nil {
 		signer = key
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
 	if err != nil {
-		a.t.Fatal(err)
+		a.t.Fatalf("x509.CreateCertificate: %v", err)
 	}
 	return der, key
 }
@@ -106,7 +106,7 @@ func (a *Authority) write(name, kind string, der []byte) string {
 	a.t.Helper()
 	path := filepath.Join(a.dir, name)
 	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		a.t.Fatal(err)
+		a.t.Fatalf("os.WriteFile: %v", err)
 	}
 	return path
 }
@@ -146,7 +146,7 @@ func startBeside(t testing.TB, host string, args func(port string) []string) (s 
 	for try := 1; ; try++ {
 		free, err := freeAddr()
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("freeAddr: %v", err)
 		}
 		_, port, _ := strings.Cut(free, ":")
 		s := newServer(t, append([]string{"--bind", host}, args(port)...))
@@ -157,7 +157,7 @@ func startBeside(t testing.TB, host string, args func(port string) []string) (s 
 			return s, net.JoinHostPort(host, port)
 		}
 		if try == 5 || !errors.Is(err, errPortTaken) {
-			t.Fatal(err)
+			t.Fatalf("redistest: start a TLS server: %v", err)
 		}
 	}
 }

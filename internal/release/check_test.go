@@ -112,7 +112,7 @@ func expect(t *testing.T, root, version, want string) {
 	problems, err := check(root, version)
 	switch {
 	case err != nil:
-		t.Fatal(err)
+		t.Fatalf("prepare the tree: %v", err)
 	case want == "" && len(problems) > 0:
 		t.Errorf("want no problem, got %q", problems)
 	case want != "" && (len(problems) != 1 || !strings.HasPrefix(problems[0], want)):
@@ -137,10 +137,10 @@ func write(t *testing.T, root, name, text string) {
 	t.Helper()
 	file := filepath.Join(root, name)
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.MkdirAll: %v", err)
 	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.WriteFile: %v", err)
 	}
 }
 
@@ -149,6 +149,6 @@ func do(t *testing.T, root string, args ...string) {
 	t.Helper()
 	t.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
 	if _, err := git(root, args...); err != nil {
-		t.Fatal(err)
+		t.Fatalf("git: %v", err)
 	}
 }

@@ -138,7 +138,7 @@ func proxies(t *testing.T, version string) string {
 	t.Helper()
 	ours := t.TempDir()
 	if err := publish(ours, root, version); err != nil {
-		t.Fatal(err)
+		t.Fatalf("publish: %v", err)
 	}
 	for _, dir := range published {
 		workspace := "off"
@@ -190,7 +190,7 @@ func (u user) module() {
 func (u user) builds(program string) {
 	u.t.Helper()
 	if err := os.WriteFile(filepath.Join(u.dir, "main.go"), []byte(program), 0o600); err != nil {
-		u.t.Fatal(err)
+		u.t.Fatalf("os.WriteFile: %v", err)
 	}
 	u.types("go build -o app .")
 }
@@ -212,7 +212,7 @@ func static(t *testing.T, program string) {
 	}
 	file, err := elf.Open(program)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("elf.Open: %v", err)
 	}
 	defer file.Close()
 	for _, p := range file.Progs {
@@ -248,7 +248,7 @@ func read(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, file))
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.ReadFile: %v", err)
 	}
 	return string(text)
 }

@@ -35,7 +35,7 @@ func TestEveryModuleCanBePublished(t *testing.T) {
 	all, version := here(t), releasing(t)
 	for _, tree := range all {
 		for _, problem := range tree.problems(root, version) {
-			t.Error(problem)
+			t.Errorf("not ready: %v", problem)
 		}
 	}
 	for _, dir := range published {
@@ -59,7 +59,7 @@ func here(t *testing.T) []tree {
 	t.Helper()
 	all, err := trees(root)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("trees: %v", err)
 	}
 	return all
 }

@@ -88,7 +88,7 @@ const (
 func (r *Reply) Read(in *bufio.Reader) error {
 	r.Unread = false
 	err := r.readNested(in, 0)
-	if err == ErrUnread { //nolint:errorlint // the bare value
+	if err == ErrUnread { // the bare value
 		r.Unread = true
 		return nil
 	}
@@ -99,7 +99,7 @@ func (r *Reply) readNested(in *bufio.Reader, depth int) error {
 	r.Cut = false
 	line, err := in.ReadSlice('\n')
 	switch {
-	case err == bufio.ErrBufferFull: //nolint:errorlint // the bare value
+	case err == bufio.ErrBufferFull: // the bare value
 		return r.readLongLine(in, line)
 	case err != nil:
 		return err

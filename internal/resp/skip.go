@@ -26,13 +26,13 @@ func (s *skipper) values(n int64) error {
 		switch {
 		case s.left < 0 || n > maxSkip:
 			return ErrUnread
-		case err == bufio.ErrBufferFull && (line[0] == '+' || line[0] == '-'): //nolint:errorlint // the bare value
+		case err == bufio.ErrBufferFull && (line[0] == '+' || line[0] == '-'): // the bare value
 			if err := s.restOfLine(line[len(line)-1]); err != nil {
 				return err
 			}
 			n--
 			continue
-		case err == bufio.ErrBufferFull: //nolint:errorlint // the bare value
+		case err == bufio.ErrBufferFull: // the bare value
 			return ErrNotRedis
 		case err != nil:
 			return err
@@ -120,7 +120,7 @@ func (s *skipper) restOfLine(last byte) error {
 				return ErrNotRedis
 			}
 			return nil
-		case err != bufio.ErrBufferFull: //nolint:errorlint // the bare value
+		case err != bufio.ErrBufferFull: // the bare value
 			return err
 		}
 		last = line[len(line)-1]

@@ -49,7 +49,7 @@ func TestReferralsAreRead(t *testing.T) {
 	} {
 		got, ok := ReadReferral([]byte(text))
 		if ok != (want.Kind != noReferral) {
-			t.Errorf("%q: %v", text, ok)
+			t.Errorf("is %q a referral: got %v, want %v", text, ok, want.Kind != noReferral)
 			continue
 		}
 		if want.Text = text; ok && got != want {
@@ -85,7 +85,7 @@ func TestMapsAreRead(t *testing.T) {
 	} {
 		v, err := readMap(c.ranges, "asked:1")
 		if !errors.Is(err, c.err) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want %v", name, err, c.err)
 			continue
 		}
 		for slot, want := range c.want {

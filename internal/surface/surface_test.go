@@ -63,7 +63,7 @@ func open(t *testing.T, others ...string) *world {
 	for _, name := range public {
 		pkg, err := w.importer.Import(module + "/" + name)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("w.importer.Import: %v", err)
 		}
 		w.note(pkg)
 	}
@@ -118,12 +118,12 @@ func TestThePublicSurfaceIsAsRecorded(t *testing.T) {
 	got := strings.Join(lines, "\n") + "\n"
 	if os.Getenv("UPDATE") != "" {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
+			t.Fatalf("os.WriteFile: %v", err)
 		}
 	}
 	recorded, err := os.ReadFile(golden)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.ReadFile: %v", err)
 	}
 	want := strings.Split(strings.TrimSuffix(string(recorded), "\n"), "\n")
 	for _, line := range lines {

@@ -126,7 +126,7 @@ func TestPutNeverBlocksAndWhatIsDroppedIsCounted(t *testing.T) {
 		seen.open()
 		q.Close(t.Context())
 		if !slices.Equal(seen.so(), upTo(16)) {
-			t.Errorf("%v", seen.so())
+			t.Errorf("got %v, want all 16 in order", seen.so())
 		}
 	})
 }

@@ -129,7 +129,7 @@ func (t *Tracker) pause(ctx context.Context, err error, pauses backoff.BackOff) 
 		pause = askAgainAfter
 		if !t.reported {
 			t.reported = true
-			t.log.Warn("who waits for a lock is not woken by the server, and polls", "reason", t.opt.Redact(err))
+			t.log.Warn("the server does not wake waiters: they poll", "reason", t.opt.Redact(err))
 		}
 	}
 	t.rest(true)

@@ -27,7 +27,7 @@ func TestADialThatComesTooLateDoesTheTrackerNoHarm(t *testing.T) {
 	}
 	conn, err := net.Dial(server.Network(), server.Addr())
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("net.Dial: %v", err)
 	}
 	tracker.dialed <- reach.NewDoor(conn)
 	if err := tracker.client.Ping(t.Context()).Err(); err != nil {

@@ -75,7 +75,7 @@ func Start(t testing.TB, urls string, args ...string) *Program {
 	p.cmd.WaitDelay = time.Second // what it has started may hold its output open
 	if err := p.cmd.Start(); err != nil {
 		cancel()
-		t.Fatal(err)
+		t.Fatalf("start the program: %v", err)
 	}
 	go func() { // ends with the process; the cleanup waits for it
 		defer close(p.ended)
@@ -114,7 +114,7 @@ func (p *Program) Await(pattern string) []string {
 func (p *Program) Interrupt() {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		p.t.Fatal(err)
+		p.t.Fatalf("interrupt the program: %v", err)
 	}
 }
 

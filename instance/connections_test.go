@@ -1,4 +1,4 @@
-package holdfast_test
+package instance_test
 
 import (
 	"bytes"
@@ -19,7 +19,9 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/enginetest"
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -66,9 +68,9 @@ func TestConnectionForms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			works(t, form.url, form.cfg)
-			e, err := one(t, form.url, form.cfg)
+			e, err := openOne(t, form.url, form.cfg)
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("openOne: %v", err)
 			}
 			l := acquire(t, e, "in the database")
 			for _, s := range []*redistest.Server{server, socket} {
@@ -120,11 +122,11 @@ func TestMixedEngine(t *testing.T) {
 		"redis-sentinel://" + sentinel.Addr() + "?master=leader",
 	}, engine.Config{InstanceTimeout: 500 * time.Millisecond})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.Open: %v", err)
 	}
 	defer func() {
 		if err := e.Close(within(t)); err != nil {
-			t.Error(err)
+			t.Errorf("e.Close: %v", err)
 		}
 	}()
 	for place, s := range servers {
@@ -133,7 +135,7 @@ func TestMixedEngine(t *testing.T) {
 		s.Pause()
 		l2 := acquire(t, e, "meanwhile")
 		if err := l.Extend(within(t), 0); err != nil {
-			t.Error(err)
+			t.Errorf("l.Extend: %v", err)
 		}
 		release(t, l2)
 		s.Resume()
@@ -167,9 +169,9 @@ func TestRotatingCredentials(t *testing.T) {
 	}}
 	i, err := instance.Dial(server.URL(), cfg)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
-	e := engineOf(t, engine.Config{}, i)
+	e := enginetest.New(t, engine.Config{}, i)
 	l := acquire(t, e, "r")
 	for _, pw := range []string{"second-s3cr3t", "third-s3cr3t"} {
 		before := asked.Load()
@@ -189,7 +191,7 @@ func TestRotatingCredentials(t *testing.T) {
 		_, err := e.TryAcquire(within(t), "other")
 		oneLine(t, err)
 		if strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), "s3cr3t") {
-			t.Errorf("%s: %v", says, err)
+			t.Errorf("%s: the password is shown, want it hidden: %v", says, err)
 		}
 		set("third-s3cr3t")
 		state(t, e, 0, instance.Up)
@@ -208,7 +210,7 @@ func TestNewRefusesWhatBelongsToDial(t *testing.T) {
 		i := instance.New(client, cfg)
 		_, err := engine.New([]*instance.Instance{i}, engine.Config{})
 		if err == nil || !strings.Contains(err.Error(), field) || strings.Contains(fmt.Sprintf("%+v %#v", err, i), "s3cr3t") {
-			t.Errorf("%s: %v", field, err)
+			t.Errorf("got %v, want an error that names %s and shows no password", err, field)
 		}
 	}
 }
@@ -271,7 +273,7 @@ func TestNoFormShowsAPassword(t *testing.T) {
 				slog.New(slog.NewJSONHandler(&shown, nil)).Info("m", "v", v)
 			}
 		}
-		log := &lockedBuffer{}
+		log := new(testkit.Log)
 		f.cfg.Logger = slog.New(slog.NewJSONHandler(log, nil))
 		f.cfg.Timeout = 100 * time.Millisecond
 		show(f.cfg, &f.cfg, f.cfg.Sentinel)
@@ -280,7 +282,7 @@ func TestNoFormShowsAPassword(t *testing.T) {
 		if err == nil {
 			e, err := engine.New([]*instance.Instance{i}, engine.Config{Logger: f.cfg.Logger})
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("engine.New: %v", err)
 			}
 			<-i.Ready()
 			_, err = e.TryAcquire(within(t), "r")
@@ -300,24 +302,6 @@ func TestNoFormShowsAPassword(t *testing.T) {
 	}
 }
 
-// lockedBuffer takes what several goroutines write.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // Close ends within its context, whatever an instance hangs in: the first
 // connection, a command, a dialer or a provider that does not heed its context.
 func TestCloseWithAHungInstanceEndsInTime(t *testing.T) {
@@ -332,18 +316,18 @@ func TestCloseWithAHungInstanceEndsInTime(t *testing.T) {
 	for name, cfg := range map[string]instance.Config{"a dialer": dialer, "a provider": provider} {
 		i, err := instance.Dial(server.URL(), cfg)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
 		closesInTime(t, name, i)
 	}
 
 	i, err := instance.Dial(server.URL(), slow)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
 	e, err := engine.New([]*instance.Instance{i}, engine.Config{TTL: time.Minute})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.New: %v", err)
 	}
 	l := acquire(t, e, "r")
 	server.Pause()
@@ -364,7 +348,7 @@ func TestCloseWithAHungInstanceEndsInTime(t *testing.T) {
 	} {
 		i, err := instance.Dial(url, slow)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
 		closesInTime(t, name, i)
 	}
@@ -384,9 +368,9 @@ func TestReconnectsWithinASecond(t *testing.T) {
 		return new(net.Dialer).DialContext(ctx, network, addr)
 	}})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
-	e := engineOf(t, engine.Config{Guard: instance.GuardOff}, i)
+	e := enginetest.New(t, engine.Config{Guard: instance.GuardOff}, i)
 	state(t, e, 0, instance.Up)
 	for _, outage := range []time.Duration{0, 300 * time.Millisecond, 4 * time.Second} {
 		server.Kill()
@@ -427,17 +411,17 @@ func TestNothingIsGrantedThatWasNotAsked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := redistest.Start(t)
-			server.User("holdfast", "acl-s3cr3t", "~* +@all")
+			server.User(enginetest.User, enginetest.Password, "~* +@all")
 			i, err := instance.Dial(server.URL(), instance.Config{
 				Username: "holdfast", Password: "acl-s3cr3t",
 				Batch: 1, // every message is a batch of its own
 			})
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("instance.Dial: %v", err)
 			}
 			e, err := engine.New([]*instance.Instance{i}, engine.Config{})
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("engine.New: %v", err)
 			}
 			defer func() { _ = e.Close(within(t)) }()
 			release(t, acquire(t, e, "before"))
@@ -458,11 +442,11 @@ func TestNothingIsGrantedThatWasNotAsked(t *testing.T) {
 			time.Sleep(20 * time.Millisecond) // for them to post
 			conn, err := net.Dial(server.Network(), server.Addr())
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("net.Dial: %v", err)
 			}
 			defer func() { _ = conn.Close() }()
 			if _, err := conn.Write([]byte(spoil + "\r\n")); err != nil {
-				t.Fatal(err)
+				t.Fatalf("conn.Write: %v", err)
 			}
 			server.Resume()
 			wg.Wait()

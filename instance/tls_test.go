@@ -1,4 +1,4 @@
-package holdfast_test
+package instance_test
 
 import (
 	"crypto/tls"
@@ -15,12 +15,14 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/enginetest"
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 )
 
-// one returns an engine on the one instance that url and cfg reach, or why it is
+// openOne returns an engine on the one instance that url and cfg reach, or why it is
 // not up. The engine ends with the test.
-func one(t *testing.T, url string, cfg instance.Config) (*engine.Engine, error) {
+func openOne(t *testing.T, url string, cfg instance.Config) (*engine.Engine, error) {
 	t.Helper()
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 5 * time.Second // for machines that are slow; nothing here hangs
@@ -29,37 +31,22 @@ func one(t *testing.T, url string, cfg instance.Config) (*engine.Engine, error) 
 	if err != nil {
 		return nil, err
 	}
-	e := engineOf(t, engine.Config{}, i)
+	e := enginetest.New(t, engine.Config{}, i)
 	<-i.Ready()
 	return e, e.Instances()[0].Err
-}
-
-// engineOf returns an engine on the instances that is closed, without error, with the test.
-func engineOf(t *testing.T, cfg engine.Config, instances ...*instance.Instance) *engine.Engine {
-	t.Helper()
-	e, err := engine.New(instances, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(within(t)); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return e
 }
 
 // works fails the test unless the one instance that url and cfg reach locks.
 func works(t *testing.T, url string, cfg instance.Config) {
 	t.Helper()
-	e, err := one(t, url, cfg)
+	e, err := openOne(t, url, cfg)
 	if err != nil {
 		t.Errorf("it does not work: %v", err)
 		return
 	}
 	l := acquire(t, e, "works", engine.WithFencing())
 	if err := l.Extend(within(t), 0); err != nil {
-		t.Error(err)
+		t.Errorf("l.Extend: %v", err)
 	}
 	release(t, l)
 }
@@ -68,7 +55,7 @@ func works(t *testing.T, url string, cfg instance.Config) {
 // up, and says why.
 func refused(t *testing.T, url string, cfg instance.Config, says string) {
 	t.Helper()
-	_, err := one(t, url, cfg)
+	_, err := openOne(t, url, cfg)
 	if err == nil || !strings.Contains(err.Error(), says) {
 		t.Errorf("%v, want it to say %q", err, says)
 	}
@@ -87,7 +74,7 @@ func TestTLS(t *testing.T) {
 	t.Run("a tls.Config turns TLS on", func(t *testing.T) { works(t, addr, instance.Config{TLS: ca.Config()}) })
 	t.Run("a database, too", func(t *testing.T) { works(t, url+"/7?ssl_ca_certs="+ca.CAFile, instance.Config{}) })
 	t.Run("no TLS", func(t *testing.T) {
-		if _, err := one(t, "redis://"+addr, instance.Config{}); err == nil {
+		if _, err := openOne(t, "redis://"+addr, instance.Config{}); err == nil {
 			t.Error("it is up")
 		}
 	})
@@ -117,13 +104,13 @@ func TestTLS(t *testing.T) {
 		client := redis.NewClient(&redis.Options{Addr: addr, TLSConfig: ca.Config()})
 		defer func() { _ = client.Close() }()
 		i := instance.New(client, instance.Config{})
-		e := engineOf(t, engine.Config{}, i)
+		e := enginetest.New(t, engine.Config{}, i)
 		release(t, acquire(t, e, "r"))
 	})
 
 	for _, spelling := range []string{"ssl_cert_reqs=CERT_NONE", "ssl_cert_reqs=cert_none", "ssl_cert_reqs=None", "skip_verify=true"} {
 		t.Run("not verified: "+spelling, func(t *testing.T) {
-			var log lockedBuffer
+			var log testkit.Log
 			works(t, url+"?"+spelling, instance.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "not verified") {
 				t.Errorf("no warning: %s", log.String())
@@ -131,7 +118,7 @@ func TestTLS(t *testing.T) {
 		})
 	}
 	t.Run("verified: no warning", func(t *testing.T) {
-		var log lockedBuffer
+		var log testkit.Log
 		works(t, url, instance.Config{CAFile: ca.CAFile, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		if strings.Contains(log.String(), "not verified") {
 			t.Errorf("a warning: %s", log.String())
@@ -142,23 +129,23 @@ func TestTLS(t *testing.T) {
 		old.MinVersion = tls.VersionTLS10
 		for version, ok := range map[string]bool{"TLSv1.1": false, "TLSv1.2": true, "TLSv1.3": true} {
 			server.MustDo("CONFIG", "SET", "tls-protocols", version)
-			_, err := one(t, url, instance.Config{TLS: old})
+			_, err := openOne(t, url, instance.Config{TLS: old})
 			if ok != (err == nil) {
 				t.Errorf("a server with %s: %v", version, err)
 			}
 		}
 		server.MustDo("CONFIG", "SET", "tls-protocols", "")
 		old.MaxVersion = tls.VersionTLS11
-		if _, err := one(t, url, instance.Config{TLS: old}); err == nil || !strings.Contains(err.Error(), "MaxVersion") {
+		if _, err := openOne(t, url, instance.Config{TLS: old}); err == nil || !strings.Contains(err.Error(), "MaxVersion") {
 			t.Errorf("MaxVersion 1.1: %v", err)
 		}
 	})
 	t.Run("after a restart", func(t *testing.T) {
 		i, err := instance.Dial(url, instance.Config{CAFile: ca.CAFile})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
-		e := engineOf(t, engine.Config{Guard: instance.GuardOff}, i)
+		e := enginetest.New(t, engine.Config{Guard: instance.GuardOff}, i)
 		release(t, acquire(t, e, "r"))
 		server.Restart()
 		release(t, acquire(t, e, "r"))
@@ -176,7 +163,7 @@ func TestSystemRoots(t *testing.T) {
 	_, addr := redistest.StartTLS(t, ca, false)
 	self, err := os.Executable()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.Executable: %v", err)
 	}
 	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestSystemRoots$")
 	cmd.Env = append(os.Environ(), "HOLDFAST_TEST_URL=rediss://"+addr, "SSL_CERT_FILE="+ca.CAFile, "SSL_CERT_DIR="+t.TempDir())
@@ -197,7 +184,7 @@ func TestMutualTLS(t *testing.T) {
 	works(t, url, instance.Config{CertFile: cert, KeyFile: key})
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("tls.LoadX509KeyPair: %v", err)
 	}
 	config := ca.Config()
 	config.Certificates = []tls.Certificate{pair}
@@ -207,7 +194,7 @@ func TestMutualTLS(t *testing.T) {
 		"of another CA":         {CertFile: wrongCert, KeyFile: wrongKey},
 		"of another CA, in TLS": {TLS: ca.Config(), CertFile: wrongCert, KeyFile: wrongKey},
 	} {
-		if _, err := one(t, url, cfg); err == nil {
+		if _, err := openOne(t, url, cfg); err == nil {
 			t.Errorf("%s: it is up", name)
 		} else {
 			oneLine(t, err)
@@ -217,17 +204,17 @@ func TestMutualTLS(t *testing.T) {
 	// Files that are replaced are used from the next connection on.
 	i, err := instance.Dial(url, instance.Config{CertFile: wrongCert, KeyFile: wrongKey})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
-	e := engineOf(t, engine.Config{}, i)
+	e := enginetest.New(t, engine.Config{}, i)
 	state(t, e, 0, instance.Down)
 	for from, to := range map[string]string{cert: wrongCert, key: wrongKey} {
 		text, err := os.ReadFile(from)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("os.ReadFile: %v", err)
 		}
 		if err := os.WriteFile(to, text, 0o600); err != nil {
-			t.Fatal(err)
+			t.Fatalf("os.WriteFile: %v", err)
 		}
 	}
 	state(t, e, 0, instance.Up)
@@ -250,16 +237,16 @@ func TestBadFilesAreNamedByDial(t *testing.T) {
 		_, err := instance.Dial("host", bad.cfg)
 		oneLine(t, err)
 		if !strings.Contains(err.Error(), bad.says) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want it to say %q", name, err, bad.says)
 		}
 	}
 }
 
 // A port without TLS waits for the end of what it takes for a command.
 func TestAPortWithoutTLSIsSuspected(t *testing.T) {
-	_, err := one(t, "rediss://"+redistest.StartTCP(t).Addr(), instance.Config{Timeout: 200 * time.Millisecond})
+	_, err := openOne(t, "rediss://"+redistest.StartTCP(t).Addr(), instance.Config{Timeout: 200 * time.Millisecond})
 	if err == nil || !strings.Contains(err.Error(), "does this port speak TLS?") {
-		t.Error(err)
+		t.Errorf("TLS to a port without it: got %v, want it to ask whether the port speaks TLS", err)
 	}
 }
 
@@ -281,7 +268,7 @@ func TestTLSHandshakeThatHangs(t *testing.T) {
 	} {
 		i, err := dial()
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("dial: %v", err)
 		}
 		closesInTime(t, name, i)
 	}
@@ -295,7 +282,7 @@ func closesInTime(t *testing.T, name string, i *instance.Instance) {
 	t.Helper()
 	e, err := engine.New([]*instance.Instance{i}, engine.Config{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.New: %v", err)
 	}
 	time.Sleep(20 * time.Millisecond) // let it hang
 	ctx, cancel := contextOf(100 * time.Millisecond)

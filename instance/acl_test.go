@@ -1,9 +1,10 @@
-package holdfast_test
+package instance_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"regexp"
 	"strings"
@@ -11,8 +12,9 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
-	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/enginetest"
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -29,41 +31,11 @@ func leastPrivilege(t *testing.T) string {
 
 func operations(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("docs/operations.md")
+	text, err := os.ReadFile("../docs/operations.md")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("os.ReadFile: %v", err)
 	}
 	return string(text)
-}
-
-// asUser opens an engine on servers that know the user holdfast.
-func asUser(t *testing.T, servers []*redistest.Server, cfg engine.Config) (*engine.Engine, error) {
-	t.Helper()
-	var instances []*instance.Instance
-	for _, s := range servers {
-		i, err := instance.Dial(s.URL(), instance.Config{Username: "holdfast", Password: "acl-s3cr3t", Logger: cfg.Logger})
-		if err != nil {
-			t.Fatal(err)
-		}
-		instances = append(instances, i)
-	}
-	e, err := engine.New(instances, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		_ = e.Close(ctx)
-	})
-	for _, i := range instances {
-		<-i.Ready()
-	}
-	var errs []error
-	for _, h := range e.Instances() {
-		errs = append(errs, h.Err)
-	}
-	return e, errors.Join(errs...)
 }
 
 // The whole engine works under the rule that docs/operations.md publishes, and
@@ -72,16 +44,16 @@ func TestLeastPrivilegeIsEnough(t *testing.T) {
 	rule := leastPrivilege(t)
 	servers := redistest.StartN(t, 3)
 	for _, s := range servers {
-		s.User("holdfast", "acl-s3cr3t", rule)
+		s.User(enginetest.User, enginetest.Password, rule)
 	}
 	cfg := engine.Config{KeyPrefix: "locks:", TTL: 1200 * time.Millisecond, MaxTTL: 2 * time.Second}
-	a, err := asUser(t, servers, cfg)
+	a, err := enginetest.OpenAsUser(t, servers, cfg)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("enginetest.OpenAsUser: %v", err)
 	}
-	b, err := asUser(t, servers, cfg)
+	b, err := enginetest.OpenAsUser(t, servers, cfg)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("enginetest.OpenAsUser: %v", err)
 	}
 	for _, opts := range [][]engine.Option{nil, {engine.WithFencing()}} {
 		for _, resource := range []string{"r", "{tag}r", "a}b"} {
@@ -116,24 +88,24 @@ func TestLeastPrivilegeIsEnough(t *testing.T) {
 		}
 	}
 	l := acquire(t, a, "adopted", engine.WithoutRenewal())
-	adopted, err := b.Adopt(within(t), "adopted", detached(t, l))
+	adopted, err := b.Adopt(within(t), "adopted", enginetest.Detach(t, l))
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("b.Adopt: %v", err)
 	}
 	release(t, adopted)
 	if err := b.Do(within(t), "done", func(context.Context) error { return nil }); err != nil {
-		t.Error(err)
+		t.Errorf("b.Do: %v", err)
 	}
 
 	servers[1].MustDo("CLIENT", "KILL", "TYPE", "normal") // and a new connection
 	held := acquire(t, a, "held")
 	for _, e := range []*engine.Engine{a, b} {
 		if err := e.Close(within(t)); err != nil {
-			t.Error(err)
+			t.Errorf("e.Close: %v", err)
 		}
 	}
 	if !errors.Is(held.Err(), lease.ErrClosed) {
-		t.Error(held.Err())
+		t.Errorf("the lease ended with %v, want %v", held.Err(), lease.ErrClosed)
 	}
 	for n, s := range servers {
 		if log := s.MustDo("ACL", "LOG").([]any); len(log) != 0 {
@@ -154,8 +126,8 @@ func TestEachPrivilegeIsNeeded(t *testing.T) {
 		}
 		t.Run(privilege, func(t *testing.T) {
 			server[0].FlushAll()
-			server[0].User("holdfast", "acl-s3cr3t", strings.Replace(rule, part, "", 1))
-			e, err := asUser(t, server, engine.Config{KeyPrefix: "locks:", TTL: 2 * time.Second})
+			server[0].User(enginetest.User, enginetest.Password, strings.Replace(rule, part, "", 1))
+			e, err := enginetest.OpenAsUser(t, server, engine.Config{KeyPrefix: "locks:", TTL: 2 * time.Second})
 			if err == nil {
 				err = everything(t, e, server[0])
 			}
@@ -175,15 +147,15 @@ func TestEachPrivilegeIsNeeded(t *testing.T) {
 		})
 	}
 	t.Run("keys", func(t *testing.T) {
-		server[0].User("holdfast", "acl-s3cr3t", rule)
-		e, err := asUser(t, server, engine.Config{})
+		server[0].User(enginetest.User, enginetest.Password, rule)
+		e, err := enginetest.OpenAsUser(t, server, engine.Config{})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("enginetest.OpenAsUser: %v", err)
 		}
 		_, err = e.TryAcquire(within(t), "elsewhere")
 		oneLine(t, err)
 		if !strings.Contains(err.Error(), "NOPERM") || !strings.Contains(err.Error(), "keys") {
-			t.Error(err)
+			t.Errorf("acquire elsewhere: got %v, want NOPERM and a word of keys", err)
 		}
 	})
 }
@@ -217,4 +189,36 @@ func everything(t *testing.T, e *engine.Engine, s *redistest.Server) error {
 	}
 	errs = append(errs, l.Release(within(t)))
 	return errors.Join(errs...)
+}
+
+func TestWaitersAreServedWhereTrackingIsNotPermitted(t *testing.T) {
+	servers := redistest.StartN(t, 3)
+	for _, s := range servers {
+		s.User(enginetest.User, enginetest.Password, strings.Replace(leastPrivilege(t), "+client|tracking", "", 1))
+	}
+	var log testkit.Log
+	cfg := engine.Config{KeyPrefix: "locks:", Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	a, err := enginetest.OpenAsUser(t, servers, cfg)
+	if err != nil {
+		t.Fatalf("enginetest.OpenAsUser: %v", err)
+	}
+	b := open(t, servers, engine.Config{KeyPrefix: "locks:"})
+	held := acquire(t, b, "r")
+	got := make(chan *lease.Lease, 1)
+	go func() { got <- acquire(t, a, "r") }()
+	eventually(t, "it was not permitted to be told", func() bool {
+		denied := 0
+		for _, s := range servers {
+			denied += len(s.MustDo("ACL", "LOG").([]any))
+		}
+		return denied > 0
+	})
+	release(t, held)
+	release(t, <-got)
+	if err := a.Close(within(t)); err != nil {
+		t.Errorf("a.Close: %v", err)
+	}
+	if n := log.Count("the server does not wake waiters"); n < 1 || n > len(servers) {
+		t.Errorf("the log says %d times that waiters poll: %s", n, &log)
+	}
 }

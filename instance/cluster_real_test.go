@@ -1,4 +1,4 @@
-package holdfast_test
+package instance_test
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/enginetest"
 	"github.com/holdfast-go/holdfast/internal/redistest"
 	"github.com/holdfast-go/holdfast/lease"
 )
@@ -23,9 +24,9 @@ func onCluster(t *testing.T, c *redistest.Cluster, cfg engine.Config) *engine.En
 	t.Helper()
 	i, err := instance.Dial("", instance.Config{Cluster: c.Addrs()[:1], ClientName: "holdfast", Logger: cfg.Logger})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
-	e := engineOf(t, cfg, i)
+	e := enginetest.New(t, cfg, i)
 	state(t, e, 0, instance.Up)
 	return e
 }
@@ -103,21 +104,21 @@ func clusterForms(t *testing.T, c *redistest.Cluster) {
 	}
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: c.Addrs()})
 	defer func() { _ = client.Close() }()
-	e := engineOf(t, engine.Config{}, instance.New(client, instance.Config{}))
+	e := enginetest.New(t, engine.Config{}, instance.New(client, instance.Config{}))
 	release(t, acquire(t, e, "r"))
 	if err := e.Close(within(t)); err != nil {
-		t.Error(err)
+		t.Errorf("e.Close: %v", err)
 	}
 	if err := client.Set(within(t), "still open", 1, 0).Err(); err != nil {
-		t.Error(err)
+		t.Errorf("client.Set: %v", err)
 	}
 
 	single := redistest.StartTCP(t)
 	refused(t, "redis-cluster://"+single.Addr(), instance.Config{}, "no node of a cluster")
 	refused(t, "redis-cluster://127.0.0.1:1", instance.Config{}, "node 127.0.0.1:1: ")
-	plain, err := one(t, "redis://"+c.Addrs()[0], instance.Config{})
+	plain, err := openOne(t, "redis://"+c.Addrs()[0], instance.Config{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("openOne: %v", err)
 	}
 	if _, err := plain.TryAcquire(within(t), keyOf(c, c.Masters[1], "r")); err == nil || !strings.Contains(err.Error(), "redis-cluster://") {
 		t.Errorf("a node as a single server: %v", err)
@@ -143,7 +144,7 @@ func clusterVerbs(t *testing.T, c *redistest.Cluster) {
 	_, err := a.TryAcquire(within(t), "a}b", engine.WithFencing())
 	oneLine(t, err)
 	if !strings.Contains(err.Error(), "closing brace that closes no {tag}") {
-		t.Error(err)
+		t.Errorf("a name with a lone brace: got %v, want it to say that it closes no {tag}", err)
 	}
 	release(t, acquire(t, a, "a}b")) // without a fence it is a name like any other
 }
@@ -192,17 +193,17 @@ func clusterWaiters(t *testing.T, c *redistest.Cluster) {
 	a, b := onCluster(t, c, engine.Config{}), onCluster(t, c, engine.Config{})
 	for _, s := range c.Masters {
 		held := acquire(t, a, keyOf(c, s, "waited-for"))
-		next := waiting(t, b, []*redistest.Server{s}, held.Resource())
+		next := enginetest.Wait(t, b, []*redistest.Server{s}, held.Resource())
 		release(t, held)
 		if l := <-next; l != nil {
 			release(t, l)
 		}
 	}
 	held := acquire(t, a, keyOf(c, c.Masters[0], "moving"))
-	next := waiting(t, b, c.Masters[:1], held.Resource())
-	before := tracked(t, c.Masters[1:2])
+	next := enginetest.Wait(t, b, c.Masters[:1], held.Resource())
+	before := enginetest.Tracked(c.Masters[1:2])
 	c.Migrate(c.Slot(held.Resource()), c.Masters[1])
-	eventually(t, "the new master is to tell", func() bool { return tracked(t, c.Masters[1:2]) > before })
+	eventually(t, "the new master is to tell", func() bool { return enginetest.Tracked(c.Masters[1:2]) > before })
 	release(t, held)
 	if l := <-next; l != nil {
 		release(t, l)
@@ -234,11 +235,11 @@ func clusterManyLeases(t *testing.T, c *redistest.Cluster) {
 	})
 	for _, l := range held {
 		if l.Err() != nil {
-			t.Fatalf("%v: %v", l, l.Err())
+			t.Fatalf("%v has ended, want it held: %v", l, l.Err())
 		}
 	}
 	if err := e.Close(within(t)); err != nil { // which releases them all at once
-		t.Error(err)
+		t.Errorf("close the engine: %v", err)
 	}
 	for _, s := range c.Masters {
 		for _, key := range s.Keys() {
@@ -248,7 +249,7 @@ func clusterManyLeases(t *testing.T, c *redistest.Cluster) {
 		}
 		info, _ := s.MustDo("INFO", "errorstats").(string)
 		if strings.Contains(info, "CROSSSLOT") {
-			t.Error(info)
+			t.Errorf("a command was for several slots, want none: %s", info)
 		}
 	}
 }
@@ -265,7 +266,7 @@ func clusterConnections(t *testing.T, c *redistest.Cluster) {
 		acquire(t, e, fmt.Sprintf("closing-%d", k))
 	}
 	if err := e.Close(within(t)); err != nil {
-		t.Error(err)
+		t.Errorf("e.Close: %v", err)
 	}
 	for _, s := range c.Masters {
 		if keys := s.Keys(); len(keys) != 0 {
@@ -289,10 +290,10 @@ func clusterMigration(t *testing.T, c *redistest.Cluster) {
 				was := l.Deadline()
 				eventually(t, "it is renewed "+when, func() bool { return l.Deadline().After(was) || l.Err() != nil })
 				if l.Err() != nil {
-					t.Fatalf("%s: %v", when, l.Err())
+					t.Fatalf("%s: the lease has ended, want it held: %v", when, l.Err())
 				}
 				if err := l.Extend(within(t), 0); err != nil {
-					t.Errorf("%s: %v", when, err)
+					t.Errorf("%s: extend: %v", when, err)
 				}
 				if _, err := b.TryAcquire(within(t), key, opts...); !errors.Is(err, engine.ErrHeld) {
 					t.Errorf("%s: contended: %v", when, err)
@@ -323,7 +324,7 @@ func clusterMigration(t *testing.T, c *redistest.Cluster) {
 			release(t, next)
 			for _, e := range []*engine.Engine{a, b} {
 				if h := e.Instances()[0]; h.State != instance.Up {
-					t.Errorf("%+v", h)
+					t.Errorf("the cluster is %+v, want it up", h)
 				}
 			}
 			c.Migrate(slot, c.Masters[0])
@@ -339,7 +340,7 @@ func clusterContendedMigration(t *testing.T, c *redistest.Cluster) {
 	home := c.Owner(slot)
 	var engines []*engine.Engine
 	for range 3 {
-		engines = append(engines, onCluster(t, c, engine.Config{TTL: 5 * time.Second, Backoff: eager}))
+		engines = append(engines, onCluster(t, c, engine.Config{TTL: 5 * time.Second, Backoff: enginetest.Eager}))
 	}
 	ctx, cancel := context.WithCancel(within(t))
 	var wg sync.WaitGroup
@@ -387,11 +388,11 @@ func clusterMixed(t *testing.T, c *redistest.Cluster) {
 	plain := redistest.StartN(t, 2)
 	e, err := engine.Open(within(t), append(redistest.URLs(plain), "redis-cluster://"+c.Addrs()[0]), engine.Config{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.Open: %v", err)
 	}
 	defer func() {
 		if err := e.Close(within(t)); err != nil {
-			t.Error(err)
+			t.Errorf("e.Close: %v", err)
 		}
 	}()
 	state(t, e, 2, instance.Up)
@@ -401,7 +402,7 @@ func clusterMixed(t *testing.T, c *redistest.Cluster) {
 	plain[0].Pause()
 	second := acquire(t, e, "{"+key+"}meanwhile") // by the other one and the cluster
 	if err := l.Extend(within(t), 0); err != nil {
-		t.Error(err)
+		t.Errorf("l.Extend: %v", err)
 	}
 	release(t, second)
 	plain[0].Resume()
@@ -415,7 +416,7 @@ func clusterTwice(t *testing.T, c *redistest.Cluster) {
 	for _, other := range []string{"redis://" + c.Addrs()[1], "redis-cluster://" + c.Addrs()[1]} {
 		_, err := engine.Open(within(t), []string{"redis-cluster://" + c.Addrs()[0], other}, engine.Config{})
 		if err == nil || !strings.Contains(err.Error(), "same Redis process") {
-			t.Errorf("%s: %v", other, err)
+			t.Errorf("%s: got %v, want it to say that they are the same Redis process", other, err)
 		}
 	}
 }
@@ -437,9 +438,9 @@ func clusterPrivileges(t *testing.T, c *redistest.Cluster) {
 	set(rule)
 	i, err := instance.Dial("", cfg)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
-	e := engineOf(t, engine.Config{KeyPrefix: "locks:", TTL: time.Second}, i)
+	e := enginetest.New(t, engine.Config{KeyPrefix: "locks:", TTL: time.Second}, i)
 	key := keyOf(c, c.Masters[0], "locks:r")
 	m := c.BeginMigration(c.Slot(key), c.Masters[1])
 	l := acquire(t, e, strings.TrimPrefix(key, "locks:"))
@@ -460,11 +461,11 @@ func clusterPrivileges(t *testing.T, c *redistest.Cluster) {
 	_, err = e.TryAcquire(within(t), strings.TrimPrefix(key, "locks:"))
 	oneLine(t, err)
 	if !strings.Contains(err.Error(), "NOPERM") || !strings.Contains(err.Error(), "'asking'") {
-		t.Error(err)
+		t.Errorf("acquire without asking: got %v, want NOPERM and 'asking'", err)
 	}
 	m.End()
 	if err := e.Close(within(t)); err != nil {
-		t.Error(err)
+		t.Errorf("e.Close: %v", err)
 	}
 	set(strings.Replace(rule, "+cluster|slots", "", 1))
 	refused(t, "", cfg, "NOPERM")

@@ -1,37 +1,24 @@
-package holdfast_test
+package engine_test
 
 import (
-	"bytes"
 	"errors"
 	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
 // watched is an engine's log and the outcomes of its renewals.
 type watched struct {
+	log testkit.Log
+
 	mu                sync.Mutex
-	log               bytes.Buffer
 	confirmed, failed int
-}
-
-func (w *watched) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.log.Write(p)
-}
-
-// said counts the lines of the log that have the text.
-func (w *watched) said(text string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return strings.Count(w.log.String(), text)
 }
 
 func (w *watched) renewals() (confirmed, failed int) {
@@ -44,7 +31,7 @@ func (w *watched) renewals() (confirmed, failed int) {
 func (w *watched) config() engine.Config {
 	return engine.Config{
 		TTL: 30 * time.Second, RenewEvery: 100 * time.Millisecond,
-		Logger: slog.New(slog.NewTextHandler(w, nil)),
+		Logger: slog.New(slog.NewTextHandler(&w.log, nil)),
 		Trace: &engine.Trace{Renewed: func(r engine.RenewedInfo) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -98,7 +85,7 @@ func TestStepOfAServersClockIsReportedAndCostsTheLeaseNothing(t *testing.T) {
 			eventually(t, "the step is noticed", func() bool { return e.Instances()[1].Stepped != 0 })
 			w.awaitRenewals(t, 5)
 			isStep(t, e, 1, by)
-			if n := w.said(stepped); n != 1 {
+			if n := w.log.Count(stepped); n != 1 {
 				t.Errorf("it was logged %d times", n)
 			}
 			if _, failed := w.renewals(); failed != 0 || !l.Valid() {
@@ -126,8 +113,8 @@ func TestVoteOfAServerWhoseClockWasSteppedDoesNotCountOnce(t *testing.T) {
 				eventually(t, "a renewal fails", func() bool { _, failed := w.renewals(); return failed > 0 })
 				w.awaitRenewals(t, 5)
 				isStep(t, e, 0, by)
-				if _, failed := w.renewals(); failed != 1 || w.said("of doubtful time") != 1 || !l.Valid() {
-					t.Errorf("%d renewals failed, %d for the clock, %v", failed, w.said("of doubtful time"), l)
+				if _, failed := w.renewals(); failed != 1 || w.log.Count("clock stepped") != 1 || !l.Valid() {
+					t.Errorf("%d renewals failed, %d for the clock, %v", failed, w.log.Count("clock stepped"), l)
 				}
 				release(t, l)
 			})
@@ -143,12 +130,15 @@ func TestLeaseWhoseOnlyKeyExpiredByAStepIsLostAtOnce(t *testing.T) {
 	w.awaitRenewals(t, 2)
 	servers[0].StepClock(time.Minute)
 	if err := ended(t, l); !errors.Is(err, lease.ErrGone) || l.Remaining() != 0 {
-		t.Error(err)
+		t.Errorf("the lease ended with %v, and %v left: want ErrGone, and nothing", err, l.Remaining())
 	}
 	isStep(t, e, 0, time.Minute)
 }
 
 func TestNothingElseIsTakenForAStep(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for 45 renewals: 5 seconds")
+	}
 	t.Parallel()
 	servers, w := redistest.StartSteppableN(t, 3), new(watched)
 	e := open(t, servers, w.config())
@@ -158,13 +148,13 @@ func TestNothingElseIsTakenForAStep(t *testing.T) {
 	for name, do := range map[string]func(){
 		"an extension": func() {
 			if err := l.Extend(within(t), 50*time.Second); err != nil {
-				t.Error(err)
+				t.Errorf("l.Extend: %v", err)
 			}
 		},
 		"an adoption": func() {
-			adopted, err := e.Adopt(within(t), "r", detached(t, l))
+			adopted, err := e.Adopt(within(t), "r", detach(t, l))
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("e.Adopt: %v", err)
 			}
 			l = adopted
 		},
@@ -184,7 +174,7 @@ func TestNothingElseIsTakenForAStep(t *testing.T) {
 			}
 		}
 	}
-	if n := w.said("of doubtful time"); n != 0 || !l.Valid() {
+	if n := w.log.Count("clock stepped"); n != 0 || !l.Valid() {
 		t.Errorf("%d doubts, %v", n, l)
 	}
 }

@@ -1,4 +1,4 @@
-package holdfast_test
+package instance_test
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/enginetest"
 	"github.com/holdfast-go/holdfast/internal/proxy"
 	"github.com/holdfast-go/holdfast/internal/redistest"
 )
@@ -15,6 +16,9 @@ import (
 // Nodes that do not say where they are, or say it in names that nobody here knows, as
 // behind a NAT.
 func TestClusterBehindNAT(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for a cluster to agree on names: 3 seconds")
+	}
 	t.Parallel() // it waits most of the time
 	c := redistest.StartCluster(t, 3, false)
 	everywhere := func(option, value string) {
@@ -46,9 +50,9 @@ func TestClusterBehindNAT(t *testing.T) {
 		})
 		i, err := instance.Dial("", instance.Config{Cluster: c.Addrs()[:1], AddrMap: m})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
-		e := engineOf(t, engine.Config{}, i)
+		e := enginetest.New(t, engine.Config{}, i)
 		state(t, e, 0, instance.Up)
 		locksAndMoves(t, c, e)
 	})
@@ -69,7 +73,7 @@ func locksAndMoves(t *testing.T, c *redistest.Cluster, e *engine.Engine) {
 	l := acquire(t, e, key)
 	c.Migrate(c.Slot(key), c.Masters[1])
 	if err := l.Extend(within(t), 0); err != nil {
-		t.Error(err)
+		t.Errorf("l.Extend: %v", err)
 	}
 	release(t, l)
 	c.Migrate(c.Slot(key), c.Masters[0])
@@ -82,9 +86,9 @@ func TestMasterBehindNAT(t *testing.T) {
 	p := proxy.Start(t, "tcp", master.Addr())
 	i, err := instance.Dial("redis-sentinel://"+sentinel.Addr()+"?master=leader", instance.Config{AddrMap: map[string]string{master.Addr(): p.Addr()}})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
-	e := engineOf(t, engine.Config{}, i)
+	e := enginetest.New(t, engine.Config{}, i)
 	release(t, acquire(t, e, "r"))
 	if p.Conns() == 0 {
 		t.Error("the map was not looked at")
@@ -100,12 +104,12 @@ func TestAddrMapsAreChecked(t *testing.T) {
 	m := map[string]string{"a:1": "127.0.0.1:1"}
 	i, err := instance.Dial("redis://a:1", instance.Config{AddrMap: m})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
 	m["a:1"] = "[::1]:2" // it has been copied
-	e := engineOf(t, engine.Config{}, i)
+	e := enginetest.New(t, engine.Config{}, i)
 	<-i.Ready()
 	if err := e.Instances()[0].Err; err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
-		t.Error(err)
+		t.Errorf("the instance says %v, want an error that names 127.0.0.1:1", err)
 	}
 }

@@ -1,4 +1,4 @@
-package holdfast_test
+package instance_test
 
 import (
 	"context"
@@ -14,7 +14,9 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/enginetest"
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -24,21 +26,24 @@ const leaderPW, sentinelPW = "leader-s3cr3t", "sentinel-s3cr3t"
 // are held, waited for and renewed over failovers, no connection is left open,
 // and Close releases everything.
 func TestSentinel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for three failovers: half a minute")
+	}
 	t.Parallel() // it waits most of the time
 	f := redistest.StartFleet(t, redistest.FleetConfig{Password: leaderPW, SentinelPassword: sentinelPW})
 	url := "redis-sentinel://:" + leaderPW + "@" + strings.Join(f.SentinelAddrs(), ",") + "/leader?client_name=holdfast&sentinel_password=" + sentinelPW
-	log := new(lockedBuffer)
+	log := new(testkit.Log)
 	cfg := engine.Config{
 		TTL: 5 * time.Second, MaxTTL: 5 * time.Second, RenewEvery: 200 * time.Millisecond, InstanceTimeout: time.Second,
 		Logger: slog.New(slog.NewJSONHandler(log, nil)),
 	}
 	e, err := engine.Open(within(t), []string{url}, cfg)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.Open: %v", err)
 	}
 	defer func() {
 		if err := e.Close(within(t)); err != nil {
-			t.Error(err)
+			t.Errorf("e.Close: %v", err)
 		}
 	}()
 
@@ -111,7 +116,7 @@ func TestSentinel(t *testing.T) {
 		acquire(t, e, fmt.Sprintf("closing-%d", k))
 	}
 	if err := e.Close(within(t)); err != nil {
-		t.Error(err)
+		t.Errorf("e.Close: %v", err)
 	}
 	if keys := f.Master.Keys(); len(keys) != 0 {
 		t.Errorf("Close left %q", keys)
@@ -160,6 +165,7 @@ func clientsOf(t *testing.T, s *redistest.Server, name string) int {
 
 // Every spelling finds the master, and every mistake says what it is.
 func TestSentinelForms(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	ca := redistest.NewAuthority(t)
 	master := redistest.StartTCP(t, "--requirepass", leaderPW)
 	_, secureAddr := redistest.StartTLS(t, ca, false, "--requirepass", leaderPW)
@@ -197,7 +203,7 @@ func TestSentinelForms(t *testing.T) {
 	t.Run("an existing failover client", func(t *testing.T) {
 		client := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "leader", SentinelAddrs: []string{at}, Password: leaderPW})
 		defer func() { _ = client.Close() }()
-		e := engineOf(t, engine.Config{}, instance.New(client, instance.Config{Name: "failover", Timeout: 5 * time.Second}))
+		e := enginetest.New(t, engine.Config{}, instance.New(client, instance.Config{Name: "failover", Timeout: 5 * time.Second}))
 		release(t, acquire(t, e, "r"))
 	})
 

@@ -1,4 +1,4 @@
-package holdfast_test
+package engine_test
 
 import (
 	"errors"
@@ -20,14 +20,14 @@ func TestForceReleaseTakesTheLockAway(t *testing.T) {
 		l := acquire(t, holder, "r", opts...)
 		seen, err := other.Inspect(within(t), "r")
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("other.Inspect: %v", err)
 		}
 		if err := other.ForceRelease(within(t), seen); err != nil {
-			t.Fatal(err)
+			t.Fatalf("other.ForceRelease: %v", err)
 		}
 		next, err := other.TryAcquire(within(t), "r", opts...)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("other.TryAcquire: %v", err)
 		}
 		if len(opts) > 0 && next.Fence() <= l.Fence() {
 			t.Errorf("the next fencing token is %d, after %d", next.Fence(), l.Fence())
@@ -47,7 +47,7 @@ func TestForceReleaseDoesNotHitTheNextHolder(t *testing.T) {
 	everywhere(t, servers, first)
 	seen, err := e.Inspect(within(t), "r")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("e.Inspect: %v", err)
 	}
 	release(t, first)
 	second := acquire(t, e, "r")
@@ -57,7 +57,7 @@ func TestForceReleaseDoesNotHitTheNextHolder(t *testing.T) {
 	}
 	everywhere(t, servers, second)
 	if err := second.Err(); err != nil {
-		t.Error(err)
+		t.Errorf("second.Err: %v", err)
 	}
 	release(t, second)
 }
@@ -70,10 +70,10 @@ func TestForceReleaseClearsUpMinorities(t *testing.T) {
 	servers[1].Set("r", "two", time.Minute)
 	seen, err := e.Inspect(within(t), "r")
 	if err != nil || seen.Held {
-		t.Fatal(seen, err)
+		t.Fatalf("inspect: got %v, %v, want it not held", seen, err)
 	}
 	if err := e.ForceRelease(within(t), seen); err != nil {
-		t.Fatal(err)
+		t.Fatalf("e.ForceRelease: %v", err)
 	}
 	clean(t, servers, "r")
 }
@@ -89,16 +89,16 @@ func TestForceReleaseNeedsAQuorum(t *testing.T) {
 	servers[0].Kill()
 	seen, err := e.Inspect(within(t), "r")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("e.Inspect: %v", err)
 	}
 	servers[1].Kill()
 	err = e.ForceRelease(within(t), seen)
 	oneLine(t, err)
 	if !errors.Is(err, engine.ErrNoQuorum) {
-		t.Fatal(err)
+		t.Fatalf("force release: got %v, want ErrNoQuorum", err)
 	}
 	if _, err := e.Inspect(within(t), "r"); !errors.Is(err, engine.ErrNoQuorum) {
-		t.Error(err)
+		t.Errorf("e.Inspect: got %v, want %v", err, engine.ErrNoQuorum)
 	}
 	if err := e.ForceRelease(within(t), engine.Status{Resource: "r"}); err == nil {
 		t.Error("a Status that no Inspect has returned was taken")

@@ -1,4 +1,4 @@
-package holdfast_test
+package engine_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -40,7 +41,7 @@ func TestMinorityFaults(t *testing.T) {
 				held := acquire(t, e, "held")
 
 				allUp := cycles(t, e, 300)
-				before := goroutines()
+				before := testkit.Goroutines()
 				var during time.Duration
 				var wg sync.WaitGroup
 				wg.Go(func() { during = cycles(t, e, 700) })
@@ -52,12 +53,12 @@ func TestMinorityFaults(t *testing.T) {
 					state(t, e, place, fault.stateAfterIt)
 				}
 				if !held.Valid() {
-					t.Fatal(held.Err())
+					t.Fatalf("the lease has ended, want it valid: %v", held.Err())
 				}
 				was := held.Deadline()
 				after := cycles(t, e, 300)
 				eventually(t, "the held lease is renewed", func() bool { return held.Deadline().After(was) })
-				if grown := goroutines() - before; grown > n { // a probe under way may be one an instance
+				if grown := testkit.Goroutines() - before; grown > n { // a probe under way may be one an instance
 					t.Errorf("1,000 cycles left %d goroutines more", grown)
 				}
 				for phase, longest := range map[string]time.Duration{"during": during, "after": after} {
@@ -185,7 +186,7 @@ func TestNothingIsLeftBehindByAFrozenInstance(t *testing.T) {
 		_, err := e.Acquire(ctx, resource)
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, engine.ErrNoQuorum) {
-			t.Fatal(err)
+			t.Fatalf("acquire without a quorum: got %v, want the context's error and ErrNoQuorum", err)
 		}
 		if round%2 == 0 { // let the actor give up on the frozen ones first
 			state(t, e, 0, instance.Down)
@@ -226,6 +227,9 @@ func TestOpensWithoutAMinority(t *testing.T) {
 // A server that hangs, in the minority, holds up neither Open nor Close, whatever its
 // timeout is.
 func TestAHungMinorityHoldsUpNeitherOpenNorClose(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for a timeout, three times: 6 seconds")
+	}
 	t.Parallel()
 	for n := range 3 {
 		servers := redistest.StartN(t, 3)
@@ -233,11 +237,11 @@ func TestAHungMinorityHoldsUpNeitherOpenNorClose(t *testing.T) {
 		begun := time.Now()
 		e, err := engine.Open(within(t), redistest.URLs(servers), engine.Config{Guard: instance.GuardOff, TTL: 50 * time.Second, InstanceTimeout: 40 * time.Second})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("engine.Open: %v", err)
 		}
 		release(t, acquire(t, e, "r"))
 		if err := e.Close(within(t)); err != nil {
-			t.Error(err)
+			t.Errorf("e.Close: %v", err)
 		}
 		if d := time.Since(begun); d > 20*time.Second {
 			t.Errorf("with server %d hung it took %v", n, d)
@@ -272,17 +276,17 @@ func TestForgottenScriptsAndCutConnections(t *testing.T) {
 		}
 		l, err := e.TryAcquire(within(t), "r")
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("e.TryAcquire: %v", err)
 		}
 		if k%2 == 0 {
 			servers[0].MustDo("SCRIPT", "FLUSH")
 			servers[0].MustDo("CLIENT", "KILL", "TYPE", "normal")
 		}
 		if err := l.Extend(within(t), 0); err != nil {
-			t.Fatal(err)
+			t.Fatalf("l.Extend: %v", err)
 		}
 		if err := l.Release(within(t)); err != nil {
-			t.Fatal(err)
+			t.Fatalf("l.Release: %v", err)
 		}
 	}
 }
@@ -290,6 +294,10 @@ func TestForgottenScriptsAndCutConnections(t *testing.T) {
 // An instance that restarted without its memory must not vote on new acquires
 // for as long as a lease that it has forgotten may last.
 func TestRestartGuard(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for quarantines to end: 4 seconds")
+	}
+	t.Parallel() // it waits most of the time
 	servers := redistest.StartN(t, 3)
 	strict := engine.Config{MaxTTL: time.Second, TTL: time.Second, Guard: instance.GuardStrict, InstanceTimeout: 300 * time.Millisecond}
 	adaptive := strict
@@ -303,7 +311,7 @@ func TestRestartGuard(t *testing.T) {
 	state(t, a, 0, instance.Quarantined) // reached again, and seen through
 	state(t, a, 1, instance.Quarantined)
 	_, err := a.TryAcquire(within(t), "guarded")
-	if err == nil || !strings.Contains(err.Error(), "recovering for another") {
+	if err == nil || !strings.Contains(err.Error(), "quarantined for another") {
 		t.Errorf("two restarted instances: %v", err)
 	}
 	next := acquire(t, a, "guarded")
@@ -313,11 +321,11 @@ func TestRestartGuard(t *testing.T) {
 	release(t, next)
 
 	b := open(t, redistest.StartN(t, 1), strict) // a strict engine waits even then
-	if h := b.Instances()[0]; h.State != instance.Quarantined || h.Recovering <= 0 {
-		t.Errorf("%+v", h)
+	if h := b.Instances()[0]; h.State != instance.Quarantined || h.Quarantine <= 0 {
+		t.Errorf("a strict engine's instance: got %+v, want it quarantined for some time", h)
 	}
 	if _, err := b.TryAcquire(within(t), "r"); !errors.Is(err, engine.ErrNoQuorum) {
-		t.Error(err)
+		t.Errorf("b.TryAcquire: got %v, want %v", err, engine.ErrNoQuorum)
 	}
 	release(t, acquire(t, b, "r"))
 }

@@ -1,4 +1,4 @@
-package holdfast_test
+package engine_test
 
 import (
 	"context"
@@ -10,7 +10,9 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/enginetest"
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -19,15 +21,15 @@ import (
 func TestWhatAQuorumRefusesForGoodIsNotWaitedFor(t *testing.T) {
 	servers := redistest.StartN(t, 3)
 	for _, s := range servers {
-		s.User("holdfast", "acl-s3cr3t", "~locks:* ~fence:* +@all")
+		s.User(enginetest.User, enginetest.Password, "~locks:* ~fence:* +@all")
 	}
-	e, err := asUser(t, servers, engine.Config{KeyPrefix: "locks:"})
+	e, err := enginetest.OpenAsUser(t, servers, engine.Config{KeyPrefix: "locks:"})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("enginetest.OpenAsUser: %v", err)
 	}
-	other, err := asUser(t, servers, engine.Config{KeyPrefix: "others:"})
+	other, err := enginetest.OpenAsUser(t, servers, engine.Config{KeyPrefix: "others:"})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("enginetest.OpenAsUser: %v", err)
 	}
 	for name, c := range map[string]struct {
 		e    *engine.Engine
@@ -99,7 +101,7 @@ func TestWhatAQuorumRefusesForGoodIsNotWaitedFor(t *testing.T) {
 // A minority that refuses for good leaves a quorum, and what passes is waited for.
 func TestWhatPassesIsWaitedFor(t *testing.T) {
 	servers := redistest.StartN(t, 3)
-	log := new(lockedBuffer)
+	log := new(testkit.Log)
 	e := open(t, servers, engine.Config{Logger: slog.New(slog.NewTextHandler(log, nil))})
 	servers[0].MustDo("HSET", "r", "field", "1")
 	release(t, acquire(t, e, "r"))
@@ -135,11 +137,11 @@ func TestWhatPassesIsWaitedFor(t *testing.T) {
 // said once.
 func TestARefusedRenewalIsTriedUntilTheDeadlineAndSaidOnce(t *testing.T) {
 	server := redistest.Start(t)
-	server.User("holdfast", "acl-s3cr3t", "~* +@all")
-	log := new(lockedBuffer)
-	e, err := asUser(t, []*redistest.Server{server}, engine.Config{TTL: time.Second, RenewEvery: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	server.User(enginetest.User, enginetest.Password, "~* +@all")
+	log := new(testkit.Log)
+	e, err := enginetest.OpenAsUser(t, []*redistest.Server{server}, engine.Config{TTL: time.Second, RenewEvery: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("enginetest.OpenAsUser: %v", err)
 	}
 	l := acquire(t, e, "r")
 	server.MustDo("ACL", "SETUSER", "holdfast", "-pexpire")
@@ -165,10 +167,10 @@ func TestOpenWaitsForWhatPasses(t *testing.T) {
 		}
 		opened <- err
 	}()
-	eventually(t, "it has been tried", func() bool { return calls(t, server, "cmdstat_script|load") > 20 })
+	eventually(t, "it has been tried", func() bool { return server.Calls("script|load") > 20 })
 	server.MustDo("REPLICAOF", "NO", "ONE")
 	if err := <-opened; err != nil {
-		t.Error(err)
+		t.Errorf("open while the replica becomes a master: %v", err)
 	}
 
 	server.MustDo("CONFIG", "SET", "requirepass", "s3cr3t")

@@ -1,4 +1,4 @@
-package holdfast_test
+package instance_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/enginetest"
 	"github.com/holdfast-go/holdfast/internal/redistest"
 	"github.com/holdfast-go/holdfast/lease"
 )
@@ -20,6 +21,9 @@ import (
 // it can no longer be trusted, and nothing else does. It comes back empty, and
 // votes on no new acquires until what it has forgotten is over.
 func TestClusterMasterDies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for a lease and a quarantine to end: 8 seconds")
+	}
 	t.Parallel() // it waits most of the time
 	const longest = 3 * time.Second
 	c := redistest.StartCluster(t, 3, false, "--cluster-require-full-coverage", "no")
@@ -41,7 +45,7 @@ func TestClusterMasterDies(t *testing.T) {
 	_, err := e.TryAcquire(within(t), other)
 	oneLine(t, err)
 	if !errors.Is(err, engine.ErrNoQuorum) || !strings.Contains(err.Error(), dead.Addr()) {
-		t.Error(err)
+		t.Errorf("acquire at a dead master: got %v, want ErrNoQuorum and %s", err, dead.Addr())
 	}
 	for _, s := range []*redistest.Server{c.Masters[0], c.Masters[2]} {
 		release(t, acquire(t, e, keyOf(c, s, "meanwhile")))
@@ -50,7 +54,7 @@ func TestClusterMasterDies(t *testing.T) {
 	dead.Restart()
 	back := time.Now()
 	state(t, e, 0, instance.Quarantined)
-	if _, err := e.TryAcquire(within(t), other); err == nil || !strings.Contains(err.Error(), "recovering") {
+	if _, err := e.TryAcquire(within(t), other); err == nil || !strings.Contains(err.Error(), "quarantined") {
 		t.Errorf("a restarted master votes: %v", err)
 	}
 	release(t, acquire(t, e, keyOf(c, c.Masters[2], "meanwhile")))
@@ -65,6 +69,9 @@ func TestClusterMasterDies(t *testing.T) {
 // A master dies, and its replica takes its place: leases go on, or end as gone
 // if their keys were lost, and the restart guard sees to what else may be lost.
 func TestClusterFailover(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for a failover: 6 seconds")
+	}
 	t.Parallel() // it waits most of the time
 	c := redistest.StartCluster(t, 3, true)
 	e := onCluster(t, c, engine.Config{TTL: 12 * time.Second, RenewEvery: 300 * time.Millisecond, MaxTTL: 12 * time.Second})
@@ -102,7 +109,7 @@ func TestClusterFailover(t *testing.T) {
 	eventually(t, "what the old master owed is deleted at the new one", func() bool { return promoted.Get(keys[2]) == "" })
 
 	state(t, e, 0, instance.Quarantined)
-	if _, err := e.TryAcquire(within(t), fresh); err == nil || !strings.Contains(err.Error(), "recovering") {
+	if _, err := e.TryAcquire(within(t), fresh); err == nil || !strings.Contains(err.Error(), "quarantined") {
 		t.Errorf("what was promoted votes on new acquires: %v", err)
 	}
 	release(t, acquire(t, e, keyOf(c, c.Masters[2], "fresh"))) // its slots have lost nothing
@@ -138,9 +145,9 @@ func TestClusterTLSAndCredentials(t *testing.T) {
 		"without TLS, too": {url: "redis-cluster://:" + pw + "@" + c.Addrs()[0]},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e, err := one(t, form.url, form.cfg)
+			e, err := openOne(t, form.url, form.cfg)
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("openOne: %v", err)
 			}
 			for _, s := range c.Masters {
 				release(t, acquire(t, e, keyOf(c, s, "r"), engine.WithFencing()))
@@ -150,7 +157,7 @@ func TestClusterTLSAndCredentials(t *testing.T) {
 	t.Run("an existing client", func(t *testing.T) {
 		client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs[:1], CredentialsProviderContext: given, TLSConfig: ca.Config()})
 		defer func() { _ = client.Close() }()
-		e := engineOf(t, engine.Config{}, instance.New(client, instance.Config{}))
+		e := enginetest.New(t, engine.Config{}, instance.New(client, instance.Config{}))
 		for _, s := range c.Masters {
 			release(t, acquire(t, e, keyOf(c, s, "r")))
 		}
@@ -167,18 +174,21 @@ func TestClusterTLSAndCredentials(t *testing.T) {
 // What a third of all slots costs the node that hands them over when they go to its
 // replica at once: a few messages.
 func TestClusterFailoverByHandCostsAFewMessages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for a failover: 4 seconds")
+	}
 	t.Parallel() // it waits most of the time
 	c := redistest.StartCluster(t, 3, true)
 	e := onCluster(t, c, engine.Config{Guard: instance.GuardOff})
 	old := c.Masters[0]
 	key := keyOf(c, old, "r")
 	release(t, acquire(t, e, key))
-	before := calls(t, old, "cmdstat_client|id")
+	before := old.Calls("client|id")
 	c.Replicas[0].MustDo("CLUSTER", "FAILOVER")
 	c.AwaitFailover(0)
 	eventually(t, "no slot is left at the old master", func() bool { return clientsOf(t, old, "holdfast") <= 1 }) // one asks for the map
 	release(t, acquire(t, e, key))
-	if n := calls(t, old, "cmdstat_client|id") - before; n > 20 {
+	if n := old.Calls("client|id") - before; n > 20 {
 		t.Errorf("%d messages", n)
 	}
 }

@@ -1,4 +1,4 @@
-package holdfast_test
+package instance_test
 
 import (
 	"context"
@@ -64,22 +64,25 @@ func (h *hook) Subscribe(auth.CredentialsListener) (auth.Credentials, auth.Unsub
 // down, and nothing else: the others vote, what is posted to it is refused at the
 // door, and Close does not wait for it.
 func TestWhatHangsInConnectingHoldsUpItsInstanceAlone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for timeouts, 13 times: 20 seconds")
+	}
 	const timeout = 300 * time.Millisecond
 	ca := redistest.NewAuthority(t)
 	cert, key := ca.Issue("client")
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("tls.LoadX509KeyPair: %v", err)
 	}
-	dial := func(url string, cfg instance.Config) *instance.Instance {
+	dial := func(t *testing.T, url string, cfg instance.Config) *instance.Instance {
 		cfg.Timeout = timeout
 		i, err := instance.Dial(url, cfg)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
 		return i
 	}
-	of := func(client redis.UniversalClient) *instance.Instance {
+	of := func(t *testing.T, client redis.UniversalClient) *instance.Instance {
 		t.Cleanup(func() { _ = client.Close() })
 		return instance.New(client, instance.Config{Timeout: timeout})
 	}
@@ -92,66 +95,69 @@ func TestWhatHangsInConnectingHoldsUpItsInstanceAlone(t *testing.T) {
 		c := redistest.StartCluster(t, 1, false)
 		return c.Owner(0), c.Addrs()[0]
 	}
-	fleet := redistest.StartFleet(t, redistest.FleetConfig{})
-	watched := func(*testing.T) (*redistest.Server, string) { return fleet.Master, fleet.SentinelAddrs()[0] }
+	watched := func(t *testing.T) (*redistest.Server, string) {
+		master := redistest.StartTCP(t)
+		return master, redistest.StartSentinel(t, master).Addr()
+	}
 
 	for name, c := range map[string]struct {
 		start func(*testing.T) (s *redistest.Server, addr string)
-		make  func(h *hook, addr string) *instance.Instance
+		make  func(t *testing.T, h *hook, addr string) *instance.Instance
 	}{
-		"Dialer": {plain, func(h *hook, addr string) *instance.Instance {
-			return dial(addr, instance.Config{Dialer: h.dial})
+		"Dialer": {plain, func(t *testing.T, h *hook, addr string) *instance.Instance {
+			return dial(t, addr, instance.Config{Dialer: h.dial})
 		}},
-		"Credentials": {plain, func(h *hook, addr string) *instance.Instance {
-			return dial(addr, instance.Config{Credentials: h.credentials})
+		"Credentials": {plain, func(t *testing.T, h *hook, addr string) *instance.Instance {
+			return dial(t, addr, instance.Config{Credentials: h.credentials})
 		}},
-		"TLS, VerifyConnection": {secure, func(h *hook, addr string) *instance.Instance {
+		"TLS, VerifyConnection": {secure, func(t *testing.T, h *hook, addr string) *instance.Instance {
 			own := ca.Config()
 			own.Certificates = []tls.Certificate{pair}
 			own.VerifyConnection = func(tls.ConnectionState) error { h.call(); return nil }
-			return dial(addr, instance.Config{TLS: own})
+			return dial(t, addr, instance.Config{TLS: own})
 		}},
-		"TLS, GetClientCertificate": {secure, func(h *hook, addr string) *instance.Instance {
+		"TLS, GetClientCertificate": {secure, func(t *testing.T, h *hook, addr string) *instance.Instance {
 			own := ca.Config()
 			own.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { h.call(); return &pair, nil }
-			return dial(addr, instance.Config{TLS: own})
+			return dial(t, addr, instance.Config{TLS: own})
 		}},
-		"a client's Dialer": {plain, func(h *hook, addr string) *instance.Instance {
-			return of(redis.NewClient(&redis.Options{Addr: addr, Dialer: h.dial}))
+		"a client's Dialer": {plain, func(t *testing.T, h *hook, addr string) *instance.Instance {
+			return of(t, redis.NewClient(&redis.Options{Addr: addr, Dialer: h.dial}))
 		}},
-		"a client's provider": {plain, func(h *hook, addr string) *instance.Instance {
-			return of(redis.NewClient(&redis.Options{Addr: addr, CredentialsProviderContext: h.credentials}))
+		"a client's provider": {plain, func(t *testing.T, h *hook, addr string) *instance.Instance {
+			return of(t, redis.NewClient(&redis.Options{Addr: addr, CredentialsProviderContext: h.credentials}))
 		}},
-		"a client's streaming provider": {plain, func(h *hook, addr string) *instance.Instance {
-			return of(redis.NewClient(&redis.Options{Addr: addr, StreamingCredentialsProvider: h}))
+		"a client's streaming provider": {plain, func(t *testing.T, h *hook, addr string) *instance.Instance {
+			return of(t, redis.NewClient(&redis.Options{Addr: addr, StreamingCredentialsProvider: h}))
 		}},
-		"a client's OnConnect": {plain, func(h *hook, addr string) *instance.Instance {
-			return of(redis.NewClient(&redis.Options{Addr: addr, OnConnect: func(context.Context, *redis.Conn) error { h.call(); return nil }}))
+		"a client's OnConnect": {plain, func(t *testing.T, h *hook, addr string) *instance.Instance {
+			return of(t, redis.NewClient(&redis.Options{Addr: addr, OnConnect: func(context.Context, *redis.Conn) error { h.call(); return nil }}))
 		}},
-		"a cluster's Dialer": {clustered, func(h *hook, addr string) *instance.Instance {
-			return dial("", instance.Config{Cluster: []string{addr}, Dialer: h.dial})
+		"a cluster's Dialer": {clustered, func(t *testing.T, h *hook, addr string) *instance.Instance {
+			return dial(t, "", instance.Config{Cluster: []string{addr}, Dialer: h.dial})
 		}},
-		"a cluster's Credentials": {clustered, func(h *hook, addr string) *instance.Instance {
-			return dial("", instance.Config{Cluster: []string{addr}, Credentials: h.credentials})
+		"a cluster's Credentials": {clustered, func(t *testing.T, h *hook, addr string) *instance.Instance {
+			return dial(t, "", instance.Config{Cluster: []string{addr}, Credentials: h.credentials})
 		}},
-		"a cluster client's OnConnect": {clustered, func(h *hook, addr string) *instance.Instance {
-			return of(redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, OnConnect: func(context.Context, *redis.Conn) error { h.call(); return nil }}))
+		"a cluster client's OnConnect": {clustered, func(t *testing.T, h *hook, addr string) *instance.Instance {
+			return of(t, redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, OnConnect: func(context.Context, *redis.Conn) error { h.call(); return nil }}))
 		}},
-		"a sentinel's Dialer": {watched, func(h *hook, addr string) *instance.Instance {
-			return dial("redis-sentinel://"+addr+"?master=leader", instance.Config{Dialer: h.dial})
+		"a sentinel's Dialer": {watched, func(t *testing.T, h *hook, addr string) *instance.Instance {
+			return dial(t, "redis-sentinel://"+addr+"?master=leader", instance.Config{Dialer: h.dial})
 		}},
-		"a sentinel's Credentials": {watched, func(h *hook, addr string) *instance.Instance {
-			return dial("redis-sentinel://"+addr+"?master=leader", instance.Config{Sentinel: instance.Sentinel{Credentials: h.credentials}})
+		"a sentinel's Credentials": {watched, func(t *testing.T, h *hook, addr string) *instance.Instance {
+			return dial(t, "redis-sentinel://"+addr+"?master=leader", instance.Config{Sentinel: instance.Sentinel{Credentials: h.credentials}})
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits most of the time
 			h := &hook{let: make(chan struct{})}
 			server, addr := c.start(t)
 			others := redistest.StartN(t, 2)
-			instances := []*instance.Instance{dial(others[0].URL(), instance.Config{}), dial(others[1].URL(), instance.Config{}), c.make(h, addr)}
+			instances := []*instance.Instance{dial(t, others[0].URL(), instance.Config{}), dial(t, others[1].URL(), instance.Config{}), c.make(t, h, addr)}
 			e, err := engine.New(instances, engine.Config{TTL: time.Second, Guard: instance.GuardOff})
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("engine.New: %v", err)
 			}
 			for place := range instances {
 				state(t, e, place, instance.Up)
@@ -176,7 +182,7 @@ func TestWhatHangsInConnectingHoldsUpItsInstanceAlone(t *testing.T) {
 				slowest = max(slowest, time.Since(begun))
 				v, err := e.Inspect(within(t), "free")
 				if err != nil || v.Votes[2].Kind != instance.Unreachable && v.Votes[2].Kind != instance.TimedOut {
-					t.Fatalf("%v, %v", v.Votes, err)
+					t.Fatalf("inspect: got %v, %v, want that the third does not answer", v.Votes, err)
 				}
 				slowest = max(slowest, time.Since(begun)/2)
 				time.Sleep(5 * time.Millisecond)
@@ -189,11 +195,11 @@ func TestWhatHangsInConnectingHoldsUpItsInstanceAlone(t *testing.T) {
 			}
 			cancel()
 			if err := <-waiter; !errors.Is(err, context.Canceled) {
-				t.Error(err)
+				t.Errorf("the cancelled acquire: got %v, want %v", err, context.Canceled)
 			}
 			begun := time.Now()
 			if err := e.Close(within(t)); err != nil {
-				t.Error(err)
+				t.Errorf("e.Close: %v", err)
 			}
 			if d := time.Since(begun); d > 5*timeout {
 				t.Errorf("Close took %v", d)

@@ -1,7 +1,6 @@
-package holdfast_test
+package instance_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +16,9 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/enginetest"
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 )
 
 // What a server says to those whom it does not let in is what they are told.
@@ -29,7 +30,7 @@ func bouncer(t *testing.T, words string) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("net.Listen: %v", err)
 	}
 	var guests sync.WaitGroup
 	guests.Go(func() {
@@ -53,7 +54,7 @@ func TestWhatIsSaidAtTheDoorIsShown(t *testing.T) {
 			_, err := engine.Open(within(t), []string{form}, engine.Config{})
 			oneLine(t, err)
 			if !strings.Contains(err.Error(), "DENIED Redis is running in protected mode") || strings.Contains(err.Error(), "s3cr3t") {
-				t.Fatalf("%s: %v", form, err)
+				t.Fatalf("%s: got %v, want what the server said, and no password", form, err)
 			}
 		}
 	}
@@ -65,29 +66,29 @@ func TestAFullServerSaysSo(t *testing.T) {
 		server.MustDo("CONFIG", "SET", "maxclients", "1")
 		inside, err := net.Dial(server.Network(), server.Addr())
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("net.Dial: %v", err)
 		}
 		_, _ = inside.Write([]byte("PING\r\n"))
 		if _, err := inside.Read(make([]byte, 16)); err != nil {
-			t.Fatal(err)
+			t.Fatalf("inside.Read: %v", err)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		_, err = engine.Open(ctx, []string{server.URL()}, engine.Config{})
 		cancel()
 		oneLine(t, err)
 		if !strings.Contains(err.Error(), "max number of clients reached") {
-			t.Errorf("%s: %v", server.Network(), err)
+			t.Errorf("%s: got %v, want it to say that the server has its most clients", server.Network(), err)
 		}
 
-		e, err := engine.New([]*instance.Instance{dialed(t, server)}, engine.Config{})
+		e, err := engine.New([]*instance.Instance{enginetest.Dial(t, server.URL(), instance.Config{})}, engine.Config{})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("engine.New: %v", err)
 		}
 		state(t, e, 0, instance.Down)
 		_ = inside.Close()
 		state(t, e, 0, instance.Up) // it passes
 		if err := e.Close(within(t)); err != nil {
-			t.Error(err)
+			t.Errorf("e.Close: %v", err)
 		}
 		server.MustDo("CONFIG", "SET", "maxclients", "100")
 	}
@@ -102,22 +103,22 @@ func TestAFullSentinelSaysSo(t *testing.T) {
 	for range room {
 		conn, err := net.Dial("tcp", sentinel.Addr())
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("net.Dial: %v", err)
 		}
 		inside = append(inside, conn)
 		_, _ = conn.Write([]byte("PING\r\n"))
 		reply := make([]byte, 16)
 		if n, err := conn.Read(reply); err != nil || string(reply[:n]) != "+PONG\r\n" {
-			t.Fatalf("%q %v", reply[:n], err)
+			t.Fatalf("PING: got %q, %v, want +PONG", reply[:n], err)
 		}
 	}
 	i, err := instance.Dial("redis-sentinel://"+sentinel.Addr()+"?master=leader", instance.Config{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
 	e, err := engine.New([]*instance.Instance{i}, engine.Config{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.New: %v", err)
 	}
 	state(t, e, 0, instance.Down)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -125,14 +126,14 @@ func TestAFullSentinelSaysSo(t *testing.T) {
 	cancel()
 	oneLine(t, err)
 	if !strings.Contains(err.Error(), "max number of clients reached") {
-		t.Error(err)
+		t.Errorf("got %v, want it to say that the sentinel has its most clients", err)
 	}
 	for _, conn := range inside {
 		_ = conn.Close()
 	}
 	state(t, e, 0, instance.Up) // it passes
 	if err := e.Close(within(t)); err != nil {
-		t.Error(err)
+		t.Errorf("e.Close: %v", err)
 	}
 }
 
@@ -142,31 +143,22 @@ func TestProtectedModeSaysSo(t *testing.T) {
 	if l, err := net.ListenTCP("tcp", elsewhere); err != nil {
 		t.Skipf("this system has no second loopback address to come from: %v", err)
 	} else if err := l.Close(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("l.Close: %v", err)
 	}
 	server := redistest.StartTCP(t, "--protected-mode", "yes")
 	sentinel := redistest.StartSentinel(t, redistest.StartTCP(t), "--protected-mode", "yes")
 	for _, url := range []string{"redis://" + server.Addr(), "redis-cluster://" + server.Addr(), "redis-sentinel://" + sentinel.Addr() + "?master=leader"} {
 		i, err := instance.Dial(url, instance.Config{Dialer: (&net.Dialer{LocalAddr: elsewhere}).DialContext})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("instance.Dial: %v", err)
 		}
-		e := engineOf(t, engine.Config{}, i)
+		e := enginetest.New(t, engine.Config{}, i)
 		_, err = e.TryAcquire(within(t), "r")
 		oneLine(t, err)
 		if !strings.Contains(err.Error(), "DENIED Redis is running in protected mode") {
-			t.Errorf("%s: %v", url, err)
+			t.Errorf("%s: got %v, want what the server said", url, err)
 		}
 	}
-}
-
-func dialed(t *testing.T, s *redistest.Server) *instance.Instance {
-	t.Helper()
-	i, err := instance.Dial(s.URL(), instance.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return i
 }
 
 // The connection of those who wait: the log says why there is none.
@@ -175,7 +167,7 @@ func TestWhatIsSaidAtTheWaitersDoorIsLogged(t *testing.T) {
 	server.Set("r", "somebody else's", time.Minute)
 	addr := bouncer(t, "-"+denied+"\r\n")
 	var dials atomic.Int32
-	var log logged
+	var log testkit.Log
 	i, err := instance.Dial(server.URL(), instance.Config{
 		Logger: slog.New(slog.NewTextHandler(&log, nil)),
 		Dialer: func(ctx context.Context, network, at string) (net.Conn, error) {
@@ -186,9 +178,9 @@ func TestWhatIsSaidAtTheWaitersDoorIsLogged(t *testing.T) {
 		},
 	})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("instance.Dial: %v", err)
 	}
-	e := engineOf(t, engine.Config{}, i)
+	e := enginetest.New(t, engine.Config{}, i)
 	ctx, cancel := context.WithCancel(context.Background())
 	waited := make(chan error)
 	go func() {
@@ -198,26 +190,8 @@ func TestWhatIsSaidAtTheWaitersDoorIsLogged(t *testing.T) {
 	eventually(t, "the reason is in the log", func() bool { return strings.Contains(log.String(), "DENIED Redis is running in protected mode") })
 	cancel()
 	if err := <-waited; !errors.Is(err, context.Canceled) {
-		t.Error(err)
+		t.Errorf("the cancelled acquire: got %v, want %v", err, context.Canceled)
 	}
-}
-
-// logged is a log that may be read while it is written.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // Servers quote the arguments of commands that they do not know: neither tokens nor passwords are shown.
@@ -229,7 +203,7 @@ func TestWhatServersQuoteIsNotShown(t *testing.T) {
 		err := l.Release(within(t))
 		oneLine(t, err)
 		if !strings.Contains(err.Error(), "unknown command 'evalsha'") || strings.Contains(err.Error(), l.Token()) || strings.Contains(err.Error(), l.Token()[3:10]) {
-			t.Error(err)
+			t.Errorf("release: got %v, want an unknown command, and nothing of the token", err)
 		}
 	})
 	for name, password := range map[string]string{
@@ -244,7 +218,7 @@ func TestWhatServersQuoteIsNotShown(t *testing.T) {
 			oneLine(t, err)
 			text := fmt.Sprintf("%v %+v %#v", err, err, err)
 			if !strings.Contains(text, "unknown command 'auth'") {
-				t.Error(err)
+				t.Errorf("open: got %v, want an unknown command", err)
 			}
 			for _, piece := range []string{password, strings.ReplaceAll(password, "\n", " "), "w0rd", "l0ng", "s3cr3t", "'e'"} {
 				if strings.Contains(text, piece) && piece != "e" {

@@ -1,4 +1,4 @@
-package holdfast_test
+package engine_test
 
 import (
 	"errors"
@@ -28,7 +28,7 @@ var vanishings = map[string]func(t *testing.T, servers []*redistest.Server){
 			err = other.ForceRelease(within(t), seen)
 		}
 		if err != nil {
-			t.Error(err)
+			t.Errorf("force release: %v", err)
 		}
 	},
 	"restarted without memory": func(_ *testing.T, servers []*redistest.Server) {

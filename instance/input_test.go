@@ -1,4 +1,4 @@
-package holdfast_test
+package instance_test
 
 import (
 	"bufio"
@@ -10,10 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/holdfast-go/holdfast/engine"
-	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/redistest"
 )
 
@@ -21,75 +18,6 @@ import (
 // password.
 
 const secret = "s3cr3t/p@ss"
-
-func TestBadConfigNamesTheField(t *testing.T) {
-	for _, bad := range []struct {
-		cfg  engine.Config
-		says string
-	}{
-		{engine.Config{TTL: -time.Second}, "TTL is -1s"},
-		{engine.Config{TTL: 999 * time.Microsecond}, "TTL is 999µs: it must be at least 1ms"},
-		{engine.Config{TTL: 1500 * time.Microsecond}, "whole milliseconds"},
-		{engine.Config{TTL: 2 * time.Minute}, "MaxTTL"},
-		{engine.Config{MaxTTL: -1}, "MaxTTL"},
-		{engine.Config{RenewEvery: -1}, "RenewEvery"},
-		{engine.Config{TTL: time.Second, RenewEvery: time.Second}, "RenewEvery"},
-		{engine.Config{DriftFactor: -0.1}, "DriftFactor"},
-		{engine.Config{DriftFactor: 1}, "DriftFactor"},
-		{engine.Config{Tries: -1}, "Tries"},
-		{engine.Config{Owner: "a~b"}, "Owner"},
-		{engine.Config{Owner: "a\nb"}, "Owner"},
-		{engine.Config{InstanceTimeout: -1}, "Timeout"},
-		{engine.Config{MaxWaiters: -1}, "MaxWaiters"},
-		{engine.Config{Guard: 9}, "Guard"},
-	} {
-		_, err := engine.Open(within(t), []string{"127.0.0.1:1"}, bad.cfg)
-		if err == nil || !strings.Contains(err.Error(), bad.says) {
-			t.Errorf("%+v: %v, want it to say %q", bad.cfg, err, bad.says)
-		}
-	}
-}
-
-func TestBadResourceOrOptionNamesIt(t *testing.T) {
-	e := open(t, redistest.StartN(t, 1), engine.Config{})
-	for _, bad := range []struct {
-		resource string
-		opt      engine.Option
-		says     string
-	}{
-		{"", engine.WithTries(1), "the resource is empty"},
-		{strings.Repeat("n", 1025), engine.WithTries(1), "1025 bytes: at most 1024"},
-		{"r", engine.WithTTL(0), "WithTTL is 0s"},
-		{"r", engine.WithTTL(999 * time.Microsecond), "WithTTL is 999µs"},
-		{"r", engine.WithTTL(-time.Second), "WithTTL is -1s"},
-		{"r", engine.WithTTL(time.Hour), "MaxTTL"},
-		{"r", engine.WithTries(-1), "WithTries is -1"},
-		{"r", engine.WithToken(""), "the token has 0 bytes"},
-		{"r", engine.WithToken(strings.Repeat("t", 1025)), "the token has 1025 bytes"},
-		{"r", engine.WithMaxHold(0), "WithMaxHold is 0s"},
-		{"r", engine.WithMaxHold(-1), "WithMaxHold"},
-		{"r", engine.WithWait(0), "WithWait is 0s"},
-	} {
-		for name, use := range map[string]func() error{
-			"acquire": func() error { _, err := e.Acquire(within(t), bad.resource, bad.opt); return err },
-			"try":     func() error { _, err := e.TryAcquire(within(t), bad.resource, bad.opt); return err },
-			"do": func() error {
-				return e.Do(within(t), bad.resource, func(context.Context) error { return nil }, bad.opt)
-			},
-		} {
-			if err := use(); err == nil || !strings.Contains(err.Error(), bad.says) {
-				t.Errorf("%s: %v, want it to say %q", name, err, bad.says)
-			}
-		}
-	}
-	release(t, acquire(t, e, "nothing is an option", nil))
-	if _, err := e.Inspect(within(t), ""); err == nil {
-		t.Error("inspecting nothing is no error")
-	}
-	if _, err := e.Adopt(within(t), "r", ""); err == nil {
-		t.Error("adopting without a token is no error")
-	}
-}
 
 func TestBadURLsSayWhatIsWrongWithoutSecrets(t *testing.T) {
 	for _, url := range []string{
@@ -112,45 +40,6 @@ func TestBadURLsSayWhatIsWrongWithoutSecrets(t *testing.T) {
 	}
 	if _, err := engine.Open(within(t), nil, engine.Config{}); err == nil || !strings.Contains(err.Error(), "no instances") {
 		t.Errorf("no URLs: %v", err)
-	}
-}
-
-func TestTheSameServerTwiceIsNoQuorum(t *testing.T) {
-	s := redistest.StartN(t, 2)
-	for name, urls := range map[string][]string{
-		"same URL":           {s[0].URL(), s[0].URL(), s[1].URL()},
-		"different database": {s[0].URL(), s[0].URL() + "?db=1", s[1].URL()},
-	} {
-		_, err := engine.Open(within(t), urls, engine.Config{})
-		if err == nil || !strings.Contains(err.Error(), "same Redis process") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	i, err := instance.Dial(s[0].URL(), instance.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := engine.New([]*instance.Instance{i, i}, engine.Config{}); err == nil {
-		t.Error("the same instance twice is accepted")
-	}
-	if _, err := engine.New([]*instance.Instance{nil}, engine.Config{}); err == nil {
-		t.Error("a nil instance is accepted")
-	}
-	e, err := engine.New([]*instance.Instance{i}, engine.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := engine.New([]*instance.Instance{i}, engine.Config{}); err == nil {
-		t.Error("one instance serves two engines")
-	}
-	if err := e.Close(within(t)); err != nil {
-		t.Error(err)
-	}
-	if _, err := engine.New([]*instance.Instance{instance.New(nil, instance.Config{})}, engine.Config{}); err == nil {
-		t.Error("no client is accepted")
-	}
-	if _, err := engine.New([]*instance.Instance{instance.New((*redis.Client)(nil), instance.Config{})}, engine.Config{}); err == nil {
-		t.Error("a nil client is accepted")
 	}
 }
 
@@ -180,14 +69,14 @@ func TestWhatTheServerRefusesIsQuoted(t *testing.T) {
 	}
 	right, err := engine.Open(within(t), []string{withPassword("", "right-s3cr3t")}, engine.Config{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("engine.Open: %v", err)
 	}
 	shown := fmt.Sprintf("%v %+v %#v", right.Instances(), right.Instances(), right.Instances())
 	if strings.Contains(shown, "s3cr3t") {
 		t.Error("Instances shows the password")
 	}
 	if err := right.Close(within(t)); err != nil {
-		t.Error(err)
+		t.Errorf("right.Close: %v", err)
 	}
 }
 
@@ -217,7 +106,7 @@ func TestNotARedisAtAll(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("net.Listen: %v", err)
 			}
 			gone := make(chan struct{})
 			go func() {
@@ -238,7 +127,7 @@ func TestNotARedisAtAll(t *testing.T) {
 			<-gone
 			oneLine(t, err)
 			if !errors.Is(err, engine.ErrNoQuorum) || strings.Contains(err.Error(), "s3cr3t") {
-				t.Errorf("%v", err)
+				t.Errorf("open: got %v, want ErrNoQuorum, and no password", err)
 			}
 		})
 	}

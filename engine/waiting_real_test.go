@@ -1,67 +1,27 @@
-package holdfast_test
+package engine_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/enginetest"
 	"github.com/holdfast-go/holdfast/internal/redistest"
-	"github.com/holdfast-go/holdfast/lease"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 )
-
-// stat returns a number that INFO shows.
-func stat(t *testing.T, s *redistest.Server, section, name string) (n int) {
-	t.Helper()
-	info, _ := s.MustDo("INFO", section).(string)
-	for line := range strings.Lines(info) {
-		if _, err := fmt.Sscanf(line, name+":%d", &n); err == nil {
-			return n
-		}
-	}
-	t.Fatalf("INFO %s has no %s", section, name)
-	return 0
-}
 
 // tracking returns how many connections are told of changes.
 func tracking(t *testing.T, servers []*redistest.Server) (clients int) {
 	for _, s := range servers {
-		clients += stat(t, s, "clients", "tracking_clients")
+		clients += s.Stat("clients", "tracking_clients")
 	}
 	return clients
-}
-
-// tracked returns how many keys somebody is to be told of.
-func tracked(t *testing.T, servers []*redistest.Server) (keys int) {
-	for _, s := range servers {
-		keys += stat(t, s, "stats", "tracking_total_keys")
-	}
-	return keys
-}
-
-// waiting acquires on a goroutine of its own, and returns when the servers have
-// promised to tell when to look again.
-func waiting(t *testing.T, e *engine.Engine, servers []*redistest.Server, resource string) <-chan *lease.Lease {
-	t.Helper()
-	got := make(chan *lease.Lease, 1)
-	before := tracked(t, servers)
-	go func() {
-		l, err := e.Acquire(within(t), resource)
-		if err != nil {
-			t.Errorf("waiting for %q: %v", resource, err)
-		}
-		got <- l
-	}()
-	eventually(t, "somebody is to be told", func() bool { return tracked(t, servers) > before })
-	return got
 }
 
 func TestWaitersAreWokenWhoeverReleases(t *testing.T) {
@@ -73,7 +33,7 @@ func TestWaitersAreWokenWhoeverReleases(t *testing.T) {
 			for k := range 20 {
 				resource := fmt.Sprint("r", k)
 				held := acquire(t, a, resource)
-				next := waiting(t, b, servers, resource)
+				next := enginetest.Wait(t, b, servers, resource)
 				switch k % 3 {
 				case 0:
 					release(t, held)
@@ -108,7 +68,7 @@ func TestNothingIsLeftOfTenThousandWaiters(t *testing.T) {
 		state(t, e, place, instance.Up) // Open waits for a quorum only
 	}
 	release(t, acquire(t, e, "warm")) // whoever reads for an instance runs
-	before := goroutines()
+	before := testkit.Goroutines()
 	t.Cleanup(func() {
 		if t.Failed() {
 			stacks := make([]byte, 1<<16)
@@ -136,7 +96,7 @@ func TestNothingIsLeftOfTenThousandWaiters(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "all are to be told", func() bool { return tracked(t, servers) >= waiters })
+	eventually(t, "all are to be told", func() bool { return enginetest.Tracked(servers) >= waiters })
 	if n := tracking(t, servers); n > len(servers) {
 		t.Errorf("%d connections are told, of %d instances", n, len(servers))
 	}
@@ -152,40 +112,8 @@ func TestNothingIsLeftOfTenThousandWaiters(t *testing.T) {
 	for _, s := range servers {
 		s.FlushAll()
 	}
-	if n := tracked(t, servers); n != 0 {
+	if n := enginetest.Tracked(servers); n != 0 {
 		t.Errorf("the servers remember %d keys", n)
 	}
-	eventually(t, "the goroutines are gone", func() bool { return goroutines() <= before })
-}
-
-func TestWaitersAreServedWhereTrackingIsNotPermitted(t *testing.T) {
-	servers := redistest.StartN(t, 3)
-	for _, s := range servers {
-		s.User("holdfast", "acl-s3cr3t", strings.Replace(leastPrivilege(t), "+client|tracking", "", 1))
-	}
-	var log bytes.Buffer
-	cfg := engine.Config{KeyPrefix: "locks:", Logger: slog.New(slog.NewTextHandler(&log, nil))}
-	a, err := asUser(t, servers, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := open(t, servers, engine.Config{KeyPrefix: "locks:"})
-	held := acquire(t, b, "r")
-	got := make(chan *lease.Lease, 1)
-	go func() { got <- acquire(t, a, "r") }()
-	eventually(t, "it was not permitted to be told", func() bool {
-		denied := 0
-		for _, s := range servers {
-			denied += len(s.MustDo("ACL", "LOG").([]any))
-		}
-		return denied > 0
-	})
-	release(t, held)
-	release(t, <-got)
-	if err := a.Close(within(t)); err != nil {
-		t.Error(err)
-	}
-	if n := strings.Count(log.String(), "is not woken by the server"); n < 1 || n > len(servers) {
-		t.Errorf("the log says %d times that waiters poll: %s", n, &log)
-	}
+	eventually(t, "the goroutines are gone", func() bool { return testkit.Goroutines() <= before })
 }
