@@ -109,3 +109,30 @@ func TestAKeyThatIsGoneOnAMinorityIsNoLoss(t *testing.T) {
 		clean(t, servers, "r")
 	}
 }
+
+// What stands in the place of a lock is somebody else's, of whatever type it is: nobody
+// waits for the deadline to say so.
+func TestAKeyThatSomethingElseHasTakenIsStolen(t *testing.T) {
+	t.Parallel()
+	servers := redistest.StartN(t, 3)
+	for name, opts := range map[string][]engine.Option{"plain": nil, "fenced": {engine.WithFencing()}} {
+		take := func(l *lease.Lease) *lease.Lease {
+			everywhere(t, servers, l)
+			for _, s := range servers[1:] {
+				s.Del(l.Resource())
+				s.MustDo("HSET", l.Resource(), "field", "1")
+			}
+			return l
+		}
+		t.Run(name, func(t *testing.T) {
+			e := open(t, servers, engine.Config{TTL: 20 * time.Second, RenewEvery: 100 * time.Millisecond})
+			if err := ended(t, take(acquire(t, e, "renewed "+name, opts...))); !errors.Is(err, lease.ErrStolen) {
+				t.Errorf("renewed: %v", err)
+			}
+			l := take(acquire(t, e, "extended "+name, append(opts, engine.WithoutRenewal())...))
+			if err := l.Extend(within(t), 0); !errors.Is(err, lease.ErrStolen) || !errors.Is(l.Err(), lease.ErrStolen) {
+				t.Errorf("extended: %v, %v", err, l.Err())
+			}
+		})
+	}
+}

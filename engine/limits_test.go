@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"math"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -179,6 +180,29 @@ func optionNames(t *testing.T) (names []string) {
 		}
 	}
 	return names
+}
+
+// An option that takes part in no simulation and no chaos is one that nobody has thought of:
+// docs/checks.md has a row for each, which says where it does.
+func TestEveryOptionHasItsRowInTheTableOfChecks(t *testing.T) {
+	text, err := os.ReadFile("../docs/checks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(text), "\n## Which option takes part where\n")
+	table, _, ends := strings.Cut(table, "\n## ")
+	if !found || !ends {
+		t.Fatal("docs/checks.md has no such table")
+	}
+	names := optionNames(t)
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
+		names = append(names, f.Name)
+	}
+	for _, name := range names {
+		if !strings.Contains(table, "`"+name+"`") && !strings.Contains(table, "`Config."+name+"`") {
+			t.Errorf("%s is new: let it take part in internal/trial and internal/chaos, and give it a row", name)
+		}
+	}
 }
 
 func TestExtremeOptionsAreRefusedByNameOrHarmless(t *testing.T) {

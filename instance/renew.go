@@ -3,6 +3,7 @@ package instance
 import (
 	"time"
 
+	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/resp"
 	"github.com/holdfast-go/holdfast/internal/scripts"
 )
@@ -101,6 +102,10 @@ func (r *Renew) readReply(s *sending, votes *resp.Reply) {
 
 func (r *Renew) read(s *sending, item *Renewal, vote *resp.Reply) Vote {
 	switch {
+	case vote.Kind == resp.Text && fault.IsWrongType(vote.Err()): // no lock of anybody's, and so not ours
+		v := s.vote(Stolen)
+		v.Err = vote.Err()
+		return v
 	case vote.Kind == resp.Text:
 		v := s.refusal(vote.Err())
 		v.Err = s.actor.secrets.Redact(scripts.Unpermitted(string(vote.Text), "'get'")) // the one command whose error is not the whole script's

@@ -33,7 +33,8 @@ var (
 	ErrGone = fmt.Errorf("%w: its keys are gone", ErrLost)
 
 	// ErrStolen: a majority of the instances answered that the lease is not
-	// ours, and at least one of them named another holder.
+	// ours, and at least one of them has another holder under that name, or
+	// something that is no lock.
 	ErrStolen = fmt.Errorf("%w: held by another", ErrLost)
 
 	// errUnmade is what a Lease says that no engine has granted.

@@ -161,7 +161,7 @@ func (s *stage) rest(register *redistest.Server) {
 	for _, server := range keep {
 		eventually(t, "no lock is left", func() bool {
 			for _, key := range server.Keys() {
-				if !strings.HasPrefix(key, "fence:") {
+				if !strings.HasPrefix(key, keyPrefix+"fence:") {
 					return false
 				}
 			}

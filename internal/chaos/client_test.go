@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -34,6 +35,8 @@ const (
 	instanceTimeout = 250 * time.Millisecond
 	lastPatience    = 20 * time.Second // how long a waiter may wait when the faults are over
 )
+
+const keyPrefix = "chaos:" // of every engine
 
 // orders are what a client is to do.
 type orders struct {
@@ -174,15 +177,33 @@ func (c *client) open(n int) (*locker, error) {
 	}
 	random := rand.New(rand.NewPCG(c.Seed, uint64(n)))
 	k := &locker{owner: fmt.Sprintf("%s-%d", c.Name, n), handoff: n % 2 * 16, waiters: random.IntN(2) * c.Workers / 3}
-	cfg := engine.Config{TTL: ttl, MaxTTL: ttl, Guard: c.Guard, Owner: k.owner, LocalHandoff: k.handoff, MaxWaiters: k.waiters}
+	cfg := engine.Config{TTL: ttl, MaxTTL: ttl, Guard: c.Guard, Owner: k.owner, LocalHandoff: k.handoff, MaxWaiters: k.waiters, KeyPrefix: keyPrefix}
 	cfg.RenewEvery = []time.Duration{0, ttl / 8, ttl / 2}[random.IntN(3)]
 	cfg.Tries = []int{0, 0, 4}[random.IntN(3)]
 	if random.IntN(3) == 0 {
 		cfg.Backoff = func() engine.Backoff { return backoff.NewConstantBackOff(20 * time.Millisecond) }
 	}
+	if random.IntN(2) == 0 {
+		cfg.Logger, cfg.Trace = slog.New(slog.NewTextHandler(slow{}, nil)), slowTrace()
+	}
 	var err error
 	k.Engine, err = engine.New(instances, cfg)
 	return k, err
+}
+
+// slow is where lines go that take two milliseconds each.
+type slow struct{}
+
+func (slow) Write(line []byte) (int, error) {
+	time.Sleep(2 * time.Millisecond)
+	return len(line), nil
+}
+
+// slowTrace has the funcs that are not called on a caller's own goroutine, each as slow.
+func slowTrace() *engine.Trace {
+	trace := engine.LogTrace(slog.New(slog.NewTextHandler(slow{}, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	trace.Acquired = nil
+	return trace
 }
 
 // ours reports whether a token may be that of a lease of this engine: one that hands
@@ -351,7 +372,7 @@ func (c *client) sample(e *locker, l *locks.Lease, resource string) time.Duratio
 			defer cancel()
 			has, cannot, known := false, false, false
 			for _, s := range nodes { // the key is on one of them
-				token, err := s.Get(ctx, resource).Result()
+				token, err := s.Get(ctx, keyPrefix+resource).Result()
 				info, down := s.Info(ctx, "server", "replication").Result() // afterwards: it says whether the server is new
 				elsewhere := err != nil && (strings.HasPrefix(err.Error(), "MOVED ") || strings.HasPrefix(err.Error(), "ASK "))
 				cannot = cannot || err != nil && !errors.Is(err, redis.Nil) && !elsewhere || down != nil || isNew(info)

@@ -96,6 +96,12 @@ func RefusalOf(err error) *Refusal {
 	return nil
 }
 
+// IsWrongType reports whether a server found something under a key that is no string.
+func IsWrongType(err error) bool {
+	r := RefusalOf(err)
+	return r != nil && r.Says == "WRONGTYPE"
+}
+
 // Advice says in a few words what a server's error means for a lock and what mends it;
 // "" when that is not known.
 func Advice(err error) string {

@@ -16,6 +16,7 @@ var (
 	unpermitted = regexp.MustCompile(`^ERR (The user executing the script can't |ACL failure in script: )`)
 	scriptLine  = regexp.MustCompile(`script: ([0-9a-f]{40}), on @user_script:(\d+)`)
 	scriptCall  = regexp.MustCompile(`redis\.p?call\('([A-Z]+)'`)
+	namedCall   = regexp.MustCompile(`to run the ('[a-z|]+') command`) // Valkey 9.1 has no hash beside it
 )
 
 // Explained adds NOPERM and the command to such an error, and returns every
@@ -24,6 +25,9 @@ func Explained(err error) error {
 	text := err.Error()
 	if !unpermitted.MatchString(text) {
 		return err
+	}
+	if m := namedCall.FindStringSubmatch(text); m != nil {
+		return Unpermitted(text, m[1])
 	}
 	if m := scriptLine.FindStringSubmatch(text); m != nil {
 		line, _ := strconv.Atoi(m[2])
