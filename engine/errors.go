@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/holdfast-go/holdfast/instance"
@@ -60,7 +61,7 @@ func (q *QuorumError) Unwrap() []error {
 	return errs
 }
 
-// Error is one line: what was wanted, what is missing, and every vote.
+// Error is one line: what was wanted, what is missing, every vote, and what mends a refusal, where that is known.
 func (q *QuorumError) Error() string {
 	var b strings.Builder
 	b.WriteString(q.Op)
@@ -82,7 +83,23 @@ func (q *QuorumError) Error() string {
 		}
 	}
 	b.WriteByte(')')
+	if advices := q.advices(); len(advices) > 0 {
+		b.WriteString("; advice: " + strings.Join(advices, "; "))
+	}
 	return b.String()
+}
+
+// advices is what mends the things that servers refuse for good, each once.
+func (q *QuorumError) advices() (advices []string) {
+	if !errors.Is(q.reason, ErrRefused) {
+		return nil
+	}
+	for _, v := range q.Votes {
+		if a := instance.Advice(v.Err); a != "" && !slices.Contains(advices, a) {
+			advices = append(advices, a)
+		}
+	}
+	return advices
 }
 
 // why says why the caller did not wait for the end, and what stood in the way: a

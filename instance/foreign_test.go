@@ -33,7 +33,7 @@ var poisons = []struct {
 	{"2 MB", sized(2 << 20), instance.ErrForeign, "something else uses this name", -1},
 	{"64 MB", sized(64 << 20), instance.ErrForeign, "something else uses this name", -1},
 	{"a page", func(s *redistest.Server, key string) { s.Set(key, strings.Repeat("<p>", 1000), 0) }, instance.ErrForeign, "something else uses this name", -1},
-	{"a hash", func(s *redistest.Server, key string) { s.MustDo("HSET", key, "a", "b") }, engine.ErrNoQuorum, "WRONGTYPE", -1},
+	{"a hash", func(s *redistest.Server, key string) { s.MustDo("HSET", key, "a", "b") }, engine.ErrNoQuorum, "something else is stored under that name", -1},
 	{"285 million years", func(s *redistest.Server, key string) { s.MustDo("SET", key, "x", "EX", "9000000000000000") }, engine.ErrHeld, "held", math.MaxInt64},
 	{"an empty text", func(s *redistest.Server, key string) { s.Set(key, "", 0) }, engine.ErrHeld, "held", -1},
 }

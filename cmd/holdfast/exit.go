@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"unicode"
 
@@ -50,8 +49,7 @@ func fail(code int, format string, args ...any) error {
 
 func usage(format string, args ...any) error { return fail(exitUsage, format, args...) }
 
-// report writes the error, in one line, with what mends it behind, where that is known,
-// and returns its exit code.
+// report writes the error, in one line, and returns its exit code.
 func report(w io.Writer, name string, err error) int {
 	if err == nil {
 		return exitOK
@@ -65,24 +63,7 @@ func report(w io.Writer, name string, err error) int {
 		who += " " + name
 	}
 	fmt.Fprintf(w, "%s: %s\n", who, oneLine(err.Error()))
-	for _, advice := range advised(err) {
-		fmt.Fprintf(w, "%s: advice: %s\n", who, advice)
-	}
 	return exitCode(err)
-}
-
-// advised is what mends what servers refuse for good, each thing once.
-func advised(err error) (advices []string) {
-	var q *engine.QuorumError
-	if !errors.Is(err, engine.ErrRefused) || !errors.As(err, &q) {
-		return nil
-	}
-	for _, v := range q.Votes {
-		if advice := instance.Advice(v.Err); advice != "" && !slices.Contains(advices, advice) {
-			advices = append(advices, advice)
-		}
-	}
-	return advices
 }
 
 // oneLine leaves nothing in a text that a terminal would obey: parts of it are the
