@@ -54,8 +54,8 @@ func (c *waitLoop) round(ctx context.Context, first int) (*lease.Lease, error) {
 	return nil, nil
 }
 
-// askArbiter asks the arbiter, and the others if it grants. again says that those
-// refused; all is zero when the arbiter did.
+// askArbiter asks the arbiter, and the others if it grants. again: the arbiter has
+// granted, and the others have refused. When the arbiter refuses, all results are zero.
 func (c *waitLoop) askArbiter(ctx context.Context, v watch) (l *lease.Lease, again bool, err error) {
 	l, err = c.engine.round(ctx, c.request, v.place, true)
 	c.looked(err)

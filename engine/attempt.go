@@ -70,7 +70,7 @@ func (a *attempt) prepare(r *request, token string, fencing instance.Fencing, st
 // ask posts the question to one instance.
 func (a *attempt) ask(place int) { a.engine.instances[place].Post(a.question(place)) }
 
-// question returns what to post to an instance. It must be.
+// question returns what to post to an instance. The caller must post it.
 func (a *attempt) question(place int) *instance.Acquire {
 	s := &a.slots[place]
 	s.asked = true
@@ -112,9 +112,9 @@ func (a *attempt) pose(ctx context.Context, first int) (decided bool, stop error
 }
 
 // undo takes back what the attempt has or may have left on the instances: an
-// adoption gives the lock back to the token that had it. The
-// undo is posted behind the acquire, and so is served after it, even if nobody
-// waits any more and the acquire has not yet been sent.
+// adoption gives the lock back to the token that had it. The undo is posted behind
+// the acquire, and so is served after it, even if nobody waits any more and the
+// acquire has not yet been sent.
 func (a *attempt) undo() {
 	votes := a.result()
 	for place, v := range votes {

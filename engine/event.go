@@ -19,7 +19,7 @@ const (
 type event uint8
 
 const (
-	none       event = iota // a hand-off that came to nothing
+	none       event = iota // a handoff that came to nothing
 	head                    // it is the head of the line now, and nobody here holds the resource
 	headBehind              // it is the head now, and the one before holds the resource
 	questioned              // it has been left its question, which is on its way

@@ -31,7 +31,7 @@ type holding struct {
 	released bool // a release has been posted
 
 	shared  bool                          // the token is the user's own
-	settled atomic.Bool                   // a release has been confirmed by a quorum
+	settled atomic.Bool                   // nothing is left to release: a quorum has confirmed it, or the lock has been handed on
 	trouble atomic.Pointer[instance.Vote] // why the last renewal failed; nil when it did not
 }
 
@@ -209,8 +209,8 @@ func (h *holding) Detach() (token string, err error) {
 
 // giveUp posts the release of a lease that has ended, unless there is none to
 // post: it has been confirmed already, or the lock has been handed on. The caller
-// waits for the poll. first says that the caller has ended the lease, and in good
-// time; left, that the next in line knows, and has been left something.
+// waits for the poll. first: the caller has ended the lease, while it was valid.
+// left: the next in line has got the lock, or its question has been asked.
 //
 // The question of the next in line is asked in its place: it goes out together with
 // the release, so that nobody comes in between, and nobody must wake first.
@@ -249,7 +249,7 @@ func (h *holding) giveUp(first bool) (p *poll, left bool) {
 }
 
 // mayBeAsked reports whether somebody else may ask the question: not when the token
-// is the user's own, nor when attempts are counted.
+// is the user's own, nor when tries are counted.
 func mayBeAsked(r *request) bool { return r.token == "" && r.tries == 0 }
 
 // verdict is what a confirmed release returns: nil, unless the lease had ended

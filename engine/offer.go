@@ -16,8 +16,8 @@ type offer uint8
 
 const (
 	closed   offer = iota // nothing
-	open                  // a hand-off
-	promised              // the hand-off that somebody is about to send
+	open                  // a handoff
+	promised              // the handoff that somebody is about to send
 )
 
 // handoff is what a holder leaves to its successor when it releases: the lock as it
@@ -28,7 +28,7 @@ type handoff struct {
 	question question
 }
 
-// accept says that w would take a hand-off when it is the head, until decline or
+// accept says that w would take a handoff when it is the head, until decline or
 // received.
 func (l *lines) accept(w *waiter, r *request) {
 	l.mu.Lock()
@@ -38,7 +38,7 @@ func (l *lines) accept(w *waiter, r *request) {
 	}
 }
 
-// received says that w has received its hand-off. So it is the head, whether or
+// received says that w has received its handoff. So it is the head, whether or
 // not it has been told so.
 func (l *lines) received(w *waiter) {
 	l.mu.Lock()
@@ -47,7 +47,7 @@ func (l *lines) received(w *waiter) {
 	w.head = nil
 }
 
-// decline ends what accept began. A hand-off that has been promised is taken.
+// decline ends what accept began. A handoff that has been promised is taken.
 func (l *lines) decline(w *waiter) handoff {
 	l.mu.Lock()
 	was := w.offer
@@ -61,7 +61,7 @@ func (l *lines) decline(w *waiter) handoff {
 }
 
 // successor returns what the head of the resource's line asks for, if it would take
-// a hand-off and suits, and promises that one will be sent. It returns nil when
+// a handoff and suits, and promises that one will be sent. It returns nil when
 // there is none.
 func (l *lines) successor(resource string, suits func(*request) bool) (takes *request, handed chan<- handoff) {
 	l.mu.Lock()

@@ -316,7 +316,7 @@ func TestMinorityThatNamesAnotherHolderIsOutvoted(t *testing.T) {
 
 func TestInstanceThatForgotHasTheKeyAgainAfterTheNextRenewal(t *testing.T) {
 	for name, forget := range map[string]func(*sim.Server){
-		"restarted": (*sim.Server).Restart, // recovering: it may not vote, but it may heal
+		"restarted": (*sim.Server).Restart, // quarantined: it may not vote, but it may heal
 		"flushed":   (*sim.Server).Forget,
 	} {
 		for _, fenced := range []bool{false, true} {

@@ -18,8 +18,7 @@ const maxProposals = 4
 const everybody = -1
 
 // round takes part in one round of votes: everybody's, or with one asked first.
-// look says that the question is worth asking dearly: for how long the lock is
-// held.
+// look asks also for how long the lock is held, which costs the server more.
 func (e *Engine) round(ctx context.Context, r *request, first int, look bool) (*lease.Lease, error) {
 	for proposal := 1; ; proposal++ {
 		start := clock.Sample()

@@ -70,7 +70,7 @@ type VoteInfo struct {
 type AcquiredInfo struct {
 	Resource string
 	Waited   time.Duration // all of its time
-	Rounds   int           // of votes
+	Rounds   int           // of votes, as WithTries counts them: none is what a woken waiter asks the arbiter in between
 	Err      error         // nil: granted; Outcome has one word for it
 }
 

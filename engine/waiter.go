@@ -35,7 +35,7 @@ func newWaiter() *waiter {
 }
 
 // clear takes out what was sent to w after its owner had stopped listening.
-// Nobody sends to w any more, and a hand-off is always received.
+// Nobody sends to w any more, and a handoff is always received.
 func (c *channels) clear() {
 	select {
 	case <-c.head:

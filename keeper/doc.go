@@ -12,7 +12,7 @@
 //     clock was set, the lease ends within a second.
 //   - At most 8192 renewals are under way at once, whatever is due.
 //   - A quorum that answers "not yours" ends the lease at once.
-//   - Every lease that ended unreleased is sent on Lost, which holds 1024. The keeper
+//   - Every lease that is lost is sent on Lost, which holds 1024. The keeper
 //     never blocks on it: when nobody reads, the oldest are dropped and counted. A lease's own
 //     Done is never dropped.
 //

@@ -40,7 +40,7 @@ func New(renew func([]*Entry)) *Keeper {
 	return &Keeper{renew: renew, losses: newLosses(), wake: make(chan struct{}, 1), epoch: clock.Now()}
 }
 
-// Lost returns the channel of leases that ended unreleased. It is closed when
+// Lost returns the channel of leases that were lost (lease.ErrLost). It is closed when
 // Run has returned.
 func (k *Keeper) Lost() <-chan *lease.Lease { return k.losses.ch }
 
@@ -56,7 +56,7 @@ func (k *Keeper) Add(e *Entry, start clock.Moment) {
 	k.mu.Lock()
 	e.due = k.schedule(e, start, now)
 	k.queue.add(e)
-	needed := k.sooner(e) || k.armed > k.at(now)+lookEvery // it has slept in an empty house
+	needed := k.sooner(e) || k.armed > k.at(now)+lookEvery // without a lease in care it sleeps too long
 	k.mu.Unlock()
 	k.nudge(needed)
 }

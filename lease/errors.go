@@ -19,8 +19,8 @@ var (
 	// is over. That is no loss: it is not ErrLost.
 	ErrDetached = errors.New("lease detached")
 
-	// ErrLost: the lease ended without being released. ErrExpired, ErrGone,
-	// ErrStolen and ErrMaxHold are ErrLost too.
+	// ErrLost: the lease ended although its holder did not want that. ErrExpired,
+	// ErrGone, ErrStolen and ErrMaxHold are ErrLost too.
 	ErrLost = errors.New("lease lost")
 
 	// ErrExpired: the validity ran out before a renewal was confirmed.
