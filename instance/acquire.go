@@ -103,7 +103,7 @@ func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	return a.scripted(out), true
 }
 
-// heals reports whether even a recovering instance may have a lock back: when the
+// heals reports whether even a quarantined instance may have a lock back: when the
 // renewal that proved the lock to be ours began after we knew of the restart.
 //
 // The instance may have granted it to somebody else's attempt, and have forgotten

@@ -27,9 +27,9 @@ type actor struct {
 	reader reader
 }
 
-// Run sees to it that the mailbox is answered, until Close, or until ctx ends, which breaks off whatever is under way. The engine that
-// has claimed the instance starts it, once, and waits for it; when it returns,
-// every message has been answered.
+// Run sees to it that the mailbox is answered, until Close, or until ctx ends,
+// which breaks off whatever is under way. The engine that has claimed the instance
+// starts it, once, and waits for it; when it returns, every message has been answered.
 //
 // It is for the engine.
 func (i *Instance) Run(ctx context.Context, set *Set) {

@@ -319,7 +319,7 @@ func TestTwoInstancesOfTheSameServerAreFoundOut(t *testing.T) {
 	})
 }
 
-func TestRecoveringInstanceIsHealedOnlyByAProofThatBeganAfterItsRestart(t *testing.T) {
+func TestQuarantinedInstanceIsHealedOnlyByAProofThatBeganAfterItsRestart(t *testing.T) {
 	actGuarded(t, instance.Config{}, instance.GuardStrict, func(t *testing.T, s *sim.Server, i *instance.Instance) {
 		heal := func(proof time.Time) *votes {
 			var got votes

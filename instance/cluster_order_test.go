@@ -151,7 +151,7 @@ func (w *orderWorld) anyNode() *node {
 func (w *orderWorld) work(n *node) {
 	first := slices.IndexFunc(w.nodes, func(first *node) bool { return first.addr == n.addr })
 	if w.downs[n] || first < 0 || n != w.nodes[first] {
-		return // unreachable, or over, or waiting for the end of who was there before
+		return // unreachable, or over, or waiting for the end of the node that was there before
 	}
 	s := &sending{actor: n.actor, now: time.Now()}
 	for _, m := range n.mailbox.drain() {

@@ -119,7 +119,7 @@ func (r *router) send(m Command, slot uint16) {
 	r.mu.RLock()
 	v, taken := r.offer(m, slot)
 	r.mu.RUnlock()
-	if !taken { // without the lock: who takes the vote may post
+	if !taken { // without the lock: the caster may post
 		m.refuse(v)
 	}
 }

@@ -65,7 +65,7 @@ type Config struct {
 	// logged as a warning. Default: as the URL says.
 	TLS *tls.Config
 
-	// CAFile has the certificates (PEM) of who may sign the server's, instead
+	// CAFile has the certificates (PEM) of those that may sign the server's, instead
 	// of the system's roots. CertFile and KeyFile are our own certificate and
 	// its key (PEM, not encrypted), for servers that ask for one. The files are
 	// read by Dial, and again at every new connection, so that they may be

@@ -25,8 +25,8 @@
 //
 // # The way of a message
 //
-//  1. mailbox.go: Post puts it in line, or refuses it. The actor's take waits until
-//     what is in line may go out (due), and takes all of it.
+//  1. mailbox.go: Post puts it in line, or refuses it. (Whose line: inbox in role.go.)
+//     The actor's take waits until what is in line may go out (due), and takes all of it.
 //  2. actor.go: act hands it on, and looks after the link when its reader has ended.
 //  3. pipeline.go: send makes one pipeline of what was taken (fill); releases that
 //     wait together become one script call (fold).

@@ -13,8 +13,8 @@ import (
 //
 // A mutex, a slice and a one-slot wake channel, rather than a buffered channel:
 // closing and refusing are then one step with the queue, and a message is either
-// in the queue, to be answered by the actor, or refused, to be answered by who
-// posted it. There is no moment in between in which it could be lost.
+// in the queue, to be answered by the actor, or refused, to be answered by its
+// poster. There is no moment in between in which it could be lost.
 //
 // What waits goes out as soon as nothing is under way: then it makes one
 // pipeline, and load makes batches, not queues. Near by that is all. Far away,

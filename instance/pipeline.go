@@ -88,7 +88,7 @@ func (f *flow) pipeline() *pipeline {
 	return p
 }
 
-// discard takes back a pipeline that has not been launched.
+// discard takes back a pipeline that has not been put under way.
 func (f *flow) discard(p *pipeline) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -39,7 +39,7 @@ func TestStepIsWhatNeitherDelaysNorRatesExplain(t *testing.T) {
 		}
 	}
 	if got := stepBetween(clockSample{}, at(0, 0, 0)); got != 0 {
-		t.Errorf("the first glimpse shows a step of %v", got)
+		t.Errorf("the first sample shows a step of %v", got)
 	}
 }
 

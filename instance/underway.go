@@ -17,7 +17,7 @@ import (
 //	                                                                    demoted, address moved
 //	over      halted, over       waits for the actor, which repairs     end: of the reader
 //
-// Who sends has the turn from take, or put, to passTurn; in over the actor takes it, and
+// The sender has the turn from take, or put, to passTurn; in over the actor takes it, and
 // open gives it back with a new link.
 type flow struct {
 	mu           *sync.Mutex   // the mailbox's

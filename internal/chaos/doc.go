@@ -15,8 +15,8 @@
 // # What is checked
 //
 //	mutual exclusion    no two leases of a resource are valid at a time
-//	fences              unique, and higher for who completes later
-//	register            linearizable, and it refuses who has been overtaken (porcupine)
+//	fences              unique, and higher for an acquire that completes later
+//	register            linearizable, and it refuses a holder that has been overtaken (porcupine)
 //	honesty             a valid lease is not past its deadline, and its keys are on a majority
 //	liveness            when the faults are over every waiter gets its lock
 //	leaks               no goroutine, descriptor, connection, subscription or lock is left

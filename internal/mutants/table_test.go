@@ -323,7 +323,7 @@ var table = []mutant{
 		in: "engine", test: "TestHandingOnLeavesOthersTheirTurn",
 	},
 	{
-		name: "an heir that is asked although the engine owes others a break",
+		name: "a next waiter that is asked although the engine owes others a break",
 		edits: one("engine/holding.go",
 			"			return mayBeAsked(r) && !owes\n",
 			"			return mayBeAsked(r) && (!owes || true)\n"),

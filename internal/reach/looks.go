@@ -19,8 +19,8 @@ import (
 )
 
 // An address can come to lead to another server, while the one that it led to lives
-// on, and our link with it: then we lock on one server and whoever connects from now
-// on locks on another. And an address can lead to several servers all the time, as a
+// on, and our link with it: then we lock on one server and clients that connect from now
+// on lock on another. And an address can lead to several servers all the time, as a
 // balancer's does. So the instance looks now and then where its address leads:
 //
 //	its name is looked up      at every look     the link's address must be among the answers
@@ -174,8 +174,8 @@ func (l *Looks) visit(ctx context.Context) (restart.Sighting, error) {
 	return WhoIs(ctx, h.Conn)
 }
 
-// met compares who was found on a connection that was begun then with who is at the
-// other end of the link. If that is another process, the link is left: either the
+// met compares the process that was found on a connection that was begun then with
+// the one at the other end of the link. If that is another process, the link is left: either the
 // address has changed, and the next link leads there, too, or it leads to both.
 func (l *Looks) met(who restart.Sighting, began time.Time) error {
 	link := l.Terminus()
@@ -189,8 +189,8 @@ func (l *Looks) met(who restart.Sighting, began time.Time) error {
 	return errStranger
 }
 
-// IsSame is met for who is at the other end of a connection that was begun then. One
-// that is no master has no vote, and so contradicts nobody.
+// IsSame is met for the process at the other end of a connection that was begun then.
+// One that is no master has no vote, and so contradicts nobody.
 func (l *Looks) IsSame(ctx context.Context, conn *redis.Conn, began time.Time) error {
 	who, err := WhoIs(ctx, conn)
 	switch {

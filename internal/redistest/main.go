@@ -19,7 +19,7 @@ const missing = "redistest: redis-server is not in PATH: run `make redis` (or `a
 // It runs the tests and exits, with 1 if tests that passed left a goroutine behind, or any tests a redis-server.
 func Main(m *testing.M) { os.Exit(Run(m)) }
 
-// Run is Main for who exits by other means: it returns the exit code.
+// Run is Main for a caller that exits by other means: it returns the exit code.
 func Run(m *testing.M) int {
 	if !haveRedis() {
 		fmt.Fprintf(os.Stderr, "\n*** %s\n\n", missing)

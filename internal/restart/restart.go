@@ -1,6 +1,6 @@
 // Package restart judges from what a server says of itself whether it may have
-// restarted without its memory. It has no clock and no connection of its own: who
-// has them calls it, and so does the model that checks what follows from it.
+// restarted without its memory. It has no clock and no connection of its own: its
+// callers have them. The model that checks what follows from it calls it, too.
 package restart
 
 import "time"

@@ -6,7 +6,7 @@ import (
 )
 
 // What CLIENT TRACKING ON does: a connection that has asked for the time left of a
-// key is told once when the key changes, by whomever. As on Redis, an expiry is no
+// key is told once when any client changes it. As on Redis, an expiry is no
 // such change until somebody comes upon it; here nobody ever does.
 
 // NoTracking makes the server refuse CLIENT TRACKING from now on, or not any more.
@@ -21,13 +21,13 @@ func (s *Server) startTracking(c *conn) (reply []byte) {
 	return text("+OK")
 }
 
-// glimpse is what a tracked key was before a command.
-type glimpse struct {
+// keyState is what a tracked key was before a command.
+type keyState struct {
 	value string
 	left  time.Duration
 }
 
-func (s *Server) glimpse(key string) glimpse { return glimpse{s.Get(key), s.TTL(key)} }
+func (s *Server) keyState(key string) keyState { return keyState{s.Get(key), s.TTL(key)} }
 
 // track notes the interest of a connection in a key.
 func (s *Server) track(c *conn, key string) {
@@ -56,13 +56,13 @@ func (s *Server) tracked() []string {
 // alter does something to the keys, and tells who is interested in those that
 // change. Called with turn held.
 func (s *Server) alter(do func()) {
-	before := make(map[string]glimpse)
+	before := make(map[string]keyState)
 	for _, key := range s.tracked() {
-		before[key] = s.glimpse(key)
+		before[key] = s.keyState(key)
 	}
 	do()
 	for key, was := range before {
-		if s.glimpse(key) != was {
+		if s.keyState(key) != was {
 			s.invalidate(key, fmt.Sprintf("*1\r\n$%d\r\n%s\r\n", len(key), key))
 		}
 	}
@@ -75,7 +75,7 @@ func (s *Server) flushed() {
 	}
 }
 
-// invalidate pushes to who is interested in the key, and forgets the interest.
+// invalidate pushes to the connections that are interested in the key, and forgets the interest.
 func (s *Server) invalidate(key, names string) {
 	s.change(func() {
 		for c := range s.interest[key] {

@@ -9,15 +9,15 @@ import (
 	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
-// Watch is one wait for a lock to become free, at one instance: see Watch. It
-// may be used again after Unwatch.
+// Watch is one wait for a lock to become free, at one instance: Instance.Watch
+// begins it. It may be used again after Instance.Unwatch.
 type Watch struct {
 	Key string
 
 	// C is sent to, without blocking, when the lock may have become free: it was
-	// released, deleted, renewed or overwritten, by whomever, it was free already,
-	// or the instance cannot tell any more. Whoever receives must look for itself,
-	// and Watch again to be told again. It has one slot.
+	// released, deleted, renewed or overwritten, by any client, it was free already,
+	// or the instance cannot tell any more. The receiver must look for itself,
+	// and call Instance.Watch again to be told again. It has one slot.
 	C chan struct{}
 
 	armed bool      // the server has promised to tell; guarded by watches.mu

@@ -17,7 +17,7 @@
 //     at the deadline. Within the assumptions: no stepped clock, no lost memory that
 //     the restart guard cannot see, and no token of the user's that more than one
 //     attempt has had.
-//   - fences: unique, and higher for who began later. Also when clocks are stepped;
+//   - fences: unique, and higher for an acquire that began later. Also when clocks are stepped;
 //     not when a fence is lost unseen.
 //   - locks: only an acquire puts a lock there, only its own release takes it away,
 //     nothing replaces it, and no fence goes down. What was given back does not come
