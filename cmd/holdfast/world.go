@@ -103,7 +103,7 @@ func (w *world) say(format string, args ...any) {
 	w.record(format, args...)
 }
 
-// record is say for who holds mu.
+// record is say with mu held.
 func (w *world) record(format string, args ...any) {
 	e := event{time.Since(w.start), fmt.Sprintf(format, args...)}
 	w.events = append(w.events, e)
@@ -112,7 +112,7 @@ func (w *world) record(format string, args ...any) {
 	}
 }
 
-// awaitLeader returns whoever leads, when somebody has begun to.
+// awaitLeader returns the worker that leads, when somebody has begun to.
 func (w *world) awaitLeader(ctx context.Context) (*worker, error) {
 	tick := time.NewTicker(w.ttl / 20)
 	defer tick.Stop()
