@@ -64,8 +64,8 @@ type sharedKey struct{ key, token string }
 // twentieth of its timeout at least): one that hangs holds nothing up. While a quorum
 // is out of reach it goes on trying until ctx ends, for 5 seconds if ctx has no
 // deadline, and then says so, instance by instance. What cannot get better by
-// waiting, such as a wrong password on a majority, fails at once, with ErrRefused. An instance that
-// is down is a vote missing, and joins in when it is up.
+// waiting, such as a wrong password on so many instances that no quorum is left, fails at
+// once, with ErrRefused. An instance that is down is a vote missing, and joins in when it is up.
 func Open(ctx context.Context, urls []string, cfg Config) (*Engine, error) {
 	timeout := cfg.InstanceTimeout
 	var instances []*instance.Instance

@@ -16,10 +16,10 @@ import (
 // ago: a look, not a lock.
 type Status struct {
 	Resource  string
-	Held      bool          // a majority of the instances has the same holder
+	Held      bool          // a quorum of the instances has the same holder
 	Token     string        // the holder's; "" when not held
 	Owner     string        // the holder's Config.Owner; "" when it has none
-	Remaining time.Duration // until a majority no longer has the holder, if nobody renews; negative: it never expires
+	Remaining time.Duration // until a quorum no longer has the holder, if nobody renews; negative: it never expires
 	Votes     []instance.Vote
 
 	undecided bool

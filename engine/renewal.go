@@ -269,7 +269,7 @@ func (r *renewal) note(o keeper.Outcome, trouble *instance.Vote) {
 }
 
 // heal puts the key back on the instances that have lost it, as one that was
-// restarted empty has. Only there, and only after a majority has just proved
+// restarted empty has. Only there, and only after a quorum has just proved
 // that the lease is ours.
 func (r *renewal) heal(entry *keeper.Entry, missing uint64) {
 	h := holdingOf(entry)

@@ -24,7 +24,7 @@ type Acquire struct {
 	TTL    time.Duration // whole milliseconds
 	GiveUp time.Time     // when the attempt's validity is over: it is not sent any more
 	Look   bool          // when held, say for how long: dearer for the server than not looking
-	Proof  time.Time     // when it heals: the start of the renewal that proved to a majority that the lock is ours; else zero
+	Proof  time.Time     // when it heals: the start of the renewal that proved to a quorum that the lock is ours; else zero
 	Shared bool          // the token is the user's own, so that finding it in the lock proves nothing
 	Former string        // the token that must have the lock now, and gives way to Token: an adoption, without fencing; "": nobody may have it
 	Fencing

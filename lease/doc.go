@@ -8,8 +8,8 @@
 //
 //	ErrReleased   its holder released it
 //	ErrExpired    its validity ran out before a renewal was confirmed
-//	ErrGone       a majority of the instances answered that its keys are gone
-//	ErrStolen     a majority of the instances answered that it is not ours
+//	ErrGone       a quorum of the instances answered that its keys are gone
+//	ErrStolen     a quorum of the instances answered that it is not ours
 //	ErrMaxHold    it reached the longest time it was allowed to be held
 //	ErrClosed     the engine that held it was closed
 //	ErrDetached   its holder handed it on

@@ -138,7 +138,7 @@ func (l *Lease) Remaining() time.Duration {
 // leaves it where it is: extending never shortens. ttl follows the rules of the
 // engine's TTL; 0 means the lease's own.
 //
-// Extend never re-creates a lease: one that has ended, or whose keys a majority
+// Extend never re-creates a lease: one that has ended, or whose keys a quorum
 // no longer has, stays lost, and the error says which (see ErrLost). A quorum
 // that cannot be reached leaves the lease as it is, with an error, and the
 // deadline where it was. Extend blocks until a quorum answered, ctx ends, or
