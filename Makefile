@@ -49,8 +49,8 @@ check: redis ## the everyday check, in 90 s where all is compiled: vet, lint, th
 	@echo "== go test -short"
 	@go list $(PKG) | grep -vE '$(LONG)' | xargs -r go test -short -vet=off -p 2 -timeout $(TIMEOUT)
 
-# Two at a time, but for those that want all cores, or whose real servers must not wait for others that do.
-ALONE = holdfast-go/holdfast$$|/engine$$|/instance$$|/internal/chaos$$|/internal/trial$$
+# Two at a time, but for those that want all cores. The others wait for real servers most of the time.
+ALONE = /internal/chaos$$|/internal/trial$$
 race: redis
 	@echo "== go test -race $(PKG) (on a fresh machine it compiles for some minutes first, without a word)"
 	@go build -race $(PKG)

@@ -20,7 +20,7 @@ import (
 // The sender has the turn from take, or put, to passTurn; in over the actor takes it, and
 // open gives it back with a new link.
 type flow struct {
-	mu           *sync.Mutex   // the mailbox's
+	mu           *sync.Mutex   // the mailbox's; never set again
 	halted       bool          // nothing may be sent: the link is being closed or repaired, or there is none
 	over         bool          // the reader is gone, or about to go: the actor is to look after the link
 	direct       bool          // on this link a small write never blocks, when nothing is under way
@@ -50,7 +50,9 @@ const (
 func (f *flow) open(direct bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	*f = flow{mu: f.mu, direct: direct, turn: actors, pipelines: f.pipelines[:0], spare: f.spare, rtt: f.rtt}
+	f.halted, f.over, f.direct, f.turn = false, false, direct, actors
+	f.messages, f.discarded, f.pipelines, f.lastAnswered = 0, 0, f.pipelines[:0], nil
+	f.minRTT, f.deadlineSet = 0, false // the last rtt is still the best guess, and spare pipelines are as good
 }
 
 // next is the pipeline whose replies come next, or nil: nothing is under way.
