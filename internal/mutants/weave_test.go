@@ -173,7 +173,7 @@ func (w *weaving) dispatch(number int, c change) {
 
 // replace puts a script in the place of the one that is embedded in the package.
 func (w *weaving) replace(number int, file, text string) {
-	dir := path.Dir(path.Dir(file)) // scripts are in a folder of the package's
+	dir := path.Dir(file) // the package that embeds it
 	if w.embed[dir] == nil {
 		w.embed[dir] = make(map[int]string)
 	}

@@ -14,7 +14,7 @@ import (
 
 var (
 	oneSeed   = flag.Uint64("seed", 0, "run this seed only, and log all that happens")
-	seeds     = flag.Int("seeds", 110, "how many seeds")
+	seeds     = flag.Int("seeds", 25, "how many seeds")
 	firstSeed = flag.Uint64("from", 1, "the first of the seeds")
 	simulated = flag.Duration("simulated", 45*time.Second, "how long faults go on in each run, in simulated time")
 	stopEarly = flag.Bool("stop", false, "run no more seeds when one has failed")
