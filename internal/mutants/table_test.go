@@ -401,7 +401,7 @@ var table = []mutant{
 		name: "a slot that is taken over from a node that is gone is trusted",
 		edits: one("instance/cluster_move.go",
 			"	if !mv.told {\n",
-			"	if !mv.told && mv.slot > slotCount {\n"),
+			"	if !mv.told && mv.slot > 1<<14 {\n"),
 		in: "instance", test: "TestRestartGuardFollowsTheSlot",
 	},
 	{
