@@ -35,6 +35,7 @@ test: ## all that must pass: the checks below, then every test under the race de
 	@$(MAKE) race
 	@$(MAKE) model
 	@$(MAKE) seeds
+	@$(MAKE) mutants
 	@$(MAKE) nested
 	@$(MAKE) fuzz
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -16,6 +17,21 @@ func TestQuorumIsMoreThanHalf(t *testing.T) {
 	for n := 1; n <= 100; n++ {
 		if need := quorum(n); 2*need <= n || 2*(need-1) > n {
 			t.Errorf("the quorum of %d is %d", n, need)
+		}
+	}
+}
+
+// Both are so when the caller looks: the ballot is decided, and its context has ended. A
+// select takes either.
+func TestADecidedBallotGivesACancelledCallerNothing(t *testing.T) {
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for try := range 100 {
+		b := new(ballot)
+		b.open([]*instance.Instance{nil})
+		b.cast(0, instance.Vote{Kind: instance.Granted}, true)
+		if decided, stop := b.await(cancelled); !decided || !errors.Is(stop, context.Canceled) {
+			t.Fatalf("try %d: decided %v, and to stop because of %v, want it decided, and %v", try, decided, stop, context.Canceled)
 		}
 	}
 }

@@ -165,7 +165,7 @@ func (p *programs) run(t *testing.T, in string, number int, args ...string) ([]b
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, append([]string{"-test.paniconexit0", "-test.timeout=" + hang.String()}, args...)...)
 	cmd.Dir = filepath.Join(root, in)
-	cmd.Env = append(os.Environ(), variable+"="+strconv.Itoa(number))
+	cmd.Env = append(os.Environ(), variable+"="+strconv.Itoa(number), "HOLDFAST_TEST_PATIENCE=20s")
 	return cmd.CombinedOutput()
 }
 

@@ -103,7 +103,7 @@ var table = []mutant{
 		edits: one("internal/scripts/release_fenced.lua",
 			"if not fence or tonumber(fence) < tonumber(ARGV[2]) then",
 			"if false then"),
-		lua: true,
+		in: "instance", test: "TestAReleaseLeavesATombstone",
 	},
 	{
 		name: "no tombstone, on another connection than the acquire's, where the former may not be killed",
@@ -240,7 +240,7 @@ var table = []mutant{
 		edits: one("engine/ballot.go",
 			"		if ctx.Err() != nil {\n			return true,",
 			"		if false {\n			return true,"),
-		in: "engine", test: "TestCancelledCallerGetsNoLease",
+		in: "engine", test: "TestADecidedBallotGivesACancelledCallerNothing",
 	},
 	{
 		name: "a lock that is handed to a caller who has cancelled",

@@ -2,14 +2,22 @@ package testkit
 
 import (
 	"context"
+	"os"
 	"runtime"
 	"testing"
 	"time"
 )
 
 // Patience bounds every wait for something that must happen. It is long because machines are slow at times; nothing is
-// measured with it.
-const Patience = 2 * time.Minute
+// measured with it. HOLDFAST_TEST_PATIENCE sets it: where a bug has been planted, waiting is in vain.
+var Patience = patience(os.Getenv("HOLDFAST_TEST_PATIENCE"))
+
+func patience(set string) time.Duration {
+	if d, err := time.ParseDuration(set); err == nil {
+		return d
+	}
+	return 2 * time.Minute
+}
 
 // A Failer is a test, or a script of a test, that can be ended.
 type Failer interface {
