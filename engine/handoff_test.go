@@ -68,6 +68,27 @@ func TestLockIsHandedOnWithoutARoundTrip(t *testing.T) {
 	})
 }
 
+// The time for which it may be held counts from the handoff.
+func TestHandedOnLockEndsAtTheMaxHoldOfItsHolder(t *testing.T) {
+	simulate(t, 3, handingOn(3), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		const hold = 3 * time.Second
+		held := acquire(t, e, "r", engine.WithMaxHold(hold)) // a limit shortens the TTL, which must suit
+		next := acquiring(t.Context(), e, "r", engine.WithMaxHold(hold))
+		synctest.Wait()
+		asked(fleet)
+		begun := time.Now()
+		release(t, held)
+		synctest.Wait()
+		l := got(t, next).lease
+		if n := asked(fleet); n > 0 || l == nil {
+			t.Fatalf("the servers were sent %d commands, and the next has %v, want it handed on", n, l)
+		}
+		<-l.Done()
+		between(t, "the end", time.Since(begun), hold, hold)
+		isAll(t, l.Err(), lease.ErrMaxHold)
+	})
+}
+
 func TestFormerHolderHasNoPowerOverTheNext(t *testing.T) {
 	simulate(t, 3, handingOn(64), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
 		former := acquire(t, e, "r")

@@ -375,6 +375,7 @@ var table = []mutant{
 		edits: one("engine/handoff.go",
 			"		g.Limit = now.Add(r.maxHold)\n",
 			"		g.Limit = now.Add(time.Hour)\n"),
+		in: "engine", test: "TestHandedOnLockEndsAtTheMaxHoldOfItsHolder",
 	},
 	{
 		name: "a break that was taken is counted as one that was not",
