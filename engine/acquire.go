@@ -83,11 +83,27 @@ func (e *Engine) acquire(ctx context.Context, r *request) (*lease.Lease, error) 
 func (c *waitLoop) waitFor(ctx context.Context) (*lease.Lease, error) {
 	defer c.engine.exit()
 	l, err := c.run(ctx)
-	c.engine.lines.leave(c.waiter, l != nil)
+	c.endWaiting(l != nil)
 	if c.unwanted != nil {
 		c.unwanted.discard()
 	}
 	return l, err
+}
+
+// endWaiting leaves the line, and leaves the place in the queue to the next there, or gives it up.
+// A place that has won is the lease's.
+func (c *waitLoop) endWaiting(holds bool) {
+	e := c.engine
+	p := e.lines.inherit(c.waiter)
+	if mine := c.request.place; p == nil {
+		p = mine
+	} else if mine != nil {
+		e.queues.leave(mine)
+	}
+	c.request.place = nil
+	if inherited := e.lines.leave(c.waiter, holds, p); p != nil && !inherited {
+		e.queues.leave(p)
+	}
 }
 
 // traceStart reads the clock if anybody wants to know how long an acquire takes.

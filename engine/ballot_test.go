@@ -170,13 +170,13 @@ func TestLineIsFirstComeFirstServedWhateverIsCancelled(t *testing.T) {
 				line = append(line, l.join("r"))
 			} else {
 				gone := rand.N(len(line))
-				l.leave(line[gone], false)
+				l.leave(line[gone], false, nil)
 				line = append(line[:gone:gone], line[gone+1:]...)
 			}
 			head()
 		}
 		for len(line) > 0 {
-			l.leave(line[0], true)
+			l.leave(line[0], true, nil)
 			line = line[1:]
 			head()
 		}
@@ -195,7 +195,7 @@ func TestLinesAreApartAndBoundedTogether(t *testing.T) {
 	if l.join("c") != nil || l.join("a") != nil {
 		t.Error("more wait than may")
 	}
-	l.leave(a, false)
+	l.leave(a, false, nil)
 	if l.join("c") == nil {
 		t.Error("a place that became free is not given")
 	}
@@ -215,8 +215,8 @@ func TestReleaseWakesTheHeadEvenIfItDoesNotListenYet(t *testing.T) {
 	if len(w.own.wake) != 1 || len(next.own.wake) != 0 {
 		t.Error("not the head, and only the head, is woken")
 	}
-	l.leave(w, false)
-	l.leave(next, false)
+	l.leave(w, false, nil)
+	l.leave(next, false, nil)
 	again := l.join("other") // a waiter that is used again remembers nothing
 	if len(again.own.wake) != 0 {
 		t.Error("an earlier wake-up came back")

@@ -42,6 +42,7 @@ func (e *Engine) close(ctx context.Context) error {
 	e.beginClose()
 	e.calls.Wait()
 
+	e.queues.keeping.Wait()
 	err := e.releaseAll()
 
 	for _, i := range e.instances {

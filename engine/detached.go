@@ -31,6 +31,9 @@ func (d *detachments) add(token string, now, until time.Time) {
 	}
 }
 
+// holds reports whether a token is that of a lease which this engine has and has not detached.
+func (e *Engine) holds(token string) bool { return e.tokens.made(token) && !e.detached.has(token) }
+
 func (d *detachments) has(token string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -26,6 +26,7 @@ type Engine struct {
 	ends      past // the losses, too
 	lines     *lines
 	fairness  fairness
+	queues    *queues
 	paced     bool         // the user's own Backoff says when to ask again
 	log       *slog.Logger // the user's, at a distance
 	telling   *telling
@@ -110,6 +111,7 @@ func New(instances []*instance.Instance, cfg Config) (*Engine, error) {
 		closeDone: make(chan struct{}),
 		shared:    make(map[sharedKey]int),
 	}
+	e.queues = newQueues(e)
 	e.fairness.quantum = shortestQuantum
 	if cfg.LocalHandoff > 0 {
 		e.fairness.quantum = handoffQuantum

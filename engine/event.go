@@ -7,14 +7,6 @@ import (
 	"github.com/holdfast-go/holdfast/lease"
 )
 
-// waitState is the state of a wait loop between two rounds of all.
-type waitState uint8
-
-const (
-	relying waitState = iota
-	deferring
-)
-
 // event is what a wait loop waits for.
 type event uint8
 
@@ -28,6 +20,7 @@ const (
 	expired                 // the lock must have expired by now
 	early                   // the timer, and it is not yet time for a round
 	due                     // the timer
+	stood                   // it has been told where its place in the queue is
 )
 
 // action is what a wait loop does on an event.
@@ -36,19 +29,20 @@ type action uint8
 const (
 	askAll     action = iota // a round of votes
 	askArbiter               // and the others only if it grants
-	relyAgain                // ask to be told, and wait
+	askInTurn                // a round of votes, since its turn has come
 	waitOn
+	askAtOnce   // a round of votes, since nobody waits
+	waitOutside // of the queue
 )
 
-// on returns what is to be done on an event: see the table at waitLoop.
-func (s waitState) on(what event) action {
-	switch {
-	case what == changed, s == relying && what == expired:
+// on returns what a wait loop that relies on being told does on an event: see the table at
+// waitLoop.
+func on(what event) action {
+	switch what {
+	case changed, expired:
 		return askArbiter
-	case s == relying && what == early:
+	case early:
 		return waitOn
-	case s == deferring && what == due:
-		return relyAgain
 	}
 	return askAll
 }
@@ -78,6 +72,8 @@ func (c *waitLoop) event(ctx context.Context, v watch, timer <-chan time.Time) (
 	case <-v.changed():
 		what = changed
 		c.woken(ByServer)
+	case <-c.request.heard():
+		what = stood
 	case <-timer:
 		what = due
 	case <-ctx.Done():
@@ -106,6 +102,7 @@ func (c *waitLoop) takeOver(ctx context.Context, h handoff) (l *lease.Lease, wha
 	case h.question.attempt != nil:
 		c.woken(ByRelease)
 		c.request.asked = h.question
+		c.takePlace(h.place)
 		return nil, questioned, nil
 	}
 	return nil, none, nil

@@ -6,40 +6,32 @@ import (
 	"time"
 )
 
-// fairness keeps an engine from having a resource again and again, while waiters in
-// other processes never get a chance: the engine that releases knows of it first, and
-// what it asks for next travels right behind the release. So an engine whose turn has
-// lasted for a quantum owes the others a break: it waits for as long as they need to
-// be told and to ask, and asks the arbiter first.
+// fairness remembers of each resource whether others want it, too: so that an engine
+// that has just had it does not take it again and again while others wait. The engine that
+// releases knows of it first, and what it asks for next travels right behind the release.
 //
-// Nobody can tell whether there are others. When a break finds that the resource
-// was taken, there are, and the quantum is the shortest; when nobody took it, the
-// next one may be twice as long. So a break costs a resource that nobody else
-// wants next to nothing, and the longest quantum is how long an engine that
-// begins to wait may be kept waiting by one that does not know of it.
-//
-// Waiters defer to each other, too. Each of them is told of every release, also
-// in the middle of somebody's turn, when to ask is in vain; and at its end all
-// would ask at once. So a waiter that was told in vain, and has not waited for about
-// as long as one usually must, lets a short time pass before it asks to be told
-// again: that leaves the next turn to the one that has waited longest, and the server
-// in peace.
+// An engine that has had a resource for a quantum looks at the queue before it asks again.
+// When nobody waits there, the next quantum is twice as long; when somebody does, it takes
+// a place, and looks first for a while. So a look costs a resource that nobody else wants
+// next to nothing, and the longest quantum is how long an engine that begins to wait may be
+// kept waiting by one that does not know of it.
 type fairness struct {
 	quantum time.Duration // the shortest
 	turns   [1 << 10]turn // by hash; of two resources in one place the earlier is forgotten
 }
 
-// turn is the time that a resource has been this engine's without a break.
+// turn is the time that a resource has been this engine's without a look.
 type turn struct {
 	mu           sync.Mutex
 	key          uint64 // hash
 	began, ended time.Time
 	quantum      time.Duration
-	wait         time.Duration // how long others' turns usually are waited for; 0 is not known
+	crowd        time.Time // when others were last known to wait; zero: they were not
+	mixed        time.Time // when one that does not stand in the queue was last overruled; zero: never
 }
 
 const (
-	// shortestQuantum is a turn where others wait; a longer one where the lock is
+	// shortestQuantum is a turn where others may wait; a longer one where the lock is
 	// handed on, since one turn has hundreds of holders there.
 	shortestQuantum = 2 * time.Millisecond
 	handoffQuantum  = 5 * time.Millisecond
@@ -50,9 +42,7 @@ const (
 	// where a round trip takes next to no time.
 	shortestBreak = time.Millisecond
 	longestBreak  = 50 * time.Millisecond
-	// longestDeferral is shorter than a break, or nobody would see one.
-	longestDeferral = shortestBreak * 3 / 4
-	// forgetting is how long an engine remembers that nobody else wanted it.
+	// forgetting is how long an engine remembers whether others wanted it.
 	forgetting = time.Second
 )
 
@@ -71,73 +61,85 @@ func (f *fairness) had(key string, since, now time.Time) {
 	t, hash, its := f.turn(key)
 	defer t.mu.Unlock()
 	switch {
-	case !its || now.Sub(t.ended) > forgetting:
-		t.key, t.began, t.quantum, t.wait = hash, since, f.quantum, 0
+	case !its:
+		t.key, t.began, t.quantum, t.crowd, t.mixed = hash, since, f.quantum, time.Time{}, time.Time{}
+	case now.Sub(t.ended) > forgetting:
+		t.began, t.quantum = since, f.quantum
 	case since.Sub(t.ended) > shortestBreak: // others had their chance
 		t.began = since
 	}
 	t.ended = now
 }
 
-// due reports whether it is time for a break, after a turn of that length at least.
-func (f *fairness) due(key string, now time.Time, length time.Duration) bool {
+// over reports whether a turn has lasted for its quantum, and for that length at least.
+func (f *fairness) over(key string, now time.Time, length time.Duration) bool {
 	t, _, its := f.turn(key)
 	defer t.mu.Unlock()
 	return its && now.Sub(t.ended) <= shortestBreak && t.ended.Sub(t.began) >= max(t.quantum, length)
 }
 
-// tookBreak notes what came of a break: whether somebody else took the resource.
-func (f *fairness) tookBreak(key string, now time.Time, taken bool) {
-	t, _, its := f.turn(key)
-	defer t.mu.Unlock()
-	if !its {
-		return
-	}
-	t.began, t.ended = now, now
-	t.quantum = min(2*t.quantum, longestQuantum)
-	if taken {
-		t.quantum = f.quantum
-	}
-}
-
-// waited notes how long others' turns had to be waited for.
-func (f *fairness) waited(key string, d time.Duration) {
+// mustLook reports whether an acquire begins with a look at the queue: others are known to
+// wait, or may have begun to in a long turn.
+func (f *fairness) mustLook(key string, now time.Time) bool {
 	t, _, its := f.turn(key)
 	defer t.mu.Unlock()
 	switch {
 	case !its:
-	case t.wait == 0:
-		t.wait = d
-	default:
-		t.wait += (d - t.wait) / 4
+		return false
+	case !t.crowd.IsZero() && now.Sub(t.crowd) <= forgetting:
+		return true
 	}
+	return now.Sub(t.ended) <= shortestBreak && t.ended.Sub(t.began) >= t.quantum
 }
 
-// deferral is how long a waiter that has waited for so long, and was told in vain,
-// lets pass.
-func (f *fairness) deferral(key string, waited time.Duration) time.Duration {
-	t, _, its := f.turn(key)
+// crowded notes that others wait.
+func (f *fairness) crowded(key string, now time.Time) {
+	t, hash, its := f.turn(key)
 	defer t.mu.Unlock()
 	if !its {
-		return 0
+		t.key, t.began, t.ended, t.mixed = hash, now, now, time.Time{}
 	}
-	return min(max(t.wait*3/4-waited, 0), longestDeferral)
+	t.quantum, t.crowd = f.quantum, now
 }
 
-// owesBreak reports whether others are to have a chance now, and which to ask first
-// afterwards. Far away, where a change of turns takes long, turns are longer.
-func (e *Engine) owesBreak(key string, now time.Time) (first int, owes bool) {
-	if !e.fairness.due(key, now, 0) {
-		return everybody, false
+// mixed notes that the resource was granted against the vote of the instance that has the
+// queue. Others, who do not stand in it, ask that instance first, and would never be served if its
+// vote did not count.
+func (f *fairness) mixed(key string, now time.Time) {
+	t, _, its := f.turn(key)
+	defer t.mu.Unlock()
+	if its {
+		t.mixed = now
 	}
-	first = e.arbiter(key, nil)
-	return first, e.fairness.due(key, now, min(turnTrips*e.trip(first), longestQuantum))
 }
 
-// breakTime is how long a break is: enough for a message from the arbiter to
-// the others and for their question.
-func (e *Engine) breakTime(arbiter int) time.Duration {
-	return min(max(shortestBreak, 3*e.trip(arbiter)), longestBreak)
+func (f *fairness) isMixed(key string, now time.Time) bool {
+	t, _, its := f.turn(key)
+	defer t.mu.Unlock()
+	return its && !t.mixed.IsZero() && now.Sub(t.mixed) <= forgetting
+}
+
+// alone notes that nobody else waits.
+func (f *fairness) alone(key string, now time.Time) {
+	t, _, its := f.turn(key)
+	defer t.mu.Unlock()
+	if its {
+		t.began, t.ended, t.crowd = now, now, time.Time{}
+		t.quantum = min(2*t.quantum, longestQuantum)
+	}
+}
+
+// turnOver reports whether others are to have a chance now. Far away, where a change of
+// turns takes long, turns are longer.
+func (e *Engine) turnOver(key string, now time.Time) bool {
+	return e.fairness.over(key, now, 0) &&
+		e.fairness.over(key, now, min(turnTrips*e.trip(e.arbiter(key, nil)), longestQuantum))
+}
+
+// breakTime is how long a break is: enough for a message from the arbiter to the others
+// and for their question.
+func (e *Engine) breakTime(key string) time.Duration {
+	return min(max(shortestBreak, 3*e.trip(e.arbiter(key, nil))), longestBreak)
 }
 
 // trip is how long an instance takes to answer.

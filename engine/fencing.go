@@ -86,11 +86,14 @@ func (r *request) learn(votes []instance.Vote) bool {
 // fenceKey is the name of the key beside the lock: it begins with the prefix, and
 // is in the same cluster slot. (No name is, for a resource with a closing brace
 // that closes no hash tag: it cannot be fenced on a cluster.)
-func fenceKey(prefix, key string) string {
+func fenceKey(prefix, key string) string { return besideKey(prefix, "fence", key) }
+
+// besideKey is the name of a key of that kind beside a lock.
+func besideKey(prefix, kind, key string) string {
 	if hasTag(key) {
-		return prefix + "fence:" + key
+		return prefix + kind + ":" + key
 	}
-	return prefix + "fence:{" + key + "}"
+	return prefix + kind + ":{" + key + "}"
 }
 
 // hasTag reports whether a part of the key decides its cluster slot: what is

@@ -62,7 +62,7 @@ func (h *holding) handOver(now time.Time) bool {
 	if deadline.Until(clock.Sample()) < e.cfg.validity(h.entry.TTL)/2 {
 		return false
 	}
-	if _, owes := e.owesBreak(h.key, now); owes {
+	if !h.hasTurn(now) {
 		return false
 	}
 	r, handed := e.lines.successor(h.lease().Resource(), h.suits)
@@ -91,6 +91,8 @@ func (h *holding) nextHolding(r *request, deadline clock.Moment) *holding {
 		g.Limit = now.Add(r.maxHold)
 	}
 	next := &holding{engine: e, key: h.key, since: now.Time, lock: h.lock, fencing: h.fencing}
+	next.takePlace(h.place, r.resource)
+	h.place = nil
 	if _, err := e.keep(next, g, r, deadline.Add(-e.cfg.validity(r.ttl))); err != nil {
 		h.lock.handed--
 		return nil

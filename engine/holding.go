@@ -28,7 +28,8 @@ type holding struct {
 	// mu is held over posting whatever puts or deletes the key, so that nothing
 	// that puts it back can be posted behind the release.
 	mu       sync.Mutex
-	released bool // a release has been posted
+	released bool   // a release has been posted
+	place    *place // in the queue: given up with the lock, or passed on; nil: none
 
 	shared  bool                          // the token is the user's own
 	settled atomic.Bool                   // nothing is left to release: a quorum has confirmed it, or the lock has been handed on
@@ -53,6 +54,8 @@ func (h *holding) fence() instance.Fencing {
 // Redis, and takes it into care.
 func (e *Engine) hold(g lease.Grant, r *request, fencing instance.Fencing, start clock.Moment) (*lease.Lease, error) {
 	h := &holding{engine: e, key: r.key, since: start.Time, shared: r.token != ""}
+	h.takePlace(r.place, r.resource)
+	r.place = nil
 	if fencing.Fence != 0 {
 		granted := fencing // a copy, so that only this case allocates
 		h.fencing = &granted
@@ -61,7 +64,11 @@ func (e *Engine) hold(g lease.Grant, r *request, fencing instance.Fencing, start
 		h.lock = &redisLock{token: g.Token, since: start.Time}
 		g.Token = e.tokens.fresh()
 	}
-	return e.keep(h, g, r, start)
+	l, err := e.keep(h, g, r, start)
+	if err != nil {
+		h.leaveQueue()
+	}
+	return l, err
 }
 
 // keep makes the lease of a holding, and takes it into care.
@@ -200,6 +207,7 @@ func (h *holding) Detach() (token string, err error) {
 	}
 	h.mu.Lock()
 	h.released = true // nor is it healed: a healing has mu, and has been posted by now
+	h.leaveQueue()
 	h.mu.Unlock()
 	token, now := h.token(), time.Now()
 	h.engine.detached.add(token, now, now.Add(h.engine.cfg.MaxTTL))
@@ -233,19 +241,48 @@ func (h *holding) giveUp(first bool) (p *poll, left bool) {
 	h.released = true
 	var r *request
 	var handed chan<- handoff
-	if first {
-		r, handed = e.lines.successor(h.lease().Resource(), func(r *request) bool {
-			_, owes := e.owesBreak(h.key, now)
-			return mayBeAsked(r) && !owes
-		})
+	if first && h.hasTurn(now) {
+		r, handed = e.lines.successor(h.lease().Resource(), mayBeAsked)
 	}
 	if r == nil {
-		return e.giveBack(h, yes, nil), false
+		p = e.giveBack(h, yes, nil)
+		h.leaveQueue()
+		return p, false
 	}
-	q := e.draft(r, clock.Sample(), false)
-	p = e.giveBack(h, yes, q.attempt)
-	handed <- handoff{question: q} // never blocks: one slot, sent to once
+	next := handoff{question: e.draft(r, clock.Sample(), false), place: h.place}
+	h.place = nil
+	p = e.giveBack(h, yes, next.question.attempt)
+	handed <- next // never blocks: one slot, sent to once
 	return p, true
+}
+
+// takePlace takes the place in the queue that an acquire had, if any. The turn begins with it,
+// unless it was begun by the one that has passed it on.
+func (h *holding) takePlace(p *place, resource string) {
+	if p == nil {
+		return
+	}
+	h.place = p
+	h.engine.queues.drop(p)
+	if p.left--; p.began.IsZero() {
+		p.began, p.left = time.Now(), h.engine.lines.length(resource)-1
+	}
+}
+
+// hasTurn reports whether the next in line here may be served before others.
+func (h *holding) hasTurn(now time.Time) bool {
+	if h.place != nil {
+		return h.place.hasTurn(now, h.engine.trip(h.place.at))
+	}
+	return !h.engine.turnOver(h.key, now)
+}
+
+// leaveQueue gives up the place. Called with h.mu held.
+func (h *holding) leaveQueue() {
+	if h.place != nil {
+		h.engine.queues.leave(h.place)
+		h.place = nil
+	}
 }
 
 // mayBeAsked reports whether somebody else may ask the question: not when the token
@@ -276,6 +313,9 @@ func (h *holding) Ended(cause error) {
 		e.keeper.Emit(l)
 		e.losses.add(end)
 		e.lines.released(l.Resource())
+		h.mu.Lock()
+		h.leaveQueue()
+		h.mu.Unlock()
 	}
 	e.telling.ended(l, cause, h.since)
 }

@@ -50,16 +50,20 @@ func (l *lines) join(resource string) *waiter {
 // leave takes w out of line, wherever it stands. When it was the head, the next
 // one is told, at once, and also whether w holds the resource now. w must not be
 // used afterwards.
-func (l *lines) leave(w *waiter, holds bool) {
+//
+// p is the place in the queue that w leaves behind, or nil: it is the next one's. leave
+// reports whether there is a next one.
+func (l *lines) leave(w *waiter, holds bool, p *place) (inherited bool) {
 	l.mu.Lock()
-	l.remove(w, holds)
+	inherited = l.remove(w, holds, p)
 	l.mu.Unlock()
 	w.own.clear()
 	*w = waiter{own: w.own}
 	l.free.Put(w)
+	return inherited
 }
 
-func (l *lines) remove(w *waiter, holds bool) {
+func (l *lines) remove(w *waiter, holds bool, p *place) (inherited bool) {
 	l.waiting--
 	first := l.heads[w.resource]
 	first.length--
@@ -70,16 +74,44 @@ func (l *lines) remove(w *waiter, holds bool) {
 		} else {
 			first.last = w.prev
 		}
-		return
+		return false
 	}
 	next := w.next
 	if next == nil {
 		delete(l.heads, w.resource)
-		return
+		return false
 	}
 	next.prev, next.last, next.length = nil, w.last, w.length
 	l.heads[w.resource] = next
+	next.inherited = p
 	next.head <- holds // never blocks: one slot, sent to once
+	return true
+}
+
+// inherit returns the place in the queue that the one before w has left, and takes it out.
+func (l *lines) inherit(w *waiter) *place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := w.inherited
+	w.inherited = nil
+	return p
+}
+
+// bequeath has w leave a place behind.
+func (l *lines) bequeath(w *waiter, p *place) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w.inherited = p
+}
+
+// length is how many stand in line.
+func (l *lines) length(resource string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if first := l.heads[resource]; first != nil {
+		return first.length
+	}
+	return 0
 }
 
 // released wakes the head of the resource's line, if there is one.

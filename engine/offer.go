@@ -26,6 +26,7 @@ const (
 type handoff struct {
 	holding  *holding
 	question question
+	place    *place // in the queue, which a question is asked in; nil: none
 }
 
 // accept says that w would take a handoff when it is the head, until decline or

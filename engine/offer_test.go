@@ -16,7 +16,7 @@ func TestNothingIsPromisedToAWaiterThatDoesNotWait(t *testing.T) {
 		first, w := e.lines.join("r"), e.lines.join("r")
 		c := waitLoop{engine: e, request: new(request), waiter: w}
 		e.lines.accept(w, c.request)
-		e.lines.leave(first, true) // w is the head, and before it hears of that
+		e.lines.leave(first, true, nil) // w is the head, and before it hears of that
 		if r, handed := e.lines.successor("r", anything); r != nil {
 			handed <- handoff{question: question{attempt: new(attempt)}}
 		} else {
@@ -38,6 +38,6 @@ func TestNothingIsPromisedToAWaiterThatDoesNotWait(t *testing.T) {
 		if r, _ := e.lines.successor("r", anything); r != nil {
 			t.Fatal("it is promised something after it has given up")
 		}
-		e.lines.leave(w, false)
+		e.lines.leave(w, false, nil)
 	}
 }

@@ -112,6 +112,8 @@ type request struct {
 	reserve  uint64   // fences that a grant brings besides its own: see redisLock
 	seen     uint64   // the highest fence that a refusal has shown
 	clock    uint64   // in µs, a server's, when ours is too far ahead; else 0
+	place    *place   // in the queue; nil: none
+	overrode bool     // the last grant was against the vote of the instance that has the queue
 	asked    question // what the one that released the lock has asked already; usually nothing
 	errs     []error
 }

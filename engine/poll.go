@@ -61,8 +61,14 @@ func granted(k instance.Kind) bool { return k == instance.Granted }
 // attempt, unless that is nil. Wait must be called on what it returns.
 func (e *Engine) giveBack(h *holding, yes func(instance.Kind) bool, next *attempt) *poll {
 	p := e.newPoll(yes)
-	for place, i := range e.instances {
-		s := &p.slots[place]
+	n := len(e.instances)
+	first := 0
+	if h.place != nil { // who is told by that instance finds the others released
+		first = h.place.at + 1
+	}
+	for k := range n {
+		place := (first + k) % n
+		i, s := e.instances[place], &p.slots[place]
 		s.release.Key, s.release.Token, s.release.Fencing = h.key, h.token(), h.fence()
 		s.release.TTL, s.release.Since = e.cfg.MaxTTL, h.acquired()
 		if h.shared { // another may have put the key there before us

@@ -133,7 +133,7 @@ func TestLinesAreListsWhoseFirstIsTheHead(t *testing.T) {
 				if w == lists[name][0] {
 					holds[name] = held
 				}
-				l.leave(w, held)
+				l.leave(w, held, nil)
 				delete(heads, w)
 				lists[name] = slices.DeleteFunc(lists[name], func(other *waiter) bool { return other == w })
 			},

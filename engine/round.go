@@ -71,6 +71,7 @@ func (e *Engine) decide(ctx context.Context, r *request, q question, first int) 
 	defer a.release()
 	decided, stop := a.pose(ctx, first)
 	if decided && stop == nil && a.won() {
+		r.overrode = r.place != nil && a.kind(r.place.at) == instance.Held
 		l, err := e.grant(r, q.token, q.fencing, q.start)
 		if err == nil {
 			return l, nil, nil

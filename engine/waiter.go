@@ -11,6 +11,8 @@ type waiter struct {
 	offer offer
 	takes *request // while the offer is open: what the owner asks for
 
+	inherited *place // of the one before, in the queue; nil: none
+
 	own channels
 
 	prev, next *waiter

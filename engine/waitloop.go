@@ -2,34 +2,37 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
+	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
 // waitLoop is one Acquire: its place in line, then rounds of votes, with waits
-// between them in which it is told when to look again.
+// between them in which it is told when to look again: in the queue of all engines
+// (inQueue), or, where there is none, by watching the lock (rely).
 //
-// What it does on an event depends on its state: in line, behind a holder of this
-// engine, relying on being told of a change, or deferring to others. A lease that is
-// handed over ends the loop in every state, and so does the end of the context.
+// What it does on an event then depends on its state: in line, behind a holder of this
+// engine, or relying on being told of a change. A lease that is handed over ends the loop
+// in every state, and so does the end of the context.
 //
-//	            in line   behind   relying      deferring
+//	            in line   behind   relying
 //	head        askAll
 //	headBehind  behind
-//	questioned  askAll    askAll   askAll       askAll
-//	none        askAll    askAll   askAll       askAll
-//	released              askAll   askAll       askAll
-//	changed                        askArbiter   askArbiter
+//	questioned  askAll    askAll   askAll
+//	none        askAll    askAll   askAll
+//	released              askAll   askAll
+//	changed                        askArbiter
 //	expired                        askArbiter
 //	early                          waitOn
-//	due                   askAll   askAll       relyAgain
+//	due                   askAll   askAll
 //
-// The first two states are in the func line, the others in rely. When the arbiter
-// alone refuses, the loop defers, or relies on being told again (afterRefusal). When
-// the arbiter grants and the others refuse, it begins to rely anew.
+// The first state is in the func line, the others in behind and rely. When the arbiter
+// alone refuses, the loop relies on being told again. When the arbiter grants and
+// the others refuse, it begins to rely anew.
 type waitLoop struct {
 	engine  *Engine
 	request *request
@@ -41,6 +44,7 @@ type waitLoop struct {
 	asked   time.Time // when the watch was last asked to tell
 	wakeup  wakeup
 	since   time.Time // when it became the head of the line
+	untold  bool      // the server has not told of changes: it does not wait in the queue any more
 
 	unwanted *holding // what it was handed when its context had ended: the next one's
 }
@@ -63,28 +67,52 @@ func patient(rounds int) time.Duration {
 	return d - rand.N(d/4)
 }
 
-// run waits in line and takes part in rounds until one is won.
+// run waits in line and takes part in rounds until one is won. It begins with a round of
+// all, unless others are known to wait in the queue, or may have begun to: then it looks.
 func (c *waitLoop) run(ctx context.Context) (*lease.Lease, error) {
 	defer func() { c.watch.end() }()
 	if l, err := c.line(ctx); l != nil || err != nil {
 		return l, err
 	}
-	first, err := c.takeBreak(ctx)
-	if err != nil {
-		return nil, err
+	c.since = time.Now()
+	ask := c.request.asked.attempt != nil || !c.engine.fairness.mustLook(c.request.key, c.since)
+	if !ask && !c.mayStand() {
+		if err := c.takeBreak(ctx); err != nil {
+			return nil, err
+		}
+		ask = true
 	}
 	for {
-		if l, err := c.round(ctx, first); l != nil || err != nil {
-			return l, err
-		}
-		for again := true; again; {
-			var l *lease.Lease
-			if l, again, err = c.rely(ctx); l != nil || err != nil {
+		if ask {
+			if l, err := c.round(ctx); l != nil || err != nil {
 				return l, err
 			}
 		}
-		first = everybody
+		l, again, err := c.wait(ctx)
+		if l != nil || err != nil {
+			return l, err
+		}
+		ask = again
 	}
+}
+
+// wait waits until there is something to do: a round of all, if ask says so.
+func (c *waitLoop) wait(ctx context.Context) (l *lease.Lease, ask bool, err error) {
+	if c.isHeldHere() {
+		l, err = c.behind(ctx)
+		return l, true, err
+	}
+	if c.mayStand() && (c.refused == nil || errors.Is(c.refused, ErrHeld)) {
+		if l, ask, err = c.stand(ctx); l != nil || ask || err != nil {
+			return l, ask, err
+		}
+	}
+	for again := true; again; {
+		if l, ask, again, err = c.rely(ctx); l != nil || err != nil {
+			return l, ask, err
+		}
+	}
+	return nil, ask, nil
 }
 
 // line waits until all waiters before c are served. When the last of them holds the
@@ -96,56 +124,78 @@ func (c *waitLoop) line(ctx context.Context) (l *lease.Lease, err error) {
 	}
 	l, what, err := c.event(ctx, watch{}, nil)
 	if what == headBehind && c.request.tries == 0 {
-		timer := c.waiter.after(patient(0))
-		defer timer.Stop()
-		l, _, err = c.event(ctx, watch{}, timer.C)
+		return c.behind(ctx)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("acquire %q: %w, waiting in line: %w", c.request.resource, err, ErrHeld)
-	}
-	return l, nil
+	return l, c.interruptedInLine(err)
 }
 
-// rely waits for the time of the next round of all, and relies on being told when
-// the lock changes before. again says that the arbiter has granted in vain, because
-// the others did not, and that it is not yet time.
-func (c *waitLoop) rely(ctx context.Context) (l *lease.Lease, again bool, err error) {
+// behind waits for the release by a holder of this engine.
+func (c *waitLoop) behind(ctx context.Context) (*lease.Lease, error) {
+	timer := c.waiter.after(soonest(c.refused, patient(c.rounds)))
+	defer timer.Stop()
+	l, _, err := c.event(ctx, watch{}, timer.C)
+	if c.refused != nil && err != nil {
+		return nil, because(err, c.refused)
+	}
+	return l, c.interruptedInLine(err)
+}
+
+func (c *waitLoop) interruptedInLine(stop error) error {
+	if stop == nil {
+		return nil
+	}
+	return fmt.Errorf("acquire %q: %w, waiting in line: %w", c.request.resource, stop, ErrHeld)
+}
+
+// isHeldHere reports whether it was a lease of this engine that stood in the way in the last
+// round: its holder will leave the lock to the next in line. Nobody is told by other means, so
+// it is not so where tries are counted, or the user paces them.
+func (c *waitLoop) isHeldHere() bool {
+	var q *QuorumError
+	if c.request.tries > 0 || c.engine.paced || !errors.As(c.refused, &q) || !errors.Is(q, ErrHeld) {
+		return false
+	}
+	for _, v := range q.Votes {
+		if v.Kind == instance.Held && !c.engine.holds(v.Holder) {
+			return false
+		}
+	}
+	return true
+}
+
+// rely waits for the time of the next round of all, which ask then says, and relies on
+// being told when the lock changes before. again says that the arbiter has granted in
+// vain, because the others did not, and that it is not yet time. None of these: the arbiter has
+// refused, so that others wait, too, and there may be a queue to stand in.
+func (c *waitLoop) rely(ctx context.Context) (l *lease.Lease, ask, again bool, err error) {
 	pause, err := c.pause(ctx)
 	if err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
 	until := time.Now().Add(patient(c.rounds))
 	v := c.watchArbiter()
 	timer := c.waiter.after(pause)
 	defer timer.Stop()
-	for state := relying; ; {
+	for {
 		l, what, err := c.event(ctx, v, timer.C)
 		switch {
 		case l != nil:
-			return l, false, nil
+			return l, false, false, nil
 		case err != nil:
-			return nil, false, because(err, c.refused)
+			return nil, false, false, because(err, c.refused)
 		}
 		var rest time.Duration
-		if state == relying && what == due {
+		if what == due {
 			what, rest = c.judge(v, until)
 		}
-		switch state.on(what) {
+		switch on(what) {
 		case askAll:
-			return nil, false, nil
-		case waitOn:
-			timer.Reset(rest)
-			continue
+			return nil, true, false, nil
 		case askArbiter:
 			l, again, err := c.askArbiter(ctx, v)
-			if l != nil || again || err != nil {
-				return l, again, err
+			if l != nil || again || err != nil || c.mayStand() {
+				return l, false, again, err
 			}
-			state, rest = c.afterRefusal()
-		case relyAgain:
-			state = relying
-		}
-		if state == relying {
 			c.ask(v)
 			rest = pause
 		}

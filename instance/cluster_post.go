@@ -32,6 +32,10 @@ func (c *cluster) route(m Command) {
 	switch m := m.(type) {
 	case *Renew:
 		c.postRenew(m)
+	case *KeepPlaces:
+		for slot, part := range m.bySlot() {
+			c.send(part, slot)
+		}
 	case keyed:
 		slot, err := slotFor(m.about())
 		if err != nil {

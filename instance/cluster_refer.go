@@ -109,6 +109,8 @@ func slotOf(m Command) uint16 {
 		return slots.Of(key)
 	case *Renew:
 		return slots.Of(m.Items[0].Key)
+	case *KeepPlaces:
+		return slots.Of(m.Places[0].Key)
 	case *bundle:
 		return slots.Of(m.releases[0].Key)
 	}

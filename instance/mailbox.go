@@ -234,6 +234,10 @@ func small(messages []Command) bool {
 			text += len(c.Key) + len(c.FenceKey) + len(c.Token) + len(c.Former)
 		case *Release:
 			text += len(c.Key) + len(c.FenceKey) + len(c.Token) + len(c.Former)
+		case *Enqueue:
+			text += 4 * len(c.Bell)
+		case *LeaveQueue:
+			text += 3 * len(c.Bell)
 		default:
 			return false
 		}

@@ -31,6 +31,9 @@ var (
 	RenewFenced   = script("renew_fenced")
 	Adopt         = script("adopt")
 	Inspect       = script("inspect")
+	Enqueue       = script("enqueue")
+	KeepPlace     = script("keep_place")
+	LeaveQueue    = script("leave_queue")
 
 	// All are those that a server must know.
 	All = []Script{
@@ -38,6 +41,7 @@ var (
 		Release, ReleaseMany, ReleaseFenced,
 		Renew, RenewFenced,
 		Adopt, Inspect,
+		Enqueue, KeepPlace, LeaveQueue,
 	}
 )
 

@@ -24,6 +24,9 @@ var scripts = map[string]script{
 	"renew with fencing tokens":    renewFenced,
 	"adopt":                        adopt,
 	"inspect":                      inspect,
+	"enqueue":                      enqueue,
+	"keep place":                   keepPlace,
+	"leave queue":                  leaveQueue,
 }
 
 func scriptOf(source string) (script, bool) {

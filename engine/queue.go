@@ -1,0 +1,219 @@
+package engine
+
+import (
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-go/holdfast/instance"
+)
+
+// The engines that wait for a resource stand in a queue, at the resource's arbiter. Each
+// has one place, however many of its goroutines wait, and watches the bell of the place
+// before its own: a key that goes when that place is given up. The first watches the lock.
+// So a release wakes one engine, whatever their number, and they are served in the order in
+// which they came.
+//
+// A place is given up when its engine releases the lock, or waits no longer. While the
+// engine waits it keeps its place, every now and then, with all others that it has at that
+// instance, and learns where it stands: the places before it may have ended, and the lock
+// may be free although nobody told. A place that nobody keeps ends with its life: that is
+// what an engine that died costs the others.
+//
+// The queue has no say in who holds the lock. It is advice about who should ask next. So
+// it may be lost, or be two, at two arbiters, and an engine without the rights to it, or of
+// another kind, asks when it likes.
+const (
+	placeLife = 3 * time.Second        // how long a place lives that nobody keeps
+	keepEvery = 700 * time.Millisecond // how often a place is kept, at the latest
+	// keepSlack is how much earlier a place may be kept, for the sake of a larger batch.
+	keepSlack = keepEvery / 4
+	// triedAgain is how long it takes until an instance is asked for a queue again that has refused it.
+	triedAgain = time.Minute
+	// turnLength is how long an engine may serve its own waiters in one turn: those who stood in line
+	// when it began.
+	turnLength = 10 * time.Millisecond
+)
+
+// place is an engine's place in one queue. It is the request's that waits, and then the holding's.
+type place struct {
+	instance.Place
+	at    int           // the instance that has the queue
+	heard chan struct{} // one slot: the standing has been told
+
+	mu       sync.Mutex
+	standing instance.Standing // Unanswered: it has not been told since it was asked for
+	due      time.Time         // when it is to be kept; the queues' own
+
+	began time.Time // of the turn; the holding's own, as the next
+	left  int       // how many more may be served in it
+}
+
+// CastStanding takes what the instance says of the place.
+func (p *place) CastStanding(s instance.Standing) {
+	p.mu.Lock()
+	p.standing = s
+	p.mu.Unlock()
+	select {
+	case p.heard <- struct{}{}:
+	default: // it has been told and not yet looked
+	}
+}
+
+func (p *place) look() instance.Standing {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.standing
+}
+
+func (p *place) forget() {
+	p.mu.Lock()
+	p.standing = instance.Standing{}
+	p.mu.Unlock()
+}
+
+// queues are the places that an engine keeps, all those in which it waits.
+type queues struct {
+	engine  *Engine
+	refused atomic.Int64 // when an instance last refused it, in Unix ns; 0: never
+
+	mu      sync.Mutex
+	kept    map[*place]bool
+	running bool // keepAll
+	keeping sync.WaitGroup
+}
+
+func newQueues(e *Engine) *queues { return &queues{engine: e, kept: make(map[*place]bool)} }
+
+// enter takes the last place in the queue for a resource. What comes of it is told to the place.
+func (q *queues) enter(key string, at int) *place {
+	e := q.engine
+	p := &place{at: at, heard: make(chan struct{}, 1)}
+	p.Place = instance.Place{Name: e.tokens.fresh(), Key: key, To: p}
+	p.Order = besideKey(e.cfg.KeyPrefix, "queue", key)
+	p.Lives = besideKey(e.cfg.KeyPrefix, "queue-lives", key)
+	p.Bell = q.bell(key, p.Name)
+	q.keep(p)
+	e.instances[at].Post(&instance.Enqueue{Place: p.Place, Life: placeLife})
+	return p
+}
+
+// bell is the key that the place of this name has.
+func (q *queues) bell(key, name string) string {
+	return besideKey(q.engine.cfg.KeyPrefix, "queue-bell-"+name, key)
+}
+
+// ask has the instance say where the place stands.
+func (q *queues) ask(p *place) {
+	p.forget()
+	q.engine.instances[p.at].Post(&instance.KeepPlaces{Places: []instance.Place{p.Place}, Life: placeLife})
+}
+
+// keep keeps a place from now on.
+func (q *queues) keep(p *place) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p.due = nextKeeping(time.Now())
+	q.kept[p] = true
+	if !q.running {
+		q.running = true
+		q.keeping.Go(q.keepAll)
+	}
+}
+
+func nextKeeping(now time.Time) time.Time { return now.Add(keepEvery - rand.N(keepSlack)) }
+
+// drop keeps a place no longer.
+func (q *queues) drop(p *place) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.kept, p)
+}
+
+// leave gives up a place.
+func (q *queues) leave(p *place) {
+	q.drop(p)
+	q.engine.instances[p.at].Post(&instance.LeaveQueue{Place: p.Place})
+}
+
+// keepAll keeps all places, until there are none or the engine closes. Close waits for it.
+func (q *queues) keepAll() {
+	tick := time.NewTicker(keepSlack)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-q.engine.closing.Done():
+			return
+		}
+		due, running := q.due(time.Now())
+		if !running {
+			return
+		}
+		for at, places := range due {
+			for len(places) > 0 {
+				n := min(len(places), instance.MaxPlaces)
+				q.engine.instances[at].Post(&instance.KeepPlaces{Places: places[:n:n], Life: placeLife})
+				places = places[n:]
+			}
+		}
+	}
+}
+
+// due returns the places to be kept now, by instance, and whether there will be others.
+func (q *queues) due(now time.Time) (due map[int][]instance.Place, running bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.running = len(q.kept) > 0
+	for p := range q.kept {
+		if p.due.Sub(now) > keepSlack {
+			continue
+		}
+		if due == nil {
+			due = make(map[int][]instance.Place)
+		}
+		due[p.at] = append(due[p.at], p.Place)
+		p.due = nextKeeping(now)
+	}
+	return due, q.running
+}
+
+// supported reports whether no instance has refused to have a queue lately.
+func (q *queues) supported(now time.Time) bool {
+	at := q.refused.Load()
+	return at == 0 || now.Sub(time.Unix(0, at)) > triedAgain
+}
+
+// unsupported notes that an instance refuses to have a queue, and says so in the log once.
+func (q *queues) unsupported(p *place, why error, now time.Time) {
+	if q.refused.Swap(now.UnixNano()) == 0 {
+		q.engine.log.Warn("waiters are not served in turn", "redis", q.engine.instances[p.at].Name(), "reason", why)
+	}
+}
+
+// hasTurn reports whether the turn of a place goes on: one more of those that stood in line
+// when it began is to be served.
+func (p *place) hasTurn(now time.Time, trip time.Duration) bool {
+	return p.left > 0 && now.Sub(p.began) < max(turnLength, turnTrips*trip)
+}
+
+// heard is told when the instance has said where the place stands.
+func (r *request) heard() <-chan struct{} {
+	if r.place == nil {
+		return nil
+	}
+	return r.place.heard
+}
+
+// takePlace takes the place of the one that has released the lock. What c had itself is left to
+// the next in line.
+func (c *waitLoop) takePlace(p *place) {
+	if p == nil {
+		return
+	}
+	if c.request.place != nil {
+		c.engine.lines.bequeath(c.waiter, c.request.place)
+	}
+	c.request.place = p
+}

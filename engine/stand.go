@@ -1,0 +1,330 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/tracking"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// inQueue is a wait loop that waits in the queue for its resource. What it does on an
+// event:
+//
+//	stood      the place is gone        enter the queue anew
+//	           there is no queue        wait without one
+//	           nobody waits             a round of all
+//	           another is before it     watch that one's bell
+//	           it is the first          watch the lock
+//	           the lock is free         it is the first: ask; else: ask if it is said again
+//	changed    the lock                 ask the arbiter first
+//	           the bell                 ask all
+//	released   by this engine           nothing: its turn is over
+//	questioned, none                    a round of all
+//	due                                 look whether there is anything to wait for
+//
+// Who has asked in vain has the instance say where it stands.
+type inQueue struct {
+	*waitLoop
+	place  *place
+	watch  watch
+	before string    // whose bell is watched; "": the lock is
+	looks  bool      // the instance has been asked where it stands, and has not yet told
+	idle   bool      // it has been told that the lock is free, although others are before it
+	rang   bool      // the bell that is watched has rung
+	missed bool      // in the last round the arbiter granted and the others did not
+	again  time.Time // when to ask again after such a one; zero: there was none
+	until  time.Time // when it is time for a round of all
+}
+
+// mayStand reports whether the wait loop may wait in a queue: not one that counts its
+// rounds, or whose user says when to ask.
+func (c *waitLoop) mayStand() bool {
+	return c.request.tries == 0 && !c.engine.paced && !c.untold && c.engine.queues.supported(time.Now())
+}
+
+// stand waits in the queue for the resource. ask says that a round of all is due;
+// neither that nor a lease nor an error says that there is no queue.
+func (c *waitLoop) stand(ctx context.Context) (l *lease.Lease, ask bool, err error) {
+	q := inQueue{waitLoop: c, until: time.Now().Add(patient(c.rounds))}
+	defer func() { q.watch.end() }()
+	if !q.enter() {
+		return nil, false, nil
+	}
+	for {
+		l, do, err := q.step(ctx)
+		if dbg {
+			println(time.Now().UnixMicro()%10000000, q.engine.tokens.mark, "step ->", l != nil, err != nil, do, "before", q.before, "kind", q.place.look().Kind)
+		}
+		if l != nil || err != nil {
+			return l, false, err
+		}
+		switch do {
+		case askAll:
+			return nil, true, nil
+		case waitOutside:
+			return nil, false, nil
+		}
+	}
+}
+
+// enter takes a place in the queue, unless there is one already.
+func (q *inQueue) enter() bool {
+	r := q.request
+	if r.place == nil {
+		r.place = q.engine.lines.inherit(q.waiter)
+	}
+	if q.place = r.place; q.place != nil {
+		q.engine.queues.keep(q.place)
+		q.askPlace()
+		return true
+	}
+	at := q.engine.arbiter(r.key, nil) // whatever it has voted: all are to stand in one queue
+	if at == everybody {
+		return false
+	}
+	q.place = q.engine.queues.enter(r.key, at)
+	r.place, q.looks = q.place, true
+	return true
+}
+
+// step waits for one event, and does what is to be done.
+func (q *inQueue) step(ctx context.Context) (l *lease.Lease, do action, err error) {
+	timer := q.waiter.after(q.rest(time.Now()))
+	defer timer.Stop()
+	l, what, err := q.event(ctx, q.watch, timer.C)
+	switch {
+	case l != nil:
+		return l, waitOn, nil
+	case err != nil:
+		return nil, waitOn, because(err, q.refused)
+	}
+	switch what {
+	case stood:
+		do = q.stood()
+	case changed:
+		do = q.changed()
+	case due:
+		do = q.due(time.Now())
+	case released: // by this engine, whose turn is over
+		do = waitOn
+	default:
+		do = askAll
+	}
+	switch do {
+	case askArbiter:
+		return q.askInTurn(ctx, q.place.at)
+	case askInTurn:
+		return q.askInTurn(ctx, everybody)
+	case askAtOnce:
+		return q.askAtOnce(ctx)
+	}
+	return nil, do, nil
+}
+
+// stood takes what the instance has said of the place.
+func (q *inQueue) stood() action {
+	e, s := q.engine, q.place.look()
+	now := time.Now()
+	switch s.Kind {
+	case instance.Unanswered:
+		return waitOn
+	case instance.Granted:
+		e.queues.drop(q.place)
+		q.request.place = nil
+		e.fairness.alone(q.request.key, now)
+		return askAtOnce
+	case instance.Gone:
+		e.queues.drop(q.place)
+		q.request.place = nil
+		q.unwatch()
+		if !q.enter() {
+			return waitOutside
+		}
+		return waitOn
+	case instance.Held, instance.Free:
+	default:
+		if s.Kind == instance.Refused {
+			e.queues.unsupported(q.place, s.Err, now)
+		}
+		return q.leave()
+	}
+	q.looks = false
+	e.fairness.crowded(q.request.key, now)
+	free := s.Kind == instance.Free
+	switch {
+	case q.watch.tracked == nil || q.rang || s.Before != q.before:
+		q.watchFor(s.Before)
+	case free && (s.Before == "" || q.idle): // and nobody has told
+		q.idle = false
+		q.woken(ByServer)
+		return askInTurn
+	}
+	q.idle = free
+	return waitOn
+}
+
+// changed takes that what is watched has changed: the lock, or the bell.
+func (q *inQueue) changed() action {
+	if q.before == "" {
+		return askArbiter
+	}
+	q.rang = true
+	if q.engine.fairness.isMixed(q.request.key, time.Now()) {
+		return askArbiter
+	}
+	return askInTurn
+}
+
+// leave gives up the place: it waits without one.
+func (q *inQueue) leave() action {
+	q.engine.queues.leave(q.place)
+	q.request.place = nil
+	return waitOutside
+}
+
+// watchFor watches the bell of the place before, or the lock if there is none.
+func (q *inQueue) watchFor(before string) {
+	q.unwatch()
+	key := q.request.key
+	if before != "" {
+		key = q.engine.queues.bell(key, before)
+	}
+	q.before, q.rang = before, false
+	q.watch = watch{place: q.place.at, at: q.engine.instances[q.place.at], tracked: tracking.NewWatch(key)}
+	q.ask(q.watch)
+}
+
+func (q *inQueue) unwatch() {
+	q.watch.end()
+	q.watch, q.before, q.rang = watch{}, "", false
+}
+
+// askPlace has the instance say where the place stands.
+func (q *inQueue) askPlace() {
+	q.engine.queues.ask(q.place)
+	q.looks = true
+}
+
+// askInTurn takes part in a round: everybody's, or with one asked first. In vain, it has
+// the instance say where the place stands now.
+func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, action, error) {
+	e := q.engine
+	l, err := q.vote(ctx, first)
+	if l != nil || err != nil {
+		return l, waitOn, err
+	}
+	switch {
+	case !errors.Is(q.refused, ErrHeld):
+		return nil, q.leave(), nil
+	case q.hasGranted(q.place.at):
+		// The others are about to hear of the release, or of an undo. Or somebody has them without the arbiter.
+		q.again = time.Now().Add(e.trip(q.place.at))
+		if q.missed {
+			q.again = q.again.Add(soonest(q.refused, q.nextPause()))
+		}
+		q.missed = true
+		return nil, waitOn, nil
+	}
+	q.missed = false
+	if q.before == "" { // ask to be told of the lock's next change, and look at it again
+		q.ask(q.watch)
+		return nil, waitOn, nil
+	}
+	q.askPlace()
+	return nil, waitOn, nil
+}
+
+// askAtOnce takes part in a round without a place, since the lock is free and nobody
+// waits. When somebody was faster, c enters the queue; when a quorum refuses without the instance
+// that has the queue, it waits outside.
+func (q *inQueue) askAtOnce(ctx context.Context) (*lease.Lease, action, error) {
+	first := q.place.at
+	if q.rounds == 0 { // it has not asked yet
+		first = everybody
+	}
+	l, err := q.vote(ctx, first)
+	if l != nil || err != nil {
+		return l, waitOn, err
+	}
+	if !errors.Is(q.refused, ErrHeld) || q.hasGranted(q.place.at) || !q.enter() {
+		return nil, waitOutside, nil
+	}
+	return nil, waitOn, nil
+}
+
+// vote takes part in a round. It returns neither a lease nor an error when there is
+// reason to wait and try again.
+func (q *inQueue) vote(ctx context.Context, first int) (*lease.Lease, error) {
+	e := q.engine
+	l, err := e.round(ctx, q.request, first, q.missed)
+	q.looked(err)
+	switch stop := e.stopped(ctx); {
+	case err == nil:
+		if q.request.overrode {
+			e.fairness.mixed(q.request.key, time.Now())
+		}
+		return l, nil
+	case stop != nil:
+		return nil, interrupted(stop, err, q.refused)
+	case errors.Is(err, ErrRefused):
+		return nil, err
+	}
+	q.refused = err
+	return nil, nil
+}
+
+// hasGranted reports whether that instance granted in the last round.
+func (q *inQueue) hasGranted(at int) bool {
+	var refused *QuorumError
+	return errors.As(q.refused, &refused) && refused.Votes[at].Kind == instance.Granted
+}
+
+// rest is how long to wait if nothing happens.
+func (q *inQueue) rest(now time.Time) time.Duration {
+	rest := max(q.until.Sub(now), 0)
+	outlook, expires := q.watch.outlook()
+	switch {
+	case !q.again.IsZero():
+		return max(q.again.Sub(now), 0)
+	case q.looks: // that is answered within the instance's timeout
+		return time.Hour
+	case outlook == tracking.Asked && q.before == "": // soon it is known when the lock expires
+		return min(rest, max(2*time.Millisecond, now.Sub(q.waitLoop.asked)), anAnswer)
+	case outlook == tracking.Asked:
+		return min(rest, anAnswer)
+	case outlook == tracking.Promised && !expires.IsZero():
+		return min(rest, max(untilExpiry(expires, now), 0))
+	}
+	return rest
+}
+
+// due says what it means that the time is over.
+func (q *inQueue) due(now time.Time) action {
+	outlook, expires := q.watch.outlook()
+	switch {
+	case !q.again.IsZero():
+		q.again = time.Time{}
+		return askArbiter
+	case q.looks:
+		return waitOn
+	case outlook == tracking.Silent: // nobody tells
+		q.untold = true
+		return q.leave()
+	case outlook == tracking.Promised && !expires.IsZero() && untilExpiry(expires, now) <= 0:
+		if q.before != "" {
+			q.askPlace()
+			return waitOn
+		}
+		q.woken(ByExpiry)
+		return askArbiter
+	case q.until.Sub(now) > 0:
+		return waitOn
+	case q.before == "": // nobody may have told
+		return askAll
+	}
+	q.until = now.Add(patient(q.rounds))
+	return waitOn
+}
