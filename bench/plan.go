@@ -19,9 +19,11 @@ type plan struct {
 	contended time.Duration
 	handover  time.Duration
 	processes time.Duration
-	held      holding // many leases on three instances
-	most      holding // even more on one
-	unix      bool    // not loopback TCP
+	crowds    []int         // numbers of engines, two first
+	crowding  time.Duration // crowd
+	held      holding       // many leases on three instances
+	most      holding       // even more on one
+	unix      bool          // not loopback TCP
 }
 
 // holding is so many leases, of that length, for so long. No leases: not measured.
@@ -48,6 +50,8 @@ var full = plan{
 	contended: time.Second,
 	handover:  1500 * time.Millisecond,
 	processes: 2 * time.Second,
+	crowds:    []int{2, 8, 128, 512},
+	crowding:  2500 * time.Millisecond,
 	held:      holding{100_000, 30 * time.Second, 35 * time.Second},
 	most:      holding{1_000_000, 30 * time.Second, 35 * time.Second},
 }
@@ -69,5 +73,7 @@ var quickly = plan{
 	contended: 300 * time.Millisecond,
 	handover:  500 * time.Millisecond,
 	processes: 500 * time.Millisecond,
+	crowds:    []int{2, 8, 64},
+	crowding:  500 * time.Millisecond,
 	held:      holding{20_000, 10 * time.Second, 4 * time.Second},
 }

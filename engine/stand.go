@@ -55,9 +55,6 @@ func (c *waitLoop) stand(ctx context.Context) (l *lease.Lease, ask bool, err err
 	}
 	for {
 		l, do, err := q.step(ctx)
-		if dbg {
-			println(time.Now().UnixMicro()%10000000, q.engine.tokens.mark, "step ->", l != nil, err != nil, do, "before", q.before, "kind", q.place.look().Kind)
-		}
 		if l != nil || err != nil {
 			return l, false, err
 		}
