@@ -1,7 +1,8 @@
 package engine
 
 import (
-	"math/rand/v2"
+	"crypto/rand"
+	mathrand "math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,7 +91,7 @@ func newQueues(e *Engine) *queues { return &queues{engine: e, kept: make(map[*pl
 func (q *queues) enter(key string, at int) *place {
 	e := q.engine
 	p := &place{at: at, heard: make(chan struct{}, 1)}
-	p.Place = instance.Place{Name: e.tokens.fresh(), Key: key, To: p}
+	p.Place = instance.Place{Name: rand.Text(), Key: key, To: p}
 	p.Order = besideKey(e.cfg.KeyPrefix, "queue", key)
 	p.Lives = besideKey(e.cfg.KeyPrefix, "queue-lives", key)
 	p.Bell = q.bell(key, p.Name)
@@ -122,7 +123,7 @@ func (q *queues) keep(p *place) {
 	}
 }
 
-func nextKeeping(now time.Time) time.Time { return now.Add(keepEvery - rand.N(keepSlack)) }
+func nextKeeping(now time.Time) time.Time { return now.Add(keepEvery - mathrand.N(keepSlack)) }
 
 // drop keeps a place no longer.
 func (q *queues) drop(p *place) {

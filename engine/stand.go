@@ -33,8 +33,8 @@ type inQueue struct {
 	before string    // whose bell is watched; "": the lock is
 	looks  bool      // the instance has been asked where it stands, and has not yet told
 	idle   bool      // it has been told that the lock is free, although others are before it
-	rang   bool      // the bell that is watched has rung
-	missed bool      // in the last round the arbiter granted and the others did not
+	rang   time.Time // when the bell that is watched has rung; zero: it has not
+	missed bool      // in a round the arbiter has granted, and the others have not
 	again  time.Time // when to ask again after such a one; zero: there was none
 	until  time.Time // when it is time for a round of all
 }
@@ -143,7 +143,7 @@ func (q *inQueue) stood() action {
 		return waitOn
 	case instance.Held, instance.Free:
 	default:
-		if s.Kind == instance.Refused {
+		if s.Kind == instance.Refused && instance.IsRefusal(s.Err) {
 			e.queues.unsupported(q.place, s.Err, now)
 		}
 		return q.leave()
@@ -152,7 +152,9 @@ func (q *inQueue) stood() action {
 	e.fairness.crowded(q.request.key, now)
 	free := s.Kind == instance.Free
 	switch {
-	case q.watch.tracked == nil || q.rang || s.Before != q.before:
+	case q.watch.tracked == nil || s.Before != q.before:
+		q.watchFor(s.Before)
+	case !q.rang.IsZero() && now.Sub(q.rang) > keepEvery/2: // that place has another bell by now
 		q.watchFor(s.Before)
 	case free && (s.Before == "" || q.idle): // and nobody has told
 		q.idle = false
@@ -168,7 +170,7 @@ func (q *inQueue) changed() action {
 	if q.before == "" {
 		return askArbiter
 	}
-	q.rang = true
+	q.rang = time.Now()
 	if q.engine.fairness.isMixed(q.request.key, time.Now()) {
 		return askArbiter
 	}
@@ -189,14 +191,14 @@ func (q *inQueue) watchFor(before string) {
 	if before != "" {
 		key = q.engine.queues.bell(key, before)
 	}
-	q.before, q.rang = before, false
+	q.before, q.rang = before, time.Time{}
 	q.watch = watch{place: q.place.at, at: q.engine.instances[q.place.at], tracked: tracking.NewWatch(key)}
 	q.ask(q.watch)
 }
 
 func (q *inQueue) unwatch() {
 	q.watch.end()
-	q.watch, q.before, q.rang = watch{}, "", false
+	q.watch, q.before, q.rang = watch{}, "", time.Time{}
 }
 
 // askPlace has the instance say where the place stands.
@@ -225,7 +227,6 @@ func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, actio
 		q.missed = true
 		return nil, waitOn, nil
 	}
-	q.missed = false
 	if q.before == "" { // ask to be told of the lock's next change, and look at it again
 		q.ask(q.watch)
 		return nil, waitOn, nil
@@ -288,6 +289,8 @@ func (q *inQueue) rest(now time.Time) time.Duration {
 		return max(q.again.Sub(now), 0)
 	case q.looks: // that is answered within the instance's timeout
 		return time.Hour
+	case !q.rang.IsZero(): // what was promised has been kept
+		return rest
 	case outlook == tracking.Asked && q.before == "": // soon it is known when the lock expires
 		return min(rest, max(2*time.Millisecond, now.Sub(q.waitLoop.asked)), anAnswer)
 	case outlook == tracking.Asked:
@@ -307,11 +310,12 @@ func (q *inQueue) due(now time.Time) action {
 		return askArbiter
 	case q.looks:
 		return waitOn
-	case outlook == tracking.Silent: // nobody tells
+	case outlook == tracking.Silent && q.rang.IsZero(): // nobody tells
 		q.untold = true
 		return q.leave()
-	case outlook == tracking.Promised && !expires.IsZero() && untilExpiry(expires, now) <= 0:
+	case q.rang.IsZero() && outlook == tracking.Promised && !expires.IsZero() && untilExpiry(expires, now) <= 0:
 		if q.before != "" {
+			q.rang = now
 			q.askPlace()
 			return waitOn
 		}

@@ -172,7 +172,8 @@ func (c *waitLoop) rely(ctx context.Context) (l *lease.Lease, ask, again bool, e
 	if err != nil {
 		return nil, false, false, err
 	}
-	until := time.Now().Add(patient(c.rounds))
+	begun := time.Now()
+	until := begun.Add(patient(c.rounds))
 	v := c.watchArbiter()
 	timer := c.waiter.after(pause)
 	defer timer.Stop()
@@ -193,7 +194,7 @@ func (c *waitLoop) rely(ctx context.Context) (l *lease.Lease, ask, again bool, e
 			return nil, true, false, nil
 		case askArbiter:
 			l, again, err := c.askArbiter(ctx, v)
-			if l != nil || again || err != nil || c.mayStand() {
+			if l != nil || again || err != nil || c.mayStand() && time.Since(begun) >= pause {
 				return l, false, again, err
 			}
 			c.ask(v)

@@ -240,10 +240,11 @@ func (s *search) sift(ctx context.Context, client *redis.Client, keys []string) 
 }
 
 // wanted reports whether a key is a lock, or may be one: the highest fencing token
-// of a lock is kept beside it.
+// of a lock is kept beside it, and so is the queue of those that wait for it.
 func (s *search) wanted(key, value string) bool {
 	if s.all {
-		return !strings.HasPrefix(key, s.prefix+"fence:")
+		kind, _, _ := strings.Cut(strings.TrimPrefix(key, s.prefix), ":")
+		return kind != "fence" && kind != "queue" && kind != "queue-lives" && !strings.HasPrefix(kind, "queue-bell-")
 	}
 	_, ours := engine.ParseToken(value)
 	return ours

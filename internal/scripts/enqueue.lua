@@ -25,5 +25,5 @@ redis.call('ZADD', KEYS[2], 'NX', string.format('%.0f', number), place)
 redis.call('ZADD', KEYS[3], now + life, place)
 redis.call('PEXPIRE', KEYS[2], life)
 redis.call('PEXPIRE', KEYS[3], life)
-redis.call('SET', KEYS[4], place, 'PX', life)
+redis.call('SET', KEYS[4], '1', 'PX', life)
 return {last[1] or '', free and 1 or 0}

@@ -24,7 +24,7 @@ for i = 1, #KEYS / 4 do
     redis.call('PEXPIRE', order, life)
     redis.call('PEXPIRE', lives, life)
     if redis.call('PTTL', bell) < life / 2 then
-      redis.call('SET', bell, place, 'PX', life)
+      redis.call('SET', bell, '1', 'PX', life)
     end
     local before = redis.call('ZREVRANGEBYSCORE', order, '(' .. number, '-inf', 'LIMIT', 0, 1)
     replies[2 * i - 1] = before[1] or ''

@@ -76,7 +76,7 @@ func enqueue(n *native, keys, argv []string) []byte {
 	}
 	n.putMembers(keys[1], queue, life)
 	n.putMembers(keys[2], append(without(alive, place), member{n.clock.now().UnixMilli() + life, place}), life)
-	n.put(keys[3], place, life)
+	n.put(keys[3], "1", life)
 	if free {
 		return list(bulk(before), number(1))
 	}
@@ -98,7 +98,7 @@ func keepPlace(n *native, keys, argv []string) []byte {
 		n.putMembers(order, queue, life)
 		n.putMembers(lives, alive, life)
 		if 2*n.pttl(bell) < life {
-			n.put(bell, place, life)
+			n.put(bell, "1", life)
 		}
 		before := ""
 		if k := slices.IndexFunc(queue, func(m member) bool { return m.name == place }); k > 0 {

@@ -85,6 +85,7 @@ func (l *locks) see(e sim.Event) {
 	}
 	for _, k := range e.Keys {
 		switch {
+		case l.trial.plan.isQueue(k.Key):
 		case l.trial.plan.isFence(k.Key):
 			l.seeFence(e, k)
 		case e.Verb == "forget":
@@ -214,6 +215,9 @@ func (l *locks) checkHealing(e sim.Event, k sim.Change) {
 // down instances are probed, what is owed is paid.
 const settled = 1500 * time.Millisecond
 
+// longestPlace is how long the keys of a queue may live when nobody waits any more.
+const longestPlace = 3300 * time.Millisecond // by a clock that is slow
+
 // sweep checks, when nothing has been wrong for a while, that every lock is that
 // of a lease: of one that is held, or was lost and not given back. At the end
 // there are no others.
@@ -222,6 +226,12 @@ func (t *trial) sweep(end bool) {
 		for _, s := range v.servers {
 			for _, key := range s.Keys() {
 				token := s.Get(key)
+				if t.plan.isQueue(key) {
+					if left := s.TTL(key); left > longestPlace || end && left == 0 {
+						t.complain("left behind: %s has %s for another %v", s.Name(), key, left)
+					}
+					continue
+				}
 				if t.plan.isFence(key) || token == "" {
 					continue
 				}

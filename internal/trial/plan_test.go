@@ -181,6 +181,9 @@ func (p *plan) key(resource string) string { return p.prefix + resource }
 // isFence reports whether a key has a fence, rather than a lock.
 func (p *plan) isFence(key string) bool { return strings.HasPrefix(key, p.prefix+"fence:") }
 
+// isQueue reports whether a key is of the queue of those that wait for a lock.
+func (p *plan) isQueue(key string) bool { return strings.HasPrefix(key, p.prefix+"queue") }
+
 // chooseClocks: as fast as the drift allows, or any rate within it; and apart by
 // less than what a fence may be ahead of a server.
 func (p *plan) chooseClocks(r *rand.Rand) {
