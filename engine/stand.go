@@ -34,7 +34,8 @@ type inQueue struct {
 	looks  bool      // the instance has been asked where it stands, and has not yet told
 	idle   bool      // it has been told that the lock is free, although others are before it
 	rang   time.Time // when the bell that is watched has rung; zero: it has not
-	missed bool      // in a round the arbiter has granted, and the others have not
+	missed bool      // in a round the others have refused, and the arbiter has not
+	vain   bool      // it has been told that nobody waits, and asked in vain
 	again  time.Time // when to ask again after such a one; zero: there was none
 	until  time.Time // when it is time for a round of all
 }
@@ -148,7 +149,7 @@ func (q *inQueue) stood() action {
 		}
 		return q.leave()
 	}
-	q.looks = false
+	q.looks, q.vain = false, false
 	e.fairness.crowded(q.request.key, now)
 	free := s.Kind == instance.Free
 	switch {
@@ -218,8 +219,9 @@ func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, actio
 	switch {
 	case !errors.Is(q.refused, ErrHeld):
 		return nil, q.leave(), nil
-	case q.hasGranted(q.place.at):
-		// The others are about to hear of the release, or of an undo. Or somebody has them without the arbiter.
+	case !q.isHeldAt(q.place.at):
+		// The others are about to hear of the release, or of an undo. Or somebody has them without the arbiter, or
+		// that one has no vote.
 		q.again = time.Now().Add(e.trip(q.place.at))
 		if q.missed {
 			q.again = q.again.Add(soonest(q.refused, q.nextPause()))
@@ -236,8 +238,8 @@ func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, actio
 }
 
 // askAtOnce takes part in a round without a place, since the lock is free and nobody
-// waits. When somebody was faster, c enters the queue; when a quorum refuses without the instance
-// that has the queue, it waits outside.
+// waits. When somebody was faster, c enters the queue. When it is told the same again, it waits
+// outside: others have the lock without the instance that has the queue.
 func (q *inQueue) askAtOnce(ctx context.Context) (*lease.Lease, action, error) {
 	first := q.place.at
 	if q.rounds == 0 { // it has not asked yet
@@ -247,9 +249,10 @@ func (q *inQueue) askAtOnce(ctx context.Context) (*lease.Lease, action, error) {
 	if l != nil || err != nil {
 		return l, waitOn, err
 	}
-	if !errors.Is(q.refused, ErrHeld) || q.hasGranted(q.place.at) || !q.enter() {
+	if !errors.Is(q.refused, ErrHeld) || q.vain || !q.enter() {
 		return nil, waitOutside, nil
 	}
+	q.vain = true
 	return nil, waitOn, nil
 }
 
@@ -274,10 +277,10 @@ func (q *inQueue) vote(ctx context.Context, first int) (*lease.Lease, error) {
 	return nil, nil
 }
 
-// hasGranted reports whether that instance granted in the last round.
-func (q *inQueue) hasGranted(at int) bool {
+// isHeldAt reports whether that instance had another holder in the last round.
+func (q *inQueue) isHeldAt(at int) bool {
 	var refused *QuorumError
-	return errors.As(q.refused, &refused) && refused.Votes[at].Kind == instance.Granted
+	return errors.As(q.refused, &refused) && refused.Votes[at].Kind == instance.Held
 }
 
 // rest is how long to wait if nothing happens.
