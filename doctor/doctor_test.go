@@ -418,7 +418,7 @@ func TestCluster(t *testing.T) {
 // What a user is not permitted is found, command by command, and no password shown.
 func TestPermissions(t *testing.T) {
 	const password = "doctor-s3cr3t"
-	const enough = "~locks:* resetchannels -@all +script|load +evalsha +set +get +getrange +exists +del +pttl +pexpire +time +client|id +client|kill +info +hello +client|tracking"
+	const enough = "~locks:* resetchannels -@all +script|load +evalsha +set +get +getrange +exists +del +pttl +pexpire +time +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zscore +client|id +client|kill +info +hello +client|tracking"
 	s := redistest.Start(t)
 	as := func(rules string, prefix string) Report {
 		s.User("ann", password, rules)
@@ -427,7 +427,7 @@ func TestPermissions(t *testing.T) {
 		return check(t, cfg, strings.Replace(s.URL(), "unix://", "unix://ann:"+password+"@", 1))
 	}
 	expect(t, as(enough, "locks:"), "single")
-	for _, part := range []string{"script|load", "evalsha", "set", "get", "del", "pttl", "pexpire", "time", "client|id", "client|kill", "client|tracking"} {
+	for _, part := range []string{"script|load", "evalsha", "set", "get", "del", "pttl", "pexpire", "time", "zadd", "zscore", "client|id", "client|kill", "client|tracking"} {
 		r := as(strings.Replace(enough, " +"+part, "", 1), "locks:")
 		want := []string{"single", "permissions of 1"}
 		if part == "time" { // and the clock may be anything
