@@ -33,10 +33,6 @@ type Command interface {
 	// debt returns what must still be done once the instance is back, if this
 	// message has not been confirmed.
 	debt() (debt, bool)
-	// reset forgets an earlier use; called by Post.
-	reset()
-	// urgent messages may use the second half of a full mailbox.
-	urgent() bool
 }
 
 // sending is what a command may know about the batch that it is sent with.

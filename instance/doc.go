@@ -25,16 +25,19 @@
 //
 // # The way of a message
 //
-//  1. mailbox.go: Post puts it in line, or refuses it. (Whose line: inbox in role.go.)
-//     The actor's take waits until what is in line may go out (due), and takes all of it.
+// From Post to the wire there are eight stays in files, two of them in one that was left before:
+//
+//  1. mailbox.go: Post puts it in line (put, accept), or refuses it. The actor's take waits
+//     until what is in line may go out (mayGoOut), and takes all of it.
 //  2. actor.go: act hands it on, and looks after the link when its reader has ended.
-//  3. pipeline.go: send makes one pipeline of what was taken (fill); releases that
-//     wait together become one script call (fold).
-//  4. guard.go: abstention says how long the restart guard keeps votes back.
-//  5. pipeline.go: encode lets each message append its command,
-//  6. acquire.go, release.go, renew.go, inspect.go: appendCommand,
-//  7. in the words of internal/resp;
-//  8. pipeline.go: write puts the pipeline under way, and writes it.
+//  3. pipeline.go: send makes a pipeline of what was taken. What its commands may know is
+//     in sending;
+//  4. guard.go: left says how long the restart guard still keeps votes back.
+//  5. pipeline.go: fill folds releases that wait together into one script call (fold), and
+//     lets each message append its command (encode).
+//  6. acquire.go, release.go, renew.go, inspect.go: appendCommand does so,
+//  7. internal/resp/resp.go: in the words of the protocol (AppendArg).
+//  8. pipeline.go: write puts the pipeline under way (putUnderWay), and writes it.
 //
 // The reply comes back through reader.go (readPipeline), which has the message read
 // it (readReply), and cast its vote. underway.go has the states of the link in between.

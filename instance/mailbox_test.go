@@ -18,7 +18,7 @@ func releaseTo(to Caster, token string, ttl time.Duration) *Release {
 
 // post is what Instance.Post does.
 func post(m *mailbox, c Command) {
-	c.reset()
+	reset(c)
 	m.put("i", c)
 }
 
@@ -228,11 +228,11 @@ func TestOnlyAReleaseThatMayMatterIsOwed(t *testing.T) {
 		undo := func(a *Acquire) *Release {
 			r := releaseTo(new(votes), "t", time.Minute)
 			r.Undo = a
-			r.reset()
+			reset(r)
 			return r
 		}
 		plain := releaseTo(new(votes), "t", time.Minute)
-		plain.reset()
+		reset(plain)
 		for _, c := range []struct {
 			name string
 			cmd  Command
@@ -267,7 +267,7 @@ func TestUndoThatFindsTheMailboxFullIsOwedIfItsAcquireIsSent(t *testing.T) {
 		post(m, releaseTo(new(votes), "b", time.Minute)) // full
 		a := acquireTo(new(votes))
 		a.GiveUp = time.Now().Add(time.Hour)
-		a.reset()
+		reset(a)
 		undo := releaseTo(new(votes), "t", time.Minute)
 		undo.Undo = a
 
@@ -342,7 +342,7 @@ func TestWithdrawnAcquireThatHasNotBeenSentIsNotSentAndNeitherIsItsUndo(t *testi
 
 func TestPosterSendsBySelfOnlyWhatCannotBlock(t *testing.T) {
 	small, large := acquireTo(new(votes)), acquireTo(new(votes))
-	large.Key = string(make([]byte, smallText+1))
+	large.Key = string(make([]byte, maxDirectText+1))
 	for _, c := range []struct {
 		name    string
 		prepare func(*mailbox)
@@ -354,7 +354,7 @@ func TestPosterSendsBySelfOnlyWhatCannotBlock(t *testing.T) {
 		{"a renewal may be large", func(*mailbox) {}, &Renew{Items: []Renewal{{Key: "k"}}, To: new(votes)}, false},
 		{"writing may block", func(m *mailbox) { m.flow.direct = false }, small, false},
 		{"something is under way", func(m *mailbox) { m.flow.pipelines = []*pipeline{{sent: []Command{small}}} }, small, false},
-		{"somebody else sends", func(m *mailbox) { m.flow.turn = actors }, small, false},
+		{"somebody else sends", func(m *mailbox) { m.flow.sender = theActor }, small, false},
 		{"something waits", func(m *mailbox) { m.queue = []Command{small} }, small, false},
 		{"the link is halted", func(m *mailbox) { m.flow.halted = true }, small, false},
 	} {
@@ -362,7 +362,7 @@ func TestPosterSendsBySelfOnlyWhatCannotBlock(t *testing.T) {
 		m.flow.direct = true
 		c.prepare(m)
 		if got := m.put("i", c.message); got != c.want {
-			t.Errorf("%s: the poster has the turn: %v", c.name, got)
+			t.Errorf("%s: the poster is to send: %v", c.name, got)
 		}
 	}
 }
