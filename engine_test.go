@@ -296,7 +296,7 @@ func adopt(t *testing.T, servers []*redistest.Server) {
 	if len(b.Leases()) != 1 {
 		t.Error("the adopted lease is not tracked")
 	}
-	c := open(t, servers, engine.Config{}) // without a word to who has it now
+	c := open(t, servers, engine.Config{}) // the holder is not told
 	taken, err := c.Adopt(within(t), "adopt", adopted.Token())
 	if err != nil {
 		t.Fatalf("c.Adopt: %v", err)

@@ -43,7 +43,7 @@ type lockServer struct {
 type lockAttempt struct {
 	phase    uint8
 	age      uint8 // since the start of the acquire, or of the last confirmed renewal; before the first message to anybody
-	oks      uint8 // the places that have granted, to one who is asking
+	oks      uint8 // the places that have granted, to a client that asks
 	arbiter  uint8 // 1 + the place that was asked first; 0: none
 	renewing bool
 	renewAge uint8 // since the start of the renewal that is under way

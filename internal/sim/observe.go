@@ -32,7 +32,7 @@ func (s *Server) Observe(see func(Event)) {
 	s.observe = see
 }
 
-// observed executes a command and tells who wants to know.
+// observed executes a command and tells the observer.
 func (s *Server) observed(c *conn, args []string) []byte {
 	if s.observe == nil {
 		return c.session.do(args)
@@ -50,7 +50,7 @@ func (s *Server) observed(c *conn, args []string) []byte {
 	return reply
 }
 
-// forget deletes all keys and tells who wants to know. Called with turn held.
+// forget deletes all keys and tells the observer. Called with turn held.
 func (s *Server) forget() {
 	e := Event{At: time.Now(), Server: s, Verb: "forget"}
 	if s.observe != nil {

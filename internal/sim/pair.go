@@ -172,7 +172,7 @@ func (p *Pair) demote(master *Server) {
 	p.failing = false
 }
 
-// replicated tells who wants to know which keys have come from the master. Called with
+// replicated tells the connections that watch them which keys have come from the master. Called with
 // turn held.
 func (s *Server) replicated() {
 	if s.observe == nil {

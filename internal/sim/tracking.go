@@ -53,7 +53,7 @@ func (s *Server) tracked() []string {
 	return keys
 }
 
-// alter does something to the keys, and tells who is interested in those that
+// alter does something to the keys, and tells the connections that watch those which
 // change. Called with turn held.
 func (s *Server) alter(do func()) {
 	before := make(map[string]keyState)
