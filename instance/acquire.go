@@ -73,9 +73,9 @@ func (a *Acquire) send() bool {
 
 func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	switch {
-	case s.recovering > 0 && a.Former == "" && !s.heals(a.Proof):
+	case s.quarantined > 0 && a.Former == "" && !s.heals(a.Proof):
 		v := s.vote(InQuarantine)
-		v.Left = s.recovering
+		v.Left = s.quarantined
 		a.To.Cast(v)
 		return out, false
 	case !s.now.Before(a.GiveUp):

@@ -1,5 +1,6 @@
 // Package instance is one independent Redis: one actor, one connection, one vote.
-// (A cluster is many of the former, and still one vote on each key.)
+// A cluster is many of the former, and still one vote on each key: a message goes to the
+// master of its key's slot, and messages about a key keep their order while slots move.
 //
 // # Contract
 //
@@ -29,9 +30,8 @@
 //
 //  1. mailbox.go: Post puts it in line (put, accept), or refuses it. The actor's take waits
 //     until what is in line may go out (mayGoOut), and takes all of it.
-//  2. actor.go: act hands it on, and looks after the link when its reader has ended.
-//  3. pipeline.go: send makes a pipeline of what was taken. What its commands may know is
-//     in sending;
+//  2. actor.go: act hands it on. It also repairs the link when the reader has ended.
+//  3. pipeline.go: send makes a pipeline, and sending what its commands may know of it.
 //  4. guard.go: left says how long the restart guard still keeps votes back.
 //  5. pipeline.go: fill folds releases that wait together into one script call (fold), and
 //     lets each message append its command (encode).
@@ -49,9 +49,6 @@
 // Programs need Dial or New, Config, Sentinel, and what an engine shows them: Vote, Kind,
 // Health, State, Guard. Messages (Command), casters and sets are for the engine alone; it
 // drives an instance by Claim, Run, Post, Watch and Close.
-//
-// A Redis Cluster is one instance, too: it hands each message to the master of its
-// key's slot, and keeps the order of messages about a key while slots move.
 //
 // # Votes
 //

@@ -41,7 +41,7 @@ func (a *actor) send(batch []Command) {
 // sending is what the commands of a pipeline may know of it. A cluster's slots move
 // from one node to another, and with them what is posted.
 func (a *actor) sending(now time.Time) sending {
-	s := sending{actor: a, now: now, recovering: a.abstention.left(now)}
+	s := sending{actor: a, now: now, quarantined: a.abstention.left(now)}
 	if !a.mailbox.slotsMove {
 		s.opened = a.link.Seen.At
 	}

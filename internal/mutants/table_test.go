@@ -204,8 +204,8 @@ var table = []mutant{
 	{
 		name: "an instance that is in quarantine votes",
 		edits: one("instance/acquire.go",
-			"	case s.recovering > 0 && a.Former == \"\" && !s.heals(a.Proof):",
-			"	case s.recovering < 0 && !s.heals(a.Proof):"),
+			"	case s.quarantined > 0 && a.Former == \"\" && !s.heals(a.Proof):",
+			"	case s.quarantined < 0 && !s.heals(a.Proof):"),
 	},
 	{
 		name: "an adoption that only proves the token, and leaves it",
