@@ -89,12 +89,12 @@ var (
 // makeCluster makes a cluster of an assembled instance, the whole.
 func makeCluster(whole *Instance, seeds []string, options func(addr string) *redis.Options, dialer func() reach.DialFunc) {
 	c := &cluster{
-		standalone:    standalone{whole},
-		seeds:   seeds,
-		options: options,
-		dialer:  dialer,
-		closing: make(chan struct{}),
-		router:  router{whole: whole, hint: make(chan struct{}, 1), delayed: make(chan *routed, maxDelayed)},
+		standalone: standalone{whole},
+		seeds:      seeds,
+		options:    options,
+		dialer:     dialer,
+		closing:    make(chan struct{}),
+		router:     router{whole: whole, hint: make(chan struct{}, 1), delayed: make(chan *routed, maxDelayed)},
 	}
 	c.slotTable = slotTable{
 		make:    func(addr string) *node { return newNode(c.unattached(addr), c) },

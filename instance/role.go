@@ -44,7 +44,9 @@ func (l standalone) health() Health          { return l.instance.ownHealth() }
 func (l standalone) watch(w *tracking.Watch) { l.instance.tracker.Keep(w) }
 func (l standalone) askable() error          { return nil }
 
-func (l standalone) servers(context.Context) ([]*Instance, error) { return []*Instance{l.instance}, nil }
+func (l standalone) servers(context.Context) ([]*Instance, error) {
+	return []*Instance{l.instance}, nil
+}
 
 func (l standalone) voter() *Instance                          { return l.instance }
 func (l standalone) refer(Command, *sending, *resp.Reply) bool { return false }
