@@ -35,7 +35,7 @@ func TestPromises(t *testing.T) {
 				{"a held lease outlives its TTL", outlives},
 				{"a lease without renewal ends by itself", endsByItself},
 				{"the next in line gets a released lock", handover},
-				{"whoever waits takes over from a holder that died", takeover},
+				{"a waiter takes over from a holder that died", takeover},
 				{"a cancelled acquire says why and leaves no key", cancelled},
 				{"done closes before the keys expire", doneFirst},
 				{"a forced release ends the lease as stolen or gone", forced},

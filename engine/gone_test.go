@@ -70,7 +70,7 @@ func TestKeysThatVanishEndTheLeaseAsGone(t *testing.T) {
 }
 
 // The first question to the lease learns it, whichever that is.
-func TestWhoAsksAboutKeysThatAreGoneLearnsIt(t *testing.T) {
+func TestALeaseWhoseKeysAreGoneSaysSo(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartN(t, 3)
 	e := open(t, servers, engine.Config{})

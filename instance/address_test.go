@@ -166,7 +166,7 @@ func TestAnAddressOfSeveralServersHasNoVote(t *testing.T) {
 
 // Only the tracking connection leads elsewhere: the name is looked up more seldom than
 // that connection is opened.
-func TestWhoWaitsAtAnotherServerIsNoticed(t *testing.T) {
+func TestATrackingConnectionToAnotherServerIsNoticed(t *testing.T) {
 	servers := redistest.StartN(t, 2)
 	p := &places{all: servers[:1]}
 	i := movable(t, p, func(i *Instance) { i.looks.Every = time.Hour })

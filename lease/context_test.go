@@ -33,7 +33,7 @@ func (f *following) AfterFunc(func()) (stop func() bool) {
 	}
 }
 
-func TestWhoEndsALeaseCallsNoMethodOfTheParentContext(t *testing.T) {
+func TestTheEndOfALeaseCallsNoMethodOfTheParentContext(t *testing.T) {
 	let := make(chan struct{})
 	defer close(let) // the goroutine that waits there ends then, or goleak complains
 	canceled, cancel := context.WithCancel(t.Context())

@@ -344,7 +344,7 @@ var table = []mutant{
 		in: "engine", test: "TestKeyEndsWithTheLongestTimeThatItsLeaseMayBeHeld",
 	},
 	{
-		name: "a log that is written by whoever has something to log",
+		name: "a log that is written on the goroutine that has something to log",
 		edits: one("engine/telling.go",
 			"	t := &telling{trace: trace, log: tell.NewLog()}\n	log := t.log.Logger(user)\n",
 			"	t := &telling{trace: trace, log: tell.NewLog()}\n	log := user\n"),
