@@ -3,6 +3,7 @@ package instance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -217,6 +218,39 @@ func TestDebtsAreBoundedAndThoseThatExpiredGiveWay(t *testing.T) {
 		post(m, releaseTo(c, "in time", time.Hour))
 		if n := len(m.owed); n != maxDebts-99 || m.owed[n-1].token != "in time" {
 			t.Errorf("%d are owed", n)
+		}
+	})
+}
+
+// A server that refuses releases is owed more and more of them. New questions find room all the same,
+// and all that is owed is sent again.
+func TestWhatIsOwedLeavesRoomForNewQuestions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 16
+		m := newMailbox(limit)
+		owed := make(map[string]bool)
+		for n := range 5 * limit {
+			token := fmt.Sprint(n)
+			owed[token] = true
+			m.noteDebt(releaseTo(new(votes), token, time.Hour))
+		}
+		asks := new(votes)
+		for range 5 * limit {
+			m.repay()
+			post(m, acquireTo(asks))
+			if got := asks.kinds(); len(got) != 0 {
+				t.Fatalf("with %d owed, of %d, a new question is answered %v, want it to wait", len(owed), 5*limit, got)
+			}
+			taken, _ := m.take(t.Context(), nil)
+			for _, c := range taken {
+				if r, ok := c.(*Release); ok {
+					delete(owed, r.Token)
+				}
+			}
+			time.Sleep(payEvery)
+		}
+		if len(owed) != 0 || len(m.owed) != 0 {
+			t.Errorf("%d have not been sent again, and %d are still owed, want none", len(owed), len(m.owed))
 		}
 	})
 }

@@ -344,6 +344,13 @@ var table = []mutant{
 		in: "engine", test: "TestKeyEndsWithTheLongestTimeThatItsLeaseMayBeHeld",
 	},
 	{
+		name: "debts that leave no room for new questions",
+		edits: one("instance/debts.go",
+			"max(0, (m.limit+1)/2-len(m.queue))",
+			"max(0, 2*m.limit-len(m.queue))"),
+		in: "instance", test: "TestWhatIsOwedLeavesRoomForNewQuestions",
+	},
+	{
 		name: "a log that is written on the goroutine that has something to log",
 		edits: one("engine/telling.go",
 			"	t := &telling{trace: trace, log: tell.NewLog()}\n	log := t.log.Logger(user)\n",
