@@ -153,13 +153,13 @@ staticcheck: ## staticcheck, pinned in tools/go.mod: staticcheck.conf says which
 	@echo "== staticcheck $(PKG)"
 	@$(STATICCHECK) $(PKG)
 
-# Beside vet and staticcheck, pinned in tools/go.mod too, analyzers of golang.org/x/tools that find what those do not:
-# nilness follows a nil through branches to where it is used; unusedwrite finds a field that is set in a copy.
-ANALYZERS = nilness unusedwrite
+# Beside vet and staticcheck, pinned in tools/go.mod too, an analyzer of golang.org/x/tools that finds what those do not:
+# nilness follows a nil through branches to where it is used.
+ANALYZERS = nilness
 .PHONY: lint
 lint: staticcheck ## staticcheck and the single analyzers
 	@set -e; for analyzer in $(ANALYZERS); do echo "== $$analyzer $(PKG)"; \
-		go vet -vettool="$$($(TOOL) -n $$analyzer)" $(PKG); done
+		tool=$$($(TOOL) -n $$analyzer); go vet -vettool="$$tool" $(PKG); done
 
 # What a system lacks shows when it is compiled, tests included. The unit tests of what counts bits run as a 32-bit program.
 SYSTEMS = windows/amd64 darwin/arm64 freebsd/amd64 linux/arm

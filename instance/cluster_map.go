@@ -38,8 +38,8 @@ func (c *cluster) look(ctx context.Context, s *slots.Scout) {
 }
 
 // apply takes a map over. A slot whose node is up and still one of the masters is
-// left to what that node says itself, which is newer than any map: else somebody
-// who has missed the latest would send us back and forth.
+// left to what that node says itself, which is newer than any map: else a
+// node that has missed the latest would send us back and forth.
 func (c *cluster) apply(v *slots.Map) {
 	walls := make(map[*node]*barrier) // by the node that the slots leave
 	c.mu.Lock()

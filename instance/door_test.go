@@ -161,7 +161,7 @@ func TestProtectedModeSaysSo(t *testing.T) {
 	}
 }
 
-// The connection of those who wait: the log says why there is none.
+// The log says why there is no tracking connection.
 func TestWhatIsSaidAtTheWaitersDoorIsLogged(t *testing.T) {
 	server := redistest.Start(t)
 	server.Set("r", "somebody else's", time.Minute)

@@ -156,7 +156,7 @@ func (s *stage) rest(register *redistest.Server) {
 	keep := slices.Concat(s.servers, s.cluster.Masters, []*redistest.Server{s.pair.Master})
 	others := []*redistest.Server{register, s.pair.Replica, s.cluster.Replicas[0]}
 	for _, server := range slices.Concat(keep, others, s.pair.Sentinels) {
-		eventually(t, "no connection is left", func() bool { return connections(server) == 1 }) // that of who asks
+		eventually(t, "no connection is left", func() bool { return connections(server) == 1 }) // the one that asks
 	}
 	for _, server := range keep {
 		eventually(t, "no lock is left", func() bool {

@@ -12,7 +12,7 @@ import (
 type Class uint8
 
 const (
-	Passes Class = iota // it may end by itself, or somebody ends it who looks after the server
+	Passes Class = iota // it may end by itself, or the operator of the server ends it
 	Lasts               // it stays until somebody mends the server, the account or the request
 	Ours                // we mend it: by loading the scripts, or by a new connection
 )

@@ -204,8 +204,8 @@ var table = []mutant{
 	{
 		name: "an instance that is in quarantine votes",
 		edits: one("instance/acquire.go",
-			"	case s.recovering > 0 && a.Former == \"\" && !s.heals(a.Proof):",
-			"	case s.recovering < 0 && !s.heals(a.Proof):"),
+			"	case s.quarantined > 0 && a.Former == \"\" && !s.heals(a.Proof):",
+			"	case s.quarantined < 0 && !s.heals(a.Proof):"),
 	},
 	{
 		name: "an adoption that only proves the token, and leaves it",
@@ -344,7 +344,14 @@ var table = []mutant{
 		in: "engine", test: "TestKeyEndsWithTheLongestTimeThatItsLeaseMayBeHeld",
 	},
 	{
-		name: "a log that is written by whoever has something to log",
+		name: "debts that leave no room for new questions",
+		edits: one("instance/debts.go",
+			"max(0, (m.limit+1)/2-len(m.queue))",
+			"max(0, 2*m.limit-len(m.queue))"),
+		in: "instance", test: "TestWhatIsOwedLeavesRoomForNewQuestions",
+	},
+	{
+		name: "a log that is written on the goroutine that has something to log",
 		edits: one("engine/telling.go",
 			"	t := &telling{trace: trace, log: tell.NewLog()}\n	log := t.log.Logger(user)\n",
 			"	t := &telling{trace: trace, log: tell.NewLog()}\n	log := user\n"),

@@ -19,7 +19,7 @@ import (
 // core are the packages whose every exported name must be used by a user.
 var core = []string{"engine", "instance", "lease", "keeper"}
 
-// users are the folders of those who use the core as anybody does. Their tests do not
+// users are the folders of programs that use the core as anybody does. Their tests do not
 // count, but for the Examples.
 var users = []string{
 	"cmd/holdfast", "doctor", "debughttp", "holdfasttest", "promholdfast", "otelholdfast",
