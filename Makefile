@@ -33,6 +33,7 @@ test: ## all that must pass: the checks below, then every test under the race de
 	@$(MAKE) staticcheck
 	@$(MAKE) fmt-check
 	@$(MAKE) race
+	@$(MAKE) servers-short
 	@$(MAKE) model
 	@$(MAKE) seeds
 	@$(MAKE) mutants
@@ -119,19 +120,27 @@ observability: redis ## the page in a real browser, metrics and alerts in a real
 redis: ## install redis-server if there is none (apt-get only)
 	@command -v redis-server >/dev/null || $(MAKE) install-redis
 
+servers: redis ## the tests that use real servers, on redis 7.0 and 8.0, valkey 8.1 and 9.1, and a mixed quorum: fetches them (apt-get only)
+	@tools/servers.sh all
+
+.PHONY: servers servers-short
+servers-short: ## the promises and the waiting on valkey 9.1: fetches it (apt-get only)
+	@tools/servers.sh short
+
 etcd: ## install etcd if there is none, for bench/ (apt-get only); it does without where that fails
 	@command -v etcd >/dev/null || $(MAKE) install-etcd || echo "no etcd: bench/ leaves it out" >&2
 
 # Debian's packages start services on their usual ports. The tests need only the programs, so a policy-rc.d forbids the
 # start, for the time of the installation and unless the machine has a policy of its own. On a machine that boots with
 # systemd the service is still enabled for the next boot: `systemctl disable redis-server etcd prometheus`.
-INSTALL = install-redis install-etcd install-chromium install-prometheus install-postgresql
+INSTALL = install-redis install-etcd install-chromium install-prometheus install-postgresql install-patchelf
 .PHONY: $(INSTALL)
 install-redis:      PACKAGE = redis-server
 install-etcd:       PACKAGE = etcd-server
 install-chromium:   PACKAGE = chromium
 install-prometheus: PACKAGE = prometheus
 install-postgresql: PACKAGE = postgresql
+install-patchelf:   PACKAGE = patchelf
 $(INSTALL):
 	@echo "== installing $(PACKAGE)"
 	@command -v apt-get >/dev/null || { echo "no apt-get here: install $(PACKAGE) by your own means (redis-server: 7.0 or later)" >&2; exit 1; }

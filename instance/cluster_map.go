@@ -2,11 +2,13 @@ package instance
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/slots"
 )
@@ -33,7 +35,11 @@ func (c *cluster) look(ctx context.Context, s *slots.Scout) {
 	mapped := c.mapped
 	c.mu.RUnlock()
 	if !mapped {
-		c.whole.actor.down(c.whole.verdict(err))
+		v := c.whole.verdict(err)
+		if fault.IsNoDatabase(err) {
+			v.Err = fmt.Errorf("%w (%w)", v.Err, errOneDatabase)
+		}
+		c.whole.actor.down(v)
 	}
 }
 

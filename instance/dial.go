@@ -17,7 +17,7 @@ import (
 //	unix://[user[:password]@]/path/to.sock[?db=N]
 //	redis-sentinel://[user[:password]@]host[:port][,host…][/db]?master=NAME
 //	rediss-sentinel://…
-//	redis-cluster://[user[:password]@]host[:port][,host…]
+//	redis-cluster://[user[:password]@]host[:port][,host…][/db]
 //	rediss-cluster://…
 //	host[:port], /path/to.sock
 //
