@@ -38,7 +38,6 @@ test: ## all that must pass: the checks below, then every test under the race de
 	@$(MAKE) seeds
 	@$(MAKE) mutants
 	@$(MAKE) nested
-	@$(MAKE) fuzz
 
 # The everyday command. It leaves out what takes long: -short says so in each test that it skips, and chaos and trial are
 # the faults by schedule and by seed. It is not the gate: without the race detector, and with fewer tests.
@@ -51,12 +50,12 @@ check: redis ## the everyday check, in 90 s where all is compiled: vet, lint, th
 	@echo "== go test -short"
 	@go list $(PKG) | grep -vE '$(LONG)' | xargs -r go test -short -vet=off -p 2 -timeout $(TIMEOUT)
 
-# Two at a time, but for those that want all cores. The others wait for real servers most of the time.
+# Two at a time. Chaos waits for its faults most of the time, and trial computes; the others wait for real servers.
 ALONE = /internal/chaos$$|/internal/trial$$
 race: redis
 	@echo "== go test -race $(PKG) (on a fresh machine it compiles for some minutes first, without a word)"
 	@go build -race $(PKG)
-	@go list $(PKG) | grep -E '$(ALONE)' | xargs -r go test -race -p 1 -timeout $(TIMEOUT)
+	@go list $(PKG) | grep -E '$(ALONE)' | xargs -r go test -race -p 2 -timeout $(TIMEOUT)
 	@go list $(PKG) | grep -vE '$(ALONE)' | xargs -r go test -race -p 2 -timeout $(TIMEOUT)
 
 # One thread and arithmetic: the race detector would find nothing and take ten times as long, so that these tests are
@@ -84,11 +83,12 @@ mutants: redis ## plant known bugs in the code, one at a time: the checkers must
 	@go test -run Caught -v -count=1 -timeout $(TIMEOUT) ./internal/mutants -catch
 
 NIGHT ?= 8h
-nightly: ## simulated faults by fresh seeds, for hours: NIGHT=8h
+nightly: fuzz ## new inputs, then simulated faults by fresh seeds, for hours: NIGHT=8h
 	@echo "== fresh seeds for $(NIGHT)"
 	@go test -race -run 'TestSeeds$$' -timeout 0 ./internal/trial -for $(NIGHT)
 
-# The saved corpus is run by the tests; this looks for new inputs, about a minute in all. A number of inputs rather
+# The saved corpus is run by the tests; this looks for new inputs, a minute or two in all, and is no part of `make test`:
+# what it finds is news, and no fault of the change that is tested. A number of inputs rather
 # than a time: until Go 1.27 the end of the time may be taken for a failure (golang/go#75804).
 FUZZ_DIAL     ?= 100000x
 FUZZ_REPLY    ?= 250000x

@@ -316,17 +316,17 @@ var table = []mutant{
 		in: "instance", test: "TestNothingReadsAllThatIsThere",
 	},
 	{
-		name: "a lock that is handed on although the engine owes others a break",
+		name: "a lock that is handed on although the engine's turn is over",
 		edits: one("engine/handoff.go",
-			"	if _, owes := e.owesBreak(h.key, now); owes {\n		return false",
-			"	if _, owes := e.owesBreak(h.key, now); owes && false {\n		return false"),
+			"	if !h.hasTurn(now) {\n		return false",
+			"	if !h.hasTurn(now) && false {\n		return false"),
 		in: "engine", test: "TestHandingOnLeavesOthersTheirTurn",
 	},
 	{
-		name: "a next waiter that is asked although the engine owes others a break",
+		name: "a next waiter that is asked although the engine's turn is over",
 		edits: one("engine/holding.go",
-			"			return mayBeAsked(r) && !owes\n",
-			"			return mayBeAsked(r) && (!owes || true)\n"),
+			"	if first && h.hasTurn(now) {\n",
+			"	if first {\n"),
 		in: "engine", test: "TestHandingOnLeavesOthersTheirTurn",
 	},
 	{
@@ -385,10 +385,10 @@ var table = []mutant{
 		in: "engine", test: "TestHandedOnLockEndsAtTheMaxHoldOfItsHolder",
 	},
 	{
-		name: "a break that was taken is counted as one that was not",
+		name: "an engine that never looks whether others wait",
 		edits: one("engine/fairness.go",
-			"	if taken {\n		t.quantum = f.quantum\n",
-			"	if taken && t.quantum < f.quantum {\n		t.quantum = f.quantum\n"),
+			"	return now.Sub(t.ended) <= shortestBreak && t.ended.Sub(t.began) >= t.quantum\n}",
+			"	return false\n}"),
 		in: "internal/trial", test: "TestNoEngineStarves",
 	},
 	{
