@@ -96,6 +96,8 @@ func (q *inQueue) step(ctx context.Context) (l *lease.Lease, do action, err erro
 	switch {
 	case l != nil:
 		return l, waitOn, nil
+	case err != nil && q.refused == nil: // it has not asked yet
+		return nil, waitOn, q.interruptedInLine(err)
 	case err != nil:
 		return nil, waitOn, because(err, q.refused)
 	}
@@ -199,7 +201,7 @@ func (q *inQueue) watchFor(before string) {
 
 func (q *inQueue) unwatch() {
 	q.watch.end()
-	q.watch, q.before, q.rang = watch{}, "", time.Time{}
+	q.watch, q.before, q.rang, q.again = watch{}, "", time.Time{}, time.Time{}
 }
 
 // askPlace has the instance say where the place stands.
@@ -229,7 +231,7 @@ func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, actio
 		q.missed = true
 		return nil, waitOn, nil
 	}
-	if q.before == "" { // ask to be told of the lock's next change, and look at it again
+	if q.before == "" && q.watch.tracked != nil { // ask to be told of the lock's next change, and look at it again
 		q.ask(q.watch)
 		return nil, waitOn, nil
 	}
