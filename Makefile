@@ -41,6 +41,7 @@ test: ## all that must pass: the checks below, then every test under the race de
 
 # The everyday command. It leaves out what takes long: -short says so in each test that it skips, and chaos and trial are
 # the faults by schedule and by seed. It is not the gate: without the race detector, and with fewer tests.
+# Two thirds of the time its tests wait, for servers and for leases to end: so three packages run at a time on two cores.
 LONG = /internal/chaos$$|/internal/trial$$
 .PHONY: check
 check: redis ## the everyday check, in 90 s where all is compiled: vet, lint, the format, go test -short
@@ -48,7 +49,7 @@ check: redis ## the everyday check, in 90 s where all is compiled: vet, lint, th
 	@$(MAKE) lint
 	@$(MAKE) fmt-check
 	@echo "== go test -short"
-	@go list $(PKG) | grep -vE '$(LONG)' | xargs -r go test -short -vet=off -p 2 -timeout $(TIMEOUT)
+	@go list $(PKG) | grep -vE '$(LONG)' | xargs -r go test -short -vet=off -p 3 -timeout $(TIMEOUT)
 
 # Two at a time. Chaos waits for its faults most of the time, and trial computes; the others wait for real servers.
 ALONE = /internal/chaos$$|/internal/trial$$
