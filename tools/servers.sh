@@ -51,7 +51,7 @@ unpack() {
 	command -v patchelf >/dev/null || make install-patchelf >&2 || without "patchelf cannot be installed"
 	rm -rf "$tree"
 	mkdir -p "$tree/apt/lists/partial" "$tree/apt/archives/partial"
-	touch "$tree/apt/status"
+	touch "$tree/apt/status" "$tree/log"
 	update || without "no mirror of this machine gives Debian's $suite: $(tail -1 "$tree/log")"
 	debian install -y --no-install-recommends --download-only "$package" || without "$(tail -1 "$tree/log")"
 	local deb
@@ -66,11 +66,13 @@ unpack() {
 	# It is to run as the program that it is: under its name, so that it is found, and with no other process in between,
 	# so that signals reach it.
 	local file loader libraries
-	file=$(readlink -f "$tree/usr/bin/$program")
-	loader=$(patchelf --print-interpreter "$file")
-	[ -e "$tree$loader" ] || loader=/usr$loader
 	libraries=$(printf '%s:' "$tree"/usr/lib/*-linux-gnu)
-	patchelf --set-interpreter "$tree$loader" --force-rpath --set-rpath "${libraries%:}" "$file"
+	for file in "$tree"/usr/bin/*; do
+		[ ! -L "$file" ] || continue
+		loader=$(patchelf --print-interpreter "$file")
+		[ -e "$tree$loader" ] || loader=/usr$loader
+		patchelf --set-interpreter "$tree$loader" --force-rpath --set-rpath "${libraries%:}" "$file"
+	done
 	rm -rf "$tree/apt" "$tree"/usr/lib/*-linux-gnu/{perl*,gconv}
 	echo "$tree" >"$tree/complete"
 }
