@@ -63,6 +63,20 @@ var bars = []bar{
 	{"processes", cell{3, 16, ""}, "least", atLeast, 0.5, holdfastHandoff.name},
 	{"processes", cell{3, 16, ""}, "overlaps", atMost, 0, holdfastHandoff.name},
 
+	{"crowd", cell{1, 128, ""}, "to two", atLeast, 0.9, ""},
+	{"crowd", cell{3, 128, ""}, "to two", atLeast, 0.9, ""},
+	{"crowd", cell{1, 128, ""}, "to redsync", atLeast, 2, ""},
+	{"crowd", cell{3, 128, ""}, "to redsync", atLeast, 2, ""},
+	{"crowd", cell{3, 512, ""}, "to two", atLeast, 0.8, ""},
+	{"crowd", cell{1, 128, ""}, "commands", atMost, 20, ""},
+	{"crowd", cell{3, 128, ""}, "commands", atMost, 30, ""},
+	{"crowd", cell{1, 128, ""}, "p99 to turn", atMost, 1.5, ""},
+	{"crowd", cell{3, 128, ""}, "p99 to turn", atMost, 1.5, ""},
+	{"crowd", cell{1, 128, ""}, "max to turn", atMost, 2, ""},
+	{"crowd", cell{3, 128, ""}, "max to turn", atMost, 2, ""},
+	{"crowd", cell{1, 128, ""}, "least", atLeast, 0.8, ""},
+	{"crowd", cell{3, 128, ""}, "least", atLeast, 0.8, ""},
+
 	{"allocs", cell{3, 1, ""}, "allocs", atMost, 10, ""},
 	{"allocs", cell{3, 64, ""}, "allocs", atMost, 10, ""},
 
