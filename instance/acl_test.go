@@ -29,6 +29,19 @@ func leastPrivilege(t *testing.T) string {
 	return m[0][1]
 }
 
+// withNative adds what the page says of servers that have DELIFEQ.
+func withNative(t *testing.T, s *redistest.Server, rule string) string {
+	t.Helper()
+	const native = "+delifeq"
+	if text := operations(t); !strings.Contains(text, "`"+native+"`") {
+		t.Errorf("docs/operations.md does not have %q", native)
+	}
+	if s.Knows("delifeq") {
+		rule += " " + native
+	}
+	return rule
+}
+
 func operations(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("../docs/operations.md")
@@ -44,7 +57,7 @@ func TestLeastPrivilegeIsEnough(t *testing.T) {
 	rule := leastPrivilege(t)
 	servers := redistest.StartN(t, 3)
 	for _, s := range servers {
-		s.User(enginetest.User, enginetest.Password, rule)
+		s.User(enginetest.User, enginetest.Password, withNative(t, s, rule))
 	}
 	cfg := engine.Config{KeyPrefix: "locks:", TTL: 1200 * time.Millisecond, MaxTTL: 2 * time.Second}
 	a, err := enginetest.OpenAsUser(t, servers, cfg)
@@ -195,7 +208,8 @@ func everything(t *testing.T, e *engine.Engine, s *redistest.Server) error {
 func TestWaitersAreServedWhereTrackingIsNotPermitted(t *testing.T) {
 	servers := redistest.StartN(t, 3)
 	for _, s := range servers {
-		s.User(enginetest.User, enginetest.Password, strings.Replace(leastPrivilege(t), "+client|tracking", "", 1))
+		rule := strings.Replace(leastPrivilege(t), "+client|tracking", "", 1)
+		s.User(enginetest.User, enginetest.Password, withNative(t, s, rule))
 	}
 	var log testkit.Log
 	cfg := engine.Config{KeyPrefix: "locks:", Logger: slog.New(slog.NewTextHandler(&log, nil))}

@@ -430,7 +430,7 @@ func clusterPrivileges(t *testing.T, c *redistest.Cluster) {
 	}
 	set := func(rule string) {
 		for _, s := range c.Masters {
-			s.User("cluster", "acl-s3cr3t", rule)
+			s.User("cluster", "acl-s3cr3t", withNative(t, s, rule))
 			s.MustDo("ACL", "LOG", "RESET")
 		}
 	}

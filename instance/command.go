@@ -42,6 +42,7 @@ type sending struct {
 	again       bool          // the batch is sent for the second time
 	opened      time.Time     // when the link was, if what is posted can travel on no other; zero: it may
 	quarantined time.Duration // how long the restart guard still forbids new grants; 0: it does not
+	delIfEq     bool          // the server has DELIFEQ
 	demoted     bool          // out: the server is a master no longer
 }
 

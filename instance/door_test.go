@@ -229,10 +229,10 @@ func TestWhatServersQuoteIsNotShown(t *testing.T) {
 		server := redistest.Start(t, "--rename-command", "EVALSHA", "")
 		e := open(t, []*redistest.Server{server}, engine.Config{Owner: "me"})
 		l := acquire(t, e, "r", engine.WithoutRenewal())
-		err := l.Release(within(t))
+		err := l.Extend(within(t), 0)
 		oneLine(t, err)
 		if !strings.Contains(err.Error(), "unknown command 'evalsha'") || strings.Contains(err.Error(), l.Token()) || strings.Contains(err.Error(), l.Token()[3:10]) {
-			t.Errorf("release: got %v, want an unknown command, and nothing of the token", err)
+			t.Errorf("extend: got %v, want an unknown command, and nothing of the token", err)
 		}
 	})
 	for name, password := range map[string]string{

@@ -41,7 +41,7 @@ func (a *actor) send(batch []Command) {
 // sending is what the commands of a pipeline may know of it. A cluster's slots move
 // from one node to another, and with them what is posted.
 func (a *actor) sending(now time.Time) sending {
-	s := sending{actor: a, now: now, quarantined: a.abstention.left(now)}
+	s := sending{actor: a, now: now, quarantined: a.abstention.left(now), delIfEq: a.link.deletesIfEqual()}
 	if !a.mailbox.slotsMove {
 		s.opened = a.link.Seen.At
 	}
@@ -166,7 +166,7 @@ func (b *bundles) fold(s *sending, batch []Command) []Command {
 	for _, c := range batch {
 		switch c := c.(type) {
 		case *Release:
-			if !c.moot && c.isPlain(s) {
+			if !c.moot && c.isPlain(s) && !c.isNative(s) {
 				b.hold(c)
 				continue
 			}

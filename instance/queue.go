@@ -157,13 +157,9 @@ func (l *LeaveQueue) refuse(Vote)                     {}
 
 func (p *Place) about() (key, fenceKey string) { return p.Key, p.Order }
 
-func (p *Place) reset()             {}
 func (p *Place) debt() (debt, bool) { return debt{}, false }
-func (p *Place) urgent() bool       { return true }
 
-func (k *KeepPlaces) reset()             {}
 func (k *KeepPlaces) debt() (debt, bool) { return debt{}, false }
-func (k *KeepPlaces) urgent() bool       { return true }
 
 // bySlot are the parts of it that are each about one slot.
 func (k *KeepPlaces) bySlot() map[uint16]*KeepPlaces {

@@ -90,6 +90,7 @@ func (r *reader) readPipeline(l *link, p *pipeline) (over bool, err error) {
 		p.answered = k + 1
 		switch {
 		case r.reply.Kind == resp.Error && r.role.refer(c, &p.sending, &r.reply): // another node will answer it
+		case r.reply.Kind == resp.Error && r.askedOtherwise(l, c, &p.sending): // by a script
 		case r.reply.Kind == resp.Error:
 			r.refused(c, p.refusal(r.reply.Err()))
 		default:

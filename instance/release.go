@@ -25,10 +25,14 @@ type Release struct {
 	Fencing
 	To Caster
 
-	moot bool // what it would undo has not been sent, and never will be
+	moot     bool // what it would undo has not been sent, and never will be
+	native   bool // it was sent as DELIFEQ
+	byScript bool // DELIFEQ has been asked already
+	again    bool // and may have been executed twice
 }
 
 func (r *Release) appendCommand(s *sending, out []byte) ([]byte, bool) {
+	r.native = false
 	switch {
 	case r.moot:
 		r.To.Cast(s.vote(Gone))
@@ -43,6 +47,9 @@ func (r *Release) appendCommand(s *sending, out []byte) ([]byte, bool) {
 		out = resp.AppendNumber(out, int64(r.highest()))
 		return resp.AppendNumber(out, r.FenceTTL.Milliseconds()), true
 	}
+	if r.native = r.isNative(s); r.native {
+		return r.appendDelIfEq(out), true
+	}
 	out = scripts.Release.AppendCall(out, 1, 1)
 	out = resp.AppendArg(out, r.Key)
 	return resp.AppendArg(out, r.Token), true
@@ -56,14 +63,23 @@ func (r *Release) isPlain(s *sending) bool {
 	return r.Former == "" && (r.FenceKey == "" || !s.again && !s.opened.IsZero() && r.Since.After(s.opened))
 }
 
+// isNative reports whether it is sent as DELIFEQ, where it is plain.
+func (r *Release) isNative(s *sending) bool { return s.delIfEq && !r.byScript }
+
 func (r *Release) fits(reply *resp.Reply) bool { return reply.Kind == resp.Number }
 
-func (r *Release) readReply(s *sending, reply *resp.Reply) { r.cast(s, reply.N) }
+func (r *Release) readReply(s *sending, reply *resp.Reply) {
+	if r.native && reply.N != 1 {
+		r.asksScript(s)
+		return
+	}
+	r.cast(s, reply.N)
+}
 
 // cast reads the number that either script replies.
 func (r *Release) cast(s *sending, reply int64) {
 	switch {
-	case reply == 1, reply == 0 && s.again: // the first one may have been heard
+	case reply == 1, reply == 0 && (s.again || r.again): // the first one may have been heard
 		r.To.Cast(s.vote(Granted))
 	case reply == 0:
 		r.To.Cast(s.vote(Gone))

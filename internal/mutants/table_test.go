@@ -29,6 +29,20 @@ var table = []mutant{
 		lua: true,
 	},
 	{
+		name: "a native release that has found another's lock says that it was gone",
+		edits: one("instance/release.go",
+			"	if r.native && reply.N != 1 {\n",
+			"	if r.native && reply.N != 1 && s.again {\n"),
+		in: "instance", test: "TestReleaseIsOneNativeCommand",
+	},
+	{
+		name: "a native release that is sent twice was gone the second time",
+		edits: one("instance/delifeq.go",
+			"	r.byScript, r.again = true, r.again || s.again\n",
+			"	r.byScript = true\n"),
+		in: "instance", test: "TestNativeReleaseThatIsSentTwice",
+	},
+	{
 		name: "a proposal that is sent twice is stale, because of itself",
 		edits: one("internal/scripts/acquire_fenced.lua",
 			"tonumber(ARGV[3]) and not repeated then",

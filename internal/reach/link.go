@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -26,6 +27,9 @@ type Link struct {
 	In   *bufio.Reader
 	id   int64            // CLIENT ID; 0: not known
 	Seen restart.Sighting // who is at the other end
+
+	// DeletesIfEqual: it has DELIFEQ, the compare-and-delete of Valkey 9. One that does not permit it is left to find out.
+	DeletesIfEqual bool
 }
 
 // OpenLink introduces us on a new connection and learns who is there, before ctx
@@ -57,6 +61,7 @@ func (l *Link) introduce(ctx context.Context) error {
 	id := pipe.ClientID(ctx)
 	server := pipe.Info(ctx, "server")
 	replication := pipe.Info(ctx, "replication")
+	deletes := pipe.Do(ctx, "delifeq") // without its arguments, so that a server answers which has it, and permits it or not
 	l.load(ctx, pipe)
 	cmds, err := pipe.Exec(ctx)
 	switch {
@@ -69,11 +74,12 @@ func (l *Link) introduce(ctx context.Context) error {
 	case !slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return errors.Is(c.Err(), err) }):
 		return err // not one of ours: go-redis's own greeting failed, as with a wrong password or database
 	}
-	for _, cmd := range cmds[3:] { // without scripts there is nothing to vote with
+	for _, cmd := range cmds[4:] { // without scripts there is nothing to vote with
 		if err := cmd.Err(); err != nil {
 			return fmt.Errorf("cannot load the lock scripts: %w", err)
 		}
 	}
+	l.DeletesIfEqual = deletes.Err() != nil && strings.HasPrefix(deletes.Err().Error(), "ERR wrong number of arguments")
 	l.id = id.Val() // 0 where CLIENT is not permitted
 	l.Seen, err = ReadInfo(server.Val(), replication.Val())
 	return err

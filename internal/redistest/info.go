@@ -23,6 +23,13 @@ func (s *Server) Calls(command string) int {
 	return n
 }
 
+// Knows reports whether the server has a command.
+func (s *Server) Knows(command string) bool {
+	s.t.Helper()
+	list, _ := s.MustDo("COMMAND", "INFO", command).([]any)
+	return len(list) == 1 && list[0] != nil
+}
+
 // RunID returns what the server calls itself: another one after each start.
 func (s *Server) RunID() string {
 	s.t.Helper()

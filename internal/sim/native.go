@@ -20,6 +20,41 @@ type native struct {
 	mu      sync.Mutex
 	entries map[string]entry
 	scripts map[string]script // by their SHA1: those that have been loaded
+	delIfEq compareAndDelete
+}
+
+// compareAndDelete says whether there is DELIFEQ, as in Valkey 9.
+type compareAndDelete uint8
+
+const (
+	unknownDelIfEq compareAndDelete = iota
+	permittedDelIfEq
+	deniedDelIfEq
+)
+
+// HasDelIfEq gives a native server DELIFEQ, which a user may use or not.
+func (s *Server) HasDelIfEq(permitted bool) {
+	n := s.store.(*native)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.delIfEq = deniedDelIfEq
+	if permitted {
+		n.delIfEq = permittedDelIfEq
+	}
+}
+
+// compareAndDelete is DELIFEQ. Called with mu held.
+func (n *native) compareAndDelete(args []string) []byte {
+	switch {
+	case len(args) != 2:
+		return text("-ERR wrong number of arguments for 'delifeq' command")
+	case n.delIfEq == deniedDelIfEq:
+		return text("-NOPERM User me has no permissions to run the 'delifeq' command")
+	}
+	if value, held := n.look(args[0]); held && value == args[1] {
+		return number(n.remove(args[0]))
+	}
+	return number(0)
 }
 
 type entry struct {
@@ -53,6 +88,8 @@ func (n *native) do(args []string) []byte {
 		return bulk(cut(value))
 	case command == "DEL" && arity == 1:
 		return number(n.remove(args[1]))
+	case command == "DELIFEQ" && n.delIfEq != unknownDelIfEq:
+		return n.compareAndDelete(args[1:])
 	case command == "PTTL" && arity == 1:
 		return number(n.pttl(args[1]))
 	case command == "TIME" && arity == 0:

@@ -77,6 +77,9 @@ func (s *Server) analyse(e *Event, args []string) (keys []string) {
 	case "SET":
 		e.Verb, e.Args = "acquire", args[2:]
 		return args[1:2]
+	case "DELIFEQ":
+		e.Verb, e.Args = "release", args[2:]
+		return args[1:2]
 	case "EVALSHA":
 		s.mu.Lock()
 		name := s.names[args[1]]

@@ -230,6 +230,10 @@ func (s *Server) note(args []string) (refusal string) {
 	switch strings.ToUpper(args[0]) {
 	case "HELLO":
 		return ""
+	case "DELIFEQ":
+		if len(args) == 1 { // a greeting asks whether it is there
+			return ""
+		}
 	case "SCRIPT":
 		if len(args) == 3 {
 			s.names[shaOf(args[2])] = nameOf(args[2])
