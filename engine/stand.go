@@ -15,7 +15,7 @@ import (
 //
 //	stood      the place is gone        enter the queue anew
 //	           there is no queue        wait without one
-//	           nobody waits             a round of all
+//	           nobody waits             ask at once, without a place
 //	           another is before it     watch that one's bell
 //	           it is the first          watch the lock
 //	           the lock is free         it is the first: ask; else: ask if it is said again
@@ -25,7 +25,7 @@ import (
 //	questioned, none                    a round of all
 //	due                                 look whether there is anything to wait for
 //
-// Who has asked in vain has the instance say where it stands.
+// After it has asked in vain it has the instance say where it stands.
 type inQueue struct {
 	*waitLoop
 	place  *place
@@ -47,7 +47,8 @@ const quickMisses = 3
 // mayStand reports whether the wait loop may wait in a queue: not one that counts its
 // rounds, or whose user says when to ask.
 func (c *waitLoop) mayStand() bool {
-	return c.request.tries == 0 && !c.engine.paced && !c.untold && c.engine.queues.supported(time.Now())
+	now := time.Now()
+	return c.request.tries == 0 && !c.engine.paced && now.Sub(c.untold) > reassurance && c.engine.queues.supported(now)
 }
 
 // stand waits in the queue for the resource. ask says that a round of all is due;
@@ -320,7 +321,7 @@ func (q *inQueue) due(now time.Time) action {
 	case q.looks:
 		return waitOn
 	case outlook == tracking.Silent && q.rang.IsZero(): // nobody tells
-		q.untold = true
+		q.untold = now
 		return q.leave()
 	case q.rang.IsZero() && outlook == tracking.Promised && !expires.IsZero() && untilExpiry(expires, now) <= 0:
 		if q.before != "" {

@@ -44,7 +44,7 @@ type waitLoop struct {
 	asked   time.Time // when the watch was last asked to tell
 	wakeup  wakeup
 	since   time.Time // when it became the head of the line
-	untold  bool      // the server has not told of changes: it does not wait in the queue any more
+	untold  time.Time // when the server was last found not to tell of changes: then it waits outside of the queue
 
 	unwanted *holding // what it was handed when its context had ended: the next one's
 }
@@ -130,10 +130,13 @@ func (c *waitLoop) line(ctx context.Context) (l *lease.Lease, err error) {
 }
 
 // behind waits for the release by a holder of this engine.
-func (c *waitLoop) behind(ctx context.Context) (*lease.Lease, error) {
+func (c *waitLoop) behind(ctx context.Context) (l *lease.Lease, err error) {
 	timer := c.waiter.after(soonest(c.refused, patient(c.rounds)))
 	defer timer.Stop()
-	l, _, err := c.event(ctx, watch{}, timer.C)
+	what := stood // as happens to one that has a place in the queue besides
+	for what == stood {
+		l, what, err = c.event(ctx, watch{}, timer.C)
+	}
 	if c.refused != nil && err != nil {
 		return nil, because(err, c.refused)
 	}
