@@ -132,7 +132,6 @@ func (a *actor) payDebts() error {
 // the server, or cut off with the connection.
 func (a *actor) pay(owed []debt) (unpaid []debt, err error) {
 	s := sending{actor: a, now: time.Now()}
-	s.delIfEq = a.link.deletesIfEqual()
 	for len(owed) > 0 {
 		n := min(len(owed), a.cfg.Batch)
 		a.out = a.out[:0]
@@ -151,9 +150,6 @@ func (a *actor) pay(owed []debt) (unpaid []debt, err error) {
 			case a.reader.reply.Kind == resp.Number:
 			case a.reader.reply.Kind != resp.Error || a.reader.reply.Unread:
 				return append(unpaid, owed...), errUnasked
-			case s.delIfEq && refusesDelIfEq(a.reader.reply.Err()):
-				a.link.delIfEqRefused.Store(true)
-				unpaid = append(unpaid, d)
 			case !a.role.referDebt(d, &a.reader.reply):
 				unpaid = append(unpaid, d)
 			}

@@ -6,11 +6,14 @@ import (
 )
 
 // A release that only deletes is one native command where the server has it: DELIFEQ, a sixth of the release script's work.
-// It answers 0 where nothing is there and where somebody else's lock is, alike. Then the script is asked as well, which
-// tells the two apart; and so it is where DELIFEQ is not permitted.
+// It answers 0 where nothing is there and where somebody else's lock is, alike. Then the key is looked at as well. A look
+// changes nothing: what was posted behind the release has been executed by then, perhaps an acquire with the same token.
 
 // deletesIfEqual reports whether releases are sent as DELIFEQ on this link.
 func (l *link) deletesIfEqual() bool { return l.DeletesIfEqual && !l.delIfEqRefused.Load() }
+
+// isNative reports whether it is sent as DELIFEQ, where it is plain. What is sent again is not: a script's 0 says enough then.
+func (r *Release) isNative(s *sending) bool { return s.delIfEq && !s.again }
 
 // appendDelIfEq appends the native command.
 func (r *Release) appendDelIfEq(out []byte) []byte {
@@ -19,10 +22,9 @@ func (r *Release) appendDelIfEq(out []byte) []byte {
 	return resp.AppendArg(out, r.Token)
 }
 
-// asksScript has a release asked once more, by its script, behind what is waiting. It may then say "another's" of one
-// that has taken the lock since: it is no less lost.
-func (r *Release) asksScript(s *sending) {
-	r.byScript, r.again = true, r.again || s.again
+// look has the key looked at, behind what is waiting.
+func (r *Release) look(s *sending) {
+	r.looks = true
 	whole := s.actor.role.voter() // which, if it is a cluster, knows whose the slot is now
 	if whole.route != nil {
 		whole.route(r)
@@ -33,20 +35,31 @@ func (r *Release) asksScript(s *sending) {
 	}
 }
 
-// refusesDelIfEq reports whether the error says that this is not permitted, or not there any more.
-func refusesDelIfEq(err error) bool {
-	refusal := fault.RefusalOf(err)
-	return refusal != nil && (refusal.Says == "NOPERM" || refusal.Says == "ERR unknown command")
+func (r *Release) appendLook(out []byte) []byte {
+	out = append(out, "*2\r\n$4\r\npttl\r\n"...)
+	return resp.AppendArg(out, r.Key)
 }
 
-// askedOtherwise has a release whose DELIFEQ was refused asked by its script, and all that follow on this link.
-func (r *reader) askedOtherwise(l *link, c Command, s *sending) bool {
+// castLook reads the reply to the look: -2 is nothing there.
+func (r *Release) castLook(s *sending, reply int64) {
+	if reply == -2 {
+		r.To.Cast(s.vote(Gone))
+		return
+	}
+	r.To.Cast(s.vote(Stolen))
+}
+
+// refusesDelIfEq reports whether the server refuses DELIFEQ, to this user or altogether. Then it is not used on this link
+// any more, and as after a SCRIPT FLUSH all is sent again from this message on, so that the order stays.
+func (r *reader) refusesDelIfEq(l *link, c Command) bool {
 	release, ok := original(c).(*Release)
-	if !ok || !release.native || !refusesDelIfEq(r.reply.Err()) {
+	if !ok || !release.native || r.reply.Kind != resp.Error {
+		return false
+	}
+	refusal := fault.RefusalOf(r.reply.Err())
+	if refusal == nil || refusal.Says != "NOPERM" && refusal.Says != "ERR unknown command" {
 		return false
 	}
 	l.delIfEqRefused.Store(true)
-	r.role.answeredHere(c)
-	release.asksScript(s)
 	return true
 }

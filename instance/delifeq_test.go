@@ -44,16 +44,16 @@ var releases = []struct {
 	{"one that begins as ours", "t2", instance.Stolen},
 }
 
-// A server that has DELIFEQ is asked for that alone where the lock is ours; where it is not, the script tells whether it is
-// gone or another's. Where a user may not use it, the script does all, and DELIFEQ is tried once for each connection.
+// A server that has DELIFEQ is asked for that alone where the lock is ours; where it is not, a look at the key tells whether
+// it is gone or another's. Where a user may not use it, the script does all, and DELIFEQ is tried once for each connection.
 func TestReleaseIsOneNativeCommand(t *testing.T) {
 	for name, c := range map[string]struct {
-		prepare        func(*sim.Server)
-		native, script int // for ours, nothing, another's, and one that begins as ours
+		prepare               func(*sim.Server)
+		native, script, looks int // for ours, nothing, another's, and one that begins as ours
 	}{
-		"it has it":     {func(s *sim.Server) { s.HasDelIfEq(true) }, 4, 3},
-		"not permitted": {func(s *sim.Server) { s.HasDelIfEq(false) }, 1, 4},
-		"it has it not": {func(*sim.Server) {}, 0, 4},
+		"it has it":     {func(s *sim.Server) { s.HasDelIfEq(true) }, 4, 0, 3},
+		"not permitted": {func(s *sim.Server) { s.HasDelIfEq(false) }, 1, 4, 0},
+		"it has it not": {func(*sim.Server) {}, 0, 4, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			actNative(t, c.prepare, func(t *testing.T, s *sim.Server, i *instance.Instance) {
@@ -76,17 +76,19 @@ func TestReleaseIsOneNativeCommand(t *testing.T) {
 						t.Errorf("%s: the key has %q afterwards, want %q", r.name, got, left)
 					}
 				}
-				native, script := 0, 0
+				native, script, looks := 0, 0, 0
 				for _, call := range s.Calls() {
 					switch strings.ToUpper(call.Args[0]) {
 					case "DELIFEQ":
 						native++
 					case "EVALSHA":
 						script++
+					case "PTTL":
+						looks++
 					}
 				}
-				if native != c.native || script != c.script {
-					t.Errorf("%d native commands and %d scripts, want %d and %d", native, script, c.native, c.script)
+				if native != c.native || script != c.script || looks != c.looks {
+					t.Errorf("%d native commands, %d scripts and %d looks, want %d, %d and %d", native, script, looks, c.native, c.script, c.looks)
 				}
 			})
 		})

@@ -16,7 +16,7 @@ type link struct {
 	delIfEqRefused atomic.Bool
 
 	// The reader's own, until done is closed by it.
-	forgotten bool  // the server has forgotten our scripts
+	forgotten bool  // the server has forgotten our scripts, or refuses DELIFEQ: all from there on is sent again
 	used      bool  // something has been answered
 	err       error // why the reader ended
 	done      chan struct{}

@@ -77,7 +77,7 @@ func reset(c Command) {
 		c.stage.Store(posted)
 	case *Release:
 		c.moot = c.Undo != nil && c.Undo.withdraw()
-		c.native, c.byScript, c.again = false, false, false
+		c.native, c.looks = false, false
 	}
 }
 

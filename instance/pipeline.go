@@ -166,7 +166,7 @@ func (b *bundles) fold(s *sending, batch []Command) []Command {
 	for _, c := range batch {
 		switch c := c.(type) {
 		case *Release:
-			if !c.moot && c.isPlain(s) && !c.isNative(s) {
+			if !c.moot && !c.looks && c.isPlain(s) && !c.isNative(s) {
 				b.hold(c)
 				continue
 			}

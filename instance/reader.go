@@ -75,7 +75,7 @@ func (r *reader) readPipeline(l *link, p *pipeline) (over bool, err error) {
 		if k == last && l.In.Buffered() > 0 && r.mailbox.flow.lastUnderWay() {
 			return false, errUnasked // one too many, and nobody can tell which
 		}
-		if !l.forgotten && isNoScript(&r.reply) {
+		if !l.forgotten && (isNoScript(&r.reply) || r.refusesDelIfEq(l, c)) {
 			l.forgotten = true
 			r.mailbox.flow.halt(l)
 		}
@@ -90,7 +90,6 @@ func (r *reader) readPipeline(l *link, p *pipeline) (over bool, err error) {
 		p.answered = k + 1
 		switch {
 		case r.reply.Kind == resp.Error && r.role.refer(c, &p.sending, &r.reply): // another node will answer it
-		case r.reply.Kind == resp.Error && r.askedOtherwise(l, c, &p.sending): // by a script
 		case r.reply.Kind == resp.Error:
 			r.refused(c, p.refusal(r.reply.Err()))
 		default:

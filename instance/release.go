@@ -25,10 +25,9 @@ type Release struct {
 	Fencing
 	To Caster
 
-	moot     bool // what it would undo has not been sent, and never will be
-	native   bool // it was sent as DELIFEQ
-	byScript bool // DELIFEQ has been asked already
-	again    bool // and may have been executed twice
+	moot   bool // what it would undo has not been sent, and never will be
+	native bool // it was sent as DELIFEQ
+	looks  bool // DELIFEQ has found no lock of ours: whose it is, is asked now
 }
 
 func (r *Release) appendCommand(s *sending, out []byte) ([]byte, bool) {
@@ -37,6 +36,8 @@ func (r *Release) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	case r.moot:
 		r.To.Cast(s.vote(Gone))
 		return out, false
+	case r.looks:
+		return r.appendLook(out), true
 	case r.Former != "":
 		return appendAdoption(out, r.Key, r.Token, r.Former, time.Millisecond), true // it has more left
 	case !r.isPlain(s):
@@ -63,23 +64,23 @@ func (r *Release) isPlain(s *sending) bool {
 	return r.Former == "" && (r.FenceKey == "" || !s.again && !s.opened.IsZero() && r.Since.After(s.opened))
 }
 
-// isNative reports whether it is sent as DELIFEQ, where it is plain.
-func (r *Release) isNative(s *sending) bool { return s.delIfEq && !r.byScript }
-
 func (r *Release) fits(reply *resp.Reply) bool { return reply.Kind == resp.Number }
 
 func (r *Release) readReply(s *sending, reply *resp.Reply) {
-	if r.native && reply.N != 1 {
-		r.asksScript(s)
-		return
+	switch {
+	case r.looks:
+		r.castLook(s, reply.N)
+	case r.native && reply.N != 1:
+		r.look(s)
+	default:
+		r.cast(s, reply.N)
 	}
-	r.cast(s, reply.N)
 }
 
 // cast reads the number that either script replies.
 func (r *Release) cast(s *sending, reply int64) {
 	switch {
-	case reply == 1, reply == 0 && (s.again || r.again): // the first one may have been heard
+	case reply == 1, reply == 0 && s.again: // the first one may have been heard
 		r.To.Cast(s.vote(Granted))
 	case reply == 0:
 		r.To.Cast(s.vote(Gone))
@@ -88,10 +89,15 @@ func (r *Release) cast(s *sending, reply int64) {
 	}
 }
 
-func (r *Release) refuse(v Vote) { r.To.Cast(v) }
+func (r *Release) refuse(v Vote) {
+	if r.looks { // it is not ours, whatever hinders the look
+		v = Vote{Instance: v.Instance, Kind: Gone}
+	}
+	r.To.Cast(v)
+}
 
 func (r *Release) debt() (debt, bool) {
-	if r.moot {
+	if r.moot || r.looks {
 		return debt{}, false
 	}
 	return debt{key: r.Key, token: r.Token, former: r.Former, fencing: r.Fencing, since: r.Since, until: time.Now().Add(r.TTL)}, true

@@ -31,15 +31,15 @@ var table = []mutant{
 	{
 		name: "a native release that has found another's lock says that it was gone",
 		edits: one("instance/release.go",
-			"	if r.native && reply.N != 1 {\n",
-			"	if r.native && reply.N != 1 && s.again {\n"),
+			"	case r.native && reply.N != 1:\n",
+			"	case r.native && reply.N != 1 && s.again:\n"),
 		in: "instance", test: "TestReleaseIsOneNativeCommand",
 	},
 	{
 		name: "a native release that is sent twice was gone the second time",
 		edits: one("instance/delifeq.go",
-			"	r.byScript, r.again = true, r.again || s.again\n",
-			"	r.byScript = true\n"),
+			"{ return s.delIfEq && !s.again }",
+			"{ return s.delIfEq }"),
 		in: "instance", test: "TestNativeReleaseThatIsSentTwice",
 	},
 	{

@@ -78,6 +78,9 @@ func (s *Server) analyse(e *Event, args []string) (keys []string) {
 		e.Verb, e.Args = "acquire", args[2:]
 		return args[1:2]
 	case "DELIFEQ":
+		if len(args) < 3 {
+			return nil // a greeting asks whether it is there
+		}
 		e.Verb, e.Args = "release", args[2:]
 		return args[1:2]
 	case "EVALSHA":
