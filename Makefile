@@ -33,14 +33,15 @@ test: ## all that must pass: the checks below, then every test under the race de
 	@$(MAKE) staticcheck
 	@$(MAKE) fmt-check
 	@$(MAKE) race
+	@$(MAKE) servers-short
 	@$(MAKE) model
 	@$(MAKE) seeds
 	@$(MAKE) mutants
 	@$(MAKE) nested
-	@$(MAKE) fuzz
 
 # The everyday command. It leaves out what takes long: -short says so in each test that it skips, and chaos and trial are
 # the faults by schedule and by seed. It is not the gate: without the race detector, and with fewer tests.
+# Two thirds of the time its tests wait, for servers and for leases to end: so three packages run at a time on two cores.
 LONG = /internal/chaos$$|/internal/trial$$
 .PHONY: check
 check: redis ## the everyday check, in 90 s where all is compiled: vet, lint, the format, go test -short
@@ -48,14 +49,14 @@ check: redis ## the everyday check, in 90 s where all is compiled: vet, lint, th
 	@$(MAKE) lint
 	@$(MAKE) fmt-check
 	@echo "== go test -short"
-	@go list $(PKG) | grep -vE '$(LONG)' | xargs -r go test -short -vet=off -p 2 -timeout $(TIMEOUT)
+	@go list $(PKG) | grep -vE '$(LONG)' | xargs -r go test -short -vet=off -p 3 -timeout $(TIMEOUT)
 
-# Two at a time, but for those that want all cores. The others wait for real servers most of the time.
+# Two at a time. Chaos waits for its faults most of the time, and trial computes; the others wait for real servers.
 ALONE = /internal/chaos$$|/internal/trial$$
 race: redis
 	@echo "== go test -race $(PKG) (on a fresh machine it compiles for some minutes first, without a word)"
 	@go build -race $(PKG)
-	@go list $(PKG) | grep -E '$(ALONE)' | xargs -r go test -race -p 1 -timeout $(TIMEOUT)
+	@go list $(PKG) | grep -E '$(ALONE)' | xargs -r go test -race -p 2 -timeout $(TIMEOUT)
 	@go list $(PKG) | grep -vE '$(ALONE)' | xargs -r go test -race -p 2 -timeout $(TIMEOUT)
 
 # One thread and arithmetic: the race detector would find nothing and take ten times as long, so that these tests are
@@ -83,11 +84,12 @@ mutants: redis ## plant known bugs in the code, one at a time: the checkers must
 	@go test -run Caught -v -count=1 -timeout $(TIMEOUT) ./internal/mutants -catch
 
 NIGHT ?= 8h
-nightly: ## simulated faults by fresh seeds, for hours: NIGHT=8h
+nightly: fuzz ## new inputs, then simulated faults by fresh seeds, for hours: NIGHT=8h
 	@echo "== fresh seeds for $(NIGHT)"
 	@go test -race -run 'TestSeeds$$' -timeout 0 ./internal/trial -for $(NIGHT)
 
-# The saved corpus is run by the tests; this looks for new inputs, about a minute in all. A number of inputs rather
+# The saved corpus is run by the tests; this looks for new inputs, a minute or two in all, and is no part of `make test`:
+# what it finds is news, and no fault of the change that is tested. A number of inputs rather
 # than a time: until Go 1.27 the end of the time may be taken for a failure (golang/go#75804).
 FUZZ_DIAL     ?= 100000x
 FUZZ_REPLY    ?= 250000x
@@ -119,19 +121,27 @@ observability: redis ## the page in a real browser, metrics and alerts in a real
 redis: ## install redis-server if there is none (apt-get only)
 	@command -v redis-server >/dev/null || $(MAKE) install-redis
 
+servers: redis ## the tests that use real servers, on redis 7.0 and 8.0, valkey 8.1 and 9.1, and a mixed quorum: fetches them (apt-get only)
+	@tools/servers.sh all
+
+.PHONY: servers servers-short
+servers-short: ## the promises and the waiting on valkey 9.1: fetches it (apt-get only)
+	@tools/servers.sh short
+
 etcd: ## install etcd if there is none, for bench/ (apt-get only); it does without where that fails
 	@command -v etcd >/dev/null || $(MAKE) install-etcd || echo "no etcd: bench/ leaves it out" >&2
 
 # Debian's packages start services on their usual ports. The tests need only the programs, so a policy-rc.d forbids the
 # start, for the time of the installation and unless the machine has a policy of its own. On a machine that boots with
 # systemd the service is still enabled for the next boot: `systemctl disable redis-server etcd prometheus`.
-INSTALL = install-redis install-etcd install-chromium install-prometheus install-postgresql
+INSTALL = install-redis install-etcd install-chromium install-prometheus install-postgresql install-patchelf
 .PHONY: $(INSTALL)
 install-redis:      PACKAGE = redis-server
 install-etcd:       PACKAGE = etcd-server
 install-chromium:   PACKAGE = chromium
 install-prometheus: PACKAGE = prometheus
 install-postgresql: PACKAGE = postgresql
+install-patchelf:   PACKAGE = patchelf
 $(INSTALL):
 	@echo "== installing $(PACKAGE)"
 	@command -v apt-get >/dev/null || { echo "no apt-get here: install $(PACKAGE) by your own means (redis-server: 7.0 or later)" >&2; exit 1; }
@@ -153,13 +163,13 @@ staticcheck: ## staticcheck, pinned in tools/go.mod: staticcheck.conf says which
 	@echo "== staticcheck $(PKG)"
 	@$(STATICCHECK) $(PKG)
 
-# Beside vet and staticcheck, pinned in tools/go.mod too, analyzers of golang.org/x/tools that find what those do not:
-# nilness follows a nil through branches to where it is used; unusedwrite finds a field that is set in a copy.
-ANALYZERS = nilness unusedwrite
+# Beside vet and staticcheck, pinned in tools/go.mod too, an analyzer of golang.org/x/tools that finds what those do not:
+# nilness follows a nil through branches to where it is used.
+ANALYZERS = nilness
 .PHONY: lint
 lint: staticcheck ## staticcheck and the single analyzers
 	@set -e; for analyzer in $(ANALYZERS); do echo "== $$analyzer $(PKG)"; \
-		go vet -vettool="$$($(TOOL) -n $$analyzer)" $(PKG); done
+		tool=$$($(TOOL) -n $$analyzer); go vet -vettool="$$tool" $(PKG); done
 
 # What a system lacks shows when it is compiled, tests included. The unit tests of what counts bits run as a 32-bit program.
 SYSTEMS = windows/amd64 darwin/arm64 freebsd/amd64 linux/arm

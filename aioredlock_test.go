@@ -376,8 +376,8 @@ func TestLikeAioredlock(t *testing.T) {
 	})
 }
 
-// Whoever locks with the commands of redsync or aioredlock excludes us, and is
-// excluded by us.
+// A program that locks with the commands of redsync or aioredlock excludes us, and we
+// exclude it.
 func TestInterop(t *testing.T) {
 	const release = `if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) else return 0 end`
 	servers := redistest.StartN(t, 3)

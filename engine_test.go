@@ -35,7 +35,7 @@ func TestPromises(t *testing.T) {
 				{"a held lease outlives its TTL", outlives},
 				{"a lease without renewal ends by itself", endsByItself},
 				{"the next in line gets a released lock", handover},
-				{"whoever waits takes over from a holder that died", takeover},
+				{"a waiter takes over from a holder that died", takeover},
 				{"a cancelled acquire says why and leaves no key", cancelled},
 				{"done closes before the keys expire", doneFirst},
 				{"a forced release ends the lease as stolen or gone", forced},
@@ -296,7 +296,7 @@ func adopt(t *testing.T, servers []*redistest.Server) {
 	if len(b.Leases()) != 1 {
 		t.Error("the adopted lease is not tracked")
 	}
-	c := open(t, servers, engine.Config{}) // without a word to who has it now
+	c := open(t, servers, engine.Config{}) // the holder is not told
 	taken, err := c.Adopt(within(t), "adopt", adopted.Token())
 	if err != nil {
 		t.Fatalf("c.Adopt: %v", err)

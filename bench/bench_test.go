@@ -123,7 +123,7 @@ func checkValue(t *testing.T, rec *record, key string) {
 			t.Errorf("holdfast, %v: %s is %v, want 0", rec.cell(), key, v)
 		}
 	case strings.HasPrefix(key, "to "), strings.HasPrefix(key, "p50 to "), strings.HasPrefix(key, "p99 to "):
-		// A ratio to who may not have taken part, or got nothing in so short a time.
+		// A ratio to a peer that may not have taken part, or got nothing in so short a time.
 	case key == "least" || key == "cpu" || key == "heap each" || key == "there" || key == "at most":
 		// Nothing is sure in so short a time.
 	case !ok || math.IsNaN(v) || math.IsInf(v, 0) || v <= 0:

@@ -23,7 +23,7 @@ import (
 
 // assignment is what a child begins with.
 type assignment struct {
-	Peer      string // one of those who wait
+	Peer      string // one that can wait
 	Servers   []place
 	Resources []string // a session for each
 }
@@ -176,8 +176,8 @@ func (w *workers) run(ctx context.Context, i int, s session, orders <-chan order
 	}
 }
 
-// acquireInTime waits for a lock no longer than callers may: who misses the message of a release, and does not look again
-// by himself, would wait for ever. That is something to count, not the end of the run. The context stays as it is once the
+// acquireInTime waits for a lock no longer than callers may: a peer that misses the message of a release, and does not look
+// again by itself, would wait for ever. That is something to count, not the end of the run. The context stays as it is once the
 // lock is there, without a deadline, since a peer may tie the lock to it.
 func acquireInTime(ctx context.Context, s session) error {
 	ctx, cancel := context.WithCancel(ctx)

@@ -79,7 +79,7 @@ func TestRedsyncAndHoldfastExcludeEachOther(t *testing.T) {
 	if err := adopted.Release(t.Context()); err != nil {
 		t.Errorf("adopted.Release: %v", err)
 	}
-	if _, err := mutex.Extend(); !errors.As(err, &taken) { // whoever has it, or nobody
+	if _, err := mutex.Extend(); !errors.As(err, &taken) { // with or without the name of a holder
 		t.Errorf("redsync extends a key that is not there, and says %v", err)
 	}
 	if _, err := mutex.Unlock(); !errors.Is(err, redsync.ErrLockAlreadyExpired) {

@@ -91,7 +91,7 @@ func measureAll(ctx context.Context, o *options, found *findings, stdout, stderr
 			continue
 		}
 		r, err := b.run(ctx, s)
-		if len(r.Records) > 0 { // none when -peers chose none of those who take part
+		if len(r.Records) > 0 { // none when -peers chose none that takes part
 			r.print(stdout, o.markdown)
 			found.Scenarios = append(found.Scenarios, r)
 		}

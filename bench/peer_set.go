@@ -70,7 +70,7 @@ type setMajorityLocker struct {
 	clients
 	quorum  int
 	starts  []chan setJob // one a client; sent to by the session, closed by close; one slot, since one round is under way
-	ends    chan error    // one slot a client: nobody who answers waits
+	ends    chan error    // one slot a client: an answer never waits
 	running sync.WaitGroup
 }
 

@@ -80,7 +80,7 @@ func (r *relay) close() {
 var procs sync.Mutex
 
 // addProcs changes GOMAXPROCS. A goroutine that naps keeps its P for up to 10 ms, and while they all do, nobody looks at
-// the network: so those who nap have Ps of their own.
+// the network: so goroutines that nap have Ps of their own.
 func addProcs(n int) {
 	procs.Lock()
 	defer procs.Unlock()

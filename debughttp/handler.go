@@ -73,8 +73,8 @@ func limitOf(r *http.Request) (int, error) {
 	return n, nil
 }
 
-// wanted is the first of the types that the client accepts and we have. Browsers
-// and those who accept anything get the page.
+// wanted is the first of the types that the client accepts and we have. Browsers,
+// and clients that accept anything, get the page.
 func wanted(r *http.Request) string {
 	for accepted := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
 		kind, _, _ := strings.Cut(accepted, ";")
@@ -98,7 +98,7 @@ func (h *handler) page(w http.ResponseWriter, limit int) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", static.policy)
-	_, _ = w.Write(page.Bytes()) // who has gone does not want it
+	_, _ = w.Write(page.Bytes()) // a client that has gone does not want it
 }
 
 func (h *handler) json(w http.ResponseWriter, limit int) {

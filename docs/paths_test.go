@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// explained are the pages that lead a reader through the code.
-var explained = []string{"design.md", "internals.md", "measurements.md", "checks.md"}
+// explained are the pages that lead a reader through the code, from this folder.
+var explained = []string{"design.md", "internals.md", "measurements.md", "checks.md", "../CONTRIBUTING.md"}
 
 // named is a file that a page names: in backticks, of a kind that only the tree has.
 var named = regexp.MustCompile("`([A-Za-z0-9_./*-]+\\.(?:go|lua|sh|css|html))`")

@@ -29,6 +29,7 @@ func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
 	if sha == nil {
 		sha = strings.Repeat("0", 40) // no script's
 	}
+	queue := cfg.KeyPrefix + "queue:{" + key + "}" // where nobody waits, and nobody begins to
 	set := []any{"set", key, "doctor", "px", 1000, "nx"}
 	if e.major() >= testedMajor { // of others an engine does not expect it
 		set = append(set, "get")
@@ -45,6 +46,12 @@ func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
 		{"pexpire", []any{"pexpire", key, 1000}},
 		{"del", []any{"del", key}},
 		{"time", []any{"time"}},
+		{"zadd", []any{"zadd", queue, "xx", 1, "doctor"}},
+		{"zrem", []any{"zrem", queue, "doctor"}},
+		{"zrange", []any{"zrange", queue, 0, 0}},
+		{"zrangebyscore", []any{"zrangebyscore", queue, 0, 0}},
+		{"zrevrangebyscore", []any{"zrevrangebyscore", queue, 0, 0}},
+		{"zscore", []any{"zscore", queue, "doctor"}},
 		{"client|kill", []any{"client", "kill", "id", id, "skipme", "yes"}}, // ours or nobody's, and we are skipped
 		{"hello", []any{"hello"}},
 		{"client|tracking", []any{"client", "tracking", "off"}},
@@ -95,6 +102,7 @@ func (l loss) of(command string) bool { return slices.Contains(l.commands, comma
 var effects = []loss{
 	{[]string{"client|id", "client|kill"}, "A frozen server that thaws may execute commands of a lost connection. That may leave a lock that nobody holds until its TTL is over."},
 	{[]string{"hello", "client|tracking"}, "The server does not wake waiters: they poll."},
+	{[]string{"zadd", "zrem", "zrange", "zrangebyscore", "zrevrangebyscore", "zscore"}, "Engines that wait for a lock are not served in turn."},
 	{[]string{"time"}, "Acquires with fencing tokens fail there, and steps of its clock are not noticed."},
 	{[]string{"asking"}, "Locks in a slot that is being moved cannot be renewed or released meanwhile."},
 	{[]string{"info"}, "A restart, in which it forgets its locks, cannot be seen; nor can two addresses of the same server."},

@@ -413,12 +413,36 @@ func TestCluster(t *testing.T) {
 		t.Errorf("got %+v, want a finding about %s", r.Findings, c.Masters[1].Addr())
 	}
 	expect(t, check(t, quick, "redis-cluster://127.0.0.1:1"), "single", "unreachable of 1")
+	r = check(t, quick, url+"/3") // Valkey 9 may have it, where cluster-databases permits it
+	if f := finding(r, "unreachable"); !strings.Contains(f.Mend, "cluster-databases") {
+		t.Errorf("got %+v, want that cluster-databases mends it", f)
+	}
+}
+
+// The doctor looks at the database that an engine would lock in.
+func TestClusterDatabases(t *testing.T) {
+	if s := redistest.Start(t); len(s.MustDo("CONFIG", "GET", "cluster-databases").([]any)) == 0 {
+		t.Skip("this server's clusters have database 0 alone, those of Valkey 9 may have more: make servers")
+	}
+	c := redistest.StartCluster(t, 3, false, "--cluster-databases", "4")
+	r := check(t, quick, "redis-cluster://"+c.Addrs()[0]+"/3")
+	expect(t, r, "single")
+	if len(r.Servers) != 3 || !r.Quorum() {
+		t.Errorf("got %+v, want 3 servers and a quorum", r)
+	}
+	for _, s := range c.Masters {
+		s.MustDo("ACL", "SETUSER", "ann", "reset", "on", ">pw", "~*", "+@all", "resetdbs", "db=0")
+	}
+	r = check(t, quick, "redis-cluster://ann:pw@"+c.Addrs()[0]+"/3")
+	if f := finding(r, "unreachable"); !strings.Contains(f.Mend, "db=N") {
+		t.Errorf("got %+v, want db=N as what mends it", f)
+	}
 }
 
 // What a user is not permitted is found, command by command, and no password shown.
 func TestPermissions(t *testing.T) {
 	const password = "doctor-s3cr3t"
-	const enough = "~locks:* resetchannels -@all +script|load +evalsha +set +get +getrange +exists +del +pttl +pexpire +time +client|id +client|kill +info +hello +client|tracking"
+	const enough = "~locks:* resetchannels -@all +script|load +evalsha +set +get +getrange +exists +del +pttl +pexpire +time +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zscore +client|id +client|kill +info +hello +client|tracking"
 	s := redistest.Start(t)
 	as := func(rules string, prefix string) Report {
 		s.User("ann", password, rules)
@@ -427,7 +451,7 @@ func TestPermissions(t *testing.T) {
 		return check(t, cfg, strings.Replace(s.URL(), "unix://", "unix://ann:"+password+"@", 1))
 	}
 	expect(t, as(enough, "locks:"), "single")
-	for _, part := range []string{"script|load", "evalsha", "set", "get", "del", "pttl", "pexpire", "time", "client|id", "client|kill", "client|tracking"} {
+	for _, part := range []string{"script|load", "evalsha", "set", "get", "del", "pttl", "pexpire", "time", "zadd", "zscore", "client|id", "client|kill", "client|tracking"} {
 		r := as(strings.Replace(enough, " +"+part, "", 1), "locks:")
 		want := []string{"single", "permissions of 1"}
 		if part == "time" { // and the clock may be anything

@@ -219,7 +219,7 @@ func TestQuorum(t *testing.T) {
 }
 
 // A server that answers, but cannot vote, is none of a quorum.
-func TestWhoCannotVoteIsNoneOfAQuorum(t *testing.T) {
+func TestAnInstanceThatCannotVoteIsNoneOfAQuorum(t *testing.T) {
 	refuses := func(command, says string) func(*facts) {
 		return func(f *facts) { f.refused = map[string]error{command: errors.New(says)} }
 	}

@@ -120,7 +120,7 @@ func TestDetachOfALeaseThatHasEndedReturnsWhy(t *testing.T) {
 	})
 }
 
-// Who waits in the same engine is not handed what another is to have.
+// A waiter of the same engine is not handed a lease that another process is to have.
 func TestDetachedLeaseIsNotHandedOnHere(t *testing.T) {
 	simulate(t, 3, handingOn(64), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
 		other := start(t, fleet, config())

@@ -53,7 +53,7 @@ func (e *Engine) newAttempt() *attempt {
 }
 
 // prepare makes the attempt ready to ask. The caller calls release afterwards.
-func (a *attempt) prepare(r *request, token string, fencing instance.Fencing, start time.Time, look bool) {
+func (a *attempt) prepare(r *request, token string, fencing instance.Fencing, start time.Time, askLeft bool) {
 	a.open(a.engine.instances)
 	giveUp := start.Add(a.engine.cfg.validity(r.ttl))
 	for place := range a.slots {
@@ -61,7 +61,7 @@ func (a *attempt) prepare(r *request, token string, fencing instance.Fencing, st
 		s.asked = false
 		q := &s.acquire
 		q.Key, q.Token, q.TTL = r.key, token, r.ttl
-		q.GiveUp, q.Look, q.Shared, q.Fencing = giveUp, look, r.token != "", fencing
+		q.GiveUp, q.AskLeft, q.Shared, q.Fencing = giveUp, askLeft, r.token != "", fencing
 		q.Former = r.former
 		q.To = s
 	}

@@ -282,7 +282,7 @@ func TestAcquireThatAFrozenServerExecutesAfterItsTTLIsTakenBack(t *testing.T) {
 	t.Error("the acquire was never executed, so that this tests nothing")
 }
 
-// Whoever cancels before the lock is free knows that nobody has it then. The moment
+// A caller that cancels before the lock is free knows that nobody has it then. The moment
 // when a waiter learns of both is drawn anew each time: by the order in which it
 // looks, and by goroutines that run beside each other.
 func TestCancelledCallerGetsNoLease(t *testing.T) {

@@ -39,7 +39,7 @@ func TestForceReleaseTakesTheLockAway(t *testing.T) {
 	}
 }
 
-// Only what was seen is released: whoever has come since keeps the lock.
+// Only what was seen is released: a holder that has come since keeps the lock.
 func TestForceReleaseDoesNotHitTheNextHolder(t *testing.T) {
 	servers := redistest.StartN(t, 3)
 	e := open(t, servers, engine.Config{})

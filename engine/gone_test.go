@@ -45,7 +45,7 @@ var vanishings = map[string]func(t *testing.T, servers []*redistest.Server){
 }
 
 // Keys that are gone before the lease's time is over are called that, and not
-// expired: whoever looks for the reason looks elsewhere.
+// expired: the reason is to be looked for elsewhere.
 func TestKeysThatVanishEndTheLeaseAsGone(t *testing.T) {
 	for name, vanish := range vanishings {
 		t.Run(name, func(t *testing.T) {
@@ -69,8 +69,8 @@ func TestKeysThatVanishEndTheLeaseAsGone(t *testing.T) {
 	}
 }
 
-// Who asks first learns it, whatever is asked.
-func TestWhoAsksAboutKeysThatAreGoneLearnsIt(t *testing.T) {
+// The first question to the lease learns it, whichever that is.
+func TestALeaseWhoseKeysAreGoneSaysSo(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartN(t, 3)
 	e := open(t, servers, engine.Config{})

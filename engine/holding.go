@@ -246,12 +246,12 @@ func (h *holding) giveUp(first bool) (p *poll, left bool) {
 	}
 	if r == nil {
 		p = e.giveBack(h, yes, nil)
-		h.leaveQueue()
+		h.place = nil
 		return p, false
 	}
 	next := handoff{question: e.draft(r, clock.Sample(), false), place: h.place}
-	h.place = nil
 	p = e.giveBack(h, yes, next.question.attempt)
+	h.place = nil
 	handed <- next // never blocks: one slot, sent to once
 	return p, true
 }
@@ -272,7 +272,7 @@ func (h *holding) takePlace(p *place, resource string) {
 // hasTurn reports whether the next in line here may be served before others.
 func (h *holding) hasTurn(now time.Time) bool {
 	if h.place != nil {
-		return h.place.hasTurn(now, h.engine.trip(h.place.at))
+		return h.place.hasTurn(now, h.engine.trip(h.place.at), h.lock != nil)
 	}
 	return !h.engine.turnOver(h.key, now)
 }

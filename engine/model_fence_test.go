@@ -54,7 +54,7 @@ type fenceAttempt struct {
 
 // fenceClocks are the clocks by which clients propose, in ticks, and what hangs on
 // them when instances forget. Between two ticks there is room for more numbers than
-// there are attempts, so that who proposes above what it has seen does not get
+// there are attempts, so that a client that proposes above what it has seen does not get
 // ahead of the clocks.
 type fenceClocks struct {
 	horizon    uint8 // how long the model goes on

@@ -43,7 +43,7 @@ type lockServer struct {
 type lockAttempt struct {
 	phase    uint8
 	age      uint8 // since the start of the acquire, or of the last confirmed renewal; before the first message to anybody
-	oks      uint8 // the places that have granted, to one who is asking
+	oks      uint8 // the places that have granted, to a client that asks
 	arbiter  uint8 // 1 + the place that was asked first; 0: none
 	renewing bool
 	renewAge uint8 // since the start of the renewal that is under way
@@ -566,7 +566,7 @@ func TestModelOfLeasesFindsEveryMutant(t *testing.T) {
 		{"the validity is the whole TTL", func(m *lockRules) { m.validity = m.ttl }},
 		{"the validity is counted from the answers on", func(m *lockRules) { m.lateStart = true }},
 		{"a renewal is counted from its answers on", func(m *lockRules) { m.renewals, m.lateRenewal = true, true }},
-		{"a release deletes whoever's lock it finds", func(m *lockRules) {
+		{"a release deletes any lock that it finds", func(m *lockRules) {
 			m.ours = func(s *modelServer, _ uint8) bool { return s.holder != 0 }
 		}},
 		{"one token for two attempts", func(m *lockRules) {

@@ -60,13 +60,13 @@ func (r *realServer) fencing(fence uint8) (f instance.Fencing) {
 func realToken(token uint8) string    { return fmt.Sprint("token ", token) }
 func realTTL(ttl uint8) time.Duration { return time.Duration(ttl) * time.Hour }
 
-func (r *realServer) acquire(token, ttl, fence, reserved uint8, look bool) instance.Kind {
+func (r *realServer) acquire(token, ttl, fence, reserved uint8, askLeft bool) instance.Kind {
 	a := make(answer, 1)
 	fencing := r.fencing(fence)
 	fencing.Reserved = uint64(reserved)
 	r.instance.Post(&instance.Acquire{
 		Key: "k", Token: realToken(token), TTL: realTTL(ttl), GiveUp: time.Now().Add(time.Hour),
-		Look: look, Fencing: fencing, To: a,
+		AskLeft: askLeft, Fencing: fencing, To: a,
 	})
 	return (<-a).Kind
 }

@@ -58,12 +58,13 @@ func othersOrGone(k instance.Kind) bool { return gone(k) || k == instance.Stolen
 func granted(k instance.Kind) bool { return k == instance.Granted }
 
 // giveBack posts the release of a lease, and right behind it the next one's
-// attempt, unless that is nil. Wait must be called on what it returns.
+// attempt, or, if that is nil, that its place in the queue is given up. Wait must be called on
+// what it returns.
 func (e *Engine) giveBack(h *holding, yes func(instance.Kind) bool, next *attempt) *poll {
 	p := e.newPoll(yes)
 	n := len(e.instances)
 	first := 0
-	if h.place != nil { // who is told by that instance finds the others released
+	if h.place != nil { // the next engine is told by that instance, and finds the others released
 		first = h.place.at + 1
 	}
 	for k := range n {
@@ -76,9 +77,12 @@ func (e *Engine) giveBack(h *holding, yes func(instance.Kind) bool, next *attemp
 		}
 		s.release.Undo = nil
 		s.release.To = s
-		if next != nil {
+		switch {
+		case next != nil:
 			i.Post(&s.release, next.question(place))
-		} else {
+		case h.place != nil && place == h.place.at:
+			i.Post(&s.release, &instance.LeaveQueue{Place: h.place.Place})
+		default:
 			i.Post(&s.release)
 		}
 	}

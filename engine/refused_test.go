@@ -133,7 +133,7 @@ func TestWhatPassesIsWaitedFor(t *testing.T) {
 	}
 }
 
-// A renewal is tried until the deadline, whatever the reason of those who refuse. That is
+// A renewal is tried until the deadline, whatever the reason of the refusals. That is
 // said once.
 func TestARefusedRenewalIsTriedUntilTheDeadlineAndSaidOnce(t *testing.T) {
 	server := redistest.Start(t)

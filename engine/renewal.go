@@ -135,7 +135,7 @@ func (r *renewal) close(votes int) {
 	r.engine.renewals.Put(r)
 }
 
-// CastRenewals takes an instance's votes on some of the leases, and settles those
+// CastRenewals takes an instance's votes on some of the leases, and tells the keeper of those
 // that are decided by them.
 func (s *renewSlot) CastRenewals(items []instance.Renewal, votes []instance.Vote) {
 	r := s.renewal
@@ -155,7 +155,7 @@ func (s *renewSlot) CastRenewals(items []instance.Renewal, votes []instance.Vote
 	}
 	r.mu.Unlock()
 
-	r.settle(decided)
+	r.tellKeeper(decided)
 	for _, n := range missed {
 		r.heal(r.entries[n], r.tallies[n].missing)
 	}
@@ -214,8 +214,8 @@ func (t *renewTally) decide() verdict {
 	return undecided
 }
 
-// settle tells the keeper what has been decided on these leases.
-func (r *renewal) settle(decided []int) {
+// tellKeeper tells the keeper what has been decided on these leases.
+func (r *renewal) tellKeeper(decided []int) {
 	e := r.engine
 	var room [instance.MaxRenewals]keeper.Outcome
 	outcomes := room[:0]

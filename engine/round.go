@@ -18,11 +18,11 @@ const maxProposals = 4
 const everybody = -1
 
 // round takes part in one round of votes: everybody's, or with one asked first.
-// look asks also for how long the lock is held, which costs the server more.
-func (e *Engine) round(ctx context.Context, r *request, first int, look bool) (*lease.Lease, error) {
+// askLeft asks also for how long the lock is held, which costs the server more.
+func (e *Engine) round(ctx context.Context, r *request, first int, askLeft bool) (*lease.Lease, error) {
 	for proposal := 1; ; proposal++ {
 		start := clock.Sample()
-		l, votes, err := e.vote(ctx, r, first, start, look)
+		l, votes, err := e.vote(ctx, r, first, start, askLeft)
 		e.telling.round(r.resource, votes, start.Time, err)
 		if err == nil || !r.fencing || proposal == maxProposals || !r.learn(votes) || ctx.Err() != nil {
 			return l, err
@@ -32,7 +32,7 @@ func (e *Engine) round(ctx context.Context, r *request, first int, look bool) (*
 
 // vote is the Redlock algorithm: ask all, count until decided, check that the
 // lease is still valid, else undo everywhere.
-func (e *Engine) vote(ctx context.Context, r *request, first int, start clock.Moment, look bool) (*lease.Lease, []instance.Vote, error) {
+func (e *Engine) vote(ctx context.Context, r *request, first int, start clock.Moment, askLeft bool) (*lease.Lease, []instance.Vote, error) {
 	if q := r.asked; q.attempt != nil { // in our place
 		r.asked = question{}
 		return e.decide(ctx, r, q, everybody)
@@ -43,7 +43,7 @@ func (e *Engine) vote(ctx context.Context, r *request, first int, start clock.Mo
 	if r.token != "" && e.shares(r.key, r.token) {
 		return nil, nil, fmt.Errorf("acquire %q: %w: this engine holds it with the same token", r.resource, ErrHeld)
 	}
-	return e.decide(ctx, r, e.draft(r, start, look), first)
+	return e.decide(ctx, r, e.draft(r, start, askLeft), first)
 }
 
 // question is an attempt and what it asks for.
@@ -55,13 +55,13 @@ type question struct {
 }
 
 // draft prepares a question that begins at start. It must be decided.
-func (e *Engine) draft(r *request, start clock.Moment, look bool) question {
+func (e *Engine) draft(r *request, start clock.Moment, askLeft bool) question {
 	q := question{attempt: e.newAttempt(), token: r.token, start: start}
 	if q.token == "" {
 		q.token = e.tokens.fresh()
 	}
 	q.fencing = r.propose(e.cfg.KeyPrefix, start.Time)
-	q.attempt.prepare(r, q.token, q.fencing, start.Time, look)
+	q.attempt.prepare(r, q.token, q.fencing, start.Time, askLeft)
 	return q
 }
 

@@ -87,7 +87,7 @@ func TestASnapshotListsNoMoreThanItsLimit(t *testing.T) {
 	})
 }
 
-// The length of a line is right wherever those who leave it stood.
+// The length of a line is right wherever the waiters that leave it stood.
 func TestALineIsAsLongAsItsWaiters(t *testing.T) {
 	simulate(t, 3, config(), func(t *testing.T, _ *sim.Fleet, e *engine.Engine) {
 		acquire(t, e, "r")
@@ -100,7 +100,7 @@ func TestALineIsAsLongAsItsWaiters(t *testing.T) {
 			results = append(results, acquiring(ctx, e, "r"))
 			synctest.Wait()
 		}
-		for left, n := range []int{0, 5, 2, 1, 4, 3} { // the head, the last, and who stands between
+		for left, n := range []int{0, 5, 2, 1, 4, 3} { // the head, the last, and those between
 			if s := e.Snapshot(1); s.Waiting != 6-left || s.Lines[0].Waiting != 6-left {
 				t.Errorf("%d have left: %+v", left, s.Lines)
 			}

@@ -34,11 +34,15 @@ type inQueue struct {
 	looks  bool      // the instance has been asked where it stands, and has not yet told
 	idle   bool      // it has been told that the lock is free, although others are before it
 	rang   time.Time // when the bell that is watched has rung; zero: it has not
-	missed bool      // in a round the others have refused, and the arbiter has not
+	misses int       // rounds in which the others have refused, and the arbiter has not
 	vain   bool      // it has been told that nobody waits, and asked in vain
 	again  time.Time // when to ask again after such a one; zero: there was none
 	until  time.Time // when it is time for a round of all
 }
+
+// quickMisses is how often an engine whose turn has come asks again after a round trip, when a
+// release has got to the arbiter and not to the others. Then it pauses.
+const quickMisses = 3
 
 // mayStand reports whether the wait loop may wait in a queue: not one that counts its
 // rounds, or whose user says when to ask.
@@ -96,6 +100,8 @@ func (q *inQueue) step(ctx context.Context) (l *lease.Lease, do action, err erro
 	switch {
 	case l != nil:
 		return l, waitOn, nil
+	case err != nil && q.refused == nil: // it has not asked yet
+		return nil, waitOn, q.interruptedInLine(err)
 	case err != nil:
 		return nil, waitOn, because(err, q.refused)
 	}
@@ -199,7 +205,7 @@ func (q *inQueue) watchFor(before string) {
 
 func (q *inQueue) unwatch() {
 	q.watch.end()
-	q.watch, q.before, q.rang = watch{}, "", time.Time{}
+	q.watch, q.before, q.rang, q.again = watch{}, "", time.Time{}, time.Time{}
 }
 
 // askPlace has the instance say where the place stands.
@@ -222,14 +228,14 @@ func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, actio
 	case !q.isHeldAt(q.place.at):
 		// The others are about to hear of the release, or of an undo. Or somebody has them without the arbiter, or
 		// that one has no vote.
+		q.misses++
 		q.again = time.Now().Add(e.trip(q.place.at))
-		if q.missed {
+		if q.misses > quickMisses {
 			q.again = q.again.Add(soonest(q.refused, q.nextPause()))
 		}
-		q.missed = true
 		return nil, waitOn, nil
 	}
-	if q.before == "" { // ask to be told of the lock's next change, and look at it again
+	if q.before == "" && q.watch.tracked != nil { // ask to be told of the lock's next change, and look at it again
 		q.ask(q.watch)
 		return nil, waitOn, nil
 	}
@@ -260,7 +266,7 @@ func (q *inQueue) askAtOnce(ctx context.Context) (*lease.Lease, action, error) {
 // reason to wait and try again.
 func (q *inQueue) vote(ctx context.Context, first int) (*lease.Lease, error) {
 	e := q.engine
-	l, err := e.round(ctx, q.request, first, q.missed)
+	l, err := e.round(ctx, q.request, first, q.misses > 0)
 	q.looked(err)
 	switch stop := e.stopped(ctx); {
 	case err == nil:

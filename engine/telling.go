@@ -106,7 +106,7 @@ func (t *telling) untold() Untold {
 func (t *telling) observer() instance.Observer {
 	o := instance.Observer{Logger: t.log.Logger}
 	if t.trace.Instance != nil {
-		o.State = func(h instance.Health) { t.events.PutDear(news{step: instanceChanged, health: &h}) }
+		o.State = func(h instance.Health) { t.events.PutReserved(news{step: instanceChanged, health: &h}) }
 	}
 	if t.trace.Pipeline != nil {
 		o.Pipeline = func(name string, messages int, took time.Duration) {
@@ -164,6 +164,6 @@ func (t *telling) renewed(l *lease.Lease, margin time.Duration, confirmed bool) 
 
 func (t *telling) ended(l *lease.Lease, cause error, since time.Time) {
 	if t.trace.Ended != nil {
-		t.events.PutDear(news{step: leaseEnded, lease: l, err: cause, took: time.Since(since)})
+		t.events.PutReserved(news{step: leaseEnded, lease: l, err: cause, took: time.Since(since)})
 	}
 }

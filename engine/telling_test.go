@@ -293,7 +293,7 @@ func TestWhatMattersIsToldInOrderAndNotPushedOut(t *testing.T) {
 	})
 }
 
-// Whoever reads the log learns that a Trace is too slow.
+// The log says that a Trace is too slow.
 func TestItIsLoggedThatATraceIsTooSlow(t *testing.T) {
 	var text bytes.Buffer
 	var let chan struct{} // of the bubble's own

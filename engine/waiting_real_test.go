@@ -57,7 +57,7 @@ func TestWaitersAreWokenWhoeverReleases(t *testing.T) {
 	}
 }
 
-// Ten thousand who wait, each for a lock of its own, and leave: one connection an
+// Ten thousand waiters, each for a lock of its own, that leave: one connection an
 // instance while they wait, and nothing afterwards.
 func TestNothingIsLeftOfTenThousandWaiters(t *testing.T) {
 	const waiters = 10_000
@@ -67,7 +67,7 @@ func TestNothingIsLeftOfTenThousandWaiters(t *testing.T) {
 	for place := range servers {
 		state(t, e, place, instance.Up) // Open waits for a quorum only
 	}
-	release(t, acquire(t, e, "warm")) // whoever reads for an instance runs
+	release(t, acquire(t, e, "warm")) // the readers of all instances run now
 	before := testkit.Goroutines()
 	t.Cleanup(func() {
 		if t.Failed() {

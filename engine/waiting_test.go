@@ -88,7 +88,7 @@ func TestLockChangesHandsWithinAnEngineInOneRoundTrip(t *testing.T) {
 	}
 }
 
-// Who is cancelled when its question has just been asked in its place leaves
+// A waiter that is cancelled when its question has just been asked in its place leaves
 // nothing behind, and the next is served.
 func TestCancelledWaiterTakesBackWhatWasAskedInItsPlace(t *testing.T) {
 	for _, moment := range []time.Duration{0, 60 * time.Microsecond, 100 * time.Microsecond} {

@@ -6,7 +6,7 @@
 # restart every 4 s a lease of 5 s that nobody renews is there after 20 s and more. The feature gate LeaseCheckpoint would write the time that is left
 # down, every 5 minutes unless configured; it is off.
 # Seen with: etcd 3.7.3, one member, its feature gates at their defaults.
-# Who cares: whoever counts on a bound for the fail-over of a leader or a lock: in a rolling upgrade, or a cluster that flaps under a slow disk, the dead
+# Who cares: anybody who counts on a bound for the fail-over of a leader or a lock: in a rolling upgrade, or a cluster that flaps under a slow disk, the dead
 # one's lease is given life again and again. Revoke leases of those that are known to be dead.
 set -euo pipefail
 # shellcheck source=lib.sh

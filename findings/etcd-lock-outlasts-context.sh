@@ -2,10 +2,10 @@
 # etcd's Mutex.Lock does not come back when its context ends, as long as the server hangs.
 #
 # Expected: the context given to Lock can cancel it; it then tries to clean up, and returns (documentation of package concurrency).
-# What happens: who waits for a lock, and whose context ends while the server is silent, cleans up with the context of the *client*, which has no end. A
+# What happens: a caller waits for a lock, and its context ends while the server is silent: it cleans up with the context of the *client*, which has no end. A
 # deadline of 2 s is still not heeded after 20 s. It comes back when the server does.
 # Seen with: etcd client and server 3.7.3.
-# Who cares: whoever gives Lock the deadline of a request or of a shutdown: every waiting goroutine, and what it holds, stays while etcd hangs. Call
+# Who cares: anybody who gives Lock the deadline of a request or of a shutdown: every waiting goroutine, and what it holds, stays while etcd hangs. Call
 # Lock in a goroutine of its own and select on the context.
 set -euo pipefail
 # shellcheck source=lib.sh

@@ -7,7 +7,7 @@
 # revision. If the history up to there was compacted meanwhile, because of writes to keys that have nothing to do with the lock, Lock ends
 # with "required revision has been compacted", and the place in the queue is lost. Session and key were alive all the time.
 # Seen with: etcd client and server 3.7.3.
-# Who cares: whoever waits for longer than the interval of compactions (5 minutes where Kubernetes does it) and takes any error of Lock as fatal: a
+# Who cares: anybody who waits for longer than the interval of compactions (5 minutes where Kubernetes does it) and takes any error of Lock as fatal: a
 # restart of a member ends all long waits at once. Call Lock again on rpctypes.ErrCompacted.
 set -euo pipefail
 # shellcheck source=lib.sh

@@ -8,7 +8,7 @@
 # are GET, DEL and PEXPIRE. So with full memory all leases of a library that has moved from EVAL to functions are lost at their next
 # renewal, and none of their keys can be given back, which would free memory.
 # Seen with: Redis 7.0.15; Valkey 8.1.1 (SET IFEQ; needs root, for debootstrap).
-# Who cares: authors of lock scripts, and whoever ports them to functions. Write flags={'allow-oom'} for what only deletes or renews.
+# Who cares: authors of lock scripts, and anybody who ports them to functions. Write flags={'allow-oom'} for what only deletes or renews.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -4,7 +4,7 @@
 # Expected: clients that may have a key in their caches are told when it expires (Redis's documentation of client-side caching); from then on
 # it is stale for about DrainInterval, 5 ms (go-redis's documentation).
 # What happens: the server tells of an expiry when it removes the key, not when its time is up. It finds dead keys by sampling, and when
-# nearly all keys with a TTL are alive (200,000 here, with an hour each) it hardly ever finds this one. Whoever asks the server would make it look; whoever asks
+# nearly all keys with a TTL are alive (200,000 here, with an hour each) it hardly ever finds this one. A question to the server would make it look; a question to
 # the cache never does. So the lock of 1 s is read as held for as long as it is polled through the cache. One GET past the cache ends it.
 # Seen with: go-redis 9.23.0; Redis 7.0.15, 8.0.6, Valkey 8.1.1, 9.1.2: more than 40 s on each.
 # Who cares: dashboards, admission checks and waiters that read a lock through a cache, beside a cache or sessions with TTLs. Set

@@ -6,7 +6,7 @@
 # What happens: the null ends the reading of the map as redis.Nil, and the cluster client hands that on as the error of every command. Get says redis.Nil, the error
 # that means "there is no such key", of a key that exists; so does SetNX, and sets nothing. The command is never sent.
 # Seen with: go-redis 9.23.0, Redis 7.0.15, a cluster of one node.
-# Who cares: whoever asks by GET whether a lock is held, and starts the job when it is not: a setting of the servers makes all locks look free.
+# Who cares: anybody who asks by GET whether a lock is held, and starts the job when it is not: a setting of the servers makes all locks look free.
 # Send a PING at the start: redis.Nil can only be this there. Then set another endpoint type on the servers.
 set -euo pipefail
 # shellcheck source=lib.sh

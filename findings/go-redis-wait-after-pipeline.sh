@@ -8,7 +8,7 @@
 # out on another connection than the pipeline did: it answers "1 replica" in less than a millisecond while the only replica is
 # stopped. With PipelinePoolSize: -1 it answers 0 after the timeout, as it should.
 # Seen with: go-redis 9.23.0, Redis 7.0.15.
-# Who cares: whoever asks for a replica's confirmation before he believes in a lock: a failover then loses what "1" had confirmed. Queue the
+# Who cares: anybody who asks for a replica's confirmation before he believes in a lock: a failover then loses what "1" had confirmed. Queue the
 # WAIT in the pipeline itself, by Do: Pipeliner has no Wait.
 set -euo pipefail
 # shellcheck source=lib.sh

@@ -7,7 +7,7 @@
 # 1.7900000001235e+15, and a hundred microseconds are one token. miniredis's Lua is another one and writes all digits. As an argument
 # of redis.call the number is written with 17 digits, so that what is stored looks right, too.
 # Seen with: miniredis 2.40.0; Redis 7.0.15. The same on Redis 8.0.6 and Valkey 9.1.2.
-# Who cares: whoever makes tokens, deadlines or member names from numbers within a script, and tests without a server. Keep numbers as
+# Who cares: anybody who makes tokens, deadlines or member names from numbers within a script, and tests without a server. Keep numbers as
 # the strings in which they came (ARGV), or write string.format('%.0f', n).
 set -euo pipefail
 # shellcheck source=lib.sh

@@ -2,11 +2,11 @@
 # A lease in a NATS key-value bucket that is renewed once never ends.
 #
 # Expected: Create with KeyTTL is a lock with a TTL; Update, which compares the revision, is said to reset the TTL that a key has (nats.go's
-# documentation of package jetstream): who reads that renews by it.
+# documentation of package jetstream): a reader of that renews by it.
 # What happens: it removes the TTL. Of two keys with 2 s, the one that was updated after 1 s is there for good, the other is gone. Update takes no
 # TTL, so that there is no renewal by it at all.
 # Seen with: nats-server 2.15.3, nats.go 1.55.0.
-# Who cares: whoever builds leases or an election on a bucket with TTLs for single keys: the first holder that dies after a renewal holds for ever. Publish to
+# Who cares: anybody who builds leases or an election on a bucket with TTLs for single keys: the first holder that dies after a renewal holds for ever. Publish to
 # the key's subject with WithMsgTTL and WithExpectLastSequencePerSubject, or use the bucket's own TTL.
 set -euo pipefail
 # shellcheck source=lib.sh

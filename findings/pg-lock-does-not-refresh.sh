@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Who takes an advisory lock first in a REPEATABLE READ transaction reads, under the lock, what was before it waited; with LOCK TABLE it does not.
+# A REPEATABLE READ transaction that begins with an advisory lock reads, under the lock, what was there before it waited. With LOCK TABLE it does not.
 #
 # Expected: the snapshot of a transaction is taken by its first statement that is not a control statement, so take locks first (PostgreSQL's
 # documentation). pg_advisory_xact_lock as the first statement looks like that.
@@ -7,7 +7,7 @@
 # committed, and the commit is invisible. LOCK TABLE, a statement of its own, waits first. READ COMMITTED has the same gap within one statement:
 # SELECT pg_advisory_xact_lock(1), (SELECT …).
 # Seen with: PostgreSQL 15.20.
-# Who cares: whoever guards a read-modify-write by an advisory lock in frameworks that set REPEATABLE READ: what was written before is overwritten where
+# Who cares: anybody who guards a read-modify-write by an advisory lock in frameworks that set REPEATABLE READ: what was written before is overwritten where
 # the row itself is not updated (an INSERT computed from a count, a file, another system). Take the lock in a transaction before.
 set -euo pipefail
 # shellcheck source=lib.sh

@@ -6,7 +6,7 @@
 # What happens: pg_try_advisory_lock answers "true" to one client after the other: they are one session for PostgreSQL, where these locks count
 # how often they were taken. After all clients have gone it is still locked, for those who come by another connection.
 # Seen with: PgBouncer 1.18.0, PostgreSQL 15.20.
-# Who cares: whoever puts a pooler in front of an application that elects a leader by pg_try_advisory_lock: all are leaders. Under little load all share
+# Who cares: anybody who puts a pooler in front of an application that elects a leader by pg_try_advisory_lock: all are leaders. Under little load all share
 # one connection, so that tests show it least where it is worst. Go's database/sql pool does the same without any pooler. Use
 # pg_try_advisory_xact_lock and keep the transaction open.
 set -euo pipefail

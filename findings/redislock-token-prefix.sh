@@ -6,7 +6,7 @@
 # What happens: worker-10 holds the lock. worker-2 is refused. worker-1 gets it at once, and worker-10 is told nothing. The script
 # that obtains compares only as much of the stored value as the new token is long, because metadata may follow it.
 # Seen with: bsm/redislock 0.9.4, go-redis 9.23.0, Redis 7.0.15.
-# Who cares: whoever gives tokens of his own, such as host names, pod names or numbers. Give all the same length, or end
+# Who cares: anybody who gives tokens of his own, such as host names, pod names or numbers. Give all the same length, or end
 # each with a character that none contains.
 set -euo pipefail
 # shellcheck source=lib.sh

@@ -5,7 +5,7 @@
 # What happens: the extension has no timeout, so against a server that is silent it neither succeeds nor fails. The lock of 2 s is over, the
 # signal is not aborted after 10 s: the routine that checks it before each step works on, and so does everybody who gets the lock elsewhere or later.
 # Seen with: redlock 5.0.0-beta.2 with ioredis 6.0.0 as in its README, Node 20.20.2, Redis 7.0.15.
-# Who cares: whoever trusts signal.aborted. A frozen virtual machine, a full disk under fsync or a firewall that drops is enough. With commandTimeout: 300
+# Who cares: anybody who trusts signal.aborted. A frozen virtual machine, a full disk under fsync or a firewall that drops is enough. With commandTimeout: 300
 # in ioredis it is aborted after 6 s, still late, because the extension is tried again 10 times: lower retryCount as well.
 set -euo pipefail
 # shellcheck source=lib.sh

@@ -6,7 +6,7 @@
 # 30 s ahead the key does not exist from the first moment; nothing in its INFO shows that anything is wrong; it is as good a candidate for a promotion
 # as any. Where its clock is behind, locks live so much longer.
 # Seen with: Redis 7.0.15 (gcc makes the clock).
-# Who cares: whoever runs locks on a master with replicas: the clocks of master and replicas must agree to within a fraction of the shortest TTL. Compare
+# Who cares: anybody who runs locks on a master with replicas: the clocks of master and replicas must agree to within a fraction of the shortest TTL. Compare
 # TIME on all of them; INFO's lag and offsets say nothing about it.
 set -euo pipefail
 # shellcheck source=lib.sh

@@ -6,7 +6,7 @@
 # What happens: an extension that gets no answer waits until the end of the validity that it asked for. It is sent at 2.5 s and given up at
 # 7.5 s, while the keys on the server expire at 5 s. For 2.5 s two contexts are alive.
 # Seen with: rueidis 1.0.79, Redis 7.0.15, all options at their defaults.
-# Who cares: whoever trusts the context to be done before somebody else holds the lock. A cable, a firewall or a frozen proxy is enough;
+# Who cares: anybody who trusts the context to be done before somebody else holds the lock. A cable, a firewall or a frozen proxy is enough;
 # no clock is wrong here. Watch a deadline of your own: the last acquire or extension that was confirmed, plus KeyValidity.
 set -euo pipefail
 # shellcheck source=lib.sh

@@ -132,7 +132,8 @@ func TestEachPrivilegeIsNeeded(t *testing.T) {
 				err = everything(t, e, server[0])
 			}
 			switch privilege {
-			case "client|id", "client|kill", "getrange", "exists", "info", "client|tracking", "hello":
+			case "client|id", "client|kill", "getrange", "exists", "info", "client|tracking", "hello",
+				"zadd", "zrem", "zrange", "zrangebyscore", "zrevrangebyscore", "zscore":
 				if err != nil {
 					t.Errorf("it does not work: %v", err)
 				}

@@ -19,20 +19,20 @@ import (
 //
 // It is for the engine.
 type Acquire struct {
-	Key    string
-	Token  string        // fresh for every attempt, and at most 1024 bytes, as everywhere; see Shared
-	TTL    time.Duration // whole milliseconds
-	GiveUp time.Time     // when the attempt's validity is over: it is not sent any more
-	Look   bool          // when held, say for how long: dearer for the server than not looking
-	Proof  time.Time     // when it heals: the start of the renewal that proved to a quorum that the lock is ours; else zero
-	Shared bool          // the token is the user's own, so that finding it in the lock proves nothing
-	Former string        // the token that must have the lock now, and gives way to Token: an adoption, without fencing; "": nobody may have it
+	Key     string
+	Token   string        // fresh for every attempt, and at most 1024 bytes, as everywhere; see Shared
+	TTL     time.Duration // whole milliseconds
+	GiveUp  time.Time     // when the attempt's validity is over: it is not sent any more
+	AskLeft bool          // when held, ask for how long (Vote.Left) as well: that costs the server a script
+	Proof   time.Time     // when it heals: the start of the renewal that proved to a quorum that the lock is ours; else zero
+	Shared  bool          // the token is the user's own, so that finding it in the lock proves nothing
+	Former  string        // the token that must have the lock now, and gives way to Token: an adoption, without fencing; "": nobody may have it
 	Fencing
 	To Caster
 
-	stage  atomic.Uint32 // posted, then either sent or withdrawn: who comes first decides
-	native bool          // it went as a native command, not as a script
-	look   look          // behind a native one that was refused
+	stage    atomic.Uint32  // posted, then either sent or withdrawn: the first to set it decides
+	native   bool           // it went as a native command, not as a script
+	question holderQuestion // behind a native one that was refused
 }
 
 // Fencing is what a command carries when the lock has a fencing token.
@@ -63,8 +63,6 @@ const (
 	withdrawn
 )
 
-func (a *Acquire) reset() { a.stage.Store(posted) }
-
 // withdraw reports whether the acquire has not been sent, and then never will be.
 func (a *Acquire) withdraw() bool { return a.stage.CompareAndSwap(posted, withdrawn) }
 
@@ -75,9 +73,9 @@ func (a *Acquire) send() bool {
 
 func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	switch {
-	case s.recovering > 0 && a.Former == "" && !s.heals(a.Proof):
+	case s.quarantined > 0 && a.Former == "" && !s.heals(a.Proof):
 		v := s.vote(InQuarantine)
-		v.Left = s.recovering
+		v.Left = s.quarantined
 		a.To.Cast(v)
 		return out, false
 	case !s.now.Before(a.GiveUp):
@@ -91,7 +89,7 @@ func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	}
 	// A native answer does not say who holds it. When asked again, or with a token of the
 	// user's own, that matters: it may be us.
-	a.native = !a.Look && a.FenceKey == "" && !s.again && !a.Shared && a.Former == ""
+	a.native = !a.AskLeft && a.FenceKey == "" && !s.again && !a.Shared && a.Former == ""
 	switch {
 	case a.Former != "":
 		return appendAdoption(out, a.Key, a.Former, a.Token, a.TTL), true
@@ -170,8 +168,8 @@ func (a *Acquire) readReply(s *sending, r *resp.Reply) {
 	case r.Kind == resp.Status: // there was no holder, and now it is us
 		a.To.Cast(s.vote(Granted))
 	default:
-		a.look.acquire = a
-		s.actor.postLook(&a.look)
+		a.question.acquire = a
+		s.actor.postHolderQuestion(&a.question)
 	}
 }
 
@@ -229,41 +227,39 @@ func (a *Acquire) held(s *sending, holder *resp.Reply, left time.Duration) Vote 
 	return v
 }
 
-// look asks who it is that has the lock, behind a native acquire that was refused. SET
+// holderQuestion asks which token has the lock, behind a native acquire that was refused. SET
 // could say so itself, but would send all that is there. It casts the acquire's vote,
 // which is Held even if nothing more can be learnt.
-type look struct{ acquire *Acquire }
+type holderQuestion struct{ acquire *Acquire }
 
-// postLook posts a look.
-func (a *actor) postLook(l *look) {
-	if _, taken := a.mailbox.offer(l, a.name); !taken {
-		l.refuse(Vote{Instance: a.name})
+// postHolderQuestion posts one.
+func (a *actor) postHolderQuestion(q *holderQuestion) {
+	if _, taken := a.mailbox.offer(q, a.name); !taken {
+		q.refuse(Vote{Instance: a.name})
 	}
 }
 
-func (l *look) appendCommand(_ *sending, out []byte) ([]byte, bool) {
+func (q *holderQuestion) appendCommand(_ *sending, out []byte) ([]byte, bool) {
 	out = append(out, "*4\r\n$8\r\ngetrange\r\n"...)
-	out = resp.AppendArg(out, l.acquire.Key)
+	out = resp.AppendArg(out, q.acquire.Key)
 	return append(out, "$1\r\n0\r\n$4\r\n1024\r\n"...), true
 }
 
-func (l *look) fits(r *resp.Reply) bool { return r.Kind == resp.Text }
+func (q *holderQuestion) fits(r *resp.Reply) bool { return r.Kind == resp.Text }
 
-func (l *look) readReply(s *sending, r *resp.Reply) {
-	l.acquire.To.Cast(s.held(r, -1))
+func (q *holderQuestion) readReply(s *sending, r *resp.Reply) {
+	q.acquire.To.Cast(s.held(r, -1))
 }
 
-func (l *look) refuse(v Vote) {
+func (q *holderQuestion) refuse(v Vote) {
 	if v.Err == nil || !strings.HasPrefix(v.Err.Error(), "WRONGTYPE") { // else it is no lock at all
 		v = Vote{Instance: v.Instance, Kind: Held, Left: -1}
 	}
-	l.acquire.To.Cast(v)
+	q.acquire.To.Cast(v)
 }
 
-func (l *look) about() (key, fenceKey string) { return l.acquire.Key, "" }
-func (l *look) debt() (debt, bool)            { return debt{}, false }
-func (l *look) reset()                        {}
-func (l *look) urgent() bool                  { return true }
+func (q *holderQuestion) about() (key, fenceKey string) { return q.acquire.Key, "" }
+func (q *holderQuestion) debt() (debt, bool)            { return debt{}, false }
 
 // held is the vote when a holder was found.
 func (s *sending) held(holder *resp.Reply, left time.Duration) Vote {
@@ -279,7 +275,6 @@ func (s *sending) held(holder *resp.Reply, left time.Duration) Vote {
 
 func (a *Acquire) refuse(v Vote)      { a.To.Cast(v) }
 func (a *Acquire) debt() (debt, bool) { return debt{}, false }
-func (a *Acquire) urgent() bool       { return false }
 
 // fenceOf reads a number that a script returns as a string, so as not to lose digits: 0 if it is
 // none of ours.

@@ -14,12 +14,12 @@ type actor struct {
 	*Instance // whose server it is
 
 	// Its own goroutine's: act, and what that calls.
-	former    *reach.Link       // the last link, to be killed by the next
-	stillborn int               // links in a row that ended as soon as they were open
-	before    *restart.Sighting // the last server seen
-	batch     []Command         // room for the mailbox's next queue
+	former     *reach.Link       // the last link, to be killed by the next
+	shortLived int               // links in a row that ended as soon as they were open
+	before     *restart.Sighting // the last server seen
+	batch      []Command         // room for the mailbox's next queue
 
-	// Of whoever has the turn.
+	// The sender's: its own goroutine's, or a poster's.
 	link   *link
 	direct [maxDirect]Command // what a poster sends
 	out    []byte             // what is to be written
@@ -99,18 +99,18 @@ func (a *actor) startReader(unanswered []*pipeline) {
 	l.done, l.forgotten, l.err = make(chan struct{}), false, nil
 	l.In.Reset(patient{l, a.mailbox})
 	_ = l.Net.SetDeadline(time.Time{})
-	a.mailbox.flow.open(l.IsDirect() && a.set.lone) // several are better written to side by side
+	a.mailbox.flow.open(l.IsDirect() && a.set.only) // several are better written to side by side
 	go a.reader.read(l)
 	for _, p := range unanswered {
 		a.sendAgain(p)
 	}
 }
 
-// awaitReader waits for the end of the link's reader, and of whoever is sending. It
+// awaitReader waits for the end of the link's reader, and of a poster that is sending. It
 // returns what has not been answered, and why.
 func (a *actor) awaitReader() (unanswered []*pipeline, why error) {
 	<-a.link.done
-	return a.mailbox.takeTurn(), a.link.err
+	return a.mailbox.takeOver(), a.link.err
 }
 
 // repair looks after a link that has come to its end.

@@ -145,8 +145,8 @@ func TestUnixSocketsLiteralsAndDialersOfTheUsersAreNotLookedUp(t *testing.T) {
 	}
 }
 
-// Behind the address there are two masters. Who is asked first has the lock, and the
-// next one, too, until it shows: then the instance has no vote.
+// Behind the address there are two masters. The one that is asked first grants the lock, and so does
+// the next, until it shows: then the instance has no vote.
 func TestAnAddressOfSeveralServersHasNoVote(t *testing.T) {
 	servers := redistest.StartN(t, 2)
 	p := &places{all: servers}
@@ -164,9 +164,9 @@ func TestAnAddressOfSeveralServersHasNoVote(t *testing.T) {
 	}
 }
 
-// Only the connection of those who wait leads elsewhere: they look more seldom than
-// that one is opened.
-func TestWhoWaitsAtAnotherServerIsNoticed(t *testing.T) {
+// Only the tracking connection leads elsewhere: the name is looked up more seldom than
+// that connection is opened.
+func TestATrackingConnectionToAnotherServerIsNoticed(t *testing.T) {
 	servers := redistest.StartN(t, 2)
 	p := &places{all: servers[:1]}
 	i := movable(t, p, func(i *Instance) { i.looks.Every = time.Hour })

@@ -50,6 +50,4 @@ func (b *bundle) refuse(v Vote) {
 	}
 }
 
-func (b *bundle) reset()             {}
 func (b *bundle) debt() (debt, bool) { return debt{}, false } // its releases have
-func (b *bundle) urgent() bool       { return true }

@@ -32,7 +32,7 @@ import (
 // whose actor keeps their order. The slot changes hands only by a move, which
 // keeps it, too: see there.
 type cluster struct {
-	lone // of the whole, as far as it is not otherwise
+	standalone // of the whole, as far as it is not otherwise
 	router
 	seeds   []string // where to ask first
 	options func(addr string) *redis.Options
@@ -80,21 +80,22 @@ const maxNodes = 1000
 const maxDelayed = 1024
 
 var (
-	errUncovered = errors.New("no node of the cluster is known to serve the key's slot")
-	errFenceSlot = fault.NewLasting("the lock and its fencing token are in different slots of the cluster: a name with a closing brace that closes no {tag} cannot be fenced there; put a {tag} into it")
-	errShuttled  = errors.New("the key's slot has gone to another node and come back meanwhile")
-	errForeign   = fault.NewLasting("this cannot be asked of a cluster")
+	errUncovered   = errors.New("no node of the cluster is known to serve the key's slot")
+	errFenceSlot   = fault.NewLasting("the lock and its fencing token are in different slots of the cluster: a name with a closing brace that closes no {tag} cannot be fenced there; put a {tag} into it")
+	errShuttled    = errors.New("the key's slot has gone to another node and come back meanwhile")
+	errOneDatabase = errors.New("a cluster has others than database 0 only where cluster-databases permits them, as in Valkey 9")
+	errForeign     = fault.NewLasting("this cannot be asked of a cluster")
 )
 
-// newCluster makes the whole, an assembled instance, that of a cluster.
-func newCluster(whole *Instance, seeds []string, options func(addr string) *redis.Options, dialer func() reach.DialFunc) *cluster {
+// makeCluster makes a cluster of an assembled instance, the whole.
+func makeCluster(whole *Instance, seeds []string, options func(addr string) *redis.Options, dialer func() reach.DialFunc) {
 	c := &cluster{
-		lone:    lone{whole},
-		seeds:   seeds,
-		options: options,
-		dialer:  dialer,
-		closing: make(chan struct{}),
-		router:  router{whole: whole, hint: make(chan struct{}, 1), delayed: make(chan *routed, maxDelayed)},
+		standalone: standalone{whole},
+		seeds:      seeds,
+		options:    options,
+		dialer:     dialer,
+		closing:    make(chan struct{}),
+		router:     router{whole: whole, hint: make(chan struct{}, 1), delayed: make(chan *routed, maxDelayed)},
 	}
 	c.slotTable = slotTable{
 		make:    func(addr string) *node { return newNode(c.unattached(addr), c) },
@@ -105,7 +106,7 @@ func newCluster(whole *Instance, seeds []string, options func(addr string) *redi
 		nodes:   make(map[string]*node),
 		asked:   make(map[*node]time.Time),
 	}
-	return c
+	whole.role, whole.route = c, c.route
 }
 
 // run looks after the map until the instance is closed or ctx ends. The nodes
@@ -164,7 +165,7 @@ func (c *cluster) act(ctx context.Context, n, before *node) {
 // leave lets nothing more in, waits for the nodes, and answers what is left.
 func (c *cluster) leave(s *slots.Scout) {
 	c.close()
-	c.actors.Wait() // who is counted adds others, nobody else: so none is added from here on
+	c.actors.Wait() // only actors that are counted add others: so none is added from here on
 	s.Close()
 	close(c.delayed) // only actors send there
 	for r := range c.delayed {

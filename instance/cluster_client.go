@@ -40,6 +40,6 @@ func newOfCluster(client *redis.ClusterClient, cfg Config) *Instance {
 	}
 	cfg.Name = cmp.Or(cfg.Name, reach.NameOf(reach.Config{Cluster: of.Addrs}, new(redis.Options)))
 	i := assemble(options(""), cfg, known)
-	i.role = newCluster(i, of.Addrs, options, func() reach.DialFunc { return reach.Heedful(dial, reach.Sides) })
+	makeCluster(i, of.Addrs, options, func() reach.DialFunc { return reach.Heedful(dial, reach.Sides) })
 	return i
 }

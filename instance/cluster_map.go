@@ -2,11 +2,13 @@ package instance
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/slots"
 )
@@ -33,13 +35,17 @@ func (c *cluster) look(ctx context.Context, s *slots.Scout) {
 	mapped := c.mapped
 	c.mu.RUnlock()
 	if !mapped {
-		c.whole.actor.down(c.whole.verdict(err))
+		v := c.whole.verdict(err)
+		if fault.IsNoDatabase(err) {
+			v.Err = fmt.Errorf("%w (%w)", v.Err, errOneDatabase)
+		}
+		c.whole.actor.down(v)
 	}
 }
 
 // apply takes a map over. A slot whose node is up and still one of the masters is
-// left to what that node says itself, which is newer than any map: else somebody
-// who has missed the latest would send us back and forth.
+// left to what that node says itself, which is newer than any map: else a
+// node that has missed the latest would send us back and forth.
 func (c *cluster) apply(v *slots.Map) {
 	walls := make(map[*node]*barrier) // by the node that the slots leave
 	c.mu.Lock()

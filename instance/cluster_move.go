@@ -86,7 +86,7 @@ func (t *slotTable) withdrawBehind(from *node, m Command) (acquires []*routed) {
 		return nil
 	}
 	mv.sentOn = slices.DeleteFunc(mv.sentOn, func(r *routed) bool {
-		if harmless(r) {
+		if mayRunLate(r) {
 			return false
 		}
 		acquires = append(acquires, r)
@@ -179,5 +179,3 @@ func (b *barrier) fits(r *resp.Reply) bool         { return r.Kind == resp.Numbe
 func (b *barrier) readReply(*sending, *resp.Reply) { b.end() }
 func (b *barrier) refuse(Vote)                     { b.end() }
 func (b *barrier) debt() (debt, bool)              { return debt{}, false }
-func (b *barrier) reset()                          {}
-func (b *barrier) urgent() bool                    { return true }

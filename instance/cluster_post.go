@@ -79,9 +79,6 @@ type renewPart struct {
 	slot uint16
 }
 
-// inbox: there is none, since each slot has its own.
-func (c *cluster) inbox() *mailbox { return nil }
-
 func (c *cluster) askable() error { return errors.New("it is a cluster: ask its Servers") }
 
 // servers are the masters, as one of the nodes names them.

@@ -187,7 +187,7 @@ func clusterVerb(t *testing.T, c *redistest.Cluster, a, b *engine.Engine, name s
 	}
 }
 
-// Who waits is woken by the node of the key's slot, also by the one that it has
+// A waiter is woken by the node of the key's slot, also by the one that it has
 // moved to.
 func clusterWaiters(t *testing.T, c *redistest.Cluster) {
 	a, b := onCluster(t, c, engine.Config{}), onCluster(t, c, engine.Config{})

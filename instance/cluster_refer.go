@@ -117,9 +117,10 @@ func slotOf(m Command) uint16 {
 	return 0 // cannot happen: nothing else that a node is asked touches a slot
 }
 
-// harmless: it may be carried out at any later time, and so out of order. A
-// release deletes only its own token, and a renewal or a look put nothing there.
-func harmless(m Command) bool {
+// mayRunLate reports whether a message may be carried out at any later time, and so out of
+// order. All may but an acquire: a release deletes only its own token, and a renewal or an
+// inspection puts nothing there.
+func mayRunLate(m Command) bool {
 	_, acquires := original(m).(*Acquire)
 	return !acquires
 }
@@ -143,7 +144,7 @@ func (r *router) sendOn(from *node, sent *routed, ref slots.Referral) bool {
 	mv := r.moves[sent.slot]
 	inLine := mv == nil && r.slots[sent.slot] == from || mv != nil && mv.from == from
 	switch {
-	case to == nil || to == from || sent.slot != ref.Slot, !inLine && !harmless(sent):
+	case to == nil || to == from || sent.slot != ref.Slot, !inLine && !mayRunLate(sent):
 		r.mu.Unlock()
 		return false
 	case !inLine:
@@ -182,7 +183,7 @@ func (r *router) delay(sent *routed) bool {
 	if sent.giveUp.IsZero() {
 		sent.giveUp = now.Add(r.whole.cfg.Timeout)
 	}
-	if !harmless(sent) || now.After(sent.giveUp) {
+	if !mayRunLate(sent) || now.After(sent.giveUp) {
 		return false
 	}
 	sent.due, sent.asking = now.Add(retryAfter), false

@@ -33,20 +33,16 @@ type Command interface {
 	// debt returns what must still be done once the instance is back, if this
 	// message has not been confirmed.
 	debt() (debt, bool)
-	// reset forgets an earlier use; called by Post.
-	reset()
-	// urgent messages may use the second half of a full mailbox.
-	urgent() bool
 }
 
 // sending is what a command may know about the batch that it is sent with.
 type sending struct {
-	actor      *actor
-	now        time.Time
-	again      bool          // the batch is sent for the second time
-	opened     time.Time     // when the link was, if what is posted can travel on no other; zero: it may
-	recovering time.Duration // how long the restart guard still forbids new grants; 0: it does not
-	demoted    bool          // out: the server is a master no longer
+	actor       *actor
+	now         time.Time
+	again       bool          // the batch is sent for the second time
+	opened      time.Time     // when the link was, if what is posted can travel on no other; zero: it may
+	quarantined time.Duration // how long the restart guard still forbids new grants; 0: it does not
+	demoted     bool          // out: the server is a master no longer
 }
 
 func (s *sending) vote(k Kind) Vote { return Vote{Instance: s.actor.name, Kind: k, Again: s.again} }

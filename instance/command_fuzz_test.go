@@ -42,8 +42,8 @@ func FuzzCommands(f *testing.F) {
 		fence &= MaxFence
 		number := strconv.FormatUint(fence, 10)
 		fencing := Fencing{FenceKey: fenceKey, Fence: fence, FenceTTL: time.Hour, MaxAhead: time.Second}
-		ask := func(look bool, fencing Fencing) *Acquire {
-			return &Acquire{Key: key, Token: token, TTL: time.Second, GiveUp: time.Now().Add(time.Hour), Look: look, Fencing: fencing}
+		ask := func(askLeft bool, fencing Fencing) *Acquire {
+			return &Acquire{Key: key, Token: token, TTL: time.Second, GiveUp: time.Now().Add(time.Hour), AskLeft: askLeft, Fencing: fencing}
 		}
 		items := func(fencing Fencing) []Renewal {
 			return []Renewal{{Key: key, Token: token, TTL: time.Second, Fencing: fencing}, {Key: token, Token: key, TTL: time.Minute, Fencing: fencing}}

@@ -52,7 +52,8 @@ type Config struct {
 	// Username and Password. Default: none.
 	Credentials func(ctx context.Context) (username, password string, err error)
 
-	// DB is the number of the database. Default 0: the URL's, or else 0.
+	// DB is the number of the database. Default 0: the URL's, or else 0. A cluster has
+	// others only where cluster-databases permits them, as in Valkey 9.
 	DB int
 
 	// ClientName is what CLIENT LIST shows. Default: the URL's, or else none.

@@ -85,10 +85,10 @@ func (a *actor) linkLost(why error) error {
 	l := a.link
 	a.drop()
 	if why == errHalted || l.used || time.Since(l.Seen.At) > reach.LastProbe { // the bare value
-		a.stillborn = 0
+		a.shortLived = 0
 		return nil
 	}
-	if a.stillborn++; a.stillborn == 1 {
+	if a.shortLived++; a.shortLived == 1 {
 		return nil
 	}
 	return why

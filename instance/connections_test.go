@@ -374,7 +374,7 @@ func TestReconnectsWithinASecond(t *testing.T) {
 	state(t, e, 0, instance.Up)
 	for _, outage := range []time.Duration{0, 300 * time.Millisecond, 4 * time.Second} {
 		server.Kill()
-		if _, err := e.TryAcquire(within(t), "r"); err == nil { // who asks nothing notices nothing
+		if _, err := e.TryAcquire(within(t), "r"); err == nil { // the link breaks unnoticed until something is asked
 			t.Error("a dead server has granted")
 		}
 		state(t, e, 0, instance.Down)

@@ -86,7 +86,8 @@ func (m *mailbox) disown(elsewhere func(key string) bool) (gone []debt) {
 
 // repay puts what is owed into the queue again, every payEvery: releases that
 // found the mailbox full, or that the server refused, while the instance was up
-// all the time.
+// all the time. New questions find the other half of their room: a server that refuses
+// all releases would be too busy for anything else.
 func (m *mailbox) repay() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -94,7 +95,7 @@ func (m *mailbox) repay() {
 		return
 	}
 	m.repaid = time.Now()
-	n := min(len(m.owed), max(0, 2*m.limit-len(m.queue)))
+	n := min(len(m.owed), max(0, (m.limit+1)/2-len(m.queue)))
 	for _, d := range m.owed[:n] {
 		if r := d.release(); r.TTL > 0 {
 			m.queue = append(m.queue, r)

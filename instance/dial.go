@@ -17,7 +17,7 @@ import (
 //	unix://[user[:password]@]/path/to.sock[?db=N]
 //	redis-sentinel://[user[:password]@]host[:port][,host…][/db]?master=NAME
 //	rediss-sentinel://…
-//	redis-cluster://[user[:password]@]host[:port][,host…]
+//	redis-cluster://[user[:password]@]host[:port][,host…][/db]
 //	rediss-cluster://…
 //	host[:port], /path/to.sock
 //
@@ -53,7 +53,7 @@ func Dial(rawURL string, cfg Config) (*Instance, error) {
 	case len(way.Sentinel.Addrs) > 0:
 		i.managed, i.watch, i.redial, i.looks.At = true, r.WatchMaster, r.Redial, r.Master
 	case len(way.Cluster) > 0:
-		i.role = newCluster(i, way.Cluster, r.Options, r.NodeDialer)
+		makeCluster(i, way.Cluster, r.Options, r.NodeDialer)
 	}
 	i.risks = r.Risks()
 	for _, risk := range i.risks {

@@ -1,5 +1,6 @@
 // Package instance is one independent Redis: one actor, one connection, one vote.
-// (A cluster is many of the former, and still one vote on each key.)
+// A cluster is many of the former, and still one vote on each key: a message goes to the
+// master of its key's slot, and messages about a key keep their order while slots move.
 //
 // # Contract
 //
@@ -25,16 +26,18 @@
 //
 // # The way of a message
 //
-//  1. mailbox.go: Post puts it in line, or refuses it. (Whose line: inbox in role.go.)
-//     The actor's take waits until what is in line may go out (due), and takes all of it.
-//  2. actor.go: act hands it on, and looks after the link when its reader has ended.
-//  3. pipeline.go: send makes one pipeline of what was taken (fill); releases that
-//     wait together become one script call (fold).
-//  4. guard.go: abstention says how long the restart guard keeps votes back.
-//  5. pipeline.go: encode lets each message append its command,
-//  6. acquire.go, release.go, renew.go, inspect.go: appendCommand,
-//  7. in the words of internal/resp;
-//  8. pipeline.go: write puts the pipeline under way, and writes it.
+// From Post to the wire there are eight stays in files, two of them in one that was left before:
+//
+//  1. mailbox.go: Post puts it in line (put, accept), or refuses it. The actor's take waits
+//     until what is in line may go out (mayGoOut), and takes all of it.
+//  2. actor.go: act hands it on. It also repairs the link when the reader has ended.
+//  3. pipeline.go: send makes a pipeline, and sending what its commands may know of it.
+//  4. guard.go: left says how long the restart guard still keeps votes back.
+//  5. pipeline.go: fill folds releases that wait together into one script call (fold), and
+//     lets each message append its command (encode).
+//  6. acquire.go, release.go, renew.go, inspect.go: appendCommand does so,
+//  7. internal/resp/resp.go: in the words of the protocol (AppendArg).
+//  8. pipeline.go: write puts the pipeline under way (putUnderWay), and writes it.
 //
 // The reply comes back through reader.go (readPipeline), which has the message read
 // it (readReply), and cast its vote. underway.go has the states of the link in between.
@@ -46,9 +49,6 @@
 // Programs need Dial or New, Config, Sentinel, and what an engine shows them: Vote, Kind,
 // Health, State, Guard. Messages (Command), casters and sets are for the engine alone; it
 // drives an instance by Claim, Run, Post, Watch and Close.
-//
-// A Redis Cluster is one instance, too: it hands each message to the master of its
-// key's slot, and keeps the order of messages about a key while slots move.
 //
 // # Votes
 //

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
@@ -137,15 +138,43 @@ func TestAFullSentinelSaysSo(t *testing.T) {
 	}
 }
 
-// In protected mode a server lets only its own machine in, by the loopback's first address.
-func TestProtectedModeSaysSo(t *testing.T) {
-	elsewhere := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}
-	if l, err := net.ListenTCP("tcp", elsewhere); err != nil {
-		t.Skipf("this system has no second loopback address to come from: %v", err)
-	} else if err := l.Close(); err != nil {
-		t.Fatalf("l.Close: %v", err)
+// stranger is an address of this machine that the server takes for another machine's, and does not let in: for Redis 7.0
+// that is every one but 127.0.0.1, for later ones and Valkey it is none that begins with 127.
+func stranger(t *testing.T, server *redistest.Server) *net.TCPAddr {
+	t.Helper()
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatalf("net.InterfaceAddrs: %v", err)
 	}
+	candidates := []net.IP{net.IPv4(127, 0, 0, 2)}
+	for _, addr := range own {
+		if ip, ok := addr.(*net.IPNet); ok && ip.IP.To4() != nil && !ip.IP.IsLoopback() {
+			candidates = append(candidates, ip.IP)
+		}
+	}
+	for _, ip := range candidates {
+		from := &net.TCPAddr{IP: ip}
+		conn, err := (&net.Dialer{LocalAddr: from}).Dial("tcp", server.Addr())
+		if err != nil {
+			continue // it cannot come from there
+		}
+		_ = conn.SetDeadline(time.Now().Add(testkit.Patience))
+		_, _ = conn.Write([]byte("PING\r\n"))
+		said := make([]byte, 7)
+		_, _ = io.ReadFull(conn, said)
+		_ = conn.Close()
+		if string(said) == "-DENIED" {
+			return from
+		}
+	}
+	t.Skipf("this machine has no address that the server takes for another machine's, among %v", candidates)
+	return nil
+}
+
+// In protected mode a server lets only its own machine in.
+func TestProtectedModeSaysSo(t *testing.T) {
 	server := redistest.StartTCP(t, "--protected-mode", "yes")
+	elsewhere := stranger(t, server)
 	sentinel := redistest.StartSentinel(t, redistest.StartTCP(t), "--protected-mode", "yes")
 	for _, url := range []string{"redis://" + server.Addr(), "redis-cluster://" + server.Addr(), "redis-sentinel://" + sentinel.Addr() + "?master=leader"} {
 		i, err := instance.Dial(url, instance.Config{Dialer: (&net.Dialer{LocalAddr: elsewhere}).DialContext})
@@ -155,13 +184,13 @@ func TestProtectedModeSaysSo(t *testing.T) {
 		e := enginetest.New(t, engine.Config{}, i)
 		_, err = e.TryAcquire(within(t), "r")
 		oneLine(t, err)
-		if !strings.Contains(err.Error(), "DENIED Redis is running in protected mode") {
+		if !strings.Contains(err.Error(), "DENIED ") || !strings.Contains(err.Error(), "unning in protected mode") { // Redis is; or Running
 			t.Errorf("%s: got %v, want what the server said", url, err)
 		}
 	}
 }
 
-// The connection of those who wait: the log says why there is none.
+// The log says why there is no tracking connection.
 func TestWhatIsSaidAtTheWaitersDoorIsLogged(t *testing.T) {
 	server := redistest.Start(t)
 	server.Set("r", "somebody else's", time.Minute)

@@ -26,7 +26,7 @@ import (
 var poisons = []struct {
 	name   string
 	put    func(s *redistest.Server, key string)
-	err    error // what is in the error of who tries that name
+	err    error // what is in the error of an acquire of that name
 	says   string
 	millis int64 // left
 }{

@@ -73,7 +73,7 @@ func TestAdaptiveGuardPardonsOnlyASetThatIsYoungAltogetherAndOnlyOnce(t *testing
 		if len(c.seen) < len(members) {
 			continue
 		}
-		for _, i := range members { // whoever is young from now on has restarted
+		for _, i := range members { // an instance that is young from now on has restarted
 			if len(s.pardon(i, restart.Sighting{At: now}, true)) != 0 {
 				t.Errorf("%s: pardoned a second time", c.name)
 			}

@@ -26,7 +26,7 @@ func TestBadURLsSayWhatIsWrongWithoutSecrets(t *testing.T) {
 		"redis://:s3cr3t@host:port", "redis://:s3cr3t@host/zero", "redis://:s3cr3t@host/-1", "redis://host?password=s3cr3t",
 		"redis://host?db=s3cr3t", "redis://host?pool_size=s3cr3t", "unix://", "unix://:s3cr3t@", "host:port", "host:0", "host:70000",
 		"user:s3cr3t@host:6379", "::1:6379:x", "redis://[::1", "a b c", "redis://:s3cr3t@host:6379/1/2",
-		"redis-cluster://:s3cr3t@host/1", "redis-cluster://user:" + secret + "@a,b", "rediss-cluster://:s3cr3t@a,b:port", "redis-cluster://h?addr=s3cr3t:x",
+		"redis-cluster://:s3cr3t@host/1/2", "redis-cluster://user:" + secret + "@a,b", "rediss-cluster://:s3cr3t@a,b:port", "redis-cluster://h?addr=s3cr3t:x",
 		"redis://host:6379\x00", strings.Repeat("x", 1<<16) + "://",
 	} {
 		_, err := engine.Open(within(t), []string{url}, engine.Config{})

@@ -31,7 +31,5 @@ func (q *Inspect) readReply(s *sending, r *resp.Reply) {
 	q.To.Cast(s.held(&r.List[0], leftOf(&r.List[1])))
 }
 
-func (q *Inspect) reset()             {}
 func (q *Inspect) refuse(v Vote)      { q.To.Cast(v) }
 func (q *Inspect) debt() (debt, bool) { return debt{}, false }
-func (q *Inspect) urgent() bool       { return false }

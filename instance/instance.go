@@ -38,6 +38,7 @@ type Instance struct {
 	risks   []string       // what is unsafe about the connection, as far as Dial knows
 	invalid error          // why this instance cannot work at all
 	mailbox *mailbox
+	route   func(m Command) // of a cluster: posts to the node of the message's slot; nil: all messages go to the mailbox
 	role    role
 	claimed atomic.Bool
 	ready   gate // opened by the actor, or the cluster, when the first attempt to connect is over
@@ -105,8 +106,8 @@ func New(client redis.UniversalClient, cfg Config) *Instance {
 }
 
 // alone makes it a server on its own.
-func (i *Instance) alone() {
-	i.role = lone{i}
+func (i *Instance) makeStandalone() {
+	i.role = standalone{i}
 	i.actor = &actor{Instance: i}
 	i.actor.reader.actor = i.actor
 }
@@ -134,7 +135,7 @@ func broken(cfg Config, err error) *Instance {
 		cfg.Name = "unusable instance"
 	}
 	i := &Instance{name: cfg.Name, cfg: cfg.withoutSecrets(), invalid: err, mailbox: newMailbox(1), ready: newGate()}
-	i.alone()
+	i.makeStandalone()
 	return i
 }
 
@@ -184,7 +185,7 @@ func assemble(opt *redis.Options, cfg Config, known *reach.Secrets) *Instance {
 	}
 	i.client = redis.NewClient(opt)
 	i.redial = func(ctx context.Context) (net.Conn, error) { return i.dialer(ctx, i.network, i.addr) }
-	i.alone()
+	i.makeStandalone()
 	i.looks = &reach.Looks{
 		Every: reach.LookEach, Timeout: cfg.Timeout,
 		At:      func() string { return i.addr },

@@ -3,7 +3,7 @@ package instance
 import "github.com/holdfast-go/holdfast/internal/reach"
 
 // link is the connection that an instance's messages travel on. It belongs to the actor; what
-// is written on it is written by whoever has the turn, and once it is open for messages, its
+// is written on it is written by the sender of the flow, and once it is open for messages, its
 // reader reads.
 type link struct {
 	*reach.Link

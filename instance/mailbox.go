@@ -18,12 +18,11 @@ import (
 //
 // What waits goes out as soon as nothing is under way: then it makes one
 // pipeline, and load makes batches, not queues. Near by that is all. Far away,
-// where waiting for the round trip of others would be felt, it goes out at once; only
-// where that makes a sparse pipeline, others who are just about to post are let in
-// front first.
+// where waiting for the round trip of others would be felt, it goes out at once. Only
+// where that makes a small pipeline, goroutines that are about to post may run first.
 type mailbox struct {
 	limit     int
-	slotsMove bool            // see role
+	slotsMove bool            // of a node of a cluster: locks come from other nodes and go to them, slot by slot
 	wake      chan struct{}   // one slot: "look again"; received by the actor
 	life      context.Context // ends when the mailbox is closed
 	die       context.CancelFunc
@@ -54,33 +53,40 @@ func newMailbox(limit int) *mailbox {
 // It is for the engine.
 func (i *Instance) Post(messages ...Command) {
 	for _, c := range messages {
-		c.reset()
+		reset(c)
 	}
-	inbox := i.role.inbox()
-	if inbox == nil {
+	if i.route != nil {
 		for _, c := range messages {
-			i.role.route(c)
+			i.route(c)
 		}
 		return
 	}
-	if inbox.put(i.name, messages...) {
+	if i.mailbox.put(i.name, messages...) {
 		n := copy(i.actor.direct[:], messages)
 		i.actor.send(i.actor.direct[:n])
 		clear(i.actor.direct[:n])
-		i.mailbox.passTurn(posters)
+		i.mailbox.doneSending(aPoster)
 	}
 }
 
-// maxDirect is how many messages a poster may send itself.
-const maxDirect = 2
+// reset makes a message forget an earlier use. An undo withdraws its acquire: if that has not
+// been sent, it never will be, and there is nothing to undo.
+func reset(c Command) {
+	switch c := c.(type) {
+	case *Acquire:
+		c.stage.Store(posted)
+	case *Release:
+		c.moot = c.Undo != nil && c.Undo.withdraw()
+	}
+}
 
 // put adds messages, or answers them on the spot: Busy when the mailbox is full,
-// the refusal when the instance is down. It reports true when the poster has got
-// the turn instead, and is to send them itself.
+// the refusal when the instance is down. It reports true when the poster is the sender
+// now, and is to send them itself.
 func (m *mailbox) put(name string, messages ...Command) (send bool) {
 	m.mu.Lock()
-	if len(m.queue) == 0 && m.refusal == nil && !m.closed && m.flow.free() && small(messages) {
-		m.flow.turn = posters
+	if m.posterMaySend() && fitSocket(messages) {
+		m.flow.sender = aPoster
 		m.mu.Unlock()
 		return true
 	}
@@ -115,22 +121,25 @@ func (m *mailbox) accept(c Command, name string) (vote Vote, taken bool) {
 		return Vote{Instance: name, Kind: Busy}, false
 	}
 	m.queue = append(m.queue, c)
-	if m.flow.due(len(m.queue)) {
+	if m.mayGoOut() {
 		m.ring()
 	}
 	return Vote{}, true
 }
 
-// room is how many messages may be there before c. A barrier has always room:
-// there is one for each slot at most.
+// room is how many messages may be there before c. A new question finds the first half of
+// the mailbox. The second is for what ends or renews leases, or is the end of a question.
+// A barrier has always room: there is one for each slot at most.
 func (m *mailbox) room(c Command) int {
-	if _, ok := c.(*barrier); ok {
+	switch c := c.(type) {
+	case *routed:
+		return m.room(c.Command)
+	case *barrier:
 		return math.MaxInt
+	case *Acquire, *Inspect:
+		return m.limit
 	}
-	if c.urgent() {
-		return 2 * m.limit
-	}
-	return m.limit
+	return 2 * m.limit
 }
 
 // ring wakes take, whether or not it sleeps.
@@ -142,30 +151,30 @@ func (m *mailbox) ring() {
 }
 
 // take waits until messages may go out and returns all that wait, with into as
-// the next queue's room; with them the actor has the turn, until it calls take
+// the next queue's room; with them the actor is the sender, until it calls take
 // again. It returns none when the link has come to an end, or when something is
 // owed and nothing else came for a while. It reports false when the mailbox is
 // closed and everything is answered, or ctx has ended.
 func (m *mailbox) take(ctx context.Context, into []Command) ([]Command, bool) {
-	m.passTurn(actors)
+	m.doneSending(theActor)
 	for yielded := false; ; {
 		m.mu.Lock()
 		owes := len(m.owed) > 0
 		switch {
-		case m.closed && len(m.queue) == 0 && m.flow.quiet():
+		case m.closed && len(m.queue) == 0 && m.isIdle():
 			m.mu.Unlock()
 			return nil, false
 		case m.flow.over:
 			m.mu.Unlock()
 			return nil, true
-		case m.flow.due(len(m.queue)) && m.flow.sparse(len(m.queue)) && !yielded:
+		case m.mayGoOut() && m.makesSmallPipeline() && !yielded:
 			m.mu.Unlock()
 			runtime.Gosched()
 			yielded = true
 			continue
-		case m.flow.due(len(m.queue)):
+		case m.mayGoOut():
 			batch := m.queue
-			m.queue, m.flow.turn = into[:0], actors
+			m.queue, m.flow.sender = into[:0], theActor
 			m.mu.Unlock()
 			return batch, true
 		}
@@ -184,15 +193,16 @@ func (m *mailbox) take(ctx context.Context, into []Command) ([]Command, bool) {
 	}
 }
 
-// passTurn gives up the turn, if it is theirs.
-func (m *mailbox) passTurn(who turn) {
+// doneSending says that a sender has written all that it had taken. If it is not the sender, that
+// has no effect.
+func (m *mailbox) doneSending(by sender) {
 	m.mu.Lock()
-	if m.flow.turn != who {
+	if m.flow.sender != by {
 		m.mu.Unlock()
 		return
 	}
-	m.flow.turn = nobodys
-	ring := who != actors && (m.flow.halted || m.closed || m.flow.due(len(m.queue)))
+	m.flow.sender = noSender
+	ring := by != theActor && (m.flow.halted || m.closed || m.mayGoOut())
 	m.mu.Unlock()
 	if ring {
 		m.ring()
@@ -202,31 +212,39 @@ func (m *mailbox) passTurn(who turn) {
 const (
 	// fullDuplexRTT is the round trip that is short enough to be waited for twice.
 	fullDuplexRTT = 500 * time.Microsecond
-	// sparseRatio: a pipeline is sparse that has less than one message for so many of those
+	// smallPipeline: a pipeline is small that has less than one message for so many of those
 	// that are under way.
-	sparseRatio = 8
+	smallPipeline = 8
 	// maxUnderWay is how many messages may be under way before more are taken.
 	maxUnderWay = 4096
-	// smallText is the length of names and tokens with which messages are small.
-	smallText = 1024
+	// maxDirect is how many messages a poster may send itself, and maxDirectText how long all
+	// their names and tokens may be.
+	maxDirect     = 2
+	maxDirectText = 1024
 )
 
-// due reports whether so many messages that wait may be sent.
-func (f *flow) due(waiting int) bool {
-	if waiting == 0 || f.halted || f.turn != nobodys {
+// mayGoOut reports whether what waits may be sent. Called with mu held, as the next three.
+func (m *mailbox) mayGoOut() bool {
+	f := &m.flow
+	if len(m.queue) == 0 || f.halted || f.sender != noSender {
 		return false
 	}
 	return f.messages == 0 || f.minRTT > fullDuplexRTT && f.messages < maxUnderWay
 }
 
-// sparse reports whether a pipeline of so many messages would be.
-func (f *flow) sparse(waiting int) bool { return waiting*sparseRatio < f.messages }
+// makesSmallPipeline reports whether what waits would make a small pipeline.
+func (m *mailbox) makesSmallPipeline() bool { return len(m.queue)*smallPipeline < m.flow.messages }
 
-// free reports whether a poster may send its messages itself.
-func (f *flow) free() bool { return f.direct && f.quiet() && !f.halted }
+// posterMaySend reports whether a poster may send its messages itself, if they are small.
+func (m *mailbox) posterMaySend() bool {
+	return len(m.queue) == 0 && m.refusal == nil && !m.closed && m.flow.direct && !m.flow.halted && m.isIdle()
+}
 
-// small reports whether these fit into an empty socket buffer, however small that is.
-func small(messages []Command) bool {
+// isIdle reports whether nothing is under way, and nobody is about to send.
+func (m *mailbox) isIdle() bool { return len(m.flow.pipelines) == 0 && m.flow.sender == noSender }
+
+// fitSocket reports whether messages fit into an empty socket buffer, however small that is.
+func fitSocket(messages []Command) bool {
 	text := 0
 	for _, c := range messages {
 		switch c := c.(type) {
@@ -242,11 +260,8 @@ func small(messages []Command) bool {
 			return false
 		}
 	}
-	return len(messages) <= maxDirect && text <= smallText
+	return len(messages) <= maxDirect && text <= maxDirectText
 }
-
-// quiet reports whether nothing is under way, and nobody is about to send.
-func (f *flow) quiet() bool { return len(f.pipelines) == 0 && f.turn == nobodys }
 
 // refuse makes the mailbox answer everything with v from now on, and returns
 // what was waiting, to be refused too.
@@ -294,11 +309,4 @@ func (m *mailbox) depth() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.queue)
-}
-
-// latency is how long the last round trip took.
-func (f *flow) latency() time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.rtt
 }

@@ -3,6 +3,7 @@ package instance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -18,7 +19,7 @@ func releaseTo(to Caster, token string, ttl time.Duration) *Release {
 
 // post is what Instance.Post does.
 func post(m *mailbox, c Command) {
-	c.reset()
+	reset(c)
 	m.put("i", c)
 }
 
@@ -221,6 +222,39 @@ func TestDebtsAreBoundedAndThoseThatExpiredGiveWay(t *testing.T) {
 	})
 }
 
+// A server that refuses releases is owed more and more of them. New questions find room all the same,
+// and all that is owed is sent again.
+func TestWhatIsOwedLeavesRoomForNewQuestions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 16
+		m := newMailbox(limit)
+		owed := make(map[string]bool)
+		for n := range 5 * limit {
+			token := fmt.Sprint(n)
+			owed[token] = true
+			m.noteDebt(releaseTo(new(votes), token, time.Hour))
+		}
+		asks := new(votes)
+		for range 5 * limit {
+			m.repay()
+			post(m, acquireTo(asks))
+			if got := asks.kinds(); len(got) != 0 {
+				t.Fatalf("with %d owed, of %d, a new question is answered %v, want it to wait", len(owed), 5*limit, got)
+			}
+			taken, _ := m.take(t.Context(), nil)
+			for _, c := range taken {
+				if r, ok := c.(*Release); ok {
+					delete(owed, r.Token)
+				}
+			}
+			time.Sleep(payEvery)
+		}
+		if len(owed) != 0 || len(m.owed) != 0 {
+			t.Errorf("%d have not been sent again, and %d are still owed, want none", len(owed), len(m.owed))
+		}
+	})
+}
+
 func TestOnlyAReleaseThatMayMatterIsOwed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		unsent, wasSent := acquireTo(new(votes)), acquireTo(new(votes))
@@ -228,11 +262,11 @@ func TestOnlyAReleaseThatMayMatterIsOwed(t *testing.T) {
 		undo := func(a *Acquire) *Release {
 			r := releaseTo(new(votes), "t", time.Minute)
 			r.Undo = a
-			r.reset()
+			reset(r)
 			return r
 		}
 		plain := releaseTo(new(votes), "t", time.Minute)
-		plain.reset()
+		reset(plain)
 		for _, c := range []struct {
 			name string
 			cmd  Command
@@ -267,7 +301,7 @@ func TestUndoThatFindsTheMailboxFullIsOwedIfItsAcquireIsSent(t *testing.T) {
 		post(m, releaseTo(new(votes), "b", time.Minute)) // full
 		a := acquireTo(new(votes))
 		a.GiveUp = time.Now().Add(time.Hour)
-		a.reset()
+		reset(a)
 		undo := releaseTo(new(votes), "t", time.Minute)
 		undo.Undo = a
 
@@ -342,7 +376,7 @@ func TestWithdrawnAcquireThatHasNotBeenSentIsNotSentAndNeitherIsItsUndo(t *testi
 
 func TestPosterSendsBySelfOnlyWhatCannotBlock(t *testing.T) {
 	small, large := acquireTo(new(votes)), acquireTo(new(votes))
-	large.Key = string(make([]byte, smallText+1))
+	large.Key = string(make([]byte, maxDirectText+1))
 	for _, c := range []struct {
 		name    string
 		prepare func(*mailbox)
@@ -354,7 +388,7 @@ func TestPosterSendsBySelfOnlyWhatCannotBlock(t *testing.T) {
 		{"a renewal may be large", func(*mailbox) {}, &Renew{Items: []Renewal{{Key: "k"}}, To: new(votes)}, false},
 		{"writing may block", func(m *mailbox) { m.flow.direct = false }, small, false},
 		{"something is under way", func(m *mailbox) { m.flow.pipelines = []*pipeline{{sent: []Command{small}}} }, small, false},
-		{"somebody else sends", func(m *mailbox) { m.flow.turn = actors }, small, false},
+		{"somebody else sends", func(m *mailbox) { m.flow.sender = theActor }, small, false},
 		{"something waits", func(m *mailbox) { m.queue = []Command{small} }, small, false},
 		{"the link is halted", func(m *mailbox) { m.flow.halted = true }, small, false},
 	} {
@@ -362,7 +396,7 @@ func TestPosterSendsBySelfOnlyWhatCannotBlock(t *testing.T) {
 		m.flow.direct = true
 		c.prepare(m)
 		if got := m.put("i", c.message); got != c.want {
-			t.Errorf("%s: the poster has the turn: %v", c.name, got)
+			t.Errorf("%s: the poster is to send: %v", c.name, got)
 		}
 	}
 }

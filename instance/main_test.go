@@ -12,7 +12,7 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 // bare is a server on its own that is nowhere.
 func bare(name string) *Instance {
 	i := &Instance{name: name}
-	i.alone()
+	i.makeStandalone()
 	return i
 }
 

@@ -18,19 +18,18 @@ type node struct {
 
 func newNode(i *Instance, home *cluster) *node {
 	n := &node{Instance: i, home: home, gone: make(chan struct{})}
-	i.role = asNode{lone{i}, n}
+	i.role = asNode{standalone{i}, n}
 	i.mailbox.slotsMove = true
 	return n
 }
 
 // asNode is the role of a node.
 type asNode struct {
-	lone
+	standalone
 	node *node
 }
 
 func (r asNode) voter() *Instance           { return r.node.home.whole }
-func (r asNode) slotsMove() bool            { return true }
 func (r asNode) elsewhere(text []byte) bool { return isReferral(text) }
 func (r asNode) misnamed([]byte) bool       { return false }
 func (r asNode) whyReplica() error          { return errDemoted }

@@ -18,7 +18,7 @@ type pipeline struct {
 	bundles  bundles
 }
 
-// sendAll sends messages in pipelines, in order. The actor has the turn.
+// sendAll sends messages in pipelines, in order. The actor is the sender.
 func (a *actor) sendAll(messages []Command) {
 	for len(messages) > 0 {
 		n := min(len(messages), a.cfg.Batch)
@@ -27,12 +27,12 @@ func (a *actor) sendAll(messages []Command) {
 	}
 }
 
-// send sends one pipeline. It is called by whoever has the turn.
+// send sends one pipeline. Its caller is the sender: the actor, or a poster.
 func (a *actor) send(batch []Command) {
 	p := a.mailbox.flow.pipeline()
 	now := time.Now()
 	p.sending = a.sending(now)
-	p.bundles.bySlot = a.role.slotsMove()
+	p.bundles.bySlot = a.mailbox.slotsMove
 	p.deadline = now.Add(a.cfg.Timeout)
 	a.out = p.fill(batch, a.out[:0])
 	a.write(p)
@@ -41,8 +41,8 @@ func (a *actor) send(batch []Command) {
 // sending is what the commands of a pipeline may know of it. A cluster's slots move
 // from one node to another, and with them what is posted.
 func (a *actor) sending(now time.Time) sending {
-	s := sending{actor: a, now: now, recovering: a.abstention.left(now)}
-	if !a.role.slotsMove() {
+	s := sending{actor: a, now: now, quarantined: a.abstention.left(now)}
+	if !a.mailbox.slotsMove {
 		s.opened = a.link.Seen.At
 	}
 	return s
@@ -96,7 +96,7 @@ func (f *flow) discard(p *pipeline) {
 }
 
 // putUnderWay puts a pipeline under way, and reports whether it is to be written: not
-// when the link has been halted since the turn was taken. Then it is kept, behind
+// when the link has been halted since they were taken. Then it is kept, behind
 // what is to be sent again.
 func (m *mailbox) putUnderWay(p *pipeline, l *link) bool {
 	m.mu.Lock()

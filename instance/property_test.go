@@ -25,7 +25,7 @@ type ledger struct {
 
 func (m *ledger) post(c Command, to *votes, token string) {
 	limit := m.limit
-	if c.urgent() {
+	if _, asks := c.(*Acquire); !asks {
 		limit *= 2
 	}
 	switch {

@@ -56,7 +56,7 @@ func (r *reader) readPipelines(l *link) error {
 // readPipeline reads the replies to one pipeline.
 //
 // A reply that cannot be to its question is the end of the link, before anything is
-// made of it: whoever put it there may have put others, of which that cannot be told.
+// made of it: where it comes from, others may come from that look right.
 //
 // When the server has forgotten our scripts, what comes behind is sent again, so
 // that the order stays, and its replies are worth nothing.
@@ -73,7 +73,7 @@ func (r *reader) readPipeline(l *link, p *pipeline) (over bool, err error) {
 			return false, errUnasked
 		}
 		if k == last && l.In.Buffered() > 0 && r.mailbox.flow.lastUnderWay() {
-			return false, errUnasked // one too many: who knows which
+			return false, errUnasked // one too many, and nobody can tell which
 		}
 		if !l.forgotten && isNoScript(&r.reply) {
 			l.forgotten = true

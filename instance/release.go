@@ -28,8 +28,6 @@ type Release struct {
 	moot bool // what it would undo has not been sent, and never will be
 }
 
-func (r *Release) reset() { r.moot = r.Undo != nil && r.Undo.withdraw() }
-
 func (r *Release) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	switch {
 	case r.moot:
@@ -75,7 +73,6 @@ func (r *Release) cast(s *sending, reply int64) {
 }
 
 func (r *Release) refuse(v Vote) { r.To.Cast(v) }
-func (r *Release) urgent() bool  { return true }
 
 func (r *Release) debt() (debt, bool) {
 	if r.moot {

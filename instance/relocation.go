@@ -22,5 +22,3 @@ func (relocation) fits(*resp.Reply) bool           { return false } // it asks n
 func (relocation) readReply(*sending, *resp.Reply) {}
 func (relocation) refuse(Vote)                     {}
 func (relocation) debt() (debt, bool)              { return debt{}, false }
-func (relocation) reset()                          {}
-func (relocation) urgent() bool                    { return true }

@@ -128,9 +128,6 @@ func (r *Renew) read(s *sending, item *Renewal, vote *resp.Reply) Vote {
 	}
 }
 
-func (r *Renew) reset() {}
-
 func (r *Renew) refuse(v Vote) { r.To.CastRenewals(r.Items, []Vote{v}) }
 
 func (r *Renew) debt() (debt, bool) { return debt{}, false }
-func (r *Renew) urgent() bool       { return true }

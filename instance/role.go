@@ -10,14 +10,12 @@ import (
 	"github.com/holdfast-go/holdfast/internal/tracking"
 )
 
-// role is what an instance is: a server on its own (lone), a node of a cluster (*node), or
+// role is what an instance is: a server on its own (standalone), a node of a cluster (*node), or
 // a whole cluster (*cluster), which has no actor but those of its nodes. It is all in which
-// they differ.
+// they differ, but for two fields that each message passes: Instance.route and mailbox.slotsMove.
 type role interface {
 	// What an engine asks of the instance.
 
-	inbox() *mailbox // of all messages; nil: each has a way of its own, route
-	route(m Command)
 	run(ctx context.Context)
 	close()
 	health() Health
@@ -28,7 +26,6 @@ type role interface {
 	// What its actor asks.
 
 	voter() *Instance                                // whose vote it casts
-	slotsMove() bool                                 // locks come from other servers and go to them, slot by slot
 	refer(m Command, s *sending, r *resp.Reply) bool // whether an error reply has sent the message on
 	referDebt(d debt, r *resp.Reply) bool            // and a debt
 	answeredHere(m Command)                          // the message has been answered here, or is owed
@@ -38,29 +35,28 @@ type role interface {
 	memoryLost()                                     // the restart guard keeps its votes back
 }
 
-// lone is a server on its own.
-type lone struct{ instance *Instance }
+// standalone is a server on its own.
+type standalone struct{ instance *Instance }
 
-func (l lone) inbox() *mailbox         { return l.instance.mailbox }
-func (l lone) route(m Command)         { l.instance.mailbox.put(l.instance.name, m) }
-func (l lone) run(ctx context.Context) { l.instance.actor.act(ctx) }
-func (l lone) close()                  { l.instance.mailbox.close() }
-func (l lone) health() Health          { return l.instance.ownHealth() }
-func (l lone) watch(w *tracking.Watch) { l.instance.tracker.Keep(w) }
-func (l lone) askable() error          { return nil }
+func (l standalone) run(ctx context.Context) { l.instance.actor.act(ctx) }
+func (l standalone) close()                  { l.instance.mailbox.close() }
+func (l standalone) health() Health          { return l.instance.ownHealth() }
+func (l standalone) watch(w *tracking.Watch) { l.instance.tracker.Keep(w) }
+func (l standalone) askable() error          { return nil }
 
-func (l lone) servers(context.Context) ([]*Instance, error) { return []*Instance{l.instance}, nil }
+func (l standalone) servers(context.Context) ([]*Instance, error) {
+	return []*Instance{l.instance}, nil
+}
 
-func (l lone) voter() *Instance                          { return l.instance }
-func (l lone) slotsMove() bool                           { return false }
-func (l lone) refer(Command, *sending, *resp.Reply) bool { return false }
-func (l lone) referDebt(debt, *resp.Reply) bool          { return false }
-func (l lone) answeredHere(Command)                      {}
-func (l lone) elsewhere([]byte) bool                     { return false }
-func (l lone) misnamed(text []byte) bool                 { return isReferral(text) }
-func (l lone) memoryLost()                               {}
+func (l standalone) voter() *Instance                          { return l.instance }
+func (l standalone) refer(Command, *sending, *resp.Reply) bool { return false }
+func (l standalone) referDebt(debt, *resp.Reply) bool          { return false }
+func (l standalone) answeredHere(Command)                      {}
+func (l standalone) elsewhere([]byte) bool                     { return false }
+func (l standalone) misnamed(text []byte) bool                 { return isReferral(text) }
+func (l standalone) memoryLost()                               {}
 
-func (l lone) whyReplica() error {
+func (l standalone) whyReplica() error {
 	if l.instance.managed {
 		return reach.ErrFailover
 	}

@@ -19,10 +19,10 @@ func TestNothingReadsAllThatIsThere(t *testing.T) {
 	f.MustDo("CONFIG", "RESETSTAT")
 	fencings := []instance.Fencing{{}, f.fencing(1)}
 	for _, fencing := range fencings {
-		for _, look := range []bool{false, true} {
+		for _, askLeft := range []bool{false, true} {
 			a := make(answer, 1)
 			f.instance.Post(&instance.Acquire{
-				Key: "lock", Token: "token", TTL: time.Hour, GiveUp: time.Now().Add(time.Hour), Look: look, Fencing: fencing, To: a,
+				Key: "lock", Token: "token", TTL: time.Hour, GiveUp: time.Now().Add(time.Hour), AskLeft: askLeft, Fencing: fencing, To: a,
 			})
 			if v := <-a; v.Kind != instance.Held || v.Err != instance.ErrForeign || len(v.Holder) > 64 || len(v.String()) > 400 { // the bare value
 				t.Errorf("acquire: %v", v)
@@ -70,10 +70,10 @@ func TestScriptsWorkWithoutGETRANGE(t *testing.T) {
 		t.Fatalf("instance.Dial: %v", err)
 	}
 	run(t, i, func() {
-		ask := func(look bool, token string) instance.Vote {
+		ask := func(askLeft bool, token string) instance.Vote {
 			a := make(answer, 1)
 			m := acquireTo(a, token)
-			m.Look = look
+			m.AskLeft = askLeft
 			i.Post(m)
 			return <-a
 		}

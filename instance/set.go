@@ -17,7 +17,7 @@ import (
 type Set struct {
 	guard      Guard
 	quarantine time.Duration
-	lone       bool // there is only one instance, one vote
+	only       bool // there is only one instance, one vote
 	observer   Observer
 
 	mu      sync.Mutex
@@ -35,7 +35,7 @@ func NewSet(members []*Instance, guard Guard, quarantine time.Duration) *Set {
 	return &Set{
 		guard:      guard,
 		quarantine: quarantine,
-		lone:       len(members) == 1,
+		only:       len(members) == 1,
 		members:    members,
 		runs:       make(map[*Instance]string),
 		started:    make(map[*Instance]time.Time),

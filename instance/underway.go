@@ -7,24 +7,25 @@ import (
 	"time"
 )
 
-// flow is what is under way on the link, and who may send. The mailbox's mutex guards it.
+// flow is what is under way on the link, and who may send. The mailbox's mutex guards it. Whether
+// what waits may go out, the mailbox decides by it.
 //
 //	state     fields             what waits in the mailbox              comes after
 //	idle      no pipelines       is sent: by the actor, or by its       open, or the last
 //	                             poster where direct                    pipelineAnswered
-//	busy      pipelines          waits; far away it is sent (due)       putUnderWay
+//	busy      pipelines          waits; far away it is sent             putUnderWay
 //	draining  halted             waits; what was written is answered    halt: scripts forgotten,
 //	                                                                    demoted, address moved
 //	over      halted, over       waits for the actor, which repairs     end: of the reader
 //
-// The sender has the turn from take, or put, to passTurn; in over the actor takes it, and
-// open gives it back with a new link.
+// The actor or a poster is the sender from take, or put, to doneSending; in over the actor takes over,
+// and open makes it the sender on a new link.
 type flow struct {
 	mu           *sync.Mutex   // the mailbox's; never set again
 	halted       bool          // nothing may be sent: the link is being closed or repaired, or there is none
 	over         bool          // the reader is gone, or about to go: the actor is to look after the link
 	direct       bool          // on this link a small write never blocks, when nothing is under way
-	turn         turn          // who sends now
+	sender       sender        // who sends now
 	messages     int           // in pipelines
 	rtt          time.Duration // of the last pipeline, there and back
 	minRTT       time.Duration // of all on this link; 0: not known yet
@@ -35,22 +36,22 @@ type flow struct {
 	deadlineSet  bool          // the connection has a read deadline, no later than the next pipeline's
 }
 
-// turn says who may send. Whoever has it has taken messages out of the mailbox
-// and not yet written them; keeping to one at a time keeps their order.
-type turn uint8
+// sender says who sends: who has taken messages out of the mailbox, and has not written them
+// yet. There is one at a time, which keeps their order.
+type sender uint8
 
 const (
-	nobodys turn = iota
-	actors
-	posters
+	noSender sender = iota
+	theActor
+	aPoster
 )
 
-// open lets messages onto a new or repaired link. The actor has the turn, for what
+// open lets messages onto a new or repaired link. The actor is the sender, for what
 // is to be sent again before all others.
 func (f *flow) open(direct bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.halted, f.over, f.direct, f.turn = false, false, direct, actors
+	f.halted, f.over, f.direct, f.sender = false, false, direct, theActor
 	f.messages, f.discarded, f.pipelines, f.lastAnswered = 0, 0, f.pipelines[:0], nil
 	f.minRTT, f.deadlineSet = 0, false // the last rtt is still the best guess, and spare pipelines are as good
 }
@@ -100,7 +101,7 @@ func (m *mailbox) pipelineAnswered(again bool, rtt time.Duration) (over bool) {
 		f.pipelines = slices.Delete(f.pipelines, 0, 1)
 	}
 	over = f.halted && f.oldest() == nil
-	ring := m.closed || f.due(len(m.queue))
+	ring := m.closed || m.mayGoOut()
 	m.mu.Unlock()
 	if ring {
 		m.ring()
@@ -147,6 +148,13 @@ func (m *mailbox) end() {
 	m.ring()
 }
 
+// latency is how long the last round trip took.
+func (f *flow) latency() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.rtt
+}
+
 // ended reports whether the reader is gone, or about to go.
 func (f *flow) ended() bool {
 	f.mu.Lock()
@@ -154,13 +162,13 @@ func (f *flow) ended() bool {
 	return f.over
 }
 
-// takeTurn gives the actor the turn, when the reader is gone, and returns what has
+// takeOver makes the actor the sender, when the reader is gone, and returns what has
 // not been answered.
-func (m *mailbox) takeTurn() []*pipeline {
+func (m *mailbox) takeOver() []*pipeline {
 	for {
 		m.mu.Lock()
-		if m.flow.turn != posters {
-			m.flow.turn = actors
+		if m.flow.sender != aPoster {
+			m.flow.sender = theActor
 			unanswered := slices.Clone(m.flow.pipelines)
 			m.mu.Unlock()
 			return unanswered

@@ -96,7 +96,7 @@ type Caster interface {
 const longestOwner = 129
 
 // Abbreviate shortens a token to what identifies it to a person without giving
-// it away: whoever knows a whole token can release its lock. It is quoted, as %q does.
+// it away: with a whole token anybody can release its lock. It is quoted, as %q does.
 func Abbreviate(token string) string { return strconv.Quote(abbreviate(token)) }
 
 // abbreviate is Abbreviate without the quotes.

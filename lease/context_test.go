@@ -8,7 +8,7 @@ import (
 )
 
 // jealous is a context of the user's own type. Its methods block, as those may
-// that take a lock which is held by who asks the lease something.
+// that take a lock which the goroutine that asks the lease something holds.
 type jealous struct {
 	context.Context
 	locked <-chan struct{} // nil: not yet
@@ -33,7 +33,7 @@ func (f *following) AfterFunc(func()) (stop func() bool) {
 	}
 }
 
-func TestWhoEndsALeaseCallsNoMethodOfTheParentContext(t *testing.T) {
+func TestTheEndOfALeaseCallsNoMethodOfTheParentContext(t *testing.T) {
 	let := make(chan struct{})
 	defer close(let) // the goroutine that waits there ends then, or goleak complains
 	canceled, cancel := context.WithCancel(t.Context())

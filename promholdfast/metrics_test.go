@@ -222,7 +222,7 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 	w.until("holdfast_pipeline_messages", `redis="redis-1"`, 3)
 
 	w.servers[1].Kill()
-	_, _ = w.TryAcquire(t.Context(), "probe") // who asks nothing notices nothing
+	_, _ = w.TryAcquire(t.Context(), "probe") // the link breaks unnoticed until something is asked
 	w.until("holdfast_instance_state", `redis="redis-2",state="down"`, 1)
 	w.until("holdfast_instance_changes_total", `redis="redis-2",state="down"`, 1)
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/holdfast-go/holdfast/engine"
 )
 
-// tool finds a program of Prometheus (Debian's package prometheus). Whoever has
-// none can do nothing about the rules either.
+// tool finds a program of Prometheus (Debian's package prometheus). A machine
+// that has none cannot check the rules.
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)

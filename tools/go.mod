@@ -6,7 +6,6 @@ go 1.26.0
 
 tool (
 	golang.org/x/tools/go/analysis/passes/nilness/cmd/nilness
-	golang.org/x/tools/go/analysis/passes/unusedwrite/cmd/unusedwrite
 	honnef.co/go/tools/cmd/staticcheck
 	mvdan.cc/gofumpt
 )

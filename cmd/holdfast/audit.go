@@ -56,7 +56,7 @@ func (a *audit) flags(fs *flag.FlagSet) {
 	fs.StringVar(&a.to, "audit", "", "write each grant, loss, release and force, in JSON, to the end of `FILE`, or to syslog if FILE is syslog")
 }
 
-// open sees that it can be written, before anything is locked. Whoever calls it
+// open sees that it can be written, before anything is locked. Its caller
 // calls close.
 func (a *audit) open(command string) (err error) {
 	switch a.name = command; a.to {

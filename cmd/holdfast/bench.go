@@ -111,7 +111,7 @@ func (b *benchAction) measure(ctx context.Context, locks *engine.Engine) measure
 	return sum
 }
 
-// failurePause keeps a caller from asking those again at once who have just refused.
+// failurePause keeps a caller from asking again at once the instances that have just refused.
 const failurePause = 10 * time.Millisecond
 
 // cycle is one caller. What it has begun it ends, also when the time is over.

@@ -147,8 +147,8 @@ func (s *supervisor) cause() error {
 	return errors.New("the command has had the lock for the longest time allowed")
 }
 
-// stopped decides what a stop of the command means. By SIGSTOP it is somebody's
-// who will continue it without asking us, so we go on renewing. What the terminal
+// stopped decides what a stop of the command means. Somebody that sends
+// SIGSTOP will continue it without asking us, so we go on renewing. What the terminal
 // stops is either in need of the terminal, or a job of a shell that is put aside:
 // then we are, too, and the shell continues us, and we the command.
 func (s *supervisor) stopped(sig syscall.Signal) {

@@ -27,7 +27,7 @@ func TestSpan(t *testing.T) {
 }
 
 // Each call is a new engine, which could not tell a restart of all servers from a first
-// deployment: whoever knows says so.
+// deployment: the user knows, and says so.
 func TestServersThatWereRestartedAreNotTakenForNewOnes(t *testing.T) {
 	t.Setenv(firstDeployment, "")
 	for _, c := range []struct {
@@ -79,7 +79,7 @@ func TestNoteOnServersThatRestarted(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", c.servers, b.String(), c.want)
 		}
 	}
-	var b strings.Builder // whoever has said it is not told to say it
+	var b strings.Builder // a user that has said it is not told to say it
 	noteQuarantine(&b, []instance.Health{down, young(time.Minute), young(time.Minute)}, time.Now(), true)
 	if !strings.HasSuffix(b.String(), "(--first-deployment does not wait when all 3 answer and are new)\n") {
 		t.Errorf("got %q, want it to end with what --first-deployment does", b.String())

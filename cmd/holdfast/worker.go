@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-go/holdfast/lease"
 )
 
-// worker is one of those who want to lead. It has an engine of its own, as a
+// worker is a candidate for the lead. It has an engine of its own, as a
 // process on another machine would, and a network that can be cut.
 type worker struct {
 	name  string

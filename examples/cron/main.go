@@ -3,7 +3,7 @@
 //	go run ./examples/cron
 //
 // A lock alone is not enough for that. A host whose clock is late finds the lock free
-// again, and would run the job once more. So whoever has run it leaves the lock locked for
+// again, and would run the job once more. So the host that has run it leaves the lock locked for
 // a while after its time, a window, and nobody begins in the second half of the window. It
 // detaches the lease for that, and the lock goes by its TTL: nobody waits for it.
 // `holdfast run --at-least` does the same for a command.

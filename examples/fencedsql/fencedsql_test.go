@@ -64,7 +64,7 @@ func TestAnAccountRefusesWhatIsBelowItsToken(t *testing.T) {
 	fine(l.write(ctx, "a", 3, 5))
 	stale(l.claim(ctx, "a", 4))
 	stale(l.write(ctx, "a", 9, 4))
-	stale(l.write(ctx, "a", 9, 6)) // who has not claimed it
+	stale(l.write(ctx, "a", 9, 6)) // by a writer that has not claimed it
 	fine(l.claim(ctx, "a", 1<<53-1))
 	stale(l.write(ctx, "a", 9, 5))
 	if balance, err := l.balance(ctx, "a"); err != nil || balance != 3 {

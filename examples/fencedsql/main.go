@@ -1,5 +1,5 @@
-// Fencedsql writes to a SQL database under a lock, and lets the database refuse who
-// comes too late:
+// Fencedsql writes to a SQL database under a lock, and lets the database refuse a
+// writer that comes too late:
 //
 //	go -C examples/fencedsql run .
 //

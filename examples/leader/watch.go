@@ -38,7 +38,7 @@ func watchThree(ctx context.Context) error {
 		running[name] = cmd
 	}
 	err = succession(ctx, running, elected)
-	stop() // interrupts whoever runs
+	stop() // interrupts the candidates that still run
 	if failed := candidates.Wait(); err == nil {
 		err = failed
 	}

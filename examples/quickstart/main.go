@@ -89,7 +89,7 @@ type story struct {
 	ada, bob, cy person
 	held         *lease.Lease // of the report: Ada's at first, Bob's later
 	since        time.Time    // when Ada got it
-	turn         chan turn    // where Bob's Acquire goes when it returns; has room for it
+	outcome      chan outcome // where Bob's Acquire goes when it returns; has room for it
 }
 
 // person has an engine of their own, as a process on another machine would.
@@ -98,8 +98,8 @@ type person struct {
 	name string
 }
 
-// turn is what an Acquire returned, and when.
-type turn struct {
+// outcome is what an Acquire returned, and when.
+type outcome struct {
 	lease *lease.Lease
 	err   error
 	at    time.Time
@@ -190,10 +190,10 @@ func (s *story) contend(ctx context.Context) error {
 		s.say("", "Not waited for is no fault: the others are a majority.")
 	}
 
-	s.turn = make(chan turn, 1)
+	s.outcome = make(chan outcome, 1)
 	go func() {
 		l, err := s.bob.Acquire(ctx, report)
-		s.turn <- turn{l, err, time.Now()}
+		s.outcome <- outcome{l, err, time.Now()}
 	}()
 	s.say("Bob", "wants it too, and waits: Acquire returns when it is his turn.")
 	return nil
@@ -259,7 +259,7 @@ func (s *story) handOver(ctx context.Context) error {
 		return err
 	}
 	s.say("Ada", "releases the report: Done is closed, Err is %q.", s.held.Err())
-	bobs := <-s.turn
+	bobs := <-s.outcome
 	if bobs.err != nil {
 		return bobs.err
 	}

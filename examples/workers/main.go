@@ -2,7 +2,7 @@
 //
 //	go run ./examples/workers
 //
-// A job is a file. Who works at one holds the lock of its name, and moves it to the
+// A job is a file. The worker that does one holds the lock of its name, and moves it to the
 // folder done at the end. When a worker dies, its job is another's as soon as the
 // lease is over.
 //

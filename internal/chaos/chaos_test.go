@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	lasts = flag.Duration("chaos", 0, "how long both runs last together, and with a fresh seed; 0: 36s, with the same seed always")
+	lasts = flag.Duration("chaos", 0, "how long both runs last together, and with a fresh seed; 0: 24s, with the same seed always")
 	seed  = flag.Uint64("chaos.seed", 0, "the seed of the nemesis' schedule")
 )
 
@@ -55,7 +55,7 @@ func TestChaos(t *testing.T) {
 		schedule = uint64(now())
 	}
 	if duration == 0 {
-		duration = 36 * time.Second
+		duration = 24 * time.Second
 	}
 	t.Logf("to repeat the schedule: make chaos CHAOS=%v SEED=%d", duration, schedule)
 	t.Run("within the assumptions", func(t *testing.T) {
@@ -156,7 +156,7 @@ func (s *stage) rest(register *redistest.Server) {
 	keep := slices.Concat(s.servers, s.cluster.Masters, []*redistest.Server{s.pair.Master})
 	others := []*redistest.Server{register, s.pair.Replica, s.cluster.Replicas[0]}
 	for _, server := range slices.Concat(keep, others, s.pair.Sentinels) {
-		eventually(t, "no connection is left", func() bool { return connections(server) == 1 }) // that of who asks
+		eventually(t, "no connection is left", func() bool { return connections(server) == 1 }) // the one that asks
 	}
 	for _, server := range keep {
 		eventually(t, "no lock is left", func() bool {

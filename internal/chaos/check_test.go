@@ -83,7 +83,7 @@ func checkExclusion(spans []span) (faults []string) {
 	return faults
 }
 
-// checkFenceOrder: who completed later has the higher fence.
+// checkFenceOrder: an acquire that completed later has the higher fence.
 func checkFenceOrder(spans []span) (faults []string) {
 	for _, group := range byResource(spans) {
 		for k := 1; k < len(group); k++ {
@@ -95,7 +95,7 @@ func checkFenceOrder(spans []span) (faults []string) {
 	return faults
 }
 
-// checkFences: fences are unique, and who began when another had completed has
+// checkFences: fences are unique, and an acquire that began when another had completed has
 // the higher one. It needs no assumption on mutual exclusion.
 func checkFences(spans []span) (faults []string) {
 	for _, group := range byResource(spans) {

@@ -396,7 +396,7 @@ func (c *client) sample(e *locker, l *locks.Lease, resource string) time.Duratio
 	return 0
 }
 
-// isNew: the restart guard keeps such a server from voting on new acquires, or who took its place while it was dead.
+// isNew: the restart guard keeps such a server from voting on new acquires, or the one that took its place while it was dead.
 func isNew(info string) bool {
 	var uptime int
 	if _, after, ok := strings.Cut(info, "uptime_in_seconds:"); ok {

@@ -108,7 +108,7 @@ func checkRegister(events []event) (faults []string) {
 	return faults
 }
 
-// checkOvertaken: nobody writes once somebody has written who began to acquire
+// checkOvertaken: no holder writes once another has written that began to acquire
 // when the first had already been granted. It asks nothing of the fences but
 // what they are for.
 func checkOvertaken(events []event, spans []span) (faults []string) {
@@ -122,7 +122,7 @@ func checkOvertaken(events []event, spans []span) (faults []string) {
 		answered := slices.Clone(part)
 		slices.SortFunc(part, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
 		slices.SortFunc(answered, func(a, b porcupine.Operation) int { return cmp.Compare(a.Return, b.Return) })
-		var last span // of those whose write has been answered, who began last
+		var last span // of the holders whose write has been answered, the one that began last
 		done := 0
 		for _, op := range part {
 			for ; done < len(answered) && answered[done].Return < op.Call; done++ {

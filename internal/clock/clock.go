@@ -67,7 +67,7 @@ var (
 // bootedAtStart is what CLOCK_BOOTTIME showed at started.
 func bootedAtStart() time.Duration {
 	best := boottime() - time.Since(started)
-	for range 4 { // who is interrupted between the two readings reads too little
+	for range 4 { // an interruption between the two readings makes the difference too small
 		best = max(best, boottime()-time.Since(started))
 	}
 	return best

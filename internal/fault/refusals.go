@@ -12,7 +12,7 @@ import (
 type Class uint8
 
 const (
-	Passes Class = iota // it may end by itself, or somebody ends it who looks after the server
+	Passes Class = iota // it may end by itself, or the operator of the server ends it
 	Lasts               // it stays until somebody mends the server, the account or the request
 	Ours                // we mend it: by loading the scripts, or by a new connection
 )
@@ -23,6 +23,8 @@ type Refusal struct {
 	Class Class
 	Mend  string // what it means, and what mends it
 }
+
+const noDatabase = "there is no database of that number; a cluster has others than 0 only where cluster-databases permits them (Valkey 9)"
 
 // Refusals are the errors that what we send can meet, as the sources of Redis 5 to 8 and
 // Valkey 7.2 to 9 have them (server.c: createSharedObjects and processCommand; script.c,
@@ -62,9 +64,9 @@ var Refusals = []Refusal{
 	{"ERR Unknown command called from script", Lasts, "it lacks a command that the lock scripts call, or has it under another name (rename-command)"}, // Valkey 9
 	{"ERR ACL failure in script", Lasts, "the user lacks a permission that the lock scripts need; docs/operations.md has the rule that is enough"},
 	{"ERR The user executing the script can't", Lasts, "the user lacks a permission that the lock scripts need; docs/operations.md has the rule that is enough"},
-	{"ERR DB index is out of range", Lasts, "there is no database of that number"},
-	{"ERR invalid DB index", Lasts, "there is no database of that number"},
-	{"ERR SELECT is not allowed in cluster mode", Lasts, "a cluster has only database 0"},
+	{"ERR DB index is out of range", Lasts, noDatabase},
+	{"ERR invalid DB index", Lasts, noDatabase},
+	{"ERR SELECT is not allowed in cluster mode", Lasts, noDatabase},
 	{"ERR AUTH <password> called without any password configured", Lasts, "it has no password: leave it out"},
 	{"ERR Client sent AUTH, but no password is set", Lasts, "it has no password: leave it out"},
 	{"ERR This instance has cluster support disabled", Lasts, "it is no node of a cluster: write redis://…"},
@@ -94,6 +96,12 @@ func RefusalOf(err error) *Refusal {
 		}
 	}
 	return nil
+}
+
+// IsNoDatabase reports whether a server does not have the database that was asked for.
+func IsNoDatabase(err error) bool {
+	r := RefusalOf(err)
+	return r != nil && r.Mend == noDatabase
 }
 
 // IsWrongType reports whether a server found something under a key that is no string.

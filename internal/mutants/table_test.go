@@ -204,8 +204,8 @@ var table = []mutant{
 	{
 		name: "an instance that is in quarantine votes",
 		edits: one("instance/acquire.go",
-			"	case s.recovering > 0 && a.Former == \"\" && !s.heals(a.Proof):",
-			"	case s.recovering < 0 && !s.heals(a.Proof):"),
+			"	case s.quarantined > 0 && a.Former == \"\" && !s.heals(a.Proof):",
+			"	case s.quarantined < 0 && !s.heals(a.Proof):"),
 	},
 	{
 		name: "an adoption that only proves the token, and leaves it",
@@ -316,17 +316,17 @@ var table = []mutant{
 		in: "instance", test: "TestNothingReadsAllThatIsThere",
 	},
 	{
-		name: "a lock that is handed on although the engine owes others a break",
+		name: "a lock that is handed on although the engine's turn is over",
 		edits: one("engine/handoff.go",
-			"	if _, owes := e.owesBreak(h.key, now); owes {\n		return false",
-			"	if _, owes := e.owesBreak(h.key, now); owes && false {\n		return false"),
+			"	if !h.hasTurn(now) {\n		return false",
+			"	if !h.hasTurn(now) && false {\n		return false"),
 		in: "engine", test: "TestHandingOnLeavesOthersTheirTurn",
 	},
 	{
-		name: "a next waiter that is asked although the engine owes others a break",
+		name: "a next waiter that is asked although the engine's turn is over",
 		edits: one("engine/holding.go",
-			"			return mayBeAsked(r) && !owes\n",
-			"			return mayBeAsked(r) && (!owes || true)\n"),
+			"	if first && h.hasTurn(now) {\n",
+			"	if first {\n"),
 		in: "engine", test: "TestHandingOnLeavesOthersTheirTurn",
 	},
 	{
@@ -344,7 +344,14 @@ var table = []mutant{
 		in: "engine", test: "TestKeyEndsWithTheLongestTimeThatItsLeaseMayBeHeld",
 	},
 	{
-		name: "a log that is written by whoever has something to log",
+		name: "debts that leave no room for new questions",
+		edits: one("instance/debts.go",
+			"max(0, (m.limit+1)/2-len(m.queue))",
+			"max(0, 2*m.limit-len(m.queue))"),
+		in: "instance", test: "TestWhatIsOwedLeavesRoomForNewQuestions",
+	},
+	{
+		name: "a log that is written on the goroutine that has something to log",
 		edits: one("engine/telling.go",
 			"	t := &telling{trace: trace, log: tell.NewLog()}\n	log := t.log.Logger(user)\n",
 			"	t := &telling{trace: trace, log: tell.NewLog()}\n	log := user\n"),
@@ -378,10 +385,10 @@ var table = []mutant{
 		in: "engine", test: "TestHandedOnLockEndsAtTheMaxHoldOfItsHolder",
 	},
 	{
-		name: "a break that was taken is counted as one that was not",
+		name: "an engine that never looks whether others wait",
 		edits: one("engine/fairness.go",
-			"	if taken {\n		t.quantum = f.quantum\n",
-			"	if taken && t.quantum < f.quantum {\n		t.quantum = f.quantum\n"),
+			"	return now.Sub(t.ended) <= shortestBreak && t.ended.Sub(t.began) >= t.quantum\n}",
+			"	return false\n}"),
 		in: "internal/trial", test: "TestNoEngineStarves",
 	},
 	{

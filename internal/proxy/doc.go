@@ -17,7 +17,7 @@
 //   - A delay is how long every byte is under way. It does not limit how many are.
 //   - What has been held is delivered when the client is gone, too: to the server
 //     that is still waiting for it at the other end.
-//   - Every queue is bounded: who sends more than fits is not read from.
+//   - Every queue is bounded: a sender of more than fits is not read from.
 //   - Close returns when every connection and every goroutine is gone.
 //
 // # Picture

@@ -295,7 +295,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 				_ = c.Close()
 			}
 			if name != "idle" && name != "duplicate" && name != "held" {
-				break // who comes later would wait for its PONG
+				break // a later connection would wait for its PONG
 			}
 		}
 		p.Close()

@@ -121,8 +121,6 @@ func (c Config) check() error {
 		return errors.New("there is a Sentinel without Addrs")
 	case len(c.Cluster) > 0 && (c.Addr != "" || len(s.Addrs) > 0):
 		return errors.New("both Cluster and another address are given: an instance is reached by one of Cluster, Addr and Sentinel.Addrs")
-	case len(c.Cluster) > 0 && c.DB != 0:
-		return errors.New("a cluster has only database 0: leave DB out")
 	case c.DB < 0:
 		return errors.New("DB must not be negative")
 	case s.Plain && s.TLS != nil:

@@ -106,11 +106,11 @@ func (l *Looks) Running(ctx context.Context) (end func()) {
 
 // run looks until ctx ends. The actor starts it, through running, and waits for it.
 func (l *Looks) run(ctx context.Context) {
-	for turn := 1; ; turn++ {
+	for n := 1; ; n++ {
 		timer := time.NewTimer(l.Every/2 + rand.N(l.Every))
 		select {
 		case <-timer.C:
-			l.look(ctx, turn%looksProbe == 0)
+			l.look(ctx, n%looksProbe == 0)
 		case <-ctx.Done():
 			timer.Stop()
 			return

@@ -191,20 +191,20 @@ func (r *Reach) WatchMaster(ctx context.Context, moved func()) {
 	}()
 	tick := time.NewTicker(LookEvery)
 	defer tick.Stop()
-	for turn := 0; ; {
+	for asked := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		at, err := r.look(ctx, &s, r.cfg.Sentinel.Addrs[turn%len(r.cfg.Sentinel.Addrs)])
+		at, err := r.look(ctx, &s, r.cfg.Sentinel.Addrs[asked%len(r.cfg.Sentinel.Addrs)])
 		if err != nil && s != nil {
 			s.Close()
 			s = nil
 		}
 		switch was := r.Master(); {
 		case err != nil || at == "":
-			turn++ // another may know
+			asked++ // another may know
 		case was != "" && at != was && r.agreed(ctx) == at:
 			moved()
 		}

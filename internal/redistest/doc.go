@@ -22,8 +22,8 @@
 // Use [Main] in the TestMain of each package that starts servers. All methods of a [Server] are safe for concurrent use.
 // A method that fails ends the calling goroutine by t.Fatal, so call those where t.Fatal may be called.
 //
-// HOLDFAST_TEST_SERVER names another program to run in the place of redis-server, such as a newer one or valkey-server;
-// what a test says of one version of Redis alone may fail there. It must become the server by exec, if it is a script.
+// HOLDFAST_TEST_SERVER names the program to run in the place of redis-server, or several, separated as in PATH: see
+// programs. A script must become the server by exec. `make servers` runs the tests on servers of today.
 //
 // Unix only.
 package redistest

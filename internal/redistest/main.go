@@ -3,14 +3,14 @@ package redistest
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
 // missing is said loudly: tests that did not run prove nothing.
-const missing = "redistest: redis-server is not in PATH: run `make redis` (or `apt-get install redis-server`, `brew install redis`)"
+const missing = "redistest: redis-server is not in PATH, or a program of " + setting + " is missing: " +
+	"run `make redis` (or `apt-get install redis-server`, `brew install redis`)"
 
 // Main is the TestMain of a package that starts servers:
 //
@@ -21,7 +21,7 @@ func Main(m *testing.M) { os.Exit(Run(m)) }
 
 // Run is Main for a caller that exits by other means: it returns the exit code.
 func Run(m *testing.M) int {
-	if !haveRedis() {
+	if !havePrograms() {
 		fmt.Fprintf(os.Stderr, "\n*** %s\n\n", missing)
 	}
 	return verify(m.Run())
@@ -47,20 +47,7 @@ func verify(code int) int {
 // of a package whose tests are skipped, go test ./... says "ok".
 func requireRedis(t testing.TB) {
 	t.Helper()
-	if !haveRedis() {
+	if !havePrograms() {
 		t.Fatal(missing)
 	}
-}
-
-func haveRedis() bool {
-	_, err := exec.LookPath(program())
-	return err == nil
-}
-
-// program is the server that is run: redis-server, or what HOLDFAST_TEST_SERVER names.
-func program() string {
-	if name := os.Getenv("HOLDFAST_TEST_SERVER"); name != "" {
-		return name
-	}
-	return "redis-server"
 }

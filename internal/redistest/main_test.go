@@ -22,7 +22,7 @@ func TestHelper(t *testing.T) {
 		fmt.Println("pids", servers[0].Pid(), servers[1].Pid())
 		select {}
 	case "leak process":
-		s := &Server{t: t, dir: t.TempDir()} // without the cleanup that newServer registers
+		s := &Server{t: t, program: programOf(0), dir: t.TempDir()} // without the cleanup that newServer registers
 		if err := errors.Join(s.listenTCP(), s.start()); err != nil {
 			t.Fatalf("start a server: %v", err)
 		}
@@ -48,7 +48,7 @@ func helper(t *testing.T, role string, env ...string) *exec.Cmd {
 func TestMissingRedisFailsLoudly(t *testing.T) {
 	t.Parallel()
 	for _, ci := range []string{"", "true"} {
-		out, err := helper(t, "start", "PATH="+t.TempDir(), "CI="+ci).CombinedOutput()
+		out, err := helper(t, "start", "PATH="+t.TempDir(), setting+"=", "CI="+ci).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "--- FAIL: TestHelper") {
 			t.Errorf("CI=%q: %v:\n%s", ci, err, out)
 		}

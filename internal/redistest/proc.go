@@ -9,11 +9,11 @@ type procStat struct {
 	name        string
 }
 
-// orphans returns the pids of all redis-servers that are children of this process, also those not yet reaped.
+// orphans returns the pids of all servers that are children of this process, also those not yet reaped.
 func orphans() []int {
 	var pids []int
 	for _, st := range allProcs() {
-		if st.parent == os.Getpid() && st.name == "redis-server" {
+		if st.parent == os.Getpid() && isServer(st.name) {
 			pids = append(pids, st.pid)
 		}
 	}

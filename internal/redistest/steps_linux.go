@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -39,7 +40,8 @@ func buildSteps(t testing.TB) (library string) {
 }
 
 // StepClock sets the server's wall clock forward, or back, by d more than it is.
-// It is for servers of StartSteppableN.
+// It is for servers of StartSteppableN. Where the server answers it returns when that has noticed: Valkey 9 looks at the
+// wall clock less often than it tells the time.
 func (s *Server) StepClock(d time.Duration) {
 	s.t.Helper()
 	f, err := os.OpenFile(s.steps, os.O_RDWR, 0)
@@ -55,4 +57,15 @@ func (s *Server) StepClock(d time.Duration) {
 	if _, err := f.WriteAt(offset[:], 0); err != nil {
 		s.t.Fatalf("f.WriteAt: %v", err)
 	}
+	ahead := time.Duration(binary.NativeEndian.Uint64(offset[:])) * time.Microsecond
+	await(s.t, "the server has noticed the step of its clock", func() bool {
+		said, err := s.Do("TIME")
+		if err != nil {
+			return true // it is paused, or dead
+		}
+		now := said.([]any)
+		seconds, _ := strconv.ParseInt(now[0].(string), 10, 64)
+		micros, _ := strconv.ParseInt(now[1].(string), 10, 64)
+		return time.Since(time.Unix(seconds, micros*1000).Add(-ahead)).Abs() <= d.Abs()/2
+	})
 }

@@ -45,7 +45,7 @@ func TestEveryModuleCanBePublished(t *testing.T) {
 	}
 }
 
-// Who works on a module that requires the core has the core of this tree.
+// A module that requires the core is built with the core of this tree.
 func TestEachNestedModuleHasAWorkspaceOfItsOwn(t *testing.T) {
 	for _, tree := range here(t) {
 		_, err := os.Stat(filepath.Join(root, tree.dir, "go.work"))

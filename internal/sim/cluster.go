@@ -120,7 +120,7 @@ func keysOf(args []string) []string {
 }
 
 // refers returns what a node says in place of carrying a command out, if it does.
-// Called with turn held.
+// Called with executing held.
 func (s *Server) refers(args []string, asking bool) (reply []byte, ok bool) {
 	m, keys := s.member, keysOf(args)
 	if m == nil || len(keys) == 0 {
@@ -176,8 +176,8 @@ func (m *membership) slots() []byte {
 // change does something to the cluster, with the turns of all its nodes.
 func (cl *Cluster) change(do func()) {
 	for _, s := range cl.Nodes {
-		s.turn.Lock()
-		defer s.turn.Unlock()
+		s.executing.Lock()
+		defer s.executing.Unlock()
 	}
 	do()
 }

@@ -90,8 +90,8 @@ func (s *Server) Restart() { s.restart(false) }
 func (s *Server) RestartWithMemory() { s.restart(true) }
 
 func (s *Server) restart(remember bool) {
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	s.executing.Lock()
+	defer s.executing.Unlock()
 	s.change(func() {
 		s.breakAll()
 		s.hung = false
@@ -107,15 +107,15 @@ func (s *Server) restart(remember bool) {
 
 // Forget deletes all keys, as FLUSHALL does.
 func (s *Server) Forget() {
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	s.executing.Lock()
+	defer s.executing.Unlock()
 	s.forget()
 }
 
 // ForgetScripts is SCRIPT FLUSH.
 func (s *Server) ForgetScripts() {
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	s.executing.Lock()
+	defer s.executing.Unlock()
 	s.store.forgetScripts()
 }
 

@@ -27,12 +27,12 @@ type Change struct {
 // between two commands of this server; it may ask the server what it has, and
 // must not do anything to it. Calls are not kept any more.
 func (s *Server) Observe(see func(Event)) {
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	s.executing.Lock()
+	defer s.executing.Unlock()
 	s.observe = see
 }
 
-// observed executes a command and tells who wants to know.
+// observed executes a command and tells the observer.
 func (s *Server) observed(c *conn, args []string) []byte {
 	if s.observe == nil {
 		return c.session.do(args)
@@ -50,7 +50,7 @@ func (s *Server) observed(c *conn, args []string) []byte {
 	return reply
 }
 
-// forget deletes all keys and tells who wants to know. Called with turn held.
+// forget deletes all keys and tells the observer. Called with executing held.
 func (s *Server) forget() {
 	e := Event{At: time.Now(), Server: s, Verb: "forget"}
 	if s.observe != nil {

@@ -90,8 +90,8 @@ func (s *Server) succeed(master *Server) {
 // change does something to the pair, with the turns of all its servers.
 func (p *Pair) change(do func()) {
 	for _, s := range slices.Concat(p.Nodes, p.Sentinels) {
-		s.turn.Lock()
-		defer s.turn.Unlock()
+		s.executing.Lock()
+		defer s.executing.Unlock()
 	}
 	do()
 }
@@ -172,8 +172,8 @@ func (p *Pair) demote(master *Server) {
 	p.failing = false
 }
 
-// replicated tells who wants to know which keys have come from the master. Called with
-// turn held.
+// replicated tells the connections that watch them which keys have come from the master. Called with
+// executing held.
 func (s *Server) replicated() {
 	if s.observe == nil {
 		return

@@ -17,13 +17,13 @@ type Server struct {
 	clock  *clock
 	store  store
 	part   bool           // of a cluster or a pair: it is no instance by itself
-	rank   rank           // guarded by turn, as the next two
+	rank   rank           // guarded by executing, as the next two
 	member *membership    // of a cluster; nil: it is no node of any
 	leader *Server        // a sentinel's: whom it names as the master; nil: it is no sentinel
 	conns  sync.WaitGroup // the goroutines of the connections
 
-	turn    sync.Mutex // held over the execution of one command, and over what must not happen during one
-	observe func(Event)
+	executing sync.Mutex // held over the execution of one command, and over what must not happen during one
+	observe   func(Event)
 
 	mu       sync.Mutex
 	seed     uint64 // of what is random about connections
@@ -116,15 +116,15 @@ func (s *Server) TTL(key string) time.Duration {
 
 // Set sets a key, for ttl unless that is 0.
 func (s *Server) Set(key, value string, ttl time.Duration) {
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	s.executing.Lock()
+	defer s.executing.Unlock()
 	s.alter(func() { s.store.set(key, value, ttl) })
 }
 
 // Del deletes a key.
 func (s *Server) Del(key string) {
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	s.executing.Lock()
+	defer s.executing.Unlock()
 	s.alter(func() { s.store.del(key) })
 }
 
@@ -185,8 +185,8 @@ func (s *Server) breakAll() {
 // execute executes one command of a connection and returns the reply in bytes.
 // It reports false when the connection has died before.
 func (s *Server) execute(c *conn, args []string) (reply []byte, ok bool) {
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	s.executing.Lock()
+	defer s.executing.Unlock()
 	s.mu.Lock()
 	dead, twice := c.dead, s.twice
 	s.mu.Unlock()

@@ -53,8 +53,8 @@ func (s *Server) tracked() []string {
 	return keys
 }
 
-// alter does something to the keys, and tells who is interested in those that
-// change. Called with turn held.
+// alter does something to the keys, and tells the connections that watch those which
+// change. Called with executing held.
 func (s *Server) alter(do func()) {
 	before := make(map[string]keyState)
 	for _, key := range s.tracked() {
@@ -68,7 +68,7 @@ func (s *Server) alter(do func()) {
 	}
 }
 
-// flushed tells everyone that all keys are gone. Called with turn held.
+// flushed tells everyone that all keys are gone. Called with executing held.
 func (s *Server) flushed() {
 	for _, key := range s.tracked() {
 		s.invalidate(key, "_\r\n")

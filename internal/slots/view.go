@@ -27,16 +27,16 @@ func (v *Map) Masters() []string {
 }
 
 // Scout is a connection to one of the cluster's nodes, which is asked for the map,
-// and stays until that node fails us, or the slots are not covered: then it is
-// another's turn, which may know better.
+// and stays until that node fails us, or the slots are not covered: then another
+// one is asked, which may know better.
 type Scout struct {
 	timeout time.Duration
 	options func(addr string) *redis.Options
 	dial    reach.DialFunc
 
 	*reach.Pinned
-	addr string // of the node that we are connected to
-	turn int
+	addr  string // of the node that we are connected to
+	asked int    // which of the addresses, by number
 }
 
 // NewScout makes a scout, which has timeout for a map.
@@ -49,16 +49,16 @@ func NewScout(timeout time.Duration, options func(addr string) *redis.Options, d
 func (s *Scout) Map(ctx context.Context, addrs []string, covered bool) (*Map, error) {
 	if s.Pinned != nil && !covered {
 		s.Close()
-		s.turn++
+		s.asked++
 	}
 	failed := new(reach.Failures)
 	for range addrs {
-		v, err := s.ask(ctx, addrs[s.turn%len(addrs)])
+		v, err := s.ask(ctx, addrs[s.asked%len(addrs)])
 		if err == nil {
 			return v, nil
 		}
 		s.Close()
-		s.turn++
+		s.asked++
 		failed.Add("node "+s.addr, err)
 		if ctx.Err() != nil {
 			break

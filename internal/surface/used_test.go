@@ -19,7 +19,7 @@ import (
 // core are the packages whose every exported name must be used by a user.
 var core = []string{"engine", "instance", "lease", "keeper"}
 
-// users are the folders of those who use the core as anybody does. Their tests do not
+// users are the folders of programs that use the core as anybody does. Their tests do not
 // count, but for the Examples.
 var users = []string{
 	"cmd/holdfast", "doctor", "debughttp", "holdfasttest", "promholdfast", "otelholdfast",
@@ -38,6 +38,13 @@ var engines = map[string]string{
 	"instance.EncodeRenewals":    "encodes a Renew once for all instances",
 	"instance.MaxRenewals":       "how many there may be in it",
 	"instance.Inspect":           "a Command",
+	"instance.Enqueue":           "a Command",
+	"instance.KeepPlaces":        "a Command",
+	"instance.LeaveQueue":        "a Command",
+	"instance.MaxPlaces":         "how many places there may be in a KeepPlaces",
+	"instance.Place":             "what these are about",
+	"instance.Standing":          "what they are answered",
+	"instance.PlaceCaster":       "takes it: the engine's place",
 	"instance.Fencing":           "what a Command about a fenced lock has besides",
 	"instance.MaxFence":          "the highest",
 	"instance.Caster":            "takes the votes: the engine's ballot",

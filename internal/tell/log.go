@@ -141,7 +141,7 @@ func (g *Log) put(l line) {
 	}
 	g.mu.Unlock()
 	for _, sum := range sums {
-		g.queue.PutDear(sum)
+		g.queue.PutReserved(sum)
 	}
 	if !counted {
 		g.queue.Put(l)
@@ -154,7 +154,7 @@ func (g *Log) flush() {
 	sums := g.sums()
 	g.mu.Unlock()
 	for _, sum := range sums {
-		g.queue.PutDear(sum)
+		g.queue.PutReserved(sum)
 	}
 }
 

@@ -15,7 +15,7 @@ type Config[E any] struct {
 	// and are being told.
 	Limit int
 
-	// Reserve is how many more may wait that are put by PutDear: there is room for
+	// Reserve is how many more may wait that are put by PutReserved: there is room for
 	// them when others flood the queue.
 	Reserve int
 
@@ -58,13 +58,13 @@ func New[E any](cfg Config[E]) *Queue[E] {
 // Put has an event told.
 func (q *Queue[E]) Put(e E) { q.put(e, false) }
 
-// PutDear is Put for one that others must not push out.
-func (q *Queue[E]) PutDear(e E) { q.put(e, true) }
+// PutReserved is Put for one that others must not push out.
+func (q *Queue[E]) PutReserved(e E) { q.put(e, true) }
 
-func (q *Queue[E]) put(e E, dear bool) {
+func (q *Queue[E]) put(e E, reserved bool) {
 	q.mu.Lock()
 	limit := q.cfg.Limit
-	if dear {
+	if reserved {
 		limit += q.cfg.Reserve
 	}
 	if q.closed || len(q.waiting) >= limit {

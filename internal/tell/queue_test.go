@@ -109,10 +109,10 @@ func TestPutNeverBlocksAndWhatIsDroppedIsCounted(t *testing.T) {
 			q.Put(-1)
 		}
 		for n := range 5 {
-			q.PutDear(11 + n)
+			q.PutReserved(11 + n)
 		}
 		for range 7 {
-			q.PutDear(-2)
+			q.PutReserved(-2)
 		}
 		if time.Since(begun) != 0 || q.Dropped() != 97 {
 			t.Errorf("it took %v, and %d were dropped", time.Since(begun), q.Dropped())

@@ -129,7 +129,7 @@ func (l *ledger) enterFence(r *record, before uint64) {
 	l.highest[resource] = max(l.highest[resource], fence)
 }
 
-// ended is told of the end of every lease, by whoever noticed.
+// ended is told of the end of every lease.
 func (l *ledger) ended(ended *lease.Lease, host int, cause error) {
 	end := ending{until: time.Now(), cause: cause}
 	if deadline := ended.Deadline(); deadline.Before(end.until) {

@@ -177,8 +177,8 @@ func (l *locks) leftBehind(v *voter, token, format string, args ...any) {
 	l.trial.leftBehind(l.of(v), token, format, args...)
 }
 
-// mayComeBack: a token of the user's is taken more than once, and who has adopted a
-// lease cannot take back what the one before may still have on its way.
+// mayComeBack: a token of the user's is taken more than once, and an engine that has
+// adopted a lease cannot take back what the one before may still have on its way.
 func (l *locks) mayComeBack(token string) bool {
 	return strings.HasPrefix(token, userToken) ||
 		slices.ContainsFunc(l.trial.ledger.find(token), func(r record) bool { return r.given })

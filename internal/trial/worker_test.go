@@ -180,7 +180,7 @@ func (w *worker) hold(r *holding) {
 		}
 	}
 	if r.over && w.IntN(2) == 0 {
-		return // whoever lost it need not give it back
+		return // a lost lease need not be given back
 	}
 	w.release(r)
 }
