@@ -44,7 +44,7 @@ type waitLoop struct {
 	asked   time.Time // when the watch was last asked to tell
 	wakeup  wakeup
 	since   time.Time // when it became the head of the line
-	untold  bool      // the server has not told of changes: it does not wait in the queue any more
+	untold  time.Time // when the server last did not tell of changes: it does not wait in the queue for a while
 
 	unwanted *holding // what it was handed when its context had ended: the next one's
 }
