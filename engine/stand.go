@@ -33,15 +33,19 @@ type inQueue struct {
 	before string    // whose bell is watched; "": the lock is
 	looks  bool      // the instance has been asked where it stands, and has not yet told
 	idle   bool      // it has been told that the lock is free, although others are before it
+	ends   time.Time // when the bell that is watched ends, unless its place is kept; zero: it is not known
 	rang   time.Time // when the bell that is watched has rung; zero: it has not
 	misses int       // rounds in which the others have refused, and the arbiter has not
+	holder string    // who was last seen to hold the lock when it asked as the first
+	passed int       // how many have got the lock while it was the first
 	vain   bool      // it has been told that nobody waits, and asked in vain
 	again  time.Time // when to ask again after such a one; zero: there was none
 	until  time.Time // when it is time for a round of all
 }
 
 // quickMisses is how often an engine whose turn has come asks again after a round trip, when a
-// release has got to the arbiter and not to the others. Then it pauses.
+// release has got to the arbiter and not to the others. Then it pauses. And it is how many may get the
+// lock before one that is the first.
 const quickMisses = 3
 
 // mayStand reports whether the wait loop may wait in a queue: not one that counts its
@@ -156,6 +160,9 @@ func (q *inQueue) stood() action {
 		}
 		return q.leave()
 	}
+	if at := e.arbiter(q.request.key, nil); at != q.place.at { // others stand there by now
+		return q.enterAnew()
+	}
 	q.looks, q.vain = false, false
 	e.fairness.crowded(q.request.key, now)
 	free := s.Kind == instance.Free
@@ -173,13 +180,20 @@ func (q *inQueue) stood() action {
 	return waitOn
 }
 
-// changed takes that what is watched has changed: the lock, or the bell.
+// changed takes that what is watched has changed: the lock, or the bell. A bell whose life may just have
+// been prolonged is watched again: one that is gone tells so once more.
 func (q *inQueue) changed() action {
-	if q.before == "" {
+	now := time.Now()
+	switch {
+	case q.before == "":
 		return askArbiter
+	case !q.ends.IsZero() && q.ends.Sub(now) < placeLife/2+keepSlack:
+		q.ends = time.Time{}
+		q.ask(q.watch)
+		return waitOn
 	}
-	q.rang = time.Now()
-	if q.engine.fairness.isMixed(q.request.key, time.Now()) {
+	q.rang = now
+	if q.engine.fairness.isMixed(q.request.key, now) {
 		return askArbiter
 	}
 	return askInTurn
@@ -192,6 +206,34 @@ func (q *inQueue) leave() action {
 	return waitOutside
 }
 
+// enterAnew gives up the place, and takes the last one.
+func (q *inQueue) enterAnew() action {
+	q.leave()
+	q.unwatch()
+	q.holder, q.passed = "", 0
+	if !q.enter() {
+		return waitOutside
+	}
+	return waitOn
+}
+
+// isPassedOver reports whether, while it was the first, several have got the lock: those behind it tell each
+// other, and will not tell it.
+func (q *inQueue) isPassedOver() bool {
+	var refused *QuorumError
+	if q.before != "" || !errors.As(q.refused, &refused) {
+		return false
+	}
+	for _, v := range refused.Votes {
+		if v.Kind == instance.Held && v.Holder != q.holder {
+			q.holder = v.Holder
+			q.passed++
+			break
+		}
+	}
+	return q.passed > quickMisses
+}
+
 // watchFor watches the bell of the place before, or the lock if there is none.
 func (q *inQueue) watchFor(before string) {
 	q.unwatch()
@@ -199,14 +241,14 @@ func (q *inQueue) watchFor(before string) {
 	if before != "" {
 		key = q.engine.queues.bell(key, before)
 	}
-	q.before, q.rang = before, time.Time{}
+	q.before, q.rang, q.ends = before, time.Time{}, time.Time{}
 	q.watch = watch{place: q.place.at, at: q.engine.instances[q.place.at], tracked: tracking.NewWatch(key)}
 	q.ask(q.watch)
 }
 
 func (q *inQueue) unwatch() {
 	q.watch.end()
-	q.watch, q.before, q.rang, q.again = watch{}, "", time.Time{}, time.Time{}
+	q.watch, q.before, q.rang, q.ends, q.again = watch{}, "", time.Time{}, time.Time{}, time.Time{}
 }
 
 // askPlace has the instance say where the place stands.
@@ -226,6 +268,8 @@ func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, actio
 	switch {
 	case !errors.Is(q.refused, ErrHeld):
 		return nil, q.leave(), nil
+	case q.isPassedOver():
+		return nil, q.enterAnew(), nil
 	case !q.isHeldAt(q.place.at):
 		// The others are about to hear of the release, or of an undo. Or somebody has them without the arbiter, or
 		// that one has no vote.
@@ -294,6 +338,9 @@ func (q *inQueue) isHeldAt(at int) bool {
 func (q *inQueue) rest(now time.Time) time.Duration {
 	rest := max(q.until.Sub(now), 0)
 	outlook, expires := q.watch.outlook()
+	if outlook == tracking.Promised {
+		q.ends = expires
+	}
 	switch {
 	case !q.again.IsZero():
 		return max(q.again.Sub(now), 0)

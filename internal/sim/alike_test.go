@@ -144,9 +144,37 @@ func (r *ours) more() string {
 	return ""
 }
 
+// place is one in a queue.
+func (r *ours) place() string { return fmt.Sprintf("place-%d", r.IntN(4)) }
+
+// queueKeys are those that the scripts of a queue are called with, for one place.
+func queueKeys(key, place string) []string {
+	return []string{key, "queue:{" + key + "}", "queue-lives:{" + key + "}", "queue-bell-" + place + ":{" + key + "}"}
+}
+
+// queue is about those who wait for the key.
+func (r *ours) queue(key string) []string {
+	place, life := r.place(), strconv.Itoa(long)
+	keys := queueKeys(key, place)
+	switch r.IntN(8) {
+	case 0, 1, 2:
+		return r.call("enqueue", keys, place, life)
+	case 3:
+		return r.call("keep_place", keys, life, place)
+	case 4:
+		other, beside := r.place(), r.key()
+		return r.call("keep_place", append(keys, queueKeys(beside, other)...), strconv.Itoa(3*long), place, other)
+	case 5:
+		return r.call("leave_queue", keys[1:], place)
+	case 6:
+		return []string{"DEL", keys[1+r.IntN(3)]}
+	}
+	return []string{"PTTL", keys[1+r.IntN(3)]}
+}
+
 func (r *ours) command() []string {
 	key := r.key()
-	switch r.IntN(14) {
+	switch r.IntN(18) {
 	case 0, 1:
 		return []string{"set", key, r.token(), "nx", "px", r.ttl()}
 	case 2:
@@ -168,6 +196,8 @@ func (r *ours) command() []string {
 		return r.call("inspect", []string{key})
 	case 12:
 		return r.call("adopt", []string{key}, r.token(), r.token(), r.ttl())
+	case 13, 14, 15, 16:
+		return r.queue(key)
 	}
 	return r.rare(key)
 }
@@ -302,6 +332,67 @@ func TestKeysExpireWithAllThatAnswer(t *testing.T) {
 		}
 		if got := acquire("b", "6"); fmt.Sprint(got) != "[1]" {
 			t.Errorf("%s: %v", r.name, got)
+		}
+	}
+}
+
+// TestPlacesEndWithAllThatAnswer lets places end, with each respondent: those who stood
+// behind them learn who is before them now, whoever keeps or enters first.
+func TestPlacesEndWithAllThatAnswer(t *testing.T) {
+	scripts := sources(t)
+	for _, r := range respondents(t) {
+		sha := make(map[string]string)
+		for _, name := range []string{"enqueue", "keep_place", "leave_queue"} {
+			sha[name] = r.ask(t, []string{"SCRIPT", "LOAD", scripts[name]}).(string)
+		}
+		call := func(script string, keys []string, argv ...string) string {
+			return fmt.Sprint(r.ask(t, append(append([]string{"EVALSHA", sha[script], strconv.Itoa(len(keys))}, keys...), argv...)))
+		}
+		enter := func(place, life string) string { return call("enqueue", queueKeys("k", place), place, life) }
+		keep := func(place string) string { return call("keep_place", queueKeys("k", place), "600000", place) }
+		leave := func(place string) string { return call("leave_queue", queueKeys("k", place)[1:], place) }
+		says := func(what, got, want string) {
+			t.Helper()
+			if got != want {
+				t.Errorf("%s: %s: %s, want %s", r.name, what, got, want)
+			}
+		}
+		until := func(what, want string, ask func() string) {
+			t.Helper()
+			for end := time.Now().Add(10 * time.Second); ; {
+				got := ask()
+				if got == want {
+					return
+				}
+				if time.Now().After(end) {
+					t.Fatalf("%s: %s: %s, want %s", r.name, what, got, want)
+				}
+			}
+		}
+		says("nobody waits and the lock is free", enter("a", "600000"), "[ 2]")
+		r.ask(t, []string{"SET", "k", "held"})
+		says("the first", enter("a", "600000"), "[ 0]")
+		says("the second", enter("b", "600000"), "[a 0]")
+		says("one that ends soon", enter("c", "20"), "[b 0]")
+		says("one that ends soon, too", enter("d", "20"), "[c 0]")
+		says("the last", enter("e", "600000"), "[d 0]")
+		until("both before the last have ended", "[b 0]", func() string { return keep("e") })
+		says("a place that has ended is kept", keep("d"), "[ -1]")
+		says("another that ends soon", enter("f", "20"), "[e 0]")
+		until("it has ended", "[e 0]", func() string {
+			defer leave("g")
+			return enter("g", "600000")
+		})
+		says("the first leaves", leave("a"), "1")
+		says("it leaves again", leave("a"), "0")
+		says("the second is the first", keep("b"), "[ 0]")
+		r.ask(t, []string{"DEL", "k"})
+		says("the lock is free, and others are before it", keep("e"), "[b 1]")
+		leave("b")
+		leave("e")
+		says("nobody waits any more", enter("a", "600000"), "[ 2]")
+		if left := r.ask(t, []string{"PTTL", "queue:{k}"}); fmt.Sprint(left) != "-2" {
+			t.Errorf("%s: a queue without places has another %v ms", r.name, left)
 		}
 	}
 }

@@ -1,0 +1,167 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast-go/holdfast/engine"
+	"github.com/holdfast-go/holdfast/internal/enginetest"
+	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/testkit"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// places returns how many places the queue for r has.
+func places(servers []*redistest.Server) (n int64) {
+	for _, s := range servers {
+		n += s.MustDo("ZCARD", "queue:{r}").(int64)
+	}
+	return n
+}
+
+// queueKeysAt returns the keys of queues that the servers have.
+func queueKeysAt(servers []*redistest.Server) (keys []string) {
+	for _, s := range servers {
+		for _, key := range s.Keys() {
+			if strings.HasPrefix(key, "queue") {
+				keys = append(keys, key)
+			}
+		}
+	}
+	return keys
+}
+
+func TestProcessesAreServedInTheOrderOfTheirComing(t *testing.T) {
+	for _, n := range []int{1, 3} {
+		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
+			servers := redistest.StartN(t, n)
+			const engines = 20
+			held := acquire(t, open(t, servers, engine.Config{}), "r")
+			var mu sync.Mutex
+			var served []int
+			var all sync.WaitGroup
+			for k := range engines {
+				e := open(t, servers, engine.Config{})
+				all.Go(func() {
+					l, err := e.Acquire(within(t), "r")
+					if err != nil {
+						t.Errorf("engine %d: %v", k, err)
+						return
+					}
+					mu.Lock()
+					served = append(served, k)
+					mu.Unlock()
+					if err := l.Release(within(t)); err != nil {
+						t.Errorf("release by engine %d: %v", k, err)
+					}
+				})
+				eventually(t, fmt.Sprintf("engine %d has its place", k), func() bool { return places(servers) == int64(k+1) })
+			}
+			release(t, held)
+			all.Wait()
+			for k, who := range served {
+				if who != k {
+					t.Fatalf("they were served in the order %v", served)
+				}
+			}
+			eventually(t, "no queue is left", func() bool { return len(queueKeysAt(servers)) == 0 })
+		})
+	}
+}
+
+func TestNoQueueIsLeftOfTenThousandWaiters(t *testing.T) {
+	const waiters = 10_000
+	servers := redistest.StartN(t, 1)
+	e := open(t, servers, engine.Config{InstanceTimeout: 10 * time.Second})
+	args := []string{"MSET"}
+	for k := range waiters {
+		args = append(args, fmt.Sprint("r", k), "another library's")
+	}
+	servers[0].MustDo(args...)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var all sync.WaitGroup
+	for k := range waiters {
+		all.Go(func() {
+			if _, err := e.Acquire(ctx, fmt.Sprint("r", k)); !errors.Is(err, context.Canceled) {
+				t.Errorf("waiter %d: %v", k, err)
+			}
+		})
+	}
+	eventually(t, "all have their places", func() bool { return len(queueKeysAt(servers)) == 3*waiters })
+	cancel()
+	all.Wait()
+	eventually(t, "no queue is left", func() bool { return len(queueKeysAt(servers)) == 0 })
+}
+
+// A place ends as soon after it was last kept, whoever stands or has stood before it.
+func TestPlacesEndTogether(t *testing.T) {
+	servers := redistest.StartN(t, 1)
+	s := servers[0]
+	acquire(t, open(t, servers, engine.Config{}), "r")
+	for k := range 50 {
+		e := open(t, servers, engine.Config{})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() { _, _ = e.Acquire(ctx, "r") }()
+		eventually(t, fmt.Sprintf("engine %d has its place", k), func() bool { return places(servers) == int64(k+1) })
+	}
+	// The set of when they end is as old as the last of them.
+	latest := s.MustDo("EVAL", "return redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2] - redis.call('TIME')[1] * 1000", "1", "queue-lives:{r}")
+	if left := time.Duration(latest.(int64)) * time.Millisecond; left > placeLife+time.Second { // whole seconds of the clock
+		t.Errorf("a place lives for another %v: want %v at most", left, placeLife)
+	}
+	for _, key := range queueKeysAt(servers) {
+		if left := s.PTTL(key); left > placeLife {
+			t.Errorf("%s lives for another %v: want %v at most", key, left, placeLife)
+		}
+	}
+}
+
+// Without the rights to a queue everybody is served as before, and that is said once.
+func TestWithoutTheRightsToAQueueNobodyStandsInOne(t *testing.T) {
+	for name, rules := range map[string]string{
+		"no sorted sets":           "~* +@all -zadd -zrem -zrange",
+		"no keys beside the locks": "~r +@all",
+	} {
+		t.Run(name, func(t *testing.T) {
+			servers := redistest.StartN(t, 1)
+			servers[0].User(enginetest.User, enginetest.Password, rules)
+			log := new(testkit.Log)
+			cfg := engine.Config{Logger: slog.New(slog.NewTextHandler(log, nil))}
+			e, err := enginetest.OpenAsUser(t, servers, cfg)
+			if err != nil {
+				t.Fatalf("enginetest.OpenAsUser: %v", err)
+			}
+			other := open(t, servers, engine.Config{})
+			for range 3 {
+				held := acquire(t, other, "r")
+				served := make(chan *lease.Lease, 1)
+				go func() {
+					l, err := e.Acquire(within(t), "r")
+					if err != nil {
+						t.Errorf("acquire: %v", err)
+					}
+					served <- l
+				}()
+				eventually(t, "it is to be told", func() bool { return enginetest.Tracked(servers) > 0 })
+				release(t, held)
+				if l := <-served; l != nil {
+					release(t, l)
+				}
+			}
+			if n := log.Count("waiters are not served in turn"); n != 1 {
+				t.Errorf("it is said %d times:\n%s", n, log)
+			}
+			if keys := queueKeysAt(servers); len(keys) > 0 {
+				t.Errorf("there is %q", keys)
+			}
+		})
+	}
+}
