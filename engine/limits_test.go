@@ -94,7 +94,7 @@ func TestExtremeFieldsTogetherAreRefusedOrHarmless(t *testing.T) {
 		var cfg Config
 		for _, f := range fields {
 			values := extremes(t, f)
-			if len(values) > 0 && rapid.Bool().Draw(r, f.Name+" is extreme") {
+			if len(values) > 0 && rapid.IntRange(0, 3).Draw(r, f.Name+" is extreme if 0") == 0 { // or next to none is accepted
 				v := rapid.SampledFrom(values).Draw(r, f.Name)
 				reflect.ValueOf(&cfg).Elem().FieldByIndex(f.Index).Set(reflect.ValueOf(v))
 			}
