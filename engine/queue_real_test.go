@@ -94,10 +94,11 @@ func TestNoQueueIsLeftOfTenThousandWaiters(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "all have their places", func() bool { return len(queueKeysAt(servers)) == 3*waiters })
+	keys := func() int64 { return servers[0].MustDo("DBSIZE").(int64) }
+	eventually(t, "all have their places", func() bool { return keys() == 4*waiters })
 	cancel()
 	all.Wait()
-	eventually(t, "no queue is left", func() bool { return len(queueKeysAt(servers)) == 0 })
+	eventually(t, "nothing is left but the locks", func() bool { return keys() == waiters })
 }
 
 // A place ends as soon after it was last kept, whoever stands or has stood before it.
@@ -120,6 +121,45 @@ func TestPlacesEndTogether(t *testing.T) {
 	for _, key := range queueKeysAt(servers) {
 		if left := s.PTTL(key); left > placeLife {
 			t.Errorf("%s lives for another %v: want %v at most", key, left, placeLife)
+		}
+	}
+}
+
+// standing has an engine wait for r until leave is called, and waits until it has its place, the only one.
+func standing(t *testing.T, servers []*redistest.Server) (leave func()) {
+	t.Helper()
+	e := open(t, servers, engine.Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { _, _ = e.Acquire(ctx, "r") }()
+	eventually(t, "it has its place", func() bool { return places(servers) == 1 })
+	return cancel
+}
+
+// Whoever keeps a place takes out those that have ended, wherever they stand.
+func TestPlacesThatHaveEndedAreTakenOut(t *testing.T) {
+	servers := redistest.StartN(t, 1)
+	acquire(t, open(t, servers, engine.Config{}), "r")
+	defer standing(t, servers)()
+	for k := range 50 {
+		dead := fmt.Sprint("dead", k)
+		servers[0].MustDo("ZADD", "queue:{r}", fmt.Sprint(k), dead)
+		servers[0].MustDo("ZADD", "queue-lives:{r}", "1", dead)
+	}
+	for end := time.Now().Add(placeLife); places(servers) > 1; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("there are %d places: want the one that is kept", places(servers))
+		}
+	}
+}
+
+// A place that is given up goes at once, not with its life.
+func TestWhoLeavesTheQueueLeavesNothing(t *testing.T) {
+	servers := redistest.StartN(t, 1)
+	acquire(t, open(t, servers, engine.Config{}), "r")
+	standing(t, servers)()
+	for end := time.Now().Add(placeLife / 3); len(queueKeysAt(servers)) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("there is still %q", queueKeysAt(servers))
 		}
 	}
 }
