@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
@@ -155,7 +156,7 @@ func (q *inQueue) stood() action {
 		return waitOn
 	case instance.Held, instance.Free:
 	default:
-		if s.Kind == instance.Refused && instance.IsRefusal(s.Err) {
+		if s.Kind == instance.Refused && strings.HasPrefix(s.Err.Error(), "NOPERM") { // which is so for every resource
 			e.queues.unsupported(q.place, s.Err, now)
 		}
 		return q.leave()
