@@ -29,19 +29,21 @@ import (
 // After it has asked in vain it has the instance say where it stands.
 type inQueue struct {
 	*waitLoop
-	place  *place
-	watch  watch
-	before string    // whose bell is watched; "": the lock is
-	looks  bool      // the instance has been asked where it stands, and has not yet told
-	idle   bool      // it has been told that the lock is free, although others are before it
-	ends   time.Time // when the bell that is watched ends, unless its place is kept; zero: it is not known
-	rang   time.Time // when the bell that is watched has rung; zero: it has not
-	misses int       // rounds in which the others have refused, and the arbiter has not
-	holder string    // who was last seen to hold the lock when it asked as the first
-	passed int       // how many have got the lock while it was the first
-	vain   bool      // it has been told that nobody waits, and asked in vain
-	again  time.Time // when to ask again after such a one; zero: there was none
-	until  time.Time // when it is time for a round of all
+	place    *place
+	watch    watch
+	before   string    // whose bell is watched; "": the lock is
+	looks    bool      // the instance has been asked where it stands, and has not yet told
+	idle     bool      // it has been told that the lock is free, although others are before it
+	ends     time.Time // when the bell that is watched ends, unless its place is kept; zero: it is not known
+	rang     time.Time // when the bell that is watched has rung; zero: it has not
+	misses   int       // rounds in which the others have refused, and the arbiter has not
+	holder   string    // who was last seen to hold the lock when it asked as the first
+	passed   int       // how many have got the lock while it was the first
+	inVain   int       // how often it was told at once of a lock that is not free, lately
+	inVainAt time.Time // when it last was
+	vain     bool      // it has been told that nobody waits, and asked in vain
+	again    time.Time // when to ask again after such a one; zero: there was none
+	until    time.Time // when it is time for a round of all
 }
 
 // quickMisses is how often an engine whose turn has come asks again after a round trip, when a
@@ -281,12 +283,28 @@ func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, actio
 		}
 		return nil, waitOn, nil
 	}
-	if q.before == "" && q.watch.tracked != nil { // ask to be told of the lock's next change, and look at it again
+	switch {
+	case q.before != "" || q.watch.tracked == nil:
+		q.askPlace()
+	case q.isToldInVain(time.Now()):
+		q.again = time.Now().Add(min(time.Millisecond<<min(q.inVain, 8), anAnswer))
+	default: // ask to be told of the lock's next change, and look at it again
 		q.ask(q.watch)
-		return nil, waitOn, nil
 	}
-	q.askPlace()
 	return nil, waitOn, nil
+}
+
+// isToldInVain reports whether it was told at once that the lock is free, which it is not: who tells
+// may be another server than who votes, after a failover. Then it asks less and less often.
+func (q *inQueue) isToldInVain(now time.Time) bool {
+	if now.Sub(q.inVainAt) > time.Second {
+		q.inVain = 0
+	}
+	if now.Sub(q.waitLoop.asked) >= time.Millisecond {
+		return false
+	}
+	q.inVain, q.inVainAt = q.inVain+1, now
+	return true
 }
 
 // askAtOnce takes part in a round without a place, since the lock is free and nobody
