@@ -67,6 +67,8 @@ func (r *request) learn(votes []instance.Vote) bool {
 	held := false
 	for _, v := range votes {
 		switch v.Kind {
+		case instance.Granted: // in vain, and the fence there is ours by now
+			r.seen = max(r.seen, r.proposed)
 		case instance.Held:
 			held = true
 			r.seen = max(r.seen, v.Fence)

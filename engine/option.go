@@ -111,6 +111,7 @@ type request struct {
 	maxTTL   time.Duration
 	reserve  uint64   // fences that a grant brings besides its own: see redisLock
 	seen     uint64   // the highest fence that a refusal has shown
+	proposed uint64   // the highest number of the last attempt
 	clock    uint64   // in µs, a server's, when ours is too far ahead; else 0
 	place    *place   // in the queue; nil: none
 	overrode bool     // the last grant was against the vote of the instance that has the queue

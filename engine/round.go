@@ -61,6 +61,7 @@ func (e *Engine) draft(r *request, start clock.Moment, askLeft bool) question {
 		q.token = e.tokens.fresh()
 	}
 	q.fencing = r.propose(e.cfg.KeyPrefix, start.Time)
+	r.proposed = q.fencing.Fence + q.fencing.Reserved
 	q.attempt.prepare(r, q.token, q.fencing, start.Time, askLeft)
 	return q
 }
