@@ -41,6 +41,7 @@ type inQueue struct {
 	passed   int       // how many have got the lock while it was the first
 	inVain   int       // how often it was told at once of a lock that is not free, lately
 	inVainAt time.Time // when it last was
+	pausing  bool      // it leaves others a chance until again, and has no place
 	vain     bool      // it has been told that nobody waits, and asked in vain
 	again    time.Time // when to ask again after such a one; zero: there was none
 	until    time.Time // when it is time for a round of all
@@ -147,6 +148,11 @@ func (q *inQueue) stood() action {
 		e.queues.drop(q.place)
 		q.request.place = nil
 		e.fairness.alone(q.request.key, now)
+		if q.owes { // others may look from time to time only
+			q.owes, q.looks, q.pausing = false, false, true
+			q.again = now.Add(e.breakTime(q.request.key))
+			return waitOn
+		}
 		return askAtOnce
 	case instance.Gone:
 		e.queues.drop(q.place)
@@ -319,6 +325,9 @@ func (q *inQueue) askAtOnce(ctx context.Context) (*lease.Lease, action, error) {
 	if l != nil || err != nil {
 		return l, waitOn, err
 	}
+	if errors.Is(q.refused, ErrHeld) {
+		q.engine.fairness.crowded(q.request.key, time.Now())
+	}
 	if !errors.Is(q.refused, ErrHeld) || q.vain || !q.enter() {
 		return nil, waitOutside, nil
 	}
@@ -367,6 +376,8 @@ func (q *inQueue) rest(now time.Time) time.Duration {
 		return time.Hour
 	case !q.rang.IsZero(): // what was promised has been kept
 		return rest
+	case outlook == tracking.Silent: // nobody tells
+		return 0
 	case outlook == tracking.Asked && q.before == "": // soon it is known when the lock expires
 		return min(rest, max(2*time.Millisecond, now.Sub(q.waitLoop.asked)), anAnswer)
 	case outlook == tracking.Asked:
@@ -381,6 +392,9 @@ func (q *inQueue) rest(now time.Time) time.Duration {
 func (q *inQueue) due(now time.Time) action {
 	outlook, expires := q.watch.outlook()
 	switch {
+	case !q.again.IsZero() && q.pausing:
+		q.again, q.pausing = time.Time{}, false
+		return askAtOnce
 	case !q.again.IsZero():
 		q.again = time.Time{}
 		return askArbiter

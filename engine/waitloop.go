@@ -44,6 +44,7 @@ type waitLoop struct {
 	asked   time.Time // when the watch was last asked to tell
 	wakeup  wakeup
 	since   time.Time // when it became the head of the line
+	owes    bool      // the turn of this engine is over: others who stand in no queue are to have a chance
 	untold  time.Time // when the server was last found not to tell of changes: then it waits outside of the queue
 
 	unwanted *holding // what it was handed when its context had ended: the next one's
@@ -76,6 +77,7 @@ func (c *waitLoop) run(ctx context.Context) (*lease.Lease, error) {
 	}
 	c.since = time.Now()
 	ask := c.request.asked.attempt != nil || !c.engine.fairness.mustLook(c.request.key, c.since)
+	c.owes = !ask && c.engine.turnOver(c.request.key, c.since)
 	if !ask && !c.mayStand() {
 		if err := c.takeBreak(ctx); err != nil {
 			return nil, err
