@@ -4,35 +4,58 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/holdfast-go/holdfast/lease"
 )
 
-// takeBreak lets others have a chance where this engine has had the resource for a
-// while, and c does not wait in the queue.
-func (c *waitLoop) takeBreak(ctx context.Context) error {
-	e := c.engine
-	timer := c.waiter.after(e.breakTime(c.request.key))
+// roundInTurn is round, after a break if others are owed one: c does not wait in the queue.
+func (c *waitLoop) roundInTurn(ctx context.Context) (*lease.Lease, error) {
+	if !c.owes {
+		return c.round(ctx)
+	}
+	c.owes = false
+	e, key := c.engine, c.request.key
+	e.fairness.alone(key, time.Now())
+	timer := c.waiter.after(e.breakTime(key))
 	defer timer.Stop()
 	if err := e.wait(ctx, timer.C); err != nil {
-		return fmt.Errorf("acquire %q: %w", c.request.resource, err)
+		return nil, fmt.Errorf("acquire %q: %w", c.request.resource, err)
 	}
-	return nil
+	l, err := c.round(ctx)
+	if l == nil && errors.Is(c.refused, ErrHeld) {
+		e.fairness.crowded(key, time.Now())
+	}
+	return l, err
 }
 
 // round asks everybody. It returns neither a lease nor an error when there is reason to
 // wait and try again.
 func (c *waitLoop) round(ctx context.Context) (*lease.Lease, error) {
-	e, r := c.engine, c.request
-	l, err := e.round(ctx, r, everybody, c.rounds > 0)
+	askLeft := c.rounds > 0
 	c.rounds++
+	l, err := c.vote(ctx, everybody, askLeft)
+	if l == nil && err == nil && c.rounds == c.request.tries {
+		return nil, c.refused
+	}
+	return l, err
+}
+
+// vote takes part in a round: everybody's, or with one asked first. It returns neither a lease
+// nor an error when it was refused, as c.refused says, and there is reason to try again.
+func (c *waitLoop) vote(ctx context.Context, first int, askLeft bool) (*lease.Lease, error) {
+	e, r := c.engine, c.request
+	l, err := e.round(ctx, r, first, askLeft)
 	c.looked(err)
 	switch stop := e.stopped(ctx); {
 	case err == nil:
+		if r.overrode {
+			e.fairness.mixed(r.key, time.Now())
+		}
 		return l, nil
 	case stop != nil:
 		return nil, interrupted(stop, err, c.refused)
-	case c.rounds == r.tries, errors.Is(err, ErrRefused):
+	case errors.Is(err, ErrRefused):
 		return nil, err
 	}
 	c.refused = err

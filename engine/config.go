@@ -75,8 +75,9 @@ type Config struct {
 
 	// LocalHandoff is how many times in a row a released lock may pass to the
 	// next in this engine's line without a round trip, while other engines wait. It
-	// ends sooner when this engine has had the resource for 5ms, or eight round trips,
-	// without a break; for up to 320ms where nobody else took it in the last ones.
+	// ends sooner when this engine has had the resource for 5ms, or eight round trips:
+	// then others have their turn. Where nobody else waited lately, it looks for them after
+	// up to 320ms only.
 	// Each holder gets a Lease of its own, with a higher fencing token if it asked
 	// for one. The Token of a lease of such an engine is not what Redis has: it
 	// cannot be adopted, but the one that Detach returns can, and Inspect shows another.

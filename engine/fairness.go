@@ -11,10 +11,10 @@ import (
 // releases knows of it first, and what it asks for next travels right behind the release.
 //
 // An engine that has had a resource for a quantum looks at the queue before it asks again.
-// When nobody waits there, the next quantum is twice as long; when somebody does, it takes
-// a place, and looks first for a while. So a look costs a resource that nobody else wants
-// next to nothing, and the longest quantum is how long an engine that begins to wait may be
-// kept waiting by one that does not know of it.
+// When somebody waits there, it takes a place, and looks first for a while. When nobody does,
+// it takes a break, since others may stand in no queue, and the next quantum is twice as long.
+// So that costs a resource that nobody else wants next to nothing, and the longest quantum is
+// how long an engine that begins to wait may be kept waiting by one that does not know of it.
 type fairness struct {
 	quantum time.Duration // the shortest
 	turns   [1 << 10]turn // by hash; of two resources in one place the earlier is forgotten

@@ -50,8 +50,8 @@ func (h *holding) acquired() time.Time {
 }
 
 // handOver hands the lock of a lease that has just been released to the next in
-// line, and reports whether it did. It does not when this engine owes others a break:
-// a turn is not longer for being one lock's. Called with h.mu held, once.
+// line, and reports whether it did. It does not when the turn of this engine is over:
+// that is not longer for being one lock's. Called with h.mu held, once.
 func (h *holding) handOver(now time.Time) bool {
 	e := h.engine
 	if h.lock == nil || h.lock.handed >= e.cfg.LocalHandoff ||

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
+
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
@@ -320,6 +322,29 @@ func TestQueueMayBeLost(t *testing.T) {
 				for k, longest := range crowd(ctx, t, engines, 20*time.Millisecond, 20*time.Millisecond) {
 					between(t, fmt.Sprintf("the longest wait of engine %d", k), longest, 0, outside)
 				}
+			})
+		})
+	}
+}
+
+// An engine with many callers leaves a chance to those who stand in no queue and are told of changes, such
+// as engines with a Backoff of their own.
+func TestThoseWhoStandInNoQueueHaveTheirChance(t *testing.T) {
+	outsider := config()
+	outsider.Backoff = func() engine.Backoff { return backoff.NewConstantBackOff(5 * time.Millisecond) }
+	for _, n := range []int{1, 3} {
+		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
+			queuing(t, n, func(t *testing.T, fleet *sim.Fleet) {
+				busy, other := newContender(t, fleet, config()), newContender(t, fleet, outsider)
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				var all sync.WaitGroup
+				for range 4 {
+					all.Go(func() { crowd(ctx, t, []*contender{busy}, time.Millisecond, 0) })
+				}
+				longest := crowd(ctx, t, []*contender{other}, time.Millisecond, 10*time.Millisecond)
+				all.Wait()
+				between(t, "the longest wait", longest[0], 0, time.Second)
 			})
 		})
 	}

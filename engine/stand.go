@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -36,21 +35,12 @@ type inQueue struct {
 	idle     bool      // it has been told that the lock is free, although others are before it
 	ends     time.Time // when the bell that is watched ends, unless its place is kept; zero: it is not known
 	rang     time.Time // when the bell that is watched has rung; zero: it has not
-	misses   int       // rounds in which the others have refused, and the arbiter has not
-	holder   string    // who was last seen to hold the lock when it asked as the first
-	passed   int       // how many have got the lock while it was the first
-	inVain   int       // how often it was told at once of a lock that is not free, lately
-	inVainAt time.Time // when it last was
-	pausing  bool      // it leaves others a chance until again, and has no place
-	vain     bool      // it has been told that nobody waits, and asked in vain
-	again    time.Time // when to ask again after such a one; zero: there was none
 	until    time.Time // when it is time for a round of all
+	again    time.Time // when to ask again, after it has asked in vain or for the sake of others; zero: when it is told
+	yielding bool      // until then, and without a place, it leaves others a chance
+	inVain   bool      // it was told that nobody waits, and has asked in vain
+	failures
 }
-
-// quickMisses is how often an engine whose turn has come asks again after a round trip, when a
-// release has got to the arbiter and not to the others. Then it pauses. And it is how many may get the
-// lock before one that is the first.
-const quickMisses = 3
 
 // mayStand reports whether the wait loop may wait in a queue: not one that counts its
 // rounds, or whose user says when to ask.
@@ -149,7 +139,7 @@ func (q *inQueue) stood() action {
 		q.request.place = nil
 		e.fairness.alone(q.request.key, now)
 		if q.owes { // others may look from time to time only
-			q.owes, q.looks, q.pausing = false, false, true
+			q.owes, q.looks, q.yielding = false, false, true
 			q.again = now.Add(e.breakTime(q.request.key))
 			return waitOn
 		}
@@ -172,7 +162,7 @@ func (q *inQueue) stood() action {
 	if at := e.arbiter(q.request.key, nil); at != q.place.at { // others stand there by now
 		return q.enterAnew()
 	}
-	q.looks, q.vain = false, false
+	q.looks, q.inVain, q.owes = false, false, false
 	e.fairness.crowded(q.request.key, now)
 	free := s.Kind == instance.Free
 	switch {
@@ -226,23 +216,6 @@ func (q *inQueue) enterAnew() action {
 	return waitOn
 }
 
-// isPassedOver reports whether, while it was the first, several have got the lock: those behind it tell each
-// other, and will not tell it.
-func (q *inQueue) isPassedOver() bool {
-	var refused *QuorumError
-	if q.before != "" || !errors.As(q.refused, &refused) {
-		return false
-	}
-	for _, v := range refused.Votes {
-		if v.Kind == instance.Held && v.Holder != q.holder {
-			q.holder = v.Holder
-			q.passed++
-			break
-		}
-	}
-	return q.passed > quickMisses
-}
-
 // watchFor watches the bell of the place before, or the lock if there is none.
 func (q *inQueue) watchFor(before string) {
 	q.unwatch()
@@ -264,102 +237,6 @@ func (q *inQueue) unwatch() {
 func (q *inQueue) askPlace() {
 	q.engine.queues.ask(q.place)
 	q.looks = true
-}
-
-// askInTurn takes part in a round: everybody's, or with one asked first. In vain, it has
-// the instance say where the place stands now.
-func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, action, error) {
-	e := q.engine
-	l, err := q.vote(ctx, first)
-	if l != nil || err != nil {
-		return l, waitOn, err
-	}
-	switch {
-	case !errors.Is(q.refused, ErrHeld):
-		return nil, q.leave(), nil
-	case q.isPassedOver():
-		return nil, q.enterAnew(), nil
-	case !q.isHeldAt(q.place.at):
-		// The others are about to hear of the release, or of an undo. Or somebody has them without the arbiter, or
-		// that one has no vote.
-		q.misses++
-		q.again = time.Now().Add(e.trip(q.place.at))
-		if q.misses > quickMisses {
-			q.again = q.again.Add(soonest(q.refused, q.nextPause()))
-		}
-		return nil, waitOn, nil
-	}
-	switch {
-	case q.before != "" || q.watch.tracked == nil:
-		q.askPlace()
-	case q.isToldInVain(time.Now()):
-		q.again = time.Now().Add(min(time.Millisecond<<min(q.inVain, 8), anAnswer))
-	default: // ask to be told of the lock's next change, and look at it again
-		q.ask(q.watch)
-	}
-	return nil, waitOn, nil
-}
-
-// isToldInVain reports whether it was told at once that the lock is free, which it is not: who tells
-// may be another server than who votes, after a failover. Then it asks less and less often.
-func (q *inQueue) isToldInVain(now time.Time) bool {
-	if now.Sub(q.inVainAt) > time.Second {
-		q.inVain = 0
-	}
-	if now.Sub(q.waitLoop.asked) >= time.Millisecond {
-		return false
-	}
-	q.inVain, q.inVainAt = q.inVain+1, now
-	return true
-}
-
-// askAtOnce takes part in a round without a place, since the lock is free and nobody
-// waits. When somebody was faster, c enters the queue. When it is told the same again, it waits
-// outside: others have the lock without the instance that has the queue.
-func (q *inQueue) askAtOnce(ctx context.Context) (*lease.Lease, action, error) {
-	first := q.place.at
-	if q.rounds == 0 { // it has not asked yet
-		first = everybody
-	}
-	l, err := q.vote(ctx, first)
-	if l != nil || err != nil {
-		return l, waitOn, err
-	}
-	if errors.Is(q.refused, ErrHeld) {
-		q.engine.fairness.crowded(q.request.key, time.Now())
-	}
-	if !errors.Is(q.refused, ErrHeld) || q.vain || !q.enter() {
-		return nil, waitOutside, nil
-	}
-	q.vain = true
-	return nil, waitOn, nil
-}
-
-// vote takes part in a round. It returns neither a lease nor an error when there is
-// reason to wait and try again.
-func (q *inQueue) vote(ctx context.Context, first int) (*lease.Lease, error) {
-	e := q.engine
-	l, err := e.round(ctx, q.request, first, q.misses > 0)
-	q.looked(err)
-	switch stop := e.stopped(ctx); {
-	case err == nil:
-		if q.request.overrode {
-			e.fairness.mixed(q.request.key, time.Now())
-		}
-		return l, nil
-	case stop != nil:
-		return nil, interrupted(stop, err, q.refused)
-	case errors.Is(err, ErrRefused):
-		return nil, err
-	}
-	q.refused = err
-	return nil, nil
-}
-
-// isHeldAt reports whether that instance had another holder in the last round.
-func (q *inQueue) isHeldAt(at int) bool {
-	var refused *QuorumError
-	return errors.As(q.refused, &refused) && refused.Votes[at].Kind == instance.Held
 }
 
 // rest is how long to wait if nothing happens.
@@ -392,8 +269,8 @@ func (q *inQueue) rest(now time.Time) time.Duration {
 func (q *inQueue) due(now time.Time) action {
 	outlook, expires := q.watch.outlook()
 	switch {
-	case !q.again.IsZero() && q.pausing:
-		q.again, q.pausing = time.Time{}, false
+	case !q.again.IsZero() && q.yielding:
+		q.again, q.yielding = time.Time{}, false
 		return askAtOnce
 	case !q.again.IsZero():
 		q.again = time.Time{}

@@ -44,7 +44,7 @@ type waitLoop struct {
 	asked   time.Time // when the watch was last asked to tell
 	wakeup  wakeup
 	since   time.Time // when it became the head of the line
-	owes    bool      // the turn of this engine is over: others who stand in no queue are to have a chance
+	owes    bool      // the turn of this engine is over: others are to have a chance before it asks
 	untold  time.Time // when the server was last found not to tell of changes: then it waits outside of the queue
 
 	unwanted *holding // what it was handed when its context had ended: the next one's
@@ -68,25 +68,19 @@ func patient(rounds int) time.Duration {
 	return d - rand.N(d/4)
 }
 
-// run waits in line and takes part in rounds until one is won. It begins with a round of
-// all, unless others are known to wait in the queue, or may have begun to: then it looks.
+// run waits in line and takes part in rounds until one is won. It asks all, unless others are
+// known to wait in the queue, or may have begun to: then it looks there first.
 func (c *waitLoop) run(ctx context.Context) (*lease.Lease, error) {
 	defer func() { c.watch.end() }()
 	if l, err := c.line(ctx); l != nil || err != nil {
 		return l, err
 	}
 	c.since = time.Now()
-	ask := c.request.asked.attempt != nil || !c.engine.fairness.mustLook(c.request.key, c.since)
-	c.owes = !ask && c.engine.turnOver(c.request.key, c.since)
-	if !ask && !c.mayStand() {
-		if err := c.takeBreak(ctx); err != nil {
-			return nil, err
-		}
-		ask = true
-	}
+	ask := c.request.asked.attempt != nil || !c.engine.fairness.mustLook(c.request.key, c.since) || !c.mayStand()
 	for {
-		if ask {
-			if l, err := c.round(ctx); l != nil || err != nil {
+		c.owes = c.owes || c.request.asked.attempt == nil && c.engine.turnOver(c.request.key, time.Now())
+		if ask = ask && !(c.owes && c.mayStand()); ask {
+			if l, err := c.roundInTurn(ctx); l != nil || err != nil {
 				return l, err
 			}
 		}
@@ -100,7 +94,7 @@ func (c *waitLoop) run(ctx context.Context) (*lease.Lease, error) {
 
 // wait waits until there is something to do: a round of all, if ask says so.
 func (c *waitLoop) wait(ctx context.Context) (l *lease.Lease, ask bool, err error) {
-	if c.isHeldHere() {
+	if !c.owes && c.isHeldHere() {
 		l, err = c.behind(ctx)
 		return l, true, err
 	}

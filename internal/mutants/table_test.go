@@ -497,6 +497,27 @@ var table = []mutant{
 		in: "engine", test: "TestWaiterWhoseForegoerLeavesBeforeItWatchesIsTheFirst",
 	},
 	{
+		name: "numbers that were reserved in vain are not learnt",
+		edits: one("engine/fencing.go",
+			"			r.seen = max(r.seen, r.proposed)\n",
+			""),
+		in: "engine", test: "TestNumbersReservedInVainAreLearnt",
+	},
+	{
+		name: "a waiter whom nobody tells waits until its patience is over",
+		edits: one("engine/stand.go",
+			"	case outlook == tracking.Silent: // nobody tells\n		return 0\n",
+			""),
+		in: "engine", test: "TestWaiterIsServedThoughNobodyTells",
+	},
+	{
+		name: "an engine whose turn is over takes no break for those who stand in no queue",
+		edits: one("engine/stand.go",
+			"		if q.owes { // others may look from time to time only\n",
+			"		if false {\n"),
+		in: "engine", test: "TestThoseWhoStandInNoQueueHaveTheirChance",
+	},
+	{
 		name: "a bell that is prolonged rings",
 		edits: one("engine/stand.go",
 			"	case !q.ends.IsZero() && q.ends.Sub(now) < placeLife/2+keepSlack:\n",
