@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -43,9 +44,12 @@ type inQueue struct {
 }
 
 // mayStand reports whether the wait loop may wait in a queue: not one that counts its
-// rounds, or whose user says when to ask.
+// rounds, or whose user says when to ask, nor where it is no holder that stands in the way.
 func (c *waitLoop) mayStand() bool {
 	now := time.Now()
+	if c.refused != nil && !errors.Is(c.refused, ErrHeld) {
+		return false
+	}
 	return c.request.tries == 0 && !c.engine.paced && now.Sub(c.untold) > reassurance && c.engine.queues.supported(now)
 }
 

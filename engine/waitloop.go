@@ -76,10 +76,13 @@ func (c *waitLoop) run(ctx context.Context) (*lease.Lease, error) {
 		return l, err
 	}
 	c.since = time.Now()
-	ask := c.request.asked.attempt != nil || !c.engine.fairness.mustLook(c.request.key, c.since) || !c.mayStand()
+	ask := true
+	if c.request.asked.attempt == nil { // else it has been asked in the turn of the one before
+		c.owes = c.engine.turnOver(c.request.key, c.since)
+		ask = !c.mayStand() || !c.engine.fairness.mustLook(c.request.key, c.since)
+	}
 	for {
-		c.owes = c.owes || c.request.asked.attempt == nil && c.engine.turnOver(c.request.key, time.Now())
-		if ask = ask && !(c.owes && c.mayStand()); ask {
+		if ask {
 			if l, err := c.roundInTurn(ctx); l != nil || err != nil {
 				return l, err
 			}
@@ -94,12 +97,14 @@ func (c *waitLoop) run(ctx context.Context) (*lease.Lease, error) {
 
 // wait waits until there is something to do: a round of all, if ask says so.
 func (c *waitLoop) wait(ctx context.Context) (l *lease.Lease, ask bool, err error) {
-	if !c.owes && c.isHeldHere() {
+	if c.isHeldHere() {
 		l, err = c.behind(ctx)
 		return l, true, err
 	}
-	if c.mayStand() && (c.refused == nil || errors.Is(c.refused, ErrHeld)) {
-		if l, ask, err = c.stand(ctx); l != nil || ask || err != nil {
+	if c.mayStand() {
+		l, ask, err = c.stand(ctx)
+		c.owes = false // others have had their chance
+		if l != nil || ask || err != nil {
 			return l, ask, err
 		}
 	}
