@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/tracking"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -53,10 +54,18 @@ func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, actio
 		q.askPlace()
 	case q.isCalledFalsely(time.Now()):
 		q.again = time.Now().Add(min(time.Millisecond<<min(q.falseCalls, 8), anAnswer))
-	default: // ask to be told of the lock's next change, and look at it again
+	case q.isPromised():
+	default: // ask to be told when the lock is gone, and look at it again
+		q.watch.tracked.Patient = time.Now()
 		q.ask(q.watch)
 	}
 	return nil, waitOn, nil
+}
+
+// isPromised reports whether the server will still tell: nobody had told it to ask.
+func (q *inQueue) isPromised() bool {
+	outlook, _ := q.watch.outlook()
+	return outlook == tracking.Promised
 }
 
 // isCalledFalsely reports whether it was told at once that the lock is free, which it is not: after a

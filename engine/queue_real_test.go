@@ -152,6 +152,37 @@ func TestPlacesThatHaveEndedAreTakenOut(t *testing.T) {
 	}
 }
 
+// A queue whose keys hold something else costs nobody else a place, and its own waiters are served all the same.
+func TestASpoiltQueueIsNobodyElsesTrouble(t *testing.T) {
+	for _, spoilt := range []string{"queue:{r}", "queue-lives:{r}"} {
+		t.Run(spoilt, func(t *testing.T) {
+			servers := redistest.StartN(t, 1)
+			e, other := open(t, servers, engine.Config{}), open(t, servers, engine.Config{})
+			held := acquire(t, other, "r")
+			acquire(t, other, "s")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			next := acquiring(ctx, e, "r")
+			acquiring(ctx, e, "s")
+			card := func(queue string) int64 {
+				n, _ := servers[0].MustDo("ZCARD", queue).(int64)
+				return n
+			}
+			eventually(t, "both have their places", func() bool { return card("queue:{r}") == 1 && card("queue:{s}") == 1 })
+			place := servers[0].MustDo("ZRANGE", "queue:{s}", "0", "-1")
+			servers[0].MustDo("SET", spoilt, "something else")
+			time.Sleep(placeLife + placeLife/2)
+			if now := servers[0].MustDo("ZRANGE", "queue:{s}", "0", "-1"); fmt.Sprint(now) != fmt.Sprint(place) {
+				t.Errorf("the places of the other queue are %v, and were %v", now, place)
+			}
+			release(t, held)
+			if r := <-next; r.err != nil {
+				t.Errorf("acquire: %v", r.err)
+			}
+		})
+	}
+}
+
 // A place that is given up goes at once, not with its life.
 func TestWhoLeavesTheQueueLeavesNothing(t *testing.T) {
 	servers := redistest.StartN(t, 1)

@@ -11,6 +11,10 @@ import (
 	"github.com/holdfast-go/holdfast/lease"
 )
 
+// impatience is how long the first in a queue takes every change of the lock for a release. Then it looks first whether
+// it is one, which takes a round trip more: little beside so long a wait.
+const impatience = 100 * time.Millisecond
+
 // inQueue is a wait loop that waits in the queue for its resource. What it does on an
 // event:
 //
@@ -20,7 +24,7 @@ import (
 //	           another is before it     watch that one's bell
 //	           it is the first          watch the lock
 //	           the lock is free         it is the first: ask; else: ask if it is said again
-//	changed    the lock                 ask the arbiter first
+//	changed    the lock                 ask the arbiter first; all, if it is gone
 //	           the bell                 ask all
 //	released   by this engine           nothing: its turn is over
 //	questioned, none                    a round of all
@@ -56,7 +60,7 @@ func (c *waitLoop) mayStand() bool {
 // stand waits in the queue for the resource. ask says that a round of all is due;
 // neither that nor a lease nor an error says that there is no queue.
 func (c *waitLoop) stand(ctx context.Context) (l *lease.Lease, ask bool, err error) {
-	q := inQueue{waitLoop: c, until: time.Now().Add(patient(c.rounds))}
+	q := inQueue{waitLoop: c, until: time.Now().Add(patient(c.rounds, mostInQueue))}
 	defer func() { q.watch.end() }()
 	if !q.enter() {
 		return nil, false, nil
@@ -157,6 +161,7 @@ func (q *inQueue) stood() action {
 		}
 		return waitOn
 	case instance.Held, instance.Free:
+		q.learn(s, now)
 	default:
 		if s.Kind == instance.Refused && strings.HasPrefix(s.Err.Error(), "NOPERM") { // which is so for every resource
 			e.queues.unsupported(q.place, s.Err, now)
@@ -188,6 +193,8 @@ func (q *inQueue) stood() action {
 func (q *inQueue) changed() action {
 	now := time.Now()
 	switch {
+	case q.before == "" && q.watch.tracked.IsFree():
+		return askInTurn
 	case q.before == "":
 		return askArbiter
 	case !q.ends.IsZero() && q.ends.Sub(now) < placeLife/2+keepSlack:
@@ -229,7 +236,22 @@ func (q *inQueue) watchFor(before string) {
 	}
 	q.before, q.rang, q.ends = before, time.Time{}, time.Time{}
 	q.watch = watch{place: q.place.at, at: q.engine.instances[q.place.at], tracked: tracking.NewWatch(key)}
+	if before == "" {
+		q.watch.tracked.Patient = q.since.Add(impatience)
+	}
 	q.ask(q.watch)
+}
+
+// learn takes in when the lock expires that is watched: its renewals wake nobody.
+func (q *inQueue) learn(s instance.Standing, now time.Time) {
+	if q.before != "" || q.watch.tracked == nil || s.Kind != instance.Held {
+		return
+	}
+	var expires time.Time
+	if s.Left >= 0 {
+		expires = now.Add(s.Left)
+	}
+	q.watch.tracked.Expires(expires)
 }
 
 func (q *inQueue) unwatch() {
@@ -294,9 +316,11 @@ func (q *inQueue) due(now time.Time) action {
 		return askArbiter
 	case q.until.Sub(now) > 0:
 		return waitOn
-	case q.before == "": // nobody may have told
-		return askAll
 	}
-	q.until = now.Add(patient(q.rounds))
+	q.rounds++
+	q.until = now.Add(patient(q.rounds, mostInQueue))
+	if q.before == "" { // nobody may have told
+		return askInTurn
+	}
 	return waitOn
 }

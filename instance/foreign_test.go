@@ -241,9 +241,9 @@ func TestAValueOf512MB(t *testing.T) {
 		t.Skip("it takes a gigabyte of memory")
 	}
 	servers := redistest.StartN(t, 1)
+	sized(512<<20)(servers[0], "report") // first: making it holds the server up for a second
 	e := open(t, servers, engine.Config{TTL: 1500 * time.Millisecond, InstanceTimeout: 5 * time.Second})
 	o := startOthers(t, e)
-	sized(512<<20)(servers[0], "report")
 	var tries atomic.Int32
 	begun := time.Now()
 	o.whileTrying(t, func() error {

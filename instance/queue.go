@@ -3,6 +3,7 @@ package instance
 import (
 	"time"
 
+	"github.com/holdfast-go/holdfast/internal/clock"
 	"github.com/holdfast-go/holdfast/internal/resp"
 	"github.com/holdfast-go/holdfast/internal/scripts"
 	"github.com/holdfast-go/holdfast/internal/slots"
@@ -26,9 +27,10 @@ type Place struct {
 //
 // It is for the engine.
 type Standing struct {
-	Kind   Kind   // Held: somebody has the lock; Free: nobody has; Granted: nor does anybody wait, and no place was taken; Gone: there is no such place any more; else what went wrong
-	Before string // the name of the place before it; "": it is the first
-	Err    error  // what went wrong
+	Kind   Kind          // Held: somebody has the lock; Free: nobody has; Granted: nor does anybody wait, and no place was taken; Gone: there is no such place any more; else what went wrong
+	Before string        // the name of the place before it; "": it is the first
+	Left   time.Duration // for how long the lock is Held unless it is renewed; negative: for ever
+	Err    error         // what went wrong
 }
 
 // PlaceCaster takes what becomes of a place, under the rules of Caster.
@@ -87,14 +89,26 @@ func (q *Enqueue) fits(r *resp.Reply) bool {
 }
 
 func (q *Enqueue) readReply(_ *sending, r *resp.Reply) {
-	s := Standing{Before: string(r.List[0].Text), Kind: Held}
-	switch r.List[1].N {
-	case 1:
-		s.Kind = Free
-	case 2:
+	s := standing(r.List[0].Text, r.List[1].N)
+	if s.Kind == Gone {
 		s.Kind = Granted
 	}
 	q.To.CastStanding(s)
+}
+
+// standing reads what both scripts reply of a place that is there.
+func standing(before []byte, left int64) Standing {
+	switch left {
+	case -2:
+		return Standing{Kind: Free, Before: string(before)}
+	case -3:
+		return Standing{Kind: Gone}
+	}
+	s := Standing{Kind: Held, Before: string(before), Left: -1}
+	if left >= 0 {
+		s.Left = clock.Units(left, time.Millisecond)
+	}
+	return s
 }
 
 func (q *Enqueue) refuse(v Vote) { q.To.CastStanding(Standing{Kind: v.Kind, Err: v.Err}) }
@@ -119,21 +133,15 @@ func (k *KeepPlaces) fits(r *resp.Reply) bool {
 func (k *KeepPlaces) readReply(sent *sending, r *resp.Reply) {
 	for i := range k.Places {
 		text, code := &r.List[2*i], &r.List[2*i+1]
-		s := Standing{Before: string(text.Text)}
 		switch {
 		case text.Kind != resp.Text || code.Kind != resp.Number:
-			s = Standing{Kind: Refused, Err: resp.ErrNotRedis}
-		case code.N == 0:
-			s.Kind = Held
-		case code.N == 1:
-			s.Kind = Free
-		case code.N == -1:
-			s.Kind = Gone
-		default:
+			k.Places[i].To.CastStanding(Standing{Kind: Refused, Err: resp.ErrNotRedis})
+		case code.N == -4:
 			v := sent.actor.verdict(text.Err())
-			s = Standing{Kind: v.Kind, Err: v.Err}
+			k.Places[i].To.CastStanding(Standing{Kind: v.Kind, Err: v.Err})
+		default:
+			k.Places[i].To.CastStanding(standing(text.Text, code.N))
 		}
-		k.Places[i].To.CastStanding(s)
 	}
 }
 

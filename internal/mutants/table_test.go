@@ -457,8 +457,8 @@ var table = []mutant{
 	{
 		name: "places in the queue that have ended are not taken out",
 		edits: one("internal/scripts/keep_place.lua",
-			"    if #dead > 0 then\n",
-			"    if false then\n"),
+			"  if #dead > 0 then\n",
+			"  if false then\n"),
 		in: "engine", test: "TestPlacesThatHaveEndedAreTakenOut",
 	},
 	{
@@ -492,9 +492,30 @@ var table = []mutant{
 	{
 		name: "who watches a key that is gone already is not told",
 		edits: one("internal/tracking/watches.go",
-			"	case left == -2:\n		w.tell()\n",
-			"	case left == -2:\n		w.armed = true\n"),
+			"	case n == -2:\n		w.tell(true)\n",
+			"	case n == -2:\n		w.armed = true\n"),
 		in: "engine", test: "TestWaiterWhoseForegoerLeavesBeforeItWatchesIsTheFirst",
+	},
+	{
+		name: "a renewal wakes those who wait",
+		edits: one("internal/tracking/watches.go",
+			"	case !w.isPatient(now):\n",
+			"	case true:\n"),
+		in: "engine", test: "TestIdleWaitersAreSilent",
+	},
+	{
+		name: "who is asked about with others is not told that its lock is gone",
+		edits: one("internal/tracking/watches.go",
+			"	if n != 0 && n != int64(len(q)) {\n",
+			"	if n == 0 {\n"),
+		in: "engine", test: "TestIdleWaitersHearOfTheEnd",
+	},
+	{
+		name: "who waits does not learn when a lock expires that was renewed",
+		edits: one("engine/stand.go",
+			"		expires = now.Add(s.Left)\n",
+			""),
+		in: "engine", test: "TestIdleWaitersHearOfTheEnd",
 	},
 	{
 		name: "numbers that were reserved in vain are not learnt",

@@ -1,34 +1,37 @@
 -- keep place: let each of our places in queues live on, and look around.
 -- KEYS for each place: lock, order, lives, bell    ARGV 1 life in ms, then the places
--- Replies for each place: the place before it, or "", and 0 the lock is held, 1 it is free, -1 the place is not
--- there any more; or the error's text and -2, so that one bad key does not cost the others their places.
+-- Replies for each place: the place before it, or "", and for how many ms the lock is held, or -1 for ever, -2 it is
+-- free, -3 the place is not there any more; or the error's text and -4, so that one bad key does not cost the others
+-- their places.
 -- The life of a bell is not prolonged more often than it must: who watches it is told of that.
 local life = tonumber(ARGV[1])
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local function keep(place, lock, order, lives, bell)
+  local number = redis.call('ZSCORE', order, place)
+  if not number then
+    return '', -3
+  end
+  redis.call('ZADD', lives, now + life, place)
+  local dead = redis.call('ZRANGEBYSCORE', lives, '-inf', now, 'LIMIT', 0, 1000)
+  if #dead > 0 then
+    redis.call('ZREM', order, unpack(dead))
+    redis.call('ZREM', lives, unpack(dead))
+  end
+  redis.call('PEXPIRE', order, life)
+  redis.call('PEXPIRE', lives, life)
+  if redis.call('PTTL', bell) < life / 2 then
+    redis.call('SET', bell, '1', 'PX', life)
+  end
+  local before = redis.call('ZREVRANGEBYSCORE', order, '(' .. number, '-inf', 'LIMIT', 0, 1)
+  return before[1] or '', redis.call('PTTL', lock)
+end
 local replies = {}
 for i = 1, #KEYS / 4 do
-  local lock, order, lives, bell, place = KEYS[4 * i - 3], KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i], ARGV[i + 1]
-  local number = redis.pcall('ZSCORE', order, place)
-  if type(number) == 'table' and number.err then
-    replies[2 * i - 1], replies[2 * i] = number.err, -2
-  elseif not number then
-    replies[2 * i - 1], replies[2 * i] = '', -1
-  else
-    redis.call('ZADD', lives, now + life, place)
-    local dead = redis.call('ZRANGEBYSCORE', lives, '-inf', now, 'LIMIT', 0, 1000)
-    if #dead > 0 then
-      redis.call('ZREM', order, unpack(dead))
-      redis.call('ZREM', lives, unpack(dead))
-    end
-    redis.call('PEXPIRE', order, life)
-    redis.call('PEXPIRE', lives, life)
-    if redis.call('PTTL', bell) < life / 2 then
-      redis.call('SET', bell, '1', 'PX', life)
-    end
-    local before = redis.call('ZREVRANGEBYSCORE', order, '(' .. number, '-inf', 'LIMIT', 0, 1)
-    replies[2 * i - 1] = before[1] or ''
-    replies[2 * i] = 1 - redis.call('EXISTS', lock)
+  local kept, before, left = pcall(keep, ARGV[i + 1], KEYS[4 * i - 3], KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i])
+  if not kept then
+    before, left = type(before) == 'table' and before.err or tostring(before), -4
   end
+  replies[2 * i - 1], replies[2 * i] = before, left
 end
 return replies

@@ -369,28 +369,28 @@ func TestPlacesEndWithAllThatAnswer(t *testing.T) {
 				}
 			}
 		}
-		says("nobody waits and the lock is free", enter("a", "600000"), "[ 2]")
+		says("nobody waits and the lock is free", enter("a", "600000"), "[ -3]")
 		r.ask(t, []string{"SET", "k", "held"})
-		says("the first", enter("a", "600000"), "[ 0]")
-		says("the second", enter("b", "600000"), "[a 0]")
-		says("one that ends soon", enter("c", "20"), "[b 0]")
-		says("one that ends soon, too", enter("d", "20"), "[c 0]")
-		says("the last", enter("e", "600000"), "[d 0]")
-		until("both before the last have ended", "[b 0]", func() string { return keep("e") })
-		says("a place that has ended is kept", keep("d"), "[ -1]")
-		says("another that ends soon", enter("f", "20"), "[e 0]")
-		until("it has ended", "[e 0]", func() string {
+		says("the first", enter("a", "600000"), "[ -1]")
+		says("the second", enter("b", "600000"), "[a -1]")
+		says("one that ends soon", enter("c", "20"), "[b -1]")
+		says("one that ends soon, too", enter("d", "20"), "[c -1]")
+		says("the last", enter("e", "600000"), "[d -1]")
+		until("both before the last have ended", "[b -1]", func() string { return keep("e") })
+		says("a place that has ended is kept", keep("d"), "[ -3]")
+		says("another that ends soon", enter("f", "20"), "[e -1]")
+		until("it has ended", "[e -1]", func() string {
 			defer leave("g")
 			return enter("g", "600000")
 		})
 		says("the first leaves", leave("a"), "1")
 		says("it leaves again", leave("a"), "0")
-		says("the second is the first", keep("b"), "[ 0]")
+		says("the second is the first", keep("b"), "[ -1]")
 		r.ask(t, []string{"DEL", "k"})
-		says("the lock is free, and others are before it", keep("e"), "[b 1]")
+		says("the lock is free, and others are before it", keep("e"), "[b -2]")
 		leave("b")
 		leave("e")
-		says("nobody waits any more", enter("a", "600000"), "[ 2]")
+		says("nobody waits any more", enter("a", "600000"), "[ -3]")
 		if left := r.ask(t, []string{"PTTL", "queue:{k}"}); fmt.Sprint(left) != "-2" {
 			t.Errorf("%s: a queue without places has another %v ms", r.name, left)
 		}

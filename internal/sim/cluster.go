@@ -109,6 +109,8 @@ func keysOf(args []string) []string {
 		if len(args) > 1 {
 			return args[1:2]
 		}
+	case "EXISTS":
+		return args[1:]
 	case "EVALSHA":
 		if len(args) > 2 {
 			if n := int(integer(args[2])); n >= 0 && n <= len(args)-3 {

@@ -92,6 +92,14 @@ func (n *native) do(args []string) []byte {
 		return n.compareAndDelete(args[1:])
 	case command == "PTTL" && arity == 1:
 		return number(n.pttl(args[1]))
+	case command == "EXISTS" && arity >= 1:
+		there := 0
+		for _, key := range args[1:] {
+			if _, held := n.look(key); held {
+				there++
+			}
+		}
+		return number(int64(there))
 	case command == "TIME" && arity == 0:
 		now := n.clock.now()
 		return list(bulk(strconv.FormatInt(now.Unix(), 10)), bulk(strconv.Itoa(now.Nanosecond()/1000)))

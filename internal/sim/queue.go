@@ -55,17 +55,12 @@ func (n *native) prune(order, lives string) (queue, alive []member) {
 	return without(queue, dead...), without(alive, dead...)
 }
 
-func (n *native) isFree(lock string) bool {
-	_, held := n.look(lock)
-	return !held
-}
-
 func enqueue(n *native, keys, argv []string) []byte {
 	place, life := argv[0], integer(argv[1])
 	queue, alive := n.prune(keys[1], keys[2])
-	free := n.isFree(keys[0])
-	if free && len(queue) == 0 {
-		return list(bulk(""), number(2))
+	left := n.pttl(keys[0])
+	if left == -2 && len(queue) == 0 {
+		return list(bulk(""), number(-3))
 	}
 	at, before := n.clock.now().UnixMicro(), ""
 	if k := len(queue) - 1; k >= 0 {
@@ -77,10 +72,7 @@ func enqueue(n *native, keys, argv []string) []byte {
 	n.putMembers(keys[1], queue, life)
 	n.putMembers(keys[2], append(without(alive, place), member{n.clock.now().UnixMilli() + life, place}), life)
 	n.put(keys[3], "1", life)
-	if free {
-		return list(bulk(before), number(1))
-	}
-	return list(bulk(before), number(0))
+	return list(bulk(before), number(left))
 }
 
 func keepPlace(n *native, keys, argv []string) []byte {
@@ -90,7 +82,7 @@ func keepPlace(n *native, keys, argv []string) []byte {
 		lock, order, lives, bell := keys[4*i], keys[4*i+1], keys[4*i+2], keys[4*i+3]
 		queue := n.members(order)
 		if !slices.ContainsFunc(queue, func(m member) bool { return m.name == place }) {
-			replies = append(replies, bulk(""), number(-1))
+			replies = append(replies, bulk(""), number(-3))
 			continue
 		}
 		n.putMembers(lives, append(without(n.members(lives), place), member{n.clock.now().UnixMilli() + life, place}), life)
@@ -104,11 +96,7 @@ func keepPlace(n *native, keys, argv []string) []byte {
 		if k := slices.IndexFunc(queue, func(m member) bool { return m.name == place }); k > 0 {
 			before = queue[k-1].name
 		}
-		free := int64(0)
-		if n.isFree(lock) {
-			free = 1
-		}
-		replies = append(replies, bulk(before), number(free))
+		replies = append(replies, bulk(before), number(n.pttl(lock)))
 	}
 	return list(replies...)
 }

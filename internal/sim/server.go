@@ -217,8 +217,11 @@ func (s *Server) execute(c *conn, args []string) (reply []byte, ok bool) {
 			s.observed(c, args)
 		}
 	})
-	if strings.EqualFold(args[0], "PTTL") {
-		s.track(c, args[1])
+	switch strings.ToUpper(args[0]) {
+	case "PTTL", "EXISTS":
+		for _, key := range args[1:] {
+			s.track(c, key)
+		}
 	}
 	return reply, true
 }

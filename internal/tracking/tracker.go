@@ -1,9 +1,9 @@
 // Package tracking is an instance's second connection, on which the server itself tells when a lock changes that somebody
 // waits for (CLIENT TRACKING, in RESP3): whoever changed it, another library too. There is none while nobody waits.
 //
-//	Keep ─▶ watches ─▶ PTTL key ─▶ server
-//	           ▲                     │  time left, or: not there
-//	           └──── C ◀── reader ◀──┴─ invalidate key
+//	Keep ─▶ watches ─▶ PTTL key, EXISTS key key … ─▶ server
+//	           ▲                                       │  time left, or: not there
+//	           └──── C ◀──────────── reader ◀──────────┴─ invalidate key
 //
 // It is a help, not a promise: where tracking is not permitted, not supported or broken, watches are not armed, and their
 // owners look for themselves.
@@ -221,9 +221,14 @@ func (t *Tracker) asking(ctx context.Context, c *connection, broken <-chan error
 	quiet := false
 	look := time.NewTicker(linger)
 	defer look.Stop()
+	pace := time.NewTimer(0)
+	defer pace.Stop()
 	for {
 		for {
-			out = t.ask(out[:0], t.opt.Timeout)
+			var later time.Duration
+			if out, later = t.ask(out[:0], t.opt.Timeout); later > 0 {
+				pace.Reset(later)
+			}
 			if len(out) == 0 {
 				break
 			}
@@ -233,6 +238,7 @@ func (t *Tracker) asking(ctx context.Context, c *connection, broken <-chan error
 		}
 		select {
 		case <-t.wake:
+		case <-pace.C:
 		case <-look.C:
 			if quiet && t.idle() {
 				return nil
@@ -268,6 +274,7 @@ func (t *Tracker) read(c *connection) error {
 		case r.Kind == resp.Push && isInvalidation(&r):
 			t.invalidated(&r.List[1])
 		case r.Kind == resp.Push: // about something else
+		case r.Kind == resp.Error && t.refused(): // they are asked about one by one
 		case r.Kind == resp.Error && t.opt.Elsewhere(&r):
 			if !t.answer(unknownLeft) {
 				return resp.ErrNotRedis

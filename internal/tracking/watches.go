@@ -2,6 +2,7 @@ package tracking
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,9 +21,18 @@ type Watch struct {
 	// and call Instance.Watch again to be told again. It has one slot.
 	C chan struct{}
 
-	armed bool      // the server has promised to tell; guarded by watches.mu
-	until time.Time // when the lock expires, as far as the server knows; zero: never
-	at    *watches  // where it is kept; nil: nowhere
+	// Patient is from when on a change is looked at first, which costs a round trip, together with others:
+	// the owner is then told only when the key is not there. Zero: it is told of all
+	// changes at once. It is taken by Instance.Watch.
+	Patient time.Time
+
+	at *watches // where it is kept; nil: nowhere
+
+	// Guarded by watches.mu.
+	armed   bool      // the server has promised to tell
+	until   time.Time // when the lock expires, as far as is known; zero: never
+	patient time.Time // Patient
+	free    bool      // it was told last that the key is not there
 }
 
 // NewWatch makes a watch for a key.
@@ -55,9 +65,32 @@ func (w *Watch) Outlook() (o Outlook, expires time.Time) {
 	return Asked, time.Time{}
 }
 
+// Expires takes in when the lock expires, from who knows it better; zero is never.
+func (w *Watch) Expires(at time.Time) {
+	if w.at == nil {
+		return
+	}
+	w.at.mu.Lock()
+	defer w.at.mu.Unlock()
+	w.until = at
+}
+
+// IsFree reports whether the key was not there when the owner was told last.
+func (w *Watch) IsFree() bool {
+	if w.at == nil {
+		return false
+	}
+	w.at.mu.Lock()
+	defer w.at.mu.Unlock()
+	return w.free
+}
+
+// isPatient reports whether a change is looked at before the owner is told. Called with watches.mu held.
+func (w *Watch) isPatient(now time.Time) bool { return !w.patient.IsZero() && !now.Before(w.patient) }
+
 // tell tells the owner to look. Called with watches.mu held.
-func (w *Watch) tell() {
-	w.armed, w.until = false, time.Time{}
+func (w *Watch) tell(free bool) {
+	w.armed, w.until, w.free = false, time.Time{}, free
 	select {
 	case w.C <- struct{}{}:
 	default: // it has been told and not yet looked
@@ -70,16 +103,38 @@ func (w *Watch) tell() {
 // Asking for the time left of a key is what makes the server promise to tell of
 // its next change, and its answer says whether there is still anything to wait
 // for. So interest is registered before the look, and no release falls between.
+//
+// Where a change is looked at first, it is asked of many keys by one EXISTS how many of them are there: all, as after
+// renewals, or none; else it is asked of each half. These questions keep a pace, so that a holder that renews often,
+// or a server whose tracking table is too small for all that is waited for, makes them later and not more.
 type watches struct {
 	wake chan struct{} // one slot: "there is something to ask"
 
-	mu      sync.Mutex
-	conn    net.Conn          // to ask on; nil: there is none
-	resting bool              // nor will there be for a while
-	kept    map[string]*Watch // by key
-	fresh   []*Watch          // not yet asked about
-	asked   []*Watch          // asked about and not answered yet, in the order of the questions
+	mu       sync.Mutex
+	conn     net.Conn          // to ask on; nil: there is none
+	resting  bool              // nor will there be for a while
+	kept     map[string]*Watch // by key
+	fresh    []*Watch          // not yet asked about
+	stirred  []*Watch          // that have changed, and are looked at first
+	parts    []question        // of questions that were answered "some"
+	pace     time.Time         // when the questions about those would have been asked, had they kept their pace
+	oneByOne bool              // the server has refused to be asked of many keys
+	asked    []question        // and not answered yet, in their order
 }
+
+// question asks one watch for the time left, or of several how many of their keys are there.
+type question []*Watch
+
+const (
+	// maxQuestions is how many questions go out in one write.
+	maxQuestions = 512
+	// lookEvery is the pace of the questions about keys that have changed, of which lookBurst may come at once after a
+	// quiet time. mostLooked is how many keys one may have: a command blocks the server while it runs.
+	lookEvery  = 25 * time.Millisecond
+	lookBurst  = 8
+	mostLooked = 128
+	mostAlone  = 8 // where each is a question of its own
+)
 
 func newWatches() *watches {
 	return &watches{wake: make(chan struct{}, 1), kept: make(map[string]*Watch)}
@@ -92,12 +147,17 @@ func (s *watches) Keep(w *Watch) {
 	}
 	s.mu.Lock()
 	w.at = s
-	w.armed, w.until = false, time.Time{}
+	w.armed, w.until, w.free, w.patient = false, time.Time{}, false, w.Patient
 	s.kept[w.Key] = w
 	if s.conn != nil {
 		s.fresh = append(s.fresh, w)
 	}
 	s.mu.Unlock()
+	s.ring()
+}
+
+// ring has it asked what there is to ask.
+func (s *watches) ring() {
 	select {
 	case s.wake <- struct{}{}:
 	default: // it has been rung and not yet looked
@@ -127,7 +187,7 @@ func (s *watches) leave(w *Watch) {
 func (s *watches) connected(conn net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conn = conn
+	s.conn, s.oneByOne = conn, false
 	for _, w := range s.kept {
 		s.fresh = append(s.fresh, w)
 	}
@@ -138,10 +198,10 @@ func (s *watches) connected(conn net.Conn) {
 func (s *watches) disconnected() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conn, s.fresh, s.asked = nil, nil, nil
+	s.conn, s.fresh, s.asked, s.stirred, s.parts = nil, nil, nil, nil, nil
 	for _, w := range s.kept {
 		if w.armed { // one that is not was never relied on
-			w.tell()
+			w.tell(false)
 		}
 	}
 }
@@ -153,27 +213,59 @@ func (s *watches) rest(resting bool) {
 	s.mu.Unlock()
 }
 
-// maxQuestions is how many questions go out in one write.
-const maxQuestions = 512
-
-// ask appends the next questions to out; none, when there is nothing to ask. What
-// is asked must be answered within timeout: the reader's deadline sees to that.
-func (s *watches) ask(out []byte, timeout time.Duration) []byte {
+// ask appends the next questions to out, if there are any. Where some must wait for their time, later says for how
+// long. What is asked must be answered within timeout: the reader's deadline sees to that.
+func (s *watches) ask(out []byte, timeout time.Duration) (_ []byte, later time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := min(len(s.fresh), maxQuestions)
 	for _, w := range s.fresh[:n] {
-		if s.kept[w.Key] != w {
-			continue
+		out = s.appendQuestion(out, question{w})
+	}
+	s.fresh = append(s.fresh[:0], s.fresh[n:]...)
+	for _, q := range s.parts {
+		out = s.appendQuestion(out, q)
+	}
+	s.parts = nil
+	if len(s.stirred) > 0 {
+		now := time.Now()
+		if later = s.pace.Add(-lookBurst * lookEvery).Sub(now); later <= 0 {
+			n := mostLooked
+			if s.oneByOne {
+				n = mostAlone
+			}
+			n = min(len(s.stirred), n)
+			out = s.appendQuestion(out, slices.Clone(s.stirred[:n]))
+			s.stirred = append(s.stirred[:0], s.stirred[n:]...)
+			if s.pace.Before(now) {
+				s.pace = now
+			}
+			s.pace, later = s.pace.Add(lookEvery), lookEvery
 		}
+	}
+	if len(out) > 0 {
+		_ = s.conn.SetReadDeadline(time.Now().Add(timeout))
+	}
+	return out, later
+}
+
+// appendQuestion asks about those that are still kept. Called with mu held.
+func (s *watches) appendQuestion(out []byte, q question) []byte {
+	q = slices.DeleteFunc(q, func(w *Watch) bool { return s.kept[w.Key] != w })
+	if len(q) > 1 && !s.oneByOne {
+		out = resp.AppendArray(out, 1+len(q))
+		out = append(out, "$6\r\nexists\r\n"...)
+		for _, w := range q {
+			out = resp.AppendArg(out, w.Key)
+		}
+		s.asked = append(s.asked, q)
+		return out
+	}
+	for i, w := range q {
 		out = resp.AppendArray(out, 2)
 		out = append(out, "$4\r\npttl\r\n"...)
 		out = resp.AppendArg(out, w.Key)
-		s.asked = append(s.asked, w)
-	}
-	s.fresh = append(s.fresh[:0], s.fresh[n:]...)
-	if len(out) > 0 {
-		_ = s.conn.SetReadDeadline(time.Now().Add(timeout))
+		s.asked = append(s.asked, q[i:i+1:i+1])
 	}
 	return out
 }
@@ -181,32 +273,79 @@ func (s *watches) ask(out []byte, timeout time.Duration) []byte {
 // unknownLeft is the answer of a server that has not got the key's slot.
 const unknownLeft = -3
 
-// answer takes the answer to the oldest question: the milliseconds that the key
-// still lives, -1 for ever, -2 when it is not there, or unknownLeft. It reports
+// answer takes the answer to the oldest question: of one key, the milliseconds that it
+// still lives, -1 for ever, -2 when it is not there, or unknownLeft; of several, how many are there. It reports
 // false when nothing has been asked.
-func (s *watches) answer(left int64) bool {
+func (s *watches) answer(n int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.asked) == 0 {
+	q := s.answered()
+	switch {
+	case q == nil:
 		return false
+	case len(q) > 1:
+		s.answerMany(q, n)
+		return true
 	}
-	w := s.asked[0]
-	s.asked = s.asked[1:]
-	if len(s.asked) == 0 {
-		_ = s.conn.SetReadDeadline(time.Time{})
-	}
+	w := q[0]
 	if s.kept[w.Key] != w {
 		return true
 	}
 	switch {
-	case left == unknownLeft: // the watch is not armed
-	case left == -2:
-		w.tell()
-	case left >= 0:
-		w.armed, w.until = true, time.Now().Add(clock.Units(left, time.Millisecond))
+	case n == unknownLeft: // the watch is not armed
+	case n == -2:
+		w.tell(true)
+	case n >= 0:
+		w.armed, w.until = true, time.Now().Add(clock.Units(n, time.Millisecond))
 	default:
 		w.armed, w.until = true, time.Time{}
 	}
+	return true
+}
+
+// answered takes out the oldest question. Called with mu held.
+func (s *watches) answered() question {
+	if len(s.asked) == 0 {
+		return nil
+	}
+	q := s.asked[0]
+	s.asked = s.asked[1:]
+	if len(s.asked) == 0 {
+		_ = s.conn.SetReadDeadline(time.Time{})
+	}
+	return q
+}
+
+// answerMany takes how many of the keys are there. When they expire is not known then: at another time than before.
+// Called with mu held.
+func (s *watches) answerMany(q question, n int64) {
+	if n != 0 && n != int64(len(q)) {
+		s.parts = append(s.parts, q[:len(q)/2:len(q)/2], q[len(q)/2:])
+		s.ring()
+		return
+	}
+	for _, w := range q {
+		switch {
+		case s.kept[w.Key] != w:
+		case n == 0:
+			w.tell(true)
+		default:
+			w.armed, w.until = true, time.Time{}
+		}
+	}
+}
+
+// refused takes that the server has answered the oldest question with an error. It reports false when it was about one
+// key: about several, each is asked by itself from now on, as in a cluster, where each has a slot of its own.
+func (s *watches) refused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.asked) == 0 || len(s.asked[0]) == 1 {
+		return false
+	}
+	s.oneByOne = true
+	s.parts = append(s.parts, s.answered())
+	s.ring()
 	return true
 }
 
@@ -215,7 +354,7 @@ func (s *watches) changed(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w := s.kept[key]; w != nil {
-		w.tell()
+		s.stir(w, time.Now())
 	}
 }
 
@@ -223,8 +362,21 @@ func (s *watches) changed(key string) {
 func (s *watches) flushed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := time.Now()
 	for _, w := range s.kept {
-		w.tell()
+		s.stir(w, now)
+	}
+}
+
+// stir tells the owner that the key has changed, or looks first. Called with mu held.
+func (s *watches) stir(w *Watch, now time.Time) {
+	switch {
+	case !w.isPatient(now):
+		w.tell(false)
+	case w.armed: // else it is being asked about
+		w.armed = false
+		s.stirred = append(s.stirred, w)
+		s.ring()
 	}
 }
 

@@ -17,7 +17,7 @@ func TestALockThatHasTimeLeftEndsLater(t *testing.T) {
 		w := NewWatch("r")
 		s := newWatches()
 		s.Keep(w)
-		s.asked = append(s.asked, w)
+		s.asked = append(s.asked, question{w})
 		s.conn = reach.Unopened{}
 		before := time.Now()
 		s.answer(ms)
