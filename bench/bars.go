@@ -63,6 +63,8 @@ var bars = []bar{
 	{"processes", cell{3, 16, ""}, "least", atLeast, 0.5, holdfastHandoff.name},
 	{"processes", cell{3, 16, ""}, "overlaps", atMost, 0, holdfastHandoff.name},
 
+	{"idle", cell{1, 1000, ""}, "sent", atMost, 100, ""},
+	{"idle", cell{3, 1000, ""}, "sent", atMost, 100, ""},
 	{"crowd", cell{1, 128, ""}, "to two", atLeast, 0.9, ""},
 	{"crowd", cell{3, 128, ""}, "to two", atLeast, 0.9, ""},
 	{"crowd", cell{1, 128, ""}, "to redsync", atLeast, 2, ""},

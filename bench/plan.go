@@ -21,6 +21,8 @@ type plan struct {
 	processes time.Duration
 	crowds    []int         // numbers of engines, two first
 	crowding  time.Duration // crowd
+	idlers    int           // idle: callers
+	idling    time.Duration // idle; twice that is less than the TTL of those who do not renew
 	held      holding       // many leases on three instances
 	most      holding       // even more on one
 	unix      bool          // not loopback TCP
@@ -52,6 +54,8 @@ var full = plan{
 	processes: 2 * time.Second,
 	crowds:    []int{2, 8, 128, 512},
 	crowding:  2500 * time.Millisecond,
+	idlers:    1000,
+	idling:    4500 * time.Millisecond,
 	held:      holding{100_000, 30 * time.Second, 35 * time.Second},
 	most:      holding{1_000_000, 30 * time.Second, 35 * time.Second},
 }
@@ -75,5 +79,7 @@ var quickly = plan{
 	processes: 500 * time.Millisecond,
 	crowds:    []int{2, 8, 64},
 	crowding:  500 * time.Millisecond,
+	idlers:    200,
+	idling:    time.Second,
 	held:      holding{20_000, 10 * time.Second, 4 * time.Second},
 }

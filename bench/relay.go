@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"net"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +25,8 @@ type relay struct {
 	back     chan parcel
 	reading  sync.WaitGroup // accept and the readers
 	writing  sync.WaitGroup
+
+	asked atomic.Int64 // how many commands have been read, on their way to the server
 
 	mu     sync.Mutex
 	conns  []net.Conn
@@ -102,8 +106,8 @@ func (r *relay) accept() {
 		if !r.adopt(near, far) {
 			return
 		}
-		r.reading.Go(func() { r.read(near, far, r.there) })
-		r.reading.Go(func() { r.read(far, near, r.back) })
+		r.reading.Go(func() { r.read(near, far, r.there, &r.asked) })
+		r.reading.Go(func() { r.read(far, near, r.back, nil) })
 	}
 }
 
@@ -120,11 +124,22 @@ func (r *relay) adopt(conns ...net.Conn) bool {
 	return !r.closed
 }
 
-// read takes in one direction of a connection. accept starts it, the connection's end ends it, close waits for it.
-func (r *relay) read(from, to net.Conn, out chan<- parcel) {
+// read takes in one direction of a connection, and counts the commands in it: each begins with a star at the beginning of
+// a line, as nothing else does in what is measured here. accept starts it, the connection's end ends it, close waits for
+// it.
+func (r *relay) read(from, to net.Conn, out chan<- parcel, commands *atomic.Int64) {
 	buffer := make([]byte, 1<<14)
+	last := byte('\n')
 	for {
 		n, err := from.Read(buffer)
+		if n > 0 && commands != nil {
+			begun := bytes.Count(buffer[:n], []byte("\n*"))
+			if last == '\n' && buffer[0] == '*' {
+				begun++
+			}
+			commands.Add(int64(begun))
+			last = buffer[n-1]
+		}
 		if n > 0 {
 			out <- parcel{slices.Clone(buffer[:n]), time.Now().Add(r.delay), to}
 		}
@@ -149,23 +164,34 @@ func write(in <-chan parcel) {
 	}
 }
 
-// farAway is a fleet as it is reached through relays; close ends them.
-func farAway(f *fleet, roundTrip time.Duration) (far *fleet, closeAll func(), err error) {
-	var relays []*relay
-	closeAll = func() {
-		for _, r := range relays {
-			r.close()
-		}
+// relays are those of a fleet, one a server.
+type relays []*relay
+
+func (l relays) close() {
+	for _, r := range l {
+		r.close()
 	}
+}
+
+// commands is how many have been sent through them.
+func (l relays) commands() (sum int64) {
+	for _, r := range l {
+		sum += r.asked.Load()
+	}
+	return sum
+}
+
+// farAway is a fleet as it is reached through relays.
+func farAway(f *fleet, roundTrip time.Duration) (far *fleet, relays relays, err error) {
 	far = new(fleet)
 	for _, s := range f.servers {
 		r, err := startRelay(s, roundTrip)
 		if err != nil {
-			closeAll()
+			relays.close()
 			return nil, nil, err
 		}
 		relays = append(relays, r)
 		far.servers = append(far.servers, r.behind())
 	}
-	return far, closeAll, nil
+	return far, relays, nil
 }

@@ -47,7 +47,7 @@ func runCrowd(ctx context.Context, b *bench, r *report) error {
 		var of []*record
 		for _, engines := range b.crowds {
 			place := cell{instances: n, callers: engines}
-			records, err := b.cell(ctx, r, place, []peer{holdfast, redsyncWaiting, redislockWaiting, rueidislockWaiting}, b.inCrowd(engines))
+			records, err := b.cell(ctx, r, place, []peer{holdfast, redsyncWaiting, redislockWaiting, rueidislockWaiting, etcdPeer}, b.inCrowd(engines))
 			if err != nil {
 				return err
 			}
@@ -103,20 +103,19 @@ func (b *bench) inCrowd(engines int) measure {
 		}
 		load := b.startLoad(ctx, sessions, acquires)
 		sleep(ctx, b.warmup+time.Duration(engines)*2*time.Millisecond)
-		before, err := f.commands(ctx)
+		before, err := f.commands(ctx, p)
 		client, server := cpu(), f.cpu()
 		w := load.measure(ctx, b.crowding)
 		client, server = cpu()-client, f.cpu()-server
-		after, err2 := f.commands(ctx)
+		after, err2 := f.commands(ctx, p)
 		if err := errors.Join(err, err2, load.stop(), context.Cause(ctx)); err != nil {
 			return nil, err
 		}
 		grants, rate, waits := float64(max(w.cycles(), 1)), w.rate(), w.samples()
 		turn := float64(engines) / rate
 		least := slices.MinFunc(w.tallies, func(a, b tally) int { return a.cycles - b.cycles }).cycles
-		return values{
+		v = values{
 			"rate":        rate,
-			"commands":    float64(after-before) / grants,
 			"client":      client.Seconds() / grants,
 			"server":      server.Seconds() / grants,
 			"p50":         percentile(waits, 0.50),
@@ -127,7 +126,11 @@ func (b *bench) inCrowd(engines int) measure {
 			"least":       float64(least) * float64(engines) / grants,
 			"overlaps":    float64(overlaps.Load()),
 			"errors":      float64(w.errors()),
-		}, nil
+		}
+		if p.program() == redisServer {
+			v["commands"] = float64(after-before) / grants
+		}
+		return v, nil
 	}
 }
 
@@ -143,8 +146,11 @@ func (l *leisurely) release(ctx context.Context) error {
 	return err
 }
 
-// commands is how many commands the servers have executed.
-func (f *fleet) commands(ctx context.Context) (sum int64, err error) {
+// commands is how many commands the servers have executed, if the peer locks with Redis.
+func (f *fleet) commands(ctx context.Context, p peer) (sum int64, err error) {
+	if p.program() != redisServer {
+		return 0, nil
+	}
 	clients := connect(f)
 	defer clients.close()
 	for _, c := range clients {

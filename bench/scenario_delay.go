@@ -28,11 +28,11 @@ func runDelay(ctx context.Context, b *bench, r *report) error {
 	for _, trip := range b.trips {
 		place := cell{instances: 3, callers: 64, under: trip.String()}
 		_, err := b.cell(ctx, r, place, peers, func(ctx context.Context, f *fleet, p peer) (values, error) {
-			far, closeAll, err := farAway(f, trip)
+			far, relays, err := farAway(f, trip)
 			if err != nil {
 				return nil, err
 			}
-			defer closeAll()
+			defer relays.close()
 			return here(func(ctx context.Context, _ *fleet, l locker) (values, error) {
 				callers := place.callers
 				if p.name == setOne.name {

@@ -30,6 +30,10 @@ const (
 	keepEvery = 700 * time.Millisecond // how often a place is kept, at the latest
 	// keepSlack is how much earlier a place may be kept, for the sake of a larger batch.
 	keepSlack = keepEvery / 4
+	// allAskedEvery is the pace at which those who are the first ask all instances although nobody has told them, of which
+	// allAskedBurst may do so at once: where thousands wait, it is each one's turn less often.
+	allAskedEvery = 64 * time.Millisecond
+	allAskedBurst = 64
 	// triedAgain is how long it takes until an instance is asked for a queue again that has refused it.
 	triedAgain = time.Minute
 	// turnLength is how long an engine may serve its own waiters in one turn: those who stood in line
@@ -81,7 +85,8 @@ type queues struct {
 
 	mu      sync.Mutex
 	kept    map[*place]bool
-	running bool // keepAll
+	pace    time.Time // when all would have been asked last, had that kept its pace
+	running bool      // keepAll
 	keeping sync.WaitGroup
 }
 
@@ -178,6 +183,20 @@ func (q *queues) due(now time.Time) (due map[int][]instance.Place, running bool)
 		p.due = nextKeeping(now)
 	}
 	return due, q.running
+}
+
+// mayAskAll reports whether one that nobody has told anything may ask all instances now.
+func (q *queues) mayAskAll(now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.pace.Add(-allAskedBurst * allAskedEvery).After(now) {
+		return false
+	}
+	if q.pace.Before(now) {
+		q.pace = now
+	}
+	q.pace = q.pace.Add(allAskedEvery)
+	return true
 }
 
 // supported reports whether no instance has refused to have a queue lately.

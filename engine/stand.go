@@ -60,7 +60,7 @@ func (c *waitLoop) mayStand() bool {
 // stand waits in the queue for the resource. ask says that a round of all is due;
 // neither that nor a lease nor an error says that there is no queue.
 func (c *waitLoop) stand(ctx context.Context) (l *lease.Lease, ask bool, err error) {
-	q := inQueue{waitLoop: c, until: time.Now().Add(patient(c.rounds, mostInQueue))}
+	q := inQueue{waitLoop: c, until: time.Now().Add(patient(c.rounds))}
 	defer func() { q.watch.end() }()
 	if !q.enter() {
 		return nil, false, nil
@@ -317,10 +317,11 @@ func (q *inQueue) due(now time.Time) action {
 	case q.until.Sub(now) > 0:
 		return waitOn
 	}
-	q.rounds++
-	q.until = now.Add(patient(q.rounds, mostInQueue))
-	if q.before == "" { // nobody may have told
+	if q.before == "" && q.engine.queues.mayAskAll(now) { // nobody may have told
+		q.rounds++
+		q.until = now.Add(patient(q.rounds))
 		return askInTurn
 	}
+	q.until = now.Add(patient(q.rounds))
 	return waitOn
 }

@@ -57,15 +57,14 @@ const (
 	reassurance  = time.Second
 	patience     = time.Second // until the second round; twice as long until the next, and so on
 	mostPatience = 8 * patience
-	mostInQueue  = time.Minute // where the arbiter says every now and then whether the lock is free
 	// anAnswer is how long to wait for the arbiter's word before looking again whether it is there.
 	anAnswer = 250 * time.Millisecond
 )
 
 // patient is how long to rely on being told after so many rounds: all at once
 // would be a herd.
-func patient(rounds int, most time.Duration) time.Duration {
-	d := min(patience<<min(max(rounds, 1)-1, 8), most)
+func patient(rounds int) time.Duration {
+	d := min(patience<<min(max(rounds, 1)-1, 8), mostPatience)
 	return d - rand.N(d/4)
 }
 
@@ -133,7 +132,7 @@ func (c *waitLoop) line(ctx context.Context) (l *lease.Lease, err error) {
 
 // behind waits for the release by a holder of this engine.
 func (c *waitLoop) behind(ctx context.Context) (l *lease.Lease, err error) {
-	timer := c.waiter.after(soonest(c.refused, patient(c.rounds, mostPatience)))
+	timer := c.waiter.after(soonest(c.refused, patient(c.rounds)))
 	defer timer.Stop()
 	what := stood // as happens to one that has a place in the queue besides
 	for what == stood {
@@ -178,7 +177,7 @@ func (c *waitLoop) rely(ctx context.Context) (l *lease.Lease, ask, again bool, e
 		return nil, false, false, err
 	}
 	begun := time.Now()
-	until := begun.Add(patient(c.rounds, mostPatience))
+	until := begun.Add(patient(c.rounds))
 	v := c.watchArbiter()
 	timer := c.waiter.after(pause)
 	defer timer.Stop()
