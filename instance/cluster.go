@@ -70,6 +70,8 @@ type slotTable struct {
 	moves   map[uint16]*move     // slots that are changing hands
 	running map[string]*node     // by address: the last node there, if its actor has not ended
 	nodes   map[string]*node     // by address
+	heard   map[*node]time.Time  // when masters that are down were last asked for their word
+	still   map[*node]errStill   // those whose writes stand still, and why
 	asked   map[*node]time.Time  // nodes without a slot, which are being given one: when that was last seen
 }
 
@@ -104,6 +106,8 @@ func makeCluster(whole *Instance, seeds []string, options func(addr string) *red
 		moves:   make(map[uint16]*move),
 		running: make(map[string]*node),
 		nodes:   make(map[string]*node),
+		heard:   make(map[*node]time.Time),
+		still:   make(map[*node]errStill),
 		asked:   make(map[*node]time.Time),
 	}
 	whole.role, whole.route = c, c.route

@@ -26,7 +26,11 @@ func (c *cluster) health() Health {
 	uncovered := slots.Count
 	for _, n := range c.serving() {
 		uncovered -= c.owned[n]
-		h.merge(n, n.Health())
+		of := n.Health()
+		if why, still := c.still[n]; still && of.State == Down {
+			of.Err = why
+		}
+		h.merge(n, of)
 	}
 	for _, mv := range c.moves {
 		h.Waiting += mv.waiting.depth()

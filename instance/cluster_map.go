@@ -26,7 +26,7 @@ func (c *cluster) look(ctx context.Context, s *slots.Scout) {
 	v, err := s.Map(ctx, c.sources(), c.covered())
 	switch {
 	case err == nil:
-		c.apply(v)
+		c.apply(v, c.hear(ctx, v))
 		return
 	case c.whole.mailbox.isClosed():
 		return
@@ -43,10 +43,10 @@ func (c *cluster) look(ctx context.Context, s *slots.Scout) {
 	}
 }
 
-// apply takes a map over. A slot whose node is up and still one of the masters is
+// apply takes a map over, and what masters that are down say themselves. A slot whose node is up and still one of the masters is
 // left to what that node says itself, which is newer than any map: else a
 // node that has missed the latest would send us back and forth.
-func (c *cluster) apply(v *slots.Map) {
+func (c *cluster) apply(v *slots.Map, words map[*node]word) {
 	walls := make(map[*node]*barrier) // by the node that the slots leave
 	c.mu.Lock()
 	if !c.mapped {
@@ -67,6 +67,11 @@ func (c *cluster) apply(v *slots.Map) {
 	for _, n := range c.nodes {
 		up[n] = n.isUp()
 		stays[n] = up[n] && listed[n.addr]
+		if w, said := words[n]; said {
+			c.note(n, w)
+		} else if up[n] {
+			delete(c.still, n)
+		}
 	}
 	var settled struct { // as most slots are, like the one before
 		from *node
@@ -97,7 +102,7 @@ func (c *cluster) apply(v *slots.Map) {
 			if walls[from] == nil {
 				walls[from] = new(barrier)
 			}
-			walls[from].moves = append(walls[from].moves, c.begin(slot, to, up[from]))
+			walls[from].moves = append(walls[from].moves, c.begin(slot, to, up[from] || words[from].handedOver(from.Health().RunID, slot, addr)))
 		}
 	}
 	c.tidy()

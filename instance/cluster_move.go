@@ -34,7 +34,7 @@ type move struct {
 	router   *router
 	slot     uint16
 	from, to *node
-	told     bool      // the old node is up, so that it can have handed its memory over
+	told     bool      // the old node is up, or says so itself: it has handed its memory over
 	sentOn   []*routed // by the old node
 	waiting  *mailbox  // posted since
 }
@@ -157,6 +157,8 @@ func (t *slotTable) retire(n *node) {
 		}
 	}
 	delete(t.asked, n)
+	delete(t.heard, n)
+	delete(t.still, n)
 	delete(t.nodes, n.addr)
 	n.mailbox.close()
 }

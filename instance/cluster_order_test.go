@@ -74,7 +74,7 @@ func newOrderWorld(t *testing.T, seed uint64) *orderWorld {
 	}
 	w.c.set.guard = GuardOff
 	last := orderAddr(3)
-	w.truth = w.c.testView(func(int) string { return last })
+	w.truth = testView(func(int) string { return last })
 	start := w.c.start
 	w.c.start = func(n *node) {
 		start(n)
@@ -252,7 +252,7 @@ func (w *orderWorld) look() {
 			v[slots.Of(key)] = orderAddr(w.r.IntN(4))
 		}
 	}
-	w.c.apply(v)
+	w.c.apply(v, nil)
 	w.c.rehome()
 }
 
@@ -321,7 +321,7 @@ func (w *orderWorld) settle() {
 		for len(w.later) > 0 {
 			w.release()
 		}
-		w.c.apply(w.view())
+		w.c.apply(w.view(), nil)
 		w.c.rehome()
 		busy := len(w.c.moves)
 		for _, n := range slices.Clone(w.nodes) {

@@ -62,7 +62,7 @@ func newTestCluster(t *testing.T) *cluster {
 	return c
 }
 
-func (c *cluster) testView(owner func(slot int) string) *slots.Map {
+func testView(owner func(slot int) string) *slots.Map {
 	v := new(slots.Map)
 	for slot := range v {
 		v[slot] = owner(slot)
@@ -93,7 +93,7 @@ func TestRenewalsAreSplitBySlot(t *testing.T) {
 	if c.whole.mailbox.depth() != 3 || len(got) != 1 || got[5] != Refused {
 		t.Fatalf("without a map %d parts wait, and there are votes %v", c.whole.mailbox.depth(), got)
 	}
-	c.apply(c.testView(thirds))
+	c.apply(testView(thirds), nil)
 	var keys [][]string
 	for _, n := range c.masters() {
 		for _, m := range n.mailbox.drain() {
@@ -130,7 +130,7 @@ func sameParts(a, b [][]string) bool {
 
 func TestFenceInAnotherSlotIsRefusedWithTheReason(t *testing.T) {
 	c := newTestCluster(t)
-	c.apply(c.testView(thirds))
+	c.apply(testView(thirds), nil)
 	got := new(votes)
 	fenced := Fencing{FenceKey: "fence:{a}b}", Fence: 1}
 	c.whole.Post(&Acquire{Key: "a}b", Token: "t", TTL: time.Second, Fencing: fenced, To: got})
@@ -162,12 +162,50 @@ func TestClosedClusterAnswersEverything(t *testing.T) {
 	}
 }
 
+// A slot whose node is down is somebody else's without its memory, unless the node says itself, as the process that it
+// was and a master still, that the slot has gone there: its writes stand still, and it is not dead.
+func TestANodeThatIsDownMaySayThatItHasHandedOver(t *testing.T) {
+	key := "hello" // of a
+	gone := func(slot int) string {
+		if slot == int(slots.Of(key)) {
+			return "b:1"
+		}
+		return thirds(slot)
+	}
+	for name, test := range map[string]struct {
+		word    slots.Word
+		trusted bool
+	}{
+		"it says nothing":                  {slots.Word{}, false},
+		"it says so":                       {slots.Word{RunID: "run", Map: testView(gone)}, true},
+		"another process says so":          {slots.Word{RunID: "other", Map: testView(gone)}, false},
+		"one that is no master says so":    {slots.Word{Map: testView(gone)}, false},
+		"it says that the slot is its own": {slots.Word{RunID: "run", Map: testView(thirds)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newTestCluster(t)
+			c.apply(testView(thirds), nil)
+			a := c.slots[slots.Of(key)]
+			a.mu.Lock()
+			a.health.RunID = "run"
+			a.mu.Unlock()
+			a.actor.down(Vote{Kind: Unreachable, Err: reach.ErrNotDialed})
+			c.apply(testView(gone), map[*node]word{a: {Word: test.word}})
+			got := new(votes)
+			c.whole.Post(&Acquire{Key: key, Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: got})
+			if trusted := c.nodes["b:1"].mailbox.depth() == 1; trusted != test.trusted {
+				t.Errorf("the slot's new node was asked for a new lock: %v, want %v; votes %v", trusted, test.trusted, got.kinds())
+			}
+		})
+	}
+}
+
 // A slot whose node is gone is somebody else's without its memory; one that a
 // live node hands over is not.
 func TestRestartGuardFollowsTheSlot(t *testing.T) {
 	for _, alive := range []bool{true, false} {
 		c := newTestCluster(t)
-		c.apply(c.testView(thirds))
+		c.apply(testView(thirds), nil)
 		key := "hello" // of a
 		a := c.slots[slots.Of(key)]
 		got := new(votes)
@@ -177,12 +215,12 @@ func TestRestartGuardFollowsTheSlot(t *testing.T) {
 			a.serveAs(t, fmt.Sprintf("MOVED %d b:1", slots.Of(key)))
 		} else {
 			a.actor.down(Vote{Kind: Unreachable, Err: reach.ErrNotDialed})
-			c.apply(c.testView(func(slot int) string {
+			c.apply(testView(func(slot int) string {
 				if slot == int(slots.Of(key)) {
 					return "b:1"
 				}
 				return thirds(slot)
-			}))
+			}), nil)
 			c.whole.Post(acquire)
 		}
 		b := c.nodes["b:1"]
@@ -196,12 +234,12 @@ func TestRestartGuardFollowsTheSlot(t *testing.T) {
 // posted to it is over.
 func TestSlotsThatLeaveANodeTogetherHaveOneBarrier(t *testing.T) {
 	c := newTestCluster(t)
-	c.apply(c.testView(thirds))
+	c.apply(testView(thirds), nil)
 	a := c.nodes["a:1"]
 	got := new(votes)
 	acquire := &Acquire{Key: "hello", Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: got}
 	c.whole.Post(acquire)
-	c.apply(c.testView(func(slot int) string { return strings.Replace(thirds(slot), "a", "d", 1) }))
+	c.apply(testView(func(slot int) string { return strings.Replace(thirds(slot), "a", "d", 1) }), nil)
 	d := c.nodes["d:1"]
 	if n := a.mailbox.depth(); n != 2 || d.mailbox.depth() != 0 {
 		t.Errorf("%d messages wait at the old node, and %d at the new one", n, d.mailbox.depth())
@@ -216,7 +254,7 @@ func TestSlotsThatLeaveANodeTogetherHaveOneBarrier(t *testing.T) {
 func TestQuarantineMovesWithTheSlot(t *testing.T) {
 	const key = "hello" // of a
 	c := newTestCluster(t)
-	c.apply(c.testView(thirds))
+	c.apply(testView(thirds), nil)
 	a := c.nodes["a:1"]
 	a.abstention.until = time.Now().Add(time.Minute)
 	got := new(votes)
@@ -234,17 +272,17 @@ func TestRestartGuardFollowsASlotThatComesBackUnasked(t *testing.T) {
 	const key = "hello" // of a
 	for _, forgetful := range []bool{true, false} {
 		c := newTestCluster(t)
-		c.apply(c.testView(thirds))
+		c.apply(testView(thirds), nil)
 		if n := c.nodes["c:1"]; forgetful {
 			n.abstention.until = time.Now().Add(time.Minute)
 		}
-		c.apply(c.testView(func(slot int) string {
+		c.apply(testView(func(slot int) string {
 			if slot == int(slots.Of(key)) {
 				return "c:1"
 			}
 			return thirds(slot)
-		}))
-		c.apply(c.testView(thirds))
+		}), nil)
+		c.apply(testView(thirds), nil)
 		got := new(votes)
 		c.whole.Post(&Acquire{Key: key, Token: "t", TTL: time.Second, GiveUp: time.Now().Add(time.Minute), To: got})
 		if a := c.nodes["a:1"]; forgetful != slices.Equal(got.kinds(), []Kind{InQuarantine}) || forgetful != (a.mailbox.depth() == 0) {
@@ -258,7 +296,7 @@ func TestRestartGuardFollowsASlotThatComesBackUnasked(t *testing.T) {
 func TestReleaseIsOwedToANodeThatWasGivenTheLock(t *testing.T) {
 	const key = "hello" // of a
 	c := newTestCluster(t)
-	c.apply(c.testView(thirds))
+	c.apply(testView(thirds), nil)
 	a, b := c.nodes["a:1"], c.nodes["b:1"]
 	b.actor.down(Vote{Kind: Unreachable, Err: reach.ErrNotDialed})
 	acquired := time.Now()
@@ -286,7 +324,7 @@ func TestNodesThatNameEachOtherDelayARelease(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cl := newTestCluster(t)
-			cl.apply(cl.testView(thirds))
+			cl.apply(testView(thirds), nil)
 			a, b := cl.nodes["a:1"], cl.nodes["b:1"]
 			got := new(votes)
 			cl.whole.Post(c.message(got))

@@ -126,7 +126,7 @@ short() {
 	program=$("$PWD/tools/servers.sh" program valkey-9.1) || { skip $?; return; }
 	on "$program" -run '^TestPromises$' .
 	on "$program" -run '^TestWait|^TestNothingStaysOfWaiters|^TestNothingIsLeftOfTenThousandWaiters' ./engine
-	on "$program" -run '^TestClusterDatabases$' ./instance ./doctor
+	on "$program" -run '^TestClusterDatabases$|^TestSlotsThatMigrateAtOnce$' ./instance ./doctor
 }
 
 all() {

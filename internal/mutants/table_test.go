@@ -518,6 +518,13 @@ var table = []mutant{
 		in: "engine", test: "TestIdleWaitersHearOfTheEnd",
 	},
 	{
+		name: "what any process says at the address of a master that is down is taken for its word",
+		edits: one("instance/cluster_still.go",
+			"	return w.Map != nil && runID != \"\" && w.RunID == runID && w.Map[slot] == addr\n",
+			"	return w.Map != nil && w.Map[slot] == addr\n"),
+		in: "instance", test: "TestANodeThatIsDownMaySayThatItHasHandedOver",
+	},
+	{
 		name: "numbers that were reserved in vain are not learnt",
 		edits: one("engine/fencing.go",
 			"			r.seen = max(r.seen, r.proposed)\n",

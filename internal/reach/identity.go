@@ -46,6 +46,15 @@ func ReadInfo(server, replication string) (restart.Sighting, error) {
 	return seen, nil
 }
 
+// ReadPause reads from INFO's section clients why the server carries out no writes, "" if it does or does not say.
+func ReadPause(clients string) (reason string) {
+	info := infoFields(clients)
+	if actions := info["paused_actions"]; actions == "" || actions == "none" {
+		return ""
+	}
+	return info["paused_reason"]
+}
+
 // infoFields reads the lines of an INFO section.
 func infoFields(info string) map[string]string {
 	m := make(map[string]string)

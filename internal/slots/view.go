@@ -91,6 +91,33 @@ func (s *Scout) ask(ctx context.Context, addr string) (*Map, error) {
 	return readMap(cmd.Val(), s.addr)
 }
 
+// Word is what a node says of itself.
+type Word struct {
+	RunID  string // "": it says nothing, or is no master
+	Paused string // why it carries out no writes; "": it does, or does not say
+	Map    *Map   // who serves the slots, as it sees it
+}
+
+// Hear asks the node at addr for its word.
+func (s *Scout) Hear(ctx context.Context, addr string) (w Word, err error) {
+	if w.Map, err = s.ask(ctx, addr); err != nil {
+		return Word{}, err
+	}
+	var sections [3]string
+	for i, name := range [...]string{"server", "replication", "clients"} {
+		cmd := redis.NewStringCmd(ctx, "info", name)
+		if err := s.Process(ctx, cmd); err != nil {
+			return Word{}, err
+		}
+		sections[i] = cmd.Val()
+	}
+	if seen, err := reach.ReadInfo(sections[0], sections[1]); err == nil {
+		w.RunID = seen.RunID
+	}
+	w.Paused = reach.ReadPause(sections[2])
+	return w, nil
+}
+
 func (s *Scout) Close() {
 	if s.Pinned != nil {
 		s.Pinned.Close()
