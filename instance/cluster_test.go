@@ -200,6 +200,27 @@ func TestANodeThatIsDownMaySayThatItHasHandedOver(t *testing.T) {
 	}
 }
 
+// Valkey says why writes stand still: an operator reads that slots are migrating.
+func TestWhyWritesStandStill(t *testing.T) {
+	for reason, want := range map[string]string{
+		"slot_migration_in_progress": "its writes stand still (slot_migration_in_progress): slots are migrating",
+		"client_pause":               "its writes stand still (client_pause)",
+	} {
+		if got := (errStill{reason}).Error(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		section := "# Clients\r\npaused_reason:" + reason + "\r\npaused_actions:write\r\n"
+		if got := reach.ReadPause(section); got != reason {
+			t.Errorf("ReadPause(%q) is %q", section, got)
+		}
+	}
+	for _, section := range []string{"", "# Clients\r\nconnected_clients:1\r\n", "paused_reason:none\r\npaused_actions:none\r\n"} {
+		if got := reach.ReadPause(section); got != "" {
+			t.Errorf("ReadPause(%q) is %q, want nothing", section, got)
+		}
+	}
+}
+
 // A slot whose node is gone is somebody else's without its memory; one that a
 // live node hands over is not.
 func TestRestartGuardFollowsTheSlot(t *testing.T) {
