@@ -62,10 +62,11 @@ func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, actio
 	return nil, waitOn, nil
 }
 
-// isPromised reports whether the server will still tell: nobody had told it to ask.
+// isPromised reports whether the server will still tell, and the lock is not known to have expired: nobody had told it to
+// ask.
 func (q *inQueue) isPromised() bool {
-	outlook, _ := q.watch.outlook()
-	return outlook == tracking.Promised
+	outlook, expires := q.watch.outlook()
+	return outlook == tracking.Promised && (expires.IsZero() || untilExpiry(expires, time.Now()) > 0)
 }
 
 // isCalledFalsely reports whether it was told at once that the lock is free, which it is not: after a

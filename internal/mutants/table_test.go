@@ -508,7 +508,7 @@ var table = []mutant{
 		edits: one("internal/tracking/watches.go",
 			"	if n != 0 && n != int64(len(q)) {\n",
 			"	if n == 0 {\n"),
-		in: "engine", test: "TestIdleWaitersHearOfTheEnd",
+		in: "internal/tracking", test: "TestAPatientWatchHearsOfTheEndAlone",
 	},
 	{
 		name: "who waits does not learn when a lock expires that was renewed",
