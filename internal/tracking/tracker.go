@@ -1,9 +1,12 @@
 // Package tracking is an instance's second connection, on which the server itself tells when a lock changes that somebody
-// waits for (CLIENT TRACKING, in RESP3): whoever changed it, another library too. There is none while nobody waits.
+// waits for, or holds and wants watched (CLIENT TRACKING, in RESP3): whoever changed it, another library too. There is none
+// while there are no such locks.
 //
 //	Keep ─▶ watches ─▶ PTTL key, EXISTS key key … ─▶ server
 //	           ▲                                       │  time left, or: not there
 //	           └──── C ◀──────────── reader ◀──────────┴─ invalidate key
+//
+// A lock that is held is asked about in the same way, and also what its key has: see Held.
 //
 // It is a help, not a promise: where tracking is not permitted, not supported or broken, watches are not armed, and their
 // owners look for themselves.
@@ -35,6 +38,7 @@ type Tracker struct {
 	log      *slog.Logger
 	client   *redis.Client    // opens the connection; in RESP3, else as the instance's
 	dialed   chan *reach.Door // one slot: dialed by the Tracker, to be picked up by the client
+	timer    *time.Timer      // run's own
 	reported bool             // that there is none has been logged
 }
 
@@ -84,6 +88,7 @@ func (t *Tracker) Running(ctx context.Context, log *slog.Logger) (end func()) {
 		cancel()
 		running.Wait()
 		t.Close()
+		t.endHeld()
 	}
 }
 
@@ -94,6 +99,8 @@ func (t *Tracker) Close() { _ = t.client.Close() }
 // it and waits for it.
 func (t *Tracker) run(ctx context.Context) {
 	pauses := reach.NewProbes()
+	t.timer = time.NewTimer(time.Hour)
+	defer t.timer.Stop()
 	for t.wanted(ctx) {
 		c, err := t.open(ctx)
 		if err == nil {
@@ -110,8 +117,10 @@ func (t *Tracker) run(ctx context.Context) {
 // wanted waits until somebody waits for a lock. It reports false when ctx ends.
 func (t *Tracker) wanted(ctx context.Context) bool {
 	for t.idle() {
+		t.timer.Reset(t.alarm(time.Now()))
 		select {
 		case <-t.wake:
+		case <-t.timer.C: // somebody has held a lock for so long that it is watched
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
@@ -129,7 +138,7 @@ func (t *Tracker) pause(ctx context.Context, err error, pauses backoff.BackOff) 
 		pause = askAgainAfter
 		if !t.reported {
 			t.reported = true
-			t.log.Warn("the server does not wake waiters: they poll", "reason", t.opt.Redact(err))
+			t.log.Warn("the server does not tell of changes: waiters poll, and holders learn of a loss with the next renewal", "reason", t.opt.Redact(err))
 		}
 	}
 	t.rest(true)
@@ -236,9 +245,11 @@ func (t *Tracker) asking(ctx context.Context, c *connection, broken <-chan error
 				return err
 			}
 		}
+		t.timer.Reset(t.alarm(time.Now()))
 		select {
 		case <-t.wake:
 		case <-pace.C:
+		case <-t.timer.C: // it is time to ask about a lock that is held
 		case <-look.C:
 			if quiet && t.idle() {
 				return nil
@@ -274,6 +285,10 @@ func (t *Tracker) read(c *connection) error {
 		case r.Kind == resp.Push && isInvalidation(&r):
 			t.invalidated(&r.List[1])
 		case r.Kind == resp.Push: // about something else
+		case t.isAboutHeld():
+			if err := t.answerHeld(&r); err != nil {
+				return err
+			}
 		case r.Kind == resp.Error && t.refused(): // they are asked about one by one
 		case r.Kind == resp.Error && t.opt.Elsewhere(&r):
 			if !t.answer(unknownLeft) {
