@@ -16,7 +16,7 @@ import (
 func (e *Engine) check(suspects []*keeper.Entry) {
 	var round *renewal
 	for _, entry := range suspects {
-		holdingOf(entry).watch.keep(e.instances) // it may have told because it cannot tell any more
+		holdingOf(entry).watch.keep(e.instances, false) // it may have told because it cannot tell any more
 		if round == nil {
 			round = e.newRenewal()
 			round.asksOnly = true

@@ -27,11 +27,12 @@ func (h *holding) beginWatch() {
 		s.Key, s.Token, s.Often, s.Tell = h.key, h.token(), h.entry.RenewEvery, tell
 	}
 	h.watch = w
-	w.keep(h.engine.instances)
+	w.keep(h.engine.instances, false)
 }
 
-// keep sees to it that the lock is watched, in a cluster where the key is now. h may have no watch.
-func (w *heldWatch) keep(instances []*instance.Instance) {
+// keep sees to it that the lock is watched, in a cluster where the key is now. renews says that it is about to be
+// renewed. w may be nil.
+func (w *heldWatch) keep(instances []*instance.Instance, renews bool) {
 	if w == nil {
 		return
 	}
@@ -42,6 +43,9 @@ func (w *heldWatch) keep(instances []*instance.Instance) {
 	}
 	for place, i := range instances {
 		i.WatchHeld(&w.at[place])
+		if renews {
+			w.at[place].Expect()
+		}
 	}
 }
 

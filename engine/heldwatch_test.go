@@ -129,9 +129,9 @@ func TestRenewingAWatchedLeaseAsksOnce(t *testing.T) {
 		const renewals = 100
 		time.Sleep(renewals * every)
 		for _, s := range fleet.Servers {
-			scripts, ttls, values := calls(s, "EVALSHA"), calls(s, "PTTL"), calls(s, "GETRANGE")
-			if scripts < renewals || scripts > renewals*17/16+1 || ttls != scripts || values != scripts {
-				t.Errorf("%s: %d scripts for %d renewals, and %d + %d questions", s.Name(), scripts, renewals, ttls, values)
+			scripts, others := calls(s, "EVALSHA"), len(s.Calls())-calls(s, "EVALSHA")
+			if scripts < renewals || scripts > renewals*17/16+1 || others != scripts {
+				t.Errorf("%s: %d scripts for %d renewals, and %d questions", s.Name(), scripts, renewals, others)
 			}
 		}
 		if l.Err() != nil {

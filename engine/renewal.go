@@ -104,7 +104,7 @@ func (r *renewal) add(entry *keeper.Entry) {
 	if !entry.Control.Limit().IsZero() {
 		ttl = h.within(ttl, clock.Sample())
 	}
-	h.watch.keep(r.engine.instances)
+	h.watch.keep(r.engine.instances, true)
 	r.put(entry, instance.Renewal{
 		Key: h.key, Token: h.token(), TTL: ttl, Fencing: h.fence(),
 		Until: until, Since: until.Add(-r.engine.cfg.validity(entry.TTL)), // too late for an extended one: it is not doubted then

@@ -26,7 +26,8 @@ type Held struct {
 	// with locks held: it must not block, and not come back here.
 	Tell func()
 
-	at atomic.Pointer[watches] // where it is kept; nil: nowhere
+	at       atomic.Pointer[watches] // where it is kept; nil: nowhere
+	expected atomic.Bool             // the next change is the holder's own
 
 	// Guarded by the mu of watches.
 	round  uint32    // of questions: what belongs to an earlier one is void
@@ -96,8 +97,12 @@ func (w *heldWatches) unlink(h *Held) {
 type heldAsking struct {
 	*Held
 	round uint32
-	value bool // what the key has, and not how long it lives
+	life  bool // how long the key lives; of one of the two: that, and not what it has
 }
+
+// Expect says that the holder is about to change the key itself, so that it lives for long: at the next change
+// it is asked only what the key has.
+func (h *Held) Expect() { h.expected.Store(true) }
 
 // KeepHeld takes a watch in, unless it is here.
 func (s *watches) KeepHeld(h *Held) {
@@ -153,11 +158,14 @@ func (h *Held) share() time.Duration {
 	return min(max(h.Often/burst, leastTime), mostTime)
 }
 
+// soonest is when it may be asked about again.
+func (h *Held) soonest() time.Time { return h.spent.Add(-(burst - 1) * h.share()) }
+
 // askHeldAt asks about the lock then, or later if it has been asked about too often.
 func (s *watches) askHeldAt(h *Held, at time.Time) {
 	s.held.later.remove(h)
 	h.due = at
-	if soonest := h.spent.Add(-(burst - 1) * h.share()); at.Before(soonest) {
+	if soonest := h.soonest(); at.Before(soonest) {
 		h.due = soonest
 	}
 	s.held.later.add(h)
@@ -170,17 +178,22 @@ func (s *watches) ripen(now time.Time) {
 		if h == nil || h.due.After(now) {
 			return
 		}
-		s.held.later.remove(h)
-		if h.spent.Before(now) {
-			h.spent = now
-		}
-		h.spent = h.spent.Add(h.share())
-		s.begin(h)
+		s.charge(h, now)
+		s.begin(h, true)
 	}
 }
 
-// begin has a lock asked about with the next questions.
-func (s *watches) begin(h *Held) {
+// charge uses up a share of the time.
+func (s *watches) charge(h *Held, now time.Time) {
+	if h.spent.Before(now) {
+		h.spent = now
+	}
+	h.spent = h.spent.Add(h.share())
+}
+
+// begin has a lock asked about with the next questions, and also how long it lives if life says so.
+func (s *watches) begin(h *Held, life bool) {
+	s.held.later.remove(h)
 	if !h.begun {
 		h.begun = true
 		s.held.begun++
@@ -188,7 +201,7 @@ func (s *watches) begin(h *Held) {
 	if s.conn != nil && !h.queued {
 		h.round++
 		h.armed, h.queued = false, true
-		s.held.fresh = append(s.held.fresh, heldAsking{Held: h, round: h.round})
+		s.held.fresh = append(s.held.fresh, heldAsking{Held: h, round: h.round, life: life})
 	}
 }
 
@@ -196,8 +209,7 @@ func (s *watches) begin(h *Held) {
 func (s *watches) heldConnected() {
 	for h := range s.held.all {
 		if h.begun {
-			s.held.later.remove(h)
-			s.begin(h)
+			s.begin(h, true)
 		}
 	}
 }
@@ -236,13 +248,18 @@ func (s *watches) heldFlushed() {
 }
 
 func (s *watches) askAnew(h *Held) {
-	if h.armed {
-		h.armed = false
-		now := time.Now()
-		s.askHeldAt(h, now)
-		s.ripen(now)
-		s.ring()
+	if !h.armed {
+		return
 	}
+	h.armed = false
+	own, now := h.expected.Swap(false), time.Now()
+	if h.soonest().After(now) {
+		s.askHeldAt(h, now)
+	} else {
+		s.charge(h, now)
+		s.begin(h, !own)
+	}
+	s.ring()
 }
 
 // alarm returns how long the tracker's goroutine may sleep.
@@ -267,32 +284,32 @@ func (s *watches) askHeld(out []byte) []byte {
 			continue
 		}
 		q.queued = false
-		out = resp.AppendArray(out, 2)
-		out = append(out, "$4\r\npttl\r\n"...)
-		out = resp.AppendArg(out, q.Key)
+		if q.life {
+			out = resp.AppendArray(out, 2)
+			out = append(out, "$4\r\npttl\r\n"...)
+			out = resp.AppendArg(out, q.Key)
+			s.asked, s.held.asked = append(s.asked, question{}), append(s.held.asked, q)
+		}
+		q.life = false
 		out = resp.AppendArray(out, 4) // last, since a later change may come between the two
 		out = append(out, "$8\r\ngetrange\r\n"...)
 		out = resp.AppendArg(out, q.Key)
 		out = append(out, "$1\r\n0\r\n$4\r\n1024\r\n"...) // no more than a token can have, and one byte
-		s.asked = append(s.asked, question{}, question{})
-		s.held.asked = append(s.held.asked, q, heldAsking{Held: q.Held, round: q.round, value: true})
+		s.asked, s.held.asked = append(s.asked, question{}), append(s.held.asked, q)
 	}
 	s.held.fresh = slices.Delete(s.held.fresh, 0, n)
 	return out
 }
 
-// isAboutHeld reports whether the oldest question that has no answer is about a lock that is held.
-func (s *watches) isAboutHeld() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.asked) > 0 && len(s.asked[0]) == 0
-}
-
-// answerHeld takes the answer to such a question. err is why the connection is of no use.
-func (t *Tracker) answerHeld(r *resp.Reply) (err error) {
+// answerHeld takes the answer to the oldest question, if that is about a lock that is held, which it reports. err is why
+// the connection is of no use.
+func (t *Tracker) answerHeld(r *resp.Reply) (taken bool, err error) {
 	elsewhere := r.Kind == resp.Error && t.opt.Elsewhere(r)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(t.asked) == 0 || len(t.asked[0]) > 0 {
+		return false, nil
+	}
 	t.answered()
 	q := t.held.asked[0]
 	t.held.asked = t.held.asked[1:]
@@ -303,27 +320,31 @@ func (t *Tracker) answerHeld(r *resp.Reply) (err error) {
 	case elsewhere:
 		t.dropHeld(h)
 		h.Tell()
-	case r.Kind == resp.Error && q.value && fault.IsWrongType(r.Err()):
+	case r.Kind == resp.Error && !q.life && fault.IsWrongType(r.Err()):
 		if current {
+			h.armed = true
 			h.Tell()
 		}
-	case r.Kind == resp.Error && q.value && isLasting(r.Err()):
+	case r.Kind == resp.Error && !q.life && isLasting(r.Err()):
 		h.armed = h.armed && !current
 		t.muteHeld(r.Err())
 	case r.Kind == resp.Error:
-		return r.Err()
-	case q.value && (r.Kind == resp.Text || r.Kind == resp.Nil):
-		if ours := r.Kind == resp.Text && !r.Cut && string(r.Text) == h.Token; current && !ours {
-			h.Tell()
+		return true, r.Err()
+	case !q.life && (r.Kind == resp.Text || r.Kind == resp.Nil):
+		if current {
+			h.armed = true
+			if r.Kind != resp.Text || r.Cut || string(r.Text) != h.Token {
+				h.Tell()
+			}
 		}
-	case !q.value && r.Kind == resp.Number:
+	case q.life && r.Kind == resp.Number:
 		if current {
 			t.promised(h, r.N)
 		}
 	default:
-		return resp.ErrNotRedis
+		return true, resp.ErrNotRedis
 	}
-	return nil
+	return true, nil
 }
 
 // promised takes the server's word that it will tell, and that the key still lives so many

@@ -281,14 +281,17 @@ func (t *Tracker) read(c *connection) error {
 		if r.Unread {
 			return resp.ErrUnread
 		}
+		if r.Kind != resp.Push {
+			if taken, err := t.answerHeld(&r); err != nil {
+				return err
+			} else if taken {
+				continue
+			}
+		}
 		switch {
 		case r.Kind == resp.Push && isInvalidation(&r):
 			t.invalidated(&r.List[1])
 		case r.Kind == resp.Push: // about something else
-		case t.isAboutHeld():
-			if err := t.answerHeld(&r); err != nil {
-				return err
-			}
 		case r.Kind == resp.Error && t.refused(): // they are asked about one by one
 		case r.Kind == resp.Error && t.opt.Elsewhere(&r):
 			if !t.answer(unknownLeft) {
