@@ -49,7 +49,7 @@ func TestAWatchedLeaseEndsWhenAMajorityHasLostItsLock(t *testing.T) {
 		"flushed":     {(*sim.Server).Forget, 0, lease.ErrGone},
 		"overwritten": {func(s *sim.Server) { s.Set("r", "somebody else", time.Hour) }, 0, lease.ErrStolen},
 		// Nobody tells of an expiry here.
-		"made to expire": {func(s *sim.Server) { s.Set("r", s.Get("r"), time.Second) }, time.Second, lease.ErrGone},
+		"made to expire": {func(s *sim.Server) { s.Set("r", s.Get("r"), 100*time.Millisecond) }, 100 * time.Millisecond, lease.ErrGone},
 		"restarted":      {(*sim.Server).Restart, 30 * time.Millisecond, lease.ErrGone}, // it is connected to anew
 	} {
 		for kind, opts := range map[string][]engine.Option{
@@ -359,6 +359,33 @@ func TestALeaseIsWatchedWhereItsSlotHasGone(t *testing.T) {
 				}
 				begun := time.Now()
 				cluster.Owner("r").Del("r")
+				<-l.Done()
+				between(t, "it took", time.Since(begun), 0, 10*time.Millisecond)
+			})
+		})
+	}
+}
+
+// Sentinels make another server the master, which tells from then on, whether the old one dies or is only left.
+func TestALeaseIsWatchedAtTheMasterThatSentinelsName(t *testing.T) {
+	for name, lives := range map[string]bool{"the old one dies": false, "the old one lives": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fleet := sim.New(t, 0)
+				pair := fleet.AddPair()
+				e := start(t, fleet, config())
+				time.Sleep(time.Second)
+				l := acquire(t, e, "r", engine.WithWatch())
+				time.Sleep(time.Second)
+				if !pair.Failover(sim.Failover{Noticed: 300 * time.Millisecond, Lives: lives}) {
+					t.Fatal("there was no failover")
+				}
+				time.Sleep(2 * every)
+				if l.Err() != nil || pair.Nodes[1].Get("r") == "" {
+					t.Fatalf("the lease has ended: %v", l.Err())
+				}
+				begun := time.Now()
+				pair.Nodes[1].Del("r")
 				<-l.Done()
 				between(t, "it took", time.Since(begun), 0, 10*time.Millisecond)
 			})
