@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -38,6 +39,7 @@ type Tracker struct {
 	log      *slog.Logger
 	client   *redis.Client    // opens the connection; in RESP3, else as the instance's
 	dialed   chan *reach.Door // one slot: dialed by the Tracker, to be picked up by the client
+	moves    atomic.Uint32    // how often Move was called
 	timer    *time.Timer      // run's own
 	reported bool             // that there is none has been logged
 }
@@ -48,6 +50,8 @@ const linger = time.Second
 // askAgainAfter is how long it takes until a server is asked again that does not
 // support or permit tracking.
 const askAgainAfter = time.Minute
+
+var errMoved = errors.New("the instance is another server by now")
 
 var errNoTracking = errors.New("the server cannot tell of changes in RESP3")
 
@@ -94,6 +98,16 @@ func (t *Tracker) Running(ctx context.Context, log *slog.Logger) (end func()) {
 
 // Close closes what a Tracker has that has not been run.
 func (t *Tracker) Close() { _ = t.client.Close() }
+
+// Move says that the instance is another server by now: the connection goes there, too.
+func (t *Tracker) Move() {
+	t.moves.Add(1)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn != nil {
+		_ = t.conn.Close()
+	}
+}
 
 // run has a connection whenever somebody waits, until ctx ends. The actor starts
 // it and waits for it.
@@ -155,9 +169,10 @@ func (t *Tracker) pause(ctx context.Context, err error, pauses backoff.BackOff) 
 
 // connection is the one on which the server tells.
 type connection struct {
-	conn *redis.Conn
-	net  net.Conn
-	in   *bufio.Reader
+	conn  *redis.Conn
+	net   net.Conn
+	in    *bufio.Reader
+	moves uint32 // of the instance, when it was begun
 }
 
 func (c *connection) close() {
@@ -169,7 +184,7 @@ func (c *connection) close() {
 func (t *Tracker) open(ctx context.Context) (*connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.opt.Timeout)
 	defer cancel()
-	began := time.Now()
+	began, moves := time.Now(), t.moves.Load()
 	conn, err := t.opt.Dial(ctx)
 	if err != nil {
 		return nil, err
@@ -178,7 +193,7 @@ func (t *Tracker) open(ctx context.Context) (*connection, error) {
 	defer stop()
 	at := reach.NewDoor(conn)
 	t.dialed <- at
-	c := &connection{conn: t.client.EphemeralConn(), net: conn, in: bufio.NewReader(conn)}
+	c := &connection{conn: t.client.EphemeralConn(), net: conn, in: bufio.NewReader(conn), moves: moves}
 	if err = fault.CutOff(ctx, c.track(ctx)); err == nil {
 		err = t.opt.IsSame(ctx, c.conn, began)
 	}
@@ -214,6 +229,9 @@ func (c *connection) track(ctx context.Context) error {
 func (t *Tracker) serve(ctx context.Context, c *connection) error {
 	t.connected(c.net)
 	defer t.disconnected()
+	if t.moves.Load() != c.moves {
+		return errMoved
+	}
 	broken := make(chan error, 1) // one slot: the reader sends its end, once
 	var reader sync.WaitGroup
 	reader.Go(func() { broken <- t.read(c) })
