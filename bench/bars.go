@@ -88,6 +88,9 @@ var bars = []bar{
 	{"held", cell{3, acquirers, "100,000 leases"}, "unbacked", atMost, 0, ""},
 	{"held", cell{1, acquirers, "1,000,000 leases"}, "lost", atMost, 0, ""},
 	{"held", cell{1, acquirers, "1,000,000 leases"}, "unbacked", atMost, 0, ""},
+
+	{"lost", cell{1, 10_000, ""}, "p99", atMost, 0.050, holdfastWatched.name},
+	{"lost", cell{3, 10_000, ""}, "p99", atMost, 0.050, holdfastWatched.name},
 }
 
 // verdict is what became of a bar.

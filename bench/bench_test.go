@@ -50,6 +50,7 @@ var tiny = plan{
 	idling:    100 * time.Millisecond,
 	held:      holding{500, 2 * time.Second, 100 * time.Millisecond},
 	most:      holding{1000, 2 * time.Second, 100 * time.Millisecond},
+	lost:      loss{50, 600 * time.Millisecond, 400 * time.Millisecond, 5, 50 * time.Millisecond},
 }
 
 const missing = "redis-server is not in PATH: run `make redis` in the directory above"

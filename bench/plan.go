@@ -25,7 +25,8 @@ type plan struct {
 	idling    time.Duration // idle; twice that is less than the TTL of those who do not renew
 	held      holding       // many leases on three instances
 	most      holding       // even more on one
-	unix      bool          // not loopback TCP
+	lost      loss
+	unix      bool // not loopback TCP
 }
 
 // holding is so many leases, of that length, for so long. No leases: not measured.
@@ -58,6 +59,7 @@ var full = plan{
 	idling:    4500 * time.Millisecond,
 	held:      holding{100_000, 30 * time.Second, 35 * time.Second},
 	most:      holding{1_000_000, 30 * time.Second, 35 * time.Second},
+	lost:      loss{10_000, 10 * time.Second, 8 * time.Second, 500, 3 * time.Second},
 }
 
 // quickly is measured in less than one: a first look, in one round.
@@ -82,4 +84,5 @@ var quickly = plan{
 	idlers:    200,
 	idling:    time.Second,
 	held:      holding{20_000, 10 * time.Second, 4 * time.Second},
+	lost:      loss{2_000, 3 * time.Second, 2 * time.Second, 100, time.Second},
 }

@@ -115,12 +115,12 @@ func release(e *engine.Engine) error {
 func leaseName(i int) string { return fmt.Sprintf("order-%07d", i) }
 
 // acquireMany acquires n leases. The engine keeps them.
-func acquireMany(ctx context.Context, e *engine.Engine, n int) error {
+func acquireMany(ctx context.Context, e *engine.Engine, n int, options ...engine.Option) error {
 	acquiring, ctx := errgroup.WithContext(ctx)
 	for first := range acquirers {
 		acquiring.Go(func() error {
 			for i := first; i < n; i += acquirers {
-				if _, err := e.Acquire(ctx, leaseName(i)); err != nil {
+				if _, err := e.Acquire(ctx, leaseName(i), options...); err != nil {
 					return err
 				}
 			}

@@ -101,7 +101,7 @@ func (l loss) of(command string) bool { return slices.Contains(l.commands, comma
 // votes.
 var effects = []loss{
 	{[]string{"client|id", "client|kill"}, "A frozen server that thaws may execute commands of a lost connection. That may leave a lock that nobody holds until its TTL is over."},
-	{[]string{"hello", "client|tracking"}, "The server does not wake waiters: they poll."},
+	{[]string{"hello", "client|tracking"}, "The server does not wake waiters: they poll. Holders learn with the next renewal only that their locks were taken."},
 	{[]string{"zadd", "zrem", "zrange", "zrangebyscore", "zrevrangebyscore", "zscore"}, "Engines that wait for a lock are not served in turn."},
 	{[]string{"time"}, "Acquires with fencing tokens fail there, and steps of its clock are not noticed."},
 	{[]string{"asking"}, "Locks in a slot that is being moved cannot be renewed or released meanwhile."},

@@ -117,7 +117,7 @@ func New(instances []*instance.Instance, cfg Config) (*Engine, error) {
 		e.fairness.quantum = handoffQuantum
 	}
 	e.telling, e.log = newTelling(cfg.Trace, cfg.Logger)
-	e.keeper = keeper.New(e.renew)
+	e.keeper = keeper.New(e.renew, e.check)
 	e.start()
 	return e, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -242,6 +243,33 @@ func ExampleEngine_Lost() {
 	lost := <-locks.Lost()
 	fmt.Println(lost.Resource(), errors.Is(lost.Err(), lease.ErrMaxHold))
 	// Output: leader true
+}
+
+// A holder that must stop at once when an operator takes its lock away, and not with the next renewal.
+func ExampleWithWatch() {
+	ctx := context.Background()
+	trace := &engine.Trace{Checked: func(c engine.CheckedInfo) {
+		if c.Lost {
+			slog.Debug("a server told of the loss", "resource", c.Lease.Resource(), "took", c.Took)
+		}
+	}}
+	locks, stop := exampleEngine(engine.Config{TTL: time.Minute, Trace: trace}) // renewed every 20s
+	defer stop()
+
+	held, err := locks.Acquire(ctx, "leader", engine.WithWatch())
+	if err != nil {
+		log.Fatal(err)
+	}
+	seen, err := locks.Inspect(ctx, "leader")
+	if err == nil {
+		err = locks.ForceRelease(ctx, seen)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	<-held.Done() // some milliseconds later
+	fmt.Println(errors.Is(held.Err(), lease.ErrGone))
+	// Output: true
 }
 
 // A lock is taken where a job is put into a queue, and handed on to the worker that does the job.

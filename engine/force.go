@@ -15,7 +15,7 @@ import (
 // that died in the middle of an acquire leaves it, goes as well. What is no lock
 // (instance.ErrForeign) stays.
 //
-// The holder is not asked: it learns of it with its next renewal, and works on
+// The holder is not asked: with WithWatch it is told at once; without, it learns of it with its next renewal, and works on
 // unprotected until then. Its fencing token stays the highest.
 //
 // It returns nil when a quorum confirmed that what was seen is gone, also if

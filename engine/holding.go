@@ -28,11 +28,12 @@ type holding struct {
 	// mu is held over posting whatever puts or deletes the key, so that nothing
 	// that puts it back can be posted behind the release.
 	mu       sync.Mutex
-	released bool   // a release has been posted
-	place    *place // in the queue: given up with the lock, or passed on; nil: none
+	released bool        // a release has been posted
+	shared   bool        // the token is the user's own; not guarded
+	settled  atomic.Bool // nothing is left to release: a quorum has confirmed it, or the lock has been handed on
+	place    *place      // in the queue: given up with the lock, or passed on; nil: none
 
-	shared  bool                          // the token is the user's own
-	settled atomic.Bool                   // nothing is left to release: a quorum has confirmed it, or the lock has been handed on
+	watch   *heldWatch                    // nil: none
 	trouble atomic.Pointer[instance.Vote] // why the last renewal failed; nil when it did not
 }
 
@@ -88,6 +89,9 @@ func (e *Engine) keep(h *holding, g lease.Grant, r *request, start clock.Moment)
 	}
 	if h.shared {
 		e.share(r.key, g.Token, 1)
+	}
+	if r.watch {
+		h.beginWatch()
 	}
 	e.keeper.Add(&h.entry, start)
 	return h.lease(), nil
@@ -301,6 +305,7 @@ func (h *holding) verdict(cause error) error {
 // Ended takes the lease out of care, and tells the log, the Trace and Lost.
 func (h *holding) Ended(cause error) {
 	e, l := h.engine, h.lease()
+	h.watch.end()
 	e.keeper.Remove(&h.entry)
 	if h.shared {
 		e.share(h.key, l.Token(), -1)
@@ -309,7 +314,7 @@ func (h *holding) Ended(cause error) {
 	end := bygone{lease: l, cause: cause, at: now, held: now.Sub(h.since)}
 	e.ends.add(end)
 	if errors.Is(cause, lease.ErrLost) {
-		e.log.Warn("lease lost", "resource", l.Resource(), "cause", cause, "held", end.held.Round(time.Millisecond).String(), "renewal", h.lastRenewal())
+		e.log.Warn("lease lost", "resource", l.Resource(), "cause", cause, "held", end.held.Round(time.Millisecond).String(), "renewal", h.lastRenewal(), "noticed", h.watch.hasNoticed())
 		e.keeper.Emit(l)
 		e.losses.add(end)
 		e.lines.released(l.Resource())

@@ -21,6 +21,7 @@ func (t *Trace) add(b Trace) {
 	t.Acquired = bothWithContext(t.Acquired, b.Acquired)
 	t.Woken = both(t.Woken, b.Woken)
 	t.Renewed = both(t.Renewed, b.Renewed)
+	t.Checked = both(t.Checked, b.Checked)
 	t.Ended = both(t.Ended, b.Ended)
 	t.Instance = both(t.Instance, b.Instance)
 	t.Pipeline = both(t.Pipeline, b.Pipeline)

@@ -34,6 +34,9 @@ func LogTrace(log *slog.Logger) *Trace {
 		Renewed: func(r RenewedInfo) {
 			debug(background, "renewal", of(r.Lease.Resource()), span("margin", r.Margin), slog.Bool("confirmed", r.Confirmed))
 		},
+		Checked: func(c CheckedInfo) {
+			debug(background, "lease was checked, since a server told", of(c.Lease.Resource()), span("took", c.Took), slog.Bool("lost", c.Lost))
+		},
 		Ended: func(e EndedInfo) {
 			debug(background, "lease ended", of(e.Lease.Resource()), slog.String("cause", Cause(e.Cause)), span("held", e.Held))
 		},

@@ -95,6 +95,17 @@ func WithMaxHold(d time.Duration) Option {
 	}
 }
 
+// WithWatch has the servers tell when the lock of this lease goes before its time: when its key is deleted
+// or taken by force, by anybody, overwritten, or made to expire. They are asked at once then whose the lock
+// is, and when a quorum says that it is not ours the lease ends, within milliseconds, as it would with its next
+// renewal. Whatever a minority of the servers loses ends nothing, as without. It is for those who must stop
+// at once; a lease without renewal would be told of its loss by nothing else.
+//
+// The price is two cheap commands and a message of each server for each renewal, on a second connection, and nothing for
+// leases that are held for less than 20ms. It is a help and no promise: where a server
+// does not support or permit CLIENT TRACKING, its loss is learnt with the next renewal, which the log says once.
+func WithWatch() Option { return func(r *request) { r.watch = true } }
+
 // request is one acquire: what is locked and how.
 type request struct {
 	op       string
@@ -105,6 +116,7 @@ type request struct {
 	wait     time.Duration // 0: until the context ends
 	renew    bool
 	fencing  bool
+	watch    bool   // the servers tell when the lock is gone
 	token    string // the user's own; "" is a fresh one for every attempt
 	former   string // of an adoption: the token that has the lock
 	maxHold  time.Duration

@@ -8,7 +8,6 @@ import (
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/clock"
 	"github.com/holdfast-go/holdfast/keeper"
-	"github.com/holdfast-go/holdfast/lease"
 )
 
 // renewal is one round of votes on many leases at once. It is used again when
@@ -21,6 +20,8 @@ type renewal struct {
 	text    []byte             // the items, encoded once for all instances
 	slots   []renewSlot        // one an instance
 	open    atomic.Int64       // votes not yet cast
+
+	asksOnly bool // whose they are: see check
 
 	mu      sync.Mutex
 	tallies []renewTally // as entries
@@ -103,11 +104,17 @@ func (r *renewal) add(entry *keeper.Entry) {
 	if !entry.Control.Limit().IsZero() {
 		ttl = h.within(ttl, clock.Sample())
 	}
-	blank := tally{voters: len(r.slots), need: r.engine.need}
-	r.items = append(r.items, instance.Renewal{
-		Number: len(r.items), Key: h.key, Token: h.token(), TTL: ttl, Fencing: h.fence(),
+	h.watch.keep(r.engine.instances, true)
+	r.put(entry, instance.Renewal{
+		Key: h.key, Token: h.token(), TTL: ttl, Fencing: h.fence(),
 		Until: until, Since: until.Add(-r.engine.cfg.validity(entry.TTL)), // too late for an extended one: it is not doubted then
 	})
+}
+
+func (r *renewal) put(entry *keeper.Entry, item instance.Renewal) {
+	blank := tally{voters: len(r.slots), need: r.engine.need}
+	item.Number = len(r.items)
+	r.items = append(r.items, item)
 	r.entries = append(r.entries, entry)
 	r.tallies = append(r.tallies, renewTally{ours: blank, gone: blank})
 }
@@ -131,7 +138,7 @@ func (r *renewal) close(votes int) {
 	clear(r.entries) // what has ended is not to be kept alive
 	clear(r.items)
 	clear(r.tallies)
-	r.entries, r.items, r.tallies = r.entries[:0], r.items[:0], r.tallies[:0]
+	r.entries, r.items, r.tallies, r.asksOnly = r.entries[:0], r.items[:0], r.tallies[:0], false
 	r.engine.renewals.Put(r)
 }
 
@@ -149,13 +156,17 @@ func (s *renewSlot) CastRenewals(items []instance.Renewal, votes []instance.Vote
 		if t.count(s.place, &votes[min(k, len(votes)-1)], r.entries[n]) {
 			decided = append(decided, n)
 		}
-		if t.missing != 0 && t.ours.all() && t.ours.won() {
+		if t.missing != 0 && !r.asksOnly && t.ours.all() && t.ours.won() {
 			missed = append(missed, n)
 		}
 	}
 	r.mu.Unlock()
 
-	r.tellKeeper(decided)
+	if r.asksOnly {
+		r.tellChecked(decided)
+	} else {
+		r.tellKeeper(decided)
+	}
 	for _, n := range missed {
 		r.heal(r.entries[n], r.tallies[n].missing)
 	}
@@ -220,14 +231,9 @@ func (r *renewal) tellKeeper(decided []int) {
 	var room [instance.MaxRenewals]keeper.Outcome
 	outcomes := room[:0]
 	for _, n := range decided {
-		o := keeper.Outcome{Entry: r.entries[n]}
-		switch r.tallies[n].verdict {
-		case confirmed:
+		o := keeper.Outcome{Entry: r.entries[n], Lost: r.tallies[n].loss()}
+		if r.tallies[n].verdict == confirmed {
 			o.Deadline = r.start.Add(e.cfg.validity(r.items[n].TTL))
-		case stolen:
-			o.Lost = lease.ErrStolen
-		case missing: // if its time is over, that is why: the first cause wins
-			o.Lost = lease.ErrGone
 		}
 		r.note(o, r.tallies[n].trouble)
 		outcomes = append(outcomes, o)

@@ -25,7 +25,7 @@ type telling struct {
 // slow, or did not return.
 type Untold struct {
 	Log   uint64 // lines of Config.Logger
-	Trace uint64 // calls of Trace.Round, Woken, Renewed, Ended and Instance
+	Trace uint64 // calls of Trace.Round, Woken, Renewed, Checked, Ended and Instance
 	Votes uint64 // calls of Trace.Vote and Pipeline
 }
 
@@ -49,6 +49,7 @@ const (
 	roundOver step = iota
 	waiterWoken
 	leaseRenewed
+	leaseChecked
 	leaseEnded
 	instanceChanged
 )
@@ -57,7 +58,7 @@ const (
 type news struct {
 	step     step
 	by       Waker
-	yes      bool // granted, confirmed
+	yes      bool // granted, confirmed, lost
 	resource string
 	lease    *lease.Lease
 	votes    []instance.Vote
@@ -125,6 +126,8 @@ func (t *telling) tell(n news) {
 		t.trace.Woken(WokenInfo{Resource: n.resource, By: n.by, Took: n.took, Granted: n.yes})
 	case leaseRenewed:
 		t.trace.Renewed(RenewedInfo{Lease: n.lease, Margin: n.took, Confirmed: n.yes})
+	case leaseChecked:
+		t.trace.Checked(CheckedInfo{Lease: n.lease, Took: n.took, Lost: n.yes})
 	case leaseEnded:
 		t.trace.Ended(EndedInfo{Lease: n.lease, Cause: n.err, Held: n.took})
 	case instanceChanged:
@@ -160,6 +163,12 @@ func (t *telling) woken(resource string, by Waker, took time.Duration, granted b
 
 func (t *telling) renewed(l *lease.Lease, margin time.Duration, confirmed bool) {
 	t.events.Put(news{step: leaseRenewed, lease: l, took: margin, yes: confirmed})
+}
+
+func (t *telling) checked(l *lease.Lease, took time.Duration, lost bool) {
+	if t.trace.Checked != nil {
+		t.events.Put(news{step: leaseChecked, lease: l, took: took, yes: lost})
+	}
 }
 
 func (t *telling) ended(l *lease.Lease, cause error, since time.Time) {

@@ -119,7 +119,7 @@ func TestNoFuncOfTheUsersHoldsUpTheEngine(t *testing.T) {
 				synctest.Wait()
 
 				// Everything happens of which anybody is told: a waiter is woken, an instance
-				// goes down, renewals fail, a lease is stolen.
+				// goes down, renewals fail, a lease is stolen, one that is watched is checked.
 				kept := acquire(t, e, "kept")
 				fleet.Each(func(s *sim.Server) { s.Set("taken", "somebody else", time.Hour) })
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -134,6 +134,11 @@ func TestNoFuncOfTheUsersHoldsUpTheEngine(t *testing.T) {
 						t.Errorf("acquire: %v", r.err)
 					}
 				}
+				watched := acquire(t, e, "watched", engine.WithWatch())
+				time.Sleep(time.Second)
+				fleet.Each(func(s *sim.Server) { s.Del("watched") })
+				time.Sleep(time.Second)
+				isAll(t, watched.Err(), lease.ErrGone)
 				stolen := acquire(t, e, "stolen")
 				fleet.Servers[2].Hang()
 				fleet.Each(func(s *sim.Server) { s.Set("stolen", "somebody else", time.Hour) })

@@ -39,6 +39,10 @@ type Trace struct {
 	// Renewed is called when a renewal is decided.
 	Renewed func(RenewedInfo)
 
+	// Checked is called when a lease that is watched (WithWatch) has been asked about, since a
+	// server told that its lock is not there any more, or is another's.
+	Checked func(CheckedInfo)
+
 	// Ended is called once when a lease has ended. Done has been closed before.
 	Ended func(EndedInfo)
 
@@ -89,6 +93,13 @@ type RenewedInfo struct {
 	Lease     *lease.Lease
 	Margin    time.Duration // what was left of the validity
 	Confirmed bool          // false: it failed and will be tried again, or the lease is lost
+}
+
+// CheckedInfo is a lease that is watched, and was asked about.
+type CheckedInfo struct {
+	Lease *lease.Lease
+	Took  time.Duration // from the question until it was decided
+	Lost  bool          // a quorum said that the lock is not the lease's. Ended is called as well, with the cause
 }
 
 // EndedInfo is a lease that has ended.

@@ -233,7 +233,7 @@ func TestWaitersAreServedWhereTrackingIsNotPermitted(t *testing.T) {
 	if err := a.Close(within(t)); err != nil {
 		t.Errorf("a.Close: %v", err)
 	}
-	if n := log.Count("the server does not wake waiters"); n < 1 || n > len(servers) {
+	if n := log.Count("the server does not tell of changes"); n < 1 || n > len(servers) {
 		t.Errorf("the log says %d times that waiters poll: %s", n, &log)
 	}
 }

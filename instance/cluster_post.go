@@ -101,18 +101,16 @@ func (c *cluster) servers(ctx context.Context) ([]*Instance, error) {
 // misnamed: it is no server on its own, and named as what it is.
 func (c *cluster) misnamed([]byte) bool { return false }
 
-// watch is Instance.Watch: the node of the key's slot tells. When the slot moves
+// trackerOf is of Instance.Watch: the node of the key's slot tells. When the slot moves
 // away its keys are deleted there, which the node tells, too; and Watch is called
 // anew then.
-func (c *cluster) watch(w *tracking.Watch) {
+func (c *cluster) trackerOf(key string) *tracking.Tracker {
 	c.mu.RLock()
-	n := c.slots[slots.Of(w.Key)]
-	c.mu.RUnlock()
-	if n == nil {
-		w.Leave()
-		return
+	defer c.mu.RUnlock()
+	if n := c.slots[slots.Of(key)]; n != nil {
+		return n.tracker
 	}
-	n.tracker.Keep(w)
+	return nil
 }
 
 // send posts a message to the node that serves its slot.

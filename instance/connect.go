@@ -118,9 +118,13 @@ func (a *actor) dial(ctx context.Context, deadline time.Time) error {
 		l.Close()
 		return err
 	}
+	before := a.looks.Terminus().RunID
 	if err := a.looks.Arrive(conn, l.Seen, began); err != nil {
 		l.Close()
 		return err
+	}
+	if before != "" && before != l.Seen.RunID {
+		a.tracker.Move()
 	}
 	a.link, a.former = &link{Link: l}, nil
 	a.guard(l.Seen)

@@ -217,8 +217,23 @@ func (g gate) open() { g.once.Do(func() { close(g.opened) }) }
 // returns at once, and is undone by Unwatch. An instance keeps one watch a key:
 // the last. It is for the engine.
 func (i *Instance) Watch(w *tracking.Watch) {
-	i.role.watch(w)
+	if t := i.role.trackerOf(w.Key); t != nil {
+		t.Keep(w)
+	} else {
+		w.Leave()
+	}
 }
 
 // Unwatch ends a Watch. It is for the engine.
 func (i *Instance) Unwatch(w *tracking.Watch) { w.Leave() }
+
+// WatchHeld asks the instance to call h.Tell when the lock under h.Key, which is held, is not
+// h.Token's any more. It returns at once, and changes nothing when that has been asked
+// before, and the same server has the key; h.LeaveHeld undoes it. It is for the engine.
+func (i *Instance) WatchHeld(h *tracking.Held) {
+	if t := i.role.trackerOf(h.Key); t != nil {
+		t.KeepHeld(h)
+	} else {
+		h.LeaveHeld()
+	}
+}

@@ -28,6 +28,11 @@ type Renew struct {
 	To    RenewCaster
 }
 
+// AskOnly, as the TTL of a Renewal without a fence, asks whose the lock is and changes nothing.
+//
+// It is for the engine.
+const AskOnly = -time.Millisecond
+
 // Renewal is one lock of a Renew.
 //
 // It is for the engine.
@@ -35,7 +40,7 @@ type Renewal struct {
 	Number int // the caster's own
 	Key    string
 	Token  string
-	TTL    time.Duration // whole milliseconds
+	TTL    time.Duration // whole milliseconds, or AskOnly
 	Since  time.Time     // when the attempt began that Until counts from
 	Until  time.Time     // the lease's deadline, to hold against what the lock has left; zero: do not
 	Fencing

@@ -19,7 +19,7 @@ type role interface {
 	run(ctx context.Context)
 	close()
 	health() Health
-	watch(w *tracking.Watch)
+	trackerOf(key string) *tracking.Tracker           // nil: nobody tells of that key
 	servers(ctx context.Context) ([]*Instance, error) // that can be asked
 	askable() error                                   // why it cannot be asked itself
 
@@ -41,8 +41,9 @@ type standalone struct{ instance *Instance }
 func (l standalone) run(ctx context.Context) { l.instance.actor.act(ctx) }
 func (l standalone) close()                  { l.instance.mailbox.close() }
 func (l standalone) health() Health          { return l.instance.ownHealth() }
-func (l standalone) watch(w *tracking.Watch) { l.instance.tracker.Keep(w) }
 func (l standalone) askable() error          { return nil }
+
+func (l standalone) trackerOf(string) *tracking.Tracker { return l.instance.tracker }
 
 func (l standalone) servers(context.Context) ([]*Instance, error) {
 	return []*Instance{l.instance}, nil

@@ -22,6 +22,7 @@ type Entry struct {
 	stage    stage
 	failures uint8  // renewals that failed since the last that did not, as far as retry counts
 	renewals uint16 // that were confirmed, up to maxRenewals
+	check    check
 }
 
 // stage is how far an entry's renewal is. Unless it rests, the entry is due at

@@ -23,6 +23,7 @@ type Keeper struct {
 	mu       sync.Mutex
 	queue    queue
 	waiting  line
+	checks   checks
 	underWay int           // renewals handed to renew and not yet settled
 	armed    time.Duration // what the loop sleeps until; 0: it is awake
 }
@@ -35,9 +36,10 @@ const maxUnderWay = 8192
 
 // New makes a keeper. renew is handed all entries that are due together, in a
 // slice that is good until it returns; it must not block, and must see to it that
-// each is settled once.
-func New(renew func([]*Entry)) *Keeper {
-	return &Keeper{renew: renew, losses: newLosses(), wake: make(chan struct{}, 1), epoch: clock.Now()}
+// each is settled once. ask is handed those that Check is about, under the same rules; of
+// each, Checked must be told once.
+func New(renew, ask func([]*Entry)) *Keeper {
+	return &Keeper{renew: renew, checks: checks{ask: ask}, losses: newLosses(), wake: make(chan struct{}, 1), epoch: clock.Now()}
 }
 
 // Lost returns the channel of leases that were lost (lease.ErrLost). It is closed when
@@ -91,18 +93,11 @@ type Outcome struct {
 func (k *Keeper) Settle(start clock.Moment, outcomes []Outcome) {
 	now := clock.Now() // once for all: what is confirmed was ours when it was confirmed
 	for n := range outcomes {
-		switch o := &outcomes[n]; {
-		case o.Lost != nil:
-			o.Lost = o.Entry.Control.Finish(o.Lost, now)
-		case !o.Deadline.IsZero() && !o.Entry.Control.Prolong(o.Deadline, now):
+		if o := &outcomes[n]; !o.Deadline.IsZero() && !o.Entry.Control.Prolong(o.Deadline, now) {
 			o.Deadline = clock.Moment{}
 		}
 	}
-	for _, o := range outcomes { // all have ended that are to end: now their Backends are told
-		if o.Lost != nil {
-			o.Entry.Control.Backend().Ended(o.Lost)
-		}
-	}
+	k.end(outcomes, now)
 	k.mu.Lock()
 	k.underWay -= len(outcomes)
 	needed := !k.waiting.empty()
@@ -180,6 +175,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 		k.endAll(now)
 		if len(k.due) > 0 {
 			k.renew(k.due)
+		}
+		if k.takeSuspects(); len(k.checks.due) > 0 {
+			k.checks.ask(k.checks.due)
 		}
 		timer.Reset(k.arm(time.Now()))
 		select {

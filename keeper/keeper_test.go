@@ -38,6 +38,8 @@ type kept struct {
 	mu      sync.Mutex
 	batches []batch
 	answer  func(*Entry) // what becomes of a renewal; nil: it is never settled
+	asked   []*Entry     // about whose locks Check has had it asked
+	says    func(*Entry) // what becomes of such a question; nil: it is never answered
 }
 
 // keep runs a test with a keeper that confirms every renewal at once.
@@ -45,7 +47,7 @@ func keep(t *testing.T, test func(*testing.T, *kept)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		k := &kept{t: t}
-		k.Keeper = New(k.renew)
+		k.Keeper = New(k.renew, k.ask)
 		k.answer = k.confirm
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
@@ -504,7 +506,7 @@ func lost(resource string) *lease.Lease {
 }
 
 func TestEmitNeverBlocksAndDropsTheOldest(t *testing.T) {
-	k := New(nil)
+	k := New(nil, nil)
 	var all []*lease.Lease
 	for n := range lostBuffer + 100 {
 		l := lost(fmt.Sprint(n))
@@ -522,7 +524,7 @@ func TestEmitNeverBlocksAndDropsTheOldest(t *testing.T) {
 }
 
 func TestEveryLossIsReceivedOrCountedUnderConcurrency(t *testing.T) {
-	k := New(nil)
+	k := New(nil, nil)
 	l := lost("")
 	const emitters, each = 8, 2000
 	received := make(chan int)

@@ -25,9 +25,10 @@ so the token need not be in the list of processes.
 --force takes the lock away from its holder, and also deletes what a minority of the
 instances has. It shows the holder and asks first, unless --yes is given. It deletes
 only what it has shown: a holder that has come meanwhile keeps the lock. It warns when
-the value is no token that Holdfast makes: it may be no lock. The holder is not asked. A
-program that uses Holdfast notices at its next renewal, and works on unprotected until
-then. A lock whose holder has died ends by itself, with its TTL.
+the value is no token that Holdfast makes: it may be no lock. The holder is not asked. The
+command of a ` + "`holdfast run`" + ` gets TERM at once. A program that does not watch its lock
+notices at its next renewal, and works on unprotected until then. A lock whose holder has
+died ends by itself, with its TTL.
 
 --audit writes down each release, and for a release by force whose lock it was: see
 ` + "`holdfast help audit`" + `.

@@ -35,6 +35,7 @@ type runAction struct {
 	atLeast  span
 	owner    string
 	fencing  bool
+	watch    bool // the servers tell when the lock is gone
 	group    bool // the command has ended when all of its process group have
 	pass     bool // the command may know the servers
 	audit    audit
@@ -54,6 +55,7 @@ func (r *runAction) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&r.pass, "pass-redis", false, "leave HOLDFAST_REDIS and HOLDFAST_REDIS_FILE in the command's environment")
 	fs.StringVar(&r.owner, "owner", "", "the `NAME` that others see as the holder. Default: user@host:pid")
 	fs.BoolVar(&r.fencing, "fencing", true, "take a fencing token; --fencing=false does without")
+	fs.BoolVar(&r.watch, "watch-lock", true, "hear at once that the lock was deleted or taken by force; --watch-lock=false hears of it by renewing")
 	r.audit.flags(fs)
 }
 
@@ -218,6 +220,9 @@ func (r *runAction) acquire(ctx context.Context, locks *engine.Engine, resource 
 	var opts []engine.Option
 	if r.fencing {
 		opts = append(opts, engine.WithFencing())
+	}
+	if r.watch {
+		opts = append(opts, engine.WithWatch())
 	}
 	if r.now {
 		held, err = locks.TryAcquire(ctx, resource, opts...)

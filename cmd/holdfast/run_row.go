@@ -22,7 +22,9 @@ the lock is gone when the job continues, the command is killed.
 When the lock cannot be renewed, the command gets TERM: --grace before the moment at
 which the lock may be gone. It gets KILL a tenth of the grace before that moment. So
 the command and its process group are dead when somebody else can have the lock. When
-the instances answer that the lock is not ours, the command gets TERM at once.
+the instances answer that the lock is not ours, the command gets TERM at once. They
+tell when the lock is deleted or taken by force; with --watch-lock=false that is noticed
+with the next renewal, a third of the TTL later at most.
 
 The command finds in its environment
   HOLDFAST_RESOURCE  what is locked

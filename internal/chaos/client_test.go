@@ -308,6 +308,9 @@ func (c *client) options(random *rand.Rand, once bool) (opts []engine.Option) {
 	if random.IntN(20) == 0 {
 		opts = append(opts, engine.WithTries(1+random.IntN(3)))
 	}
+	if random.IntN(2) == 0 {
+		opts = append(opts, engine.WithWatch())
+	}
 	if once && random.IntN(20) == 0 {
 		opts = append(opts, engine.WithTries(1), engine.WithToken(fmt.Sprintf("%s~%x", c.Name, random.Uint64())))
 	}

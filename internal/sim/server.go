@@ -222,6 +222,8 @@ func (s *Server) execute(c *conn, args []string) (reply []byte, ok bool) {
 		for _, key := range args[1:] {
 			s.track(c, key)
 		}
+	case "GETRANGE":
+		s.track(c, args[1])
 	}
 	return reply, true
 }

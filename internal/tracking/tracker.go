@@ -1,9 +1,12 @@
 // Package tracking is an instance's second connection, on which the server itself tells when a lock changes that somebody
-// waits for (CLIENT TRACKING, in RESP3): whoever changed it, another library too. There is none while nobody waits.
+// waits for, or holds and wants watched (CLIENT TRACKING, in RESP3): whoever changed it, another library too. There is none
+// while there are no such locks.
 //
 //	Keep ─▶ watches ─▶ PTTL key, EXISTS key key … ─▶ server
 //	           ▲                                       │  time left, or: not there
 //	           └──── C ◀──────────── reader ◀──────────┴─ invalidate key
+//
+// A lock that is held is asked about in the same way, and also what its key has: see Held.
 //
 // It is a help, not a promise: where tracking is not permitted, not supported or broken, watches are not armed, and their
 // owners look for themselves.
@@ -17,6 +20,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -35,6 +39,8 @@ type Tracker struct {
 	log      *slog.Logger
 	client   *redis.Client    // opens the connection; in RESP3, else as the instance's
 	dialed   chan *reach.Door // one slot: dialed by the Tracker, to be picked up by the client
+	moves    atomic.Uint32    // how often Move was called
+	timer    *time.Timer      // run's own
 	reported bool             // that there is none has been logged
 }
 
@@ -44,6 +50,8 @@ const linger = time.Second
 // askAgainAfter is how long it takes until a server is asked again that does not
 // support or permit tracking.
 const askAgainAfter = time.Minute
+
+var errMoved = errors.New("the instance is another server by now")
 
 var errNoTracking = errors.New("the server cannot tell of changes in RESP3")
 
@@ -84,16 +92,29 @@ func (t *Tracker) Running(ctx context.Context, log *slog.Logger) (end func()) {
 		cancel()
 		running.Wait()
 		t.Close()
+		t.endHeld()
 	}
 }
 
 // Close closes what a Tracker has that has not been run.
 func (t *Tracker) Close() { _ = t.client.Close() }
 
+// Move says that the instance is another server by now: the connection goes there, too.
+func (t *Tracker) Move() {
+	t.moves.Add(1)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn != nil {
+		_ = t.conn.Close()
+	}
+}
+
 // run has a connection whenever somebody waits, until ctx ends. The actor starts
 // it and waits for it.
 func (t *Tracker) run(ctx context.Context) {
 	pauses := reach.NewProbes()
+	t.timer = time.NewTimer(time.Hour)
+	defer t.timer.Stop()
 	for t.wanted(ctx) {
 		c, err := t.open(ctx)
 		if err == nil {
@@ -110,8 +131,10 @@ func (t *Tracker) run(ctx context.Context) {
 // wanted waits until somebody waits for a lock. It reports false when ctx ends.
 func (t *Tracker) wanted(ctx context.Context) bool {
 	for t.idle() {
+		t.timer.Reset(t.alarm(time.Now()))
 		select {
 		case <-t.wake:
+		case <-t.timer.C: // somebody has held a lock for so long that it is watched
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
@@ -129,7 +152,7 @@ func (t *Tracker) pause(ctx context.Context, err error, pauses backoff.BackOff) 
 		pause = askAgainAfter
 		if !t.reported {
 			t.reported = true
-			t.log.Warn("the server does not wake waiters: they poll", "reason", t.opt.Redact(err))
+			t.log.Warn("the server does not tell of changes: waiters poll, and holders learn of a loss with the next renewal", "reason", t.opt.Redact(err))
 		}
 	}
 	t.rest(true)
@@ -146,9 +169,10 @@ func (t *Tracker) pause(ctx context.Context, err error, pauses backoff.BackOff) 
 
 // connection is the one on which the server tells.
 type connection struct {
-	conn *redis.Conn
-	net  net.Conn
-	in   *bufio.Reader
+	conn  *redis.Conn
+	net   net.Conn
+	in    *bufio.Reader
+	moves uint32 // of the instance, when it was begun
 }
 
 func (c *connection) close() {
@@ -160,7 +184,7 @@ func (c *connection) close() {
 func (t *Tracker) open(ctx context.Context) (*connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.opt.Timeout)
 	defer cancel()
-	began := time.Now()
+	began, moves := time.Now(), t.moves.Load()
 	conn, err := t.opt.Dial(ctx)
 	if err != nil {
 		return nil, err
@@ -169,7 +193,7 @@ func (t *Tracker) open(ctx context.Context) (*connection, error) {
 	defer stop()
 	at := reach.NewDoor(conn)
 	t.dialed <- at
-	c := &connection{conn: t.client.EphemeralConn(), net: conn, in: bufio.NewReader(conn)}
+	c := &connection{conn: t.client.EphemeralConn(), net: conn, in: bufio.NewReader(conn), moves: moves}
 	if err = fault.CutOff(ctx, c.track(ctx)); err == nil {
 		err = t.opt.IsSame(ctx, c.conn, began)
 	}
@@ -205,6 +229,9 @@ func (c *connection) track(ctx context.Context) error {
 func (t *Tracker) serve(ctx context.Context, c *connection) error {
 	t.connected(c.net)
 	defer t.disconnected()
+	if t.moves.Load() != c.moves {
+		return errMoved
+	}
 	broken := make(chan error, 1) // one slot: the reader sends its end, once
 	var reader sync.WaitGroup
 	reader.Go(func() { broken <- t.read(c) })
@@ -236,9 +263,11 @@ func (t *Tracker) asking(ctx context.Context, c *connection, broken <-chan error
 				return err
 			}
 		}
+		t.timer.Reset(t.alarm(time.Now()))
 		select {
 		case <-t.wake:
 		case <-pace.C:
+		case <-t.timer.C: // it is time to ask about a lock that is held
 		case <-look.C:
 			if quiet && t.idle() {
 				return nil
@@ -269,6 +298,13 @@ func (t *Tracker) read(c *connection) error {
 		}
 		if r.Unread {
 			return resp.ErrUnread
+		}
+		if r.Kind != resp.Push {
+			if taken, err := t.answerHeld(&r); err != nil {
+				return err
+			} else if taken {
+				continue
+			}
 		}
 		switch {
 		case r.Kind == resp.Push && isInvalidation(&r):

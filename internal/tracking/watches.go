@@ -120,9 +120,11 @@ type watches struct {
 	pace     time.Time         // when the questions about those would have been asked, had they kept their pace
 	oneByOne bool              // the server has refused to be asked of many keys
 	asked    []question        // and not answered yet, in their order
+	held     heldWatches
 }
 
-// question asks one watch for the time left, or of several how many of their keys are there.
+// question asks one watch for the time left, or of several how many of their keys are there. Of none, it is about a
+// lock that is held: the next of heldWatches.asked.
 type question []*Watch
 
 const (
@@ -191,6 +193,7 @@ func (s *watches) connected(conn net.Conn) {
 	for _, w := range s.kept {
 		s.fresh = append(s.fresh, w)
 	}
+	s.heldConnected()
 }
 
 // disconnected tells all of them to look for themselves: what has been promised
@@ -204,6 +207,7 @@ func (s *watches) disconnected() {
 			w.tell(false)
 		}
 	}
+	s.heldDisconnected()
 }
 
 // rest says that there is no connection for a while, or that it is over.
@@ -243,6 +247,7 @@ func (s *watches) ask(out []byte, timeout time.Duration) (_ []byte, later time.D
 			s.pace, later = s.pace.Add(lookEvery), lookEvery
 		}
 	}
+	out = s.askHeld(out)
 	if len(out) > 0 {
 		_ = s.conn.SetReadDeadline(time.Now().Add(timeout))
 	}
@@ -356,6 +361,7 @@ func (s *watches) changed(key string) {
 	if w := s.kept[key]; w != nil {
 		s.stir(w, time.Now())
 	}
+	s.heldChanged(key)
 }
 
 // flushed takes the server's word that all keys are gone.
@@ -366,6 +372,7 @@ func (s *watches) flushed() {
 	for _, w := range s.kept {
 		s.stir(w, now)
 	}
+	s.heldFlushed()
 }
 
 // stir tells the owner that the key has changed, or looks first. Called with mu held.
@@ -384,5 +391,6 @@ func (s *watches) stir(w *Watch, now time.Time) {
 func (s *watches) idle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.kept) == 0
+	s.ripen(time.Now())
+	return len(s.kept) == 0 && s.held.begun == 0
 }

@@ -55,6 +55,7 @@ type counts struct {
 	failovers, revenants                       int // of pairs; and locks that came back by them
 	handed, adopted, held, tokens              int // leases handed on, adopted, held for the longest time, and with a token of the user's
 	waits, paces                               int // acquires bounded by WithWait; pauses of the user's own
+	watched, checks                            int // leases that are watched; and questions about them, since a server told
 	faults                                     map[string]int
 	failed                                     atomic.Bool
 	wait                                       time.Duration // the longest of a waiter, when the faults had ended
@@ -140,7 +141,8 @@ func (t *trial) build(tt *testing.T) {
 			Backoff:      ep.backoff.config(func() { t.counts.count(&t.counts.paces) }),
 			MaxWaiters:   ep.waiters,
 			Trace: &engine.Trace{
-				Ended: func(e engine.EndedInfo) { t.ledger.ended(e.Lease, host, e.Cause) },
+				Checked: func(engine.CheckedInfo) { t.counts.count(&t.counts.checks) },
+				Ended:   func(e engine.EndedInfo) { t.ledger.ended(e.Lease, host, e.Cause) },
 				Woken: func(w engine.WokenInfo) {
 					if w.Granted && w.Took == 0 && ep.handoff > 0 {
 						t.counts.count(&t.counts.handed)

@@ -21,11 +21,13 @@ type worker struct {
 	place  int
 	engine *engine.Engine
 	uses   atomic.Int64 // of tokens of its own
+	watch  *rand.Rand   // whether its leases are watched; apart, since that decides nothing else
 }
 
 func newWorker(t *trial, host, place int) *worker {
 	r := rand.New(rand.NewPCG(t.plan.seed, uint64(1+host*100+place)))
-	return &worker{Rand: r, trial: t, host: host, place: place, engine: t.engines[host]}
+	watch := rand.New(rand.NewPCG(t.plan.seed, uint64(1_000_001+host*100+place)))
+	return &worker{Rand: r, trial: t, host: host, place: place, engine: t.engines[host], watch: watch}
 }
 
 func (w *worker) run() {
@@ -101,11 +103,21 @@ func (w *worker) acquire(which int) (*holding, error) {
 	if w.IntN(16) == 0 {
 		opts = append(opts, engine.WithTries(1+w.IntN(3)))
 	}
+	opts = w.mayWatch(opts)
 	r, err := w.get(ctx, acquire, resource(which), as, opts)
 	if err == nil && w.IntN(12) == 0 {
 		return w.giveAway(r)
 	}
 	return r, err
+}
+
+// mayWatch has every other lease watched.
+func (w *worker) mayWatch(opts []engine.Option) []engine.Option {
+	if w.watch.IntN(2) == 0 {
+		return opts
+	}
+	w.trial.counts.count(&w.trial.counts.watched)
+	return append(opts, engine.WithWatch())
 }
 
 func (w *worker) maxHold() time.Duration {
@@ -134,7 +146,7 @@ func (w *worker) giveAway(r *holding) (*holding, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := t.engines[host].Adopt(context.Background(), r.lease.Resource(), token, opts...)
+	l, err := t.engines[host].Adopt(context.Background(), r.lease.Resource(), token, w.mayWatch(opts)...)
 	if err != nil && kept {
 		w.release(r)
 	}

@@ -1,0 +1,71 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/tracking"
+)
+
+// heldWatch watches the lock of one lease, at all instances: a quorum of them may lose it in
+// any order, and those that have are asked about at each step.
+type heldWatch struct {
+	noticed atomic.Bool // the lease was lost to a question that was asked because a server told
+
+	mu   sync.Mutex // over beginning and ending
+	over bool
+	at   []tracking.Held // by instance
+}
+
+// beginWatch watches the lock from now on. It is called before the lease is in care.
+func (h *holding) beginWatch() {
+	w := &heldWatch{at: make([]tracking.Held, len(h.engine.instances))}
+	tell := func() { h.engine.keeper.Check(&h.entry) }
+	for place := range w.at {
+		s := &w.at[place]
+		s.Key, s.Token, s.Often, s.Tell = h.key, h.token(), h.entry.RenewEvery, tell
+	}
+	h.watch = w
+	w.keep(h.engine.instances, false)
+}
+
+// keep sees to it that the lock is watched, in a cluster where the key is now. renews says that it is about to be
+// renewed. w may be nil.
+func (w *heldWatch) keep(instances []*instance.Instance, renews bool) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		return
+	}
+	for place, i := range instances {
+		i.WatchHeld(&w.at[place])
+		if renews {
+			w.at[place].Expect()
+		}
+	}
+}
+
+// end watches no longer. w may be nil.
+func (w *heldWatch) end() {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+	for place := range w.at {
+		w.at[place].LeaveHeld()
+	}
+}
+
+// hasNoticed says for the log how a loss was noticed.
+func (w *heldWatch) hasNoticed() string {
+	if w != nil && w.noticed.Load() {
+		return "a server told"
+	}
+	return "by renewing"
+}
