@@ -29,6 +29,16 @@ func holdWatched(t *testing.T, test func(*testing.T, *sim.Fleet, *engine.Engine,
 	})
 }
 
+// hasEnded waits for the end of a lease, and fails the test when it does not come by itself.
+func hasEnded(t *testing.T, l *lease.Lease) {
+	t.Helper()
+	select {
+	case <-l.Done():
+	case <-time.After(6 * every):
+		t.Fatalf("%v has not ended", l)
+	}
+}
+
 // calls counts the commands of that name that a server was sent.
 func calls(s *sim.Server, name string) (n int) {
 	for _, c := range s.Calls() {
@@ -65,7 +75,7 @@ func TestAWatchedLeaseEndsWhenAMajorityHasLostItsLock(t *testing.T) {
 					for _, s := range fleet.Servers[1:] {
 						c.lose(s)
 					}
-					<-l.Done()
+					hasEnded(t, l)
 					between(t, "it took", time.Since(begun), 0, c.after+atOnce)
 					if !errors.Is(l.Err(), c.cause) {
 						t.Errorf("ended with %v", l.Err())
@@ -91,7 +101,7 @@ func TestAWatchedLeaseEndsWhenItsLockIsDeletedOnOneServerAfterTheOther(t *testin
 			}
 			begun := time.Now()
 			fleet.Servers[0].Del("r")
-			<-l.Done()
+			hasEnded(t, l)
 			between(t, fmt.Sprintf("with a pause of %v it took", pause), time.Since(begun), 0, atOnce+2*oneWay)
 		})
 	}
@@ -115,7 +125,7 @@ func TestAWatchedLeaseOutlivesTheLossOnAMinority(t *testing.T) {
 				fleet.Servers[0].Del("r")
 				begun := time.Now()
 				fleet.Servers[1].Del("r")
-				<-l.Done()
+				hasEnded(t, l)
 				between(t, "it took", time.Since(begun), 0, atOnce)
 			})
 		})
@@ -187,7 +197,7 @@ func TestAKeyThatChangesAllTheTimeIsAskedAboutNowAndThen(t *testing.T) {
 				time.Sleep(2 * every) // it is trusted again
 				begun := time.Now()
 				fleet.Each(func(s *sim.Server) { s.Del("r") })
-				<-l.Done()
+				hasEnded(t, l)
 				between(t, "afterwards it took", time.Since(begun), 0, atOnce)
 			})
 		})
@@ -248,7 +258,7 @@ func TestWhatTheHolderDoesItselfIsNoLoss(t *testing.T) {
 		if err == nil {
 			err = e.ForceRelease(t.Context(), seen) // by the engine that holds it
 		}
-		<-l.Done()
+		hasEnded(t, l)
 		if err != nil || !errors.Is(l.Err(), lease.ErrGone) || time.Since(begun) > time.Second/2 {
 			t.Errorf("force release: %v, and after %v it ended with %v", err, time.Since(begun), l.Err())
 		}
@@ -263,7 +273,7 @@ func TestNothingStaysOfWatchedLeasesThatEnd(t *testing.T) {
 		ends := []func(name string, l *lease.Lease){
 			func(_ string, l *lease.Lease) { release(t, l) },
 			func(_ string, l *lease.Lease) { detach(t, l) },
-			func(name string, l *lease.Lease) { fleet.Each(func(s *sim.Server) { s.Del(name) }); <-l.Done() },
+			func(name string, l *lease.Lease) { fleet.Each(func(s *sim.Server) { s.Del(name) }); hasEnded(t, l) },
 			func(name string, l *lease.Lease) {
 				adopted, err := e.Adopt(t.Context(), name, detach(t, l), engine.WithWatch())
 				if err != nil {
@@ -289,7 +299,7 @@ func TestNothingStaysOfWatchedLeasesThatEnd(t *testing.T) {
 			ends[n%len(ends)](name, l)
 		}
 		expired := acquire(t, e, "expired", engine.WithWatch(), engine.WithoutRenewal())
-		<-expired.Done()
+		hasEnded(t, expired)
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
 		for _, s := range fleet.Servers {
@@ -316,7 +326,7 @@ func TestACheckOfAWatchedLeaseIsTold(t *testing.T) {
 		fleet.Servers[0].Del("r")
 		time.Sleep(10 * time.Millisecond)
 		fleet.Servers[1].Del("r")
-		<-l.Done()
+		hasEnded(t, l)
 		synctest.Wait()
 		want := []engine.CheckedInfo{{Lease: l, Took: 2 * oneWay}, {Lease: l, Took: 2 * oneWay, Lost: true}}
 		if !slices.Equal(told, want) {
@@ -359,7 +369,7 @@ func TestALeaseIsWatchedWhereItsSlotHasGone(t *testing.T) {
 				}
 				begun := time.Now()
 				cluster.Owner("r").Del("r")
-				<-l.Done()
+				hasEnded(t, l)
 				between(t, "it took", time.Since(begun), 0, 10*time.Millisecond)
 			})
 		})
@@ -386,7 +396,7 @@ func TestALeaseIsWatchedAtTheMasterThatSentinelsName(t *testing.T) {
 				}
 				begun := time.Now()
 				pair.Nodes[1].Del("r")
-				<-l.Done()
+				hasEnded(t, l)
 				between(t, "it took", time.Since(begun), 0, 10*time.Millisecond)
 			})
 		})
