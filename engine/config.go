@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // Config says how an engine locks. The zero value works.
@@ -185,7 +186,7 @@ func checkTTL(name string, ttl, longest time.Duration) error {
 // validPrefix: a lone brace would put the lock and its fence into two slots.
 func validPrefix(prefix string) bool {
 	brace := strings.IndexAny(prefix, "{}")
-	return brace < 0 || prefix[brace] == '{' && hasTag(prefix)
+	return brace < 0 || prefix[brace] == '{' && slots.HasTag(prefix)
 }
 
 func validOwner(owner string) bool {

@@ -216,7 +216,7 @@ func TestFenceKeyIsAnotherKeyInTheSameSlotAndBeginsWithThePrefix(t *testing.T) {
 	for _, prefix := range []string{"", "app:", "{app}:"} {
 		for _, resource := range []string{"r", "a:b", "{tag}r", "r{tag}", "r{tag}x{y}", "{a}{b}", "r{", "{", "a{b", "{{tag}}"} {
 			key := prefix + resource
-			fence := fenceKey(prefix, key)
+			fence := besideKey(prefix, "fence", key)
 			if fence == key || !strings.HasPrefix(fence, prefix) {
 				t.Errorf("the fence of %q is %q", key, fence)
 			}
@@ -254,8 +254,8 @@ func TestProposalIsAboveEverythingSeenAndWithinItsBounds(t *testing.T) {
 		{math.MaxUint64 - 1, 0, instance.MaxFence},
 	} {
 		r := request{fencing: true, key: "r", seen: c.seen, clock: c.clock, maxTTL: time.Minute}
-		f := r.propose("", start)
-		if f.Fence != c.want || f.FenceKey != fenceKey("", "r") || f.FenceTTL != fenceTTL || f.MaxAhead != 30*time.Second {
+		f := r.propose("p:", start)
+		if f.Fence != c.want || f.Prefix != "p:" || f.FenceTTL != fenceTTL || f.MaxAhead != 30*time.Second {
 			t.Errorf("seen %d, clock %d: %+v", c.seen, c.clock, f)
 		}
 	}

@@ -173,6 +173,8 @@ func checkResource(resource string) error {
 		return errors.New("the resource is empty: name what is to be locked")
 	case n > maxResource:
 		return fmt.Errorf("the resource's name has %d bytes: at most %d", n, maxResource)
+	case resource == fences:
+		return fmt.Errorf("the resource is called %q, as the key that has the fencing tokens: choose another name", resource)
 	}
 	return nil
 }

@@ -148,7 +148,7 @@ func TestBundlesKeepTheOrderOfEveryKey(t *testing.T) {
 				batch = append(batch, &Renew{})
 			case 3, 4:
 				since := opened.Add(rapid.SampledFrom([]time.Duration{-1, 0, 1}).Draw(t, "since"))
-				batch = append(batch, &Release{Key: key.Draw(t, "key"), Since: since, Fencing: Fencing{FenceKey: "f"}})
+				batch = append(batch, &Release{Key: key.Draw(t, "key"), Since: since, Fencing: Fencing{Fence: 1}})
 			default:
 				batch = append(batch, &Release{Key: key.Draw(t, "key")})
 			}
@@ -182,9 +182,9 @@ func TestBundlesKeepTheOrderOfEveryKey(t *testing.T) {
 				}
 			}
 		}
-		check(folded, func(r *Release) bool { return r.FenceKey == "" || r.Since.After(opened) })
+		check(folded, func(r *Release) bool { return r.Fence == 0 || r.Since.After(opened) })
 		for _, s := range []*sending{{opened: opened.Add(time.Hour)}, {}, {opened: opened, again: true}} {
-			check(unfold(s, folded), func(r *Release) bool { return r.FenceKey == "" })
+			check(unfold(s, folded), func(r *Release) bool { return r.Fence == 0 })
 		}
 	})
 }

@@ -46,6 +46,12 @@ func ReadInfo(server, replication string) (restart.Sighting, error) {
 	return seen, nil
 }
 
+// isCluster reports whether INFO server is a cluster's node's.
+func isCluster(server string) bool {
+	info := infoFields(server)
+	return info["redis_mode"] == "cluster" || info["server_mode"] == "cluster" // as Valkey has it
+}
+
 // infoFields reads the lines of an INFO section.
 func infoFields(info string) map[string]string {
 	m := make(map[string]string)

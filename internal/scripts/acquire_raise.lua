@@ -13,7 +13,10 @@ local holder = redis.pcall('EXISTS', KEYS[1]) ~= 0 and redis.pcall('GETRANGE', K
 if holder == '' or type(holder) == 'table' then -- nothing is there, or GETRANGE is not permitted
   holder = redis.call('GET', KEYS[1])
 end
-local text = redis.call('GETRANGE', KEYS[2], ARGV[5], ARGV[6])
+local text = redis.pcall('GETRANGE', KEYS[2], ARGV[5], ARGV[6])
+if type(text) == 'table' then -- GETRANGE is not permitted, or it is no table of ours
+  text = string.sub(redis.call('GET', KEYS[2]) or '', ARGV[5] + 1, ARGV[6] + 1)
+end
 local fence = 0
 for i = 1, 7 do -- the highest byte first; behind the end of the table there are zeros
   fence = fence * 256 + (string.byte(text, i) or 0)

@@ -13,8 +13,12 @@ if holder == ARGV[1] then
   answer = redis.call('DEL', KEYS[1])
 end
 local text = redis.pcall('GETRANGE', KEYS[2], ARGV[3], ARGV[4])
-if type(text) == 'table' then -- it is no table of ours: no acquire passes it
-  return answer
+if type(text) == 'table' then -- GETRANGE is not permitted, or it is no table of ours
+  text = redis.pcall('GET', KEYS[2]) or ''
+  if type(text) == 'table' then -- no acquire passes it
+    return answer
+  end
+  text = string.sub(text, ARGV[3] + 1, ARGV[4] + 1)
 end
 local fence = 0
 for i = 1, 7 do -- the highest byte first; behind the end of the table there are zeros
