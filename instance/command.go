@@ -48,6 +48,7 @@ type sending struct {
 	beside      bool          // fences are beside their locks, as in clusters
 	misnamed    bool          // it is a node of a cluster, and named as a server on its own
 	serverClock uint64        // what the server's clock shows at least, in µs; 0: unknown
+	clockAges   bool          // it is to be asked again
 	demoted     bool          // out: the server is a master no longer
 }
 

@@ -70,7 +70,8 @@ func appendCell(out []byte, key string) []byte {
 	return resp.AppendNumber(out, first+cellBytes-1)
 }
 
-// freshClock is how old an answer of the server's clock may be to judge a proposal by it.
+// freshClock is how old an answer of the server's clock may be to judge a proposal by it. When it is half as old, one acquire
+// of a pipeline is sent as a script, which brings the next.
 const freshClock = time.Second
 
 // serverClock is what the server's clock has shown last on a link. The reader notes it, and the sender asks.
@@ -86,13 +87,13 @@ func (c *serverClock) note(micros int64, at time.Time) {
 	c.micros, c.at = uint64(max(micros, 0)), at
 }
 
-// least is what the clock shows now, in µs, at least, by its rate and ours; 0: that is not known.
-func (c *serverClock) least(now time.Time) uint64 {
+// least is what the clock shows now, in µs, at least, by its rate and ours; 0: that is not known. ages: it is to be asked again.
+func (c *serverClock) least(now time.Time) (micros uint64, ages bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	age := now.Sub(c.at)
 	if c.at.IsZero() || age > freshClock {
-		return 0
+		return 0, true
 	}
-	return c.micros + uint64(max(age, 0).Microseconds())
+	return c.micros + uint64(max(age, 0).Microseconds()), age > freshClock/2
 }

@@ -45,7 +45,8 @@ func (a *actor) sending(now time.Time) sending {
 	if !s.beside {
 		s.opened = a.link.Seen.At
 		s.ordered, s.misnamed = a.link.Kills, a.link.IsCluster
-		s.raises, s.serverClock = s.ordered && a.link.raisesFences(), a.link.clock.least(now)
+		s.raises = s.ordered && a.link.raisesFences()
+		s.serverClock, s.clockAges = a.link.clock.least(now)
 	}
 	return s
 }
@@ -190,6 +191,10 @@ func (b *bundles) fold(s *sending, batch []Command) []Command {
 func (b *bundles) raise(s *sending, a *Acquire) {
 	a.raise = nil
 	if !a.mayRaise(s) {
+		return
+	}
+	if s.clockAges && !a.heals() {
+		s.clockAges = false
 		return
 	}
 	last, isNew := b.raises.last()
