@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 )
 
 // tryCommands tries every command that an engine uses, on a key that nobody else
@@ -41,7 +42,6 @@ func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
 		{"evalsha", []any{"evalsha", sha, 1, key}},
 		{"get", []any{"get", key}},
 		{"get of the fence", []any{"get", cfg.KeyPrefix + "fence:{" + key + "}"}},
-		{"bitfield", []any{"bitfield", cfg.KeyPrefix + "fences:1", "get", "u56", "#0"}},
 		{"set", set},
 		{"setrange", []any{"setrange", key, 0, ""}},
 		{"pttl", []any{"pttl", key}},
@@ -59,6 +59,9 @@ func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
 		{"client|tracking", []any{"client", "tracking", "off"}},
 		{"asking", []any{"asking"}}, // behind it nothing is asked
 	}
+	if err := e.lookAtFences(ctx, cfg.KeyPrefix+"fences:1"); err != nil {
+		return err
+	}
 	for _, t := range tries {
 		if t.command == "asking" && e.info["cluster_enabled"] != "1" {
 			continue
@@ -68,6 +71,22 @@ func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
 		}
 	}
 	return nil
+}
+
+// lookAtFences looks whether the table of fences is one that can be used, and stays. A cluster has none.
+func (e *examination) lookAtFences(ctx context.Context, table string) error {
+	if _, err := e.try(ctx, "bitfield", "bitfield", table, "get", "u56", "#0"); err != nil {
+		return err
+	}
+	if err := e.refused["bitfield"]; err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE") {
+		delete(e.refused, "bitfield")
+		e.spoilt = err
+	}
+	left, err := e.try(ctx, "pttl", "pttl", table)
+	if ms, ok := left.(int64); ok && ms >= 0 {
+		e.fencesEnd = time.Duration(min(ms, int64(math.MaxInt64/time.Millisecond))) * time.Millisecond
+	}
+	return err
 }
 
 // try sends one command, and takes down why it is refused.

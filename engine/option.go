@@ -77,8 +77,9 @@ func (r *request) bound(ctx context.Context) (context.Context, context.CancelFun
 // must use it, and what the lock protects must reject numbers below the highest
 // it has seen.
 //
-// The highest number is kept in a key of its own, behind Config.KeyPrefix:
-// "fence:{resource}". So nobody may lock a resource of that name.
+// The highest numbers of all resources are kept in one key behind Config.KeyPrefix, "fences:1", which
+// takes 459 KB, and in a cluster in a key for each, "fence:{resource}". So nobody may lock a resource of
+// such a name; the first is refused.
 func WithFencing() Option { return func(r *request) { r.fencing = true } }
 
 // WithMaxHold ends the lease, with lease.ErrMaxHold, when it has been held for
