@@ -67,7 +67,7 @@ var table = []mutant{
 		name: "an acquire that is sent anew relies on what raised its fence before",
 		edits: one("instance/pipeline.go",
 			"		case *Acquire:\n			c.raise = nil\n",
-			"		case *Acquire:\n"),
+			"		case *Acquire:\n			_ = c\n"),
 		in: "instance", test: "TestBundlesKeepTheOrderOfEveryKey",
 	},
 	{
