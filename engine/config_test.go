@@ -274,14 +274,16 @@ func TestProposalIsRepeatedOnlyWhenNothingButNumbersStoodInTheWay(t *testing.T) 
 		clock uint64
 	}{
 		{"stale", []instance.Vote{{Kind: instance.Granted}, {Kind: instance.Stale, Fence: 9}}, true, 9, 0},
+		{"its own number is behind the undo, too", []instance.Vote{{Kind: instance.Stale, Fence: 7}, {}}, true, 8, 0},
+		{"a number that is ahead is not learnt", []instance.Vote{{Kind: instance.Ahead, Fence: 5}, {}}, true, 0, 5},
 		{"stale, several", []instance.Vote{{Kind: instance.Stale, Fence: 7}, {Kind: instance.Stale, Fence: 9}, {Kind: instance.Stale, Fence: 8}}, true, 9, 0},
 		{"held", []instance.Vote{{Kind: instance.Held, Fence: 9}}, false, 9, 0},
 		{"held and stale", []instance.Vote{{Kind: instance.Held, Fence: 5}, {Kind: instance.Stale, Fence: 9}}, false, 9, 0},
 		{"ahead: the slowest clock counts", []instance.Vote{{Kind: instance.Ahead, Fence: 200}, {Kind: instance.Ahead, Fence: 100}}, true, 0, 100},
 		{"unreachable", []instance.Vote{{Kind: instance.Unreachable}, {Kind: instance.TimedOut}}, false, 0, 0},
-		{"won", []instance.Vote{{Kind: instance.Granted}}, false, 0, 0},
+		{"won", []instance.Vote{{Kind: instance.Granted}}, false, 8, 0},
 	} {
-		r := request{fencing: true}
+		r := request{fencing: true, proposed: 8}
 		if again := r.learn(c.votes); again != c.again || r.seen != c.seen || r.clock != c.clock {
 			t.Errorf("%s: again %v, seen %d, clock %d", c.name, again, r.seen, r.clock)
 		}

@@ -63,23 +63,30 @@ func proposal(clock, seen uint64) uint64 {
 // whether proposing again at once makes sense: when nothing stood in the way but
 // numbers.
 func (r *request) learn(votes []instance.Vote) bool {
-	again, held, before := false, false, r.seen
+	again, held, ahead, leaves, before := false, false, false, false, r.seen
 	for _, v := range votes {
 		switch v.Kind {
 		case instance.Granted: // in vain, and the fence there is ours by now
 			r.seen = max(r.seen, r.proposed)
+		case instance.Unanswered: // it may yet be granted
+			leaves = true
 		case instance.Held:
 			held = true
 			r.seen = max(r.seen, v.Fence)
-		case instance.Stale:
+		case instance.Stale: // and it is undone there, which leaves a tombstone
+			leaves = true
 			again = again || v.Fence >= before
 			r.seen = max(r.seen, v.Fence)
 		case instance.Ahead: // our clock is far ahead: go by the slowest server's
+			ahead = true
 			again = again || r.clock == 0 || v.Fence < r.clock
 			if r.clock == 0 || v.Fence < r.clock {
 				r.clock = v.Fence
 			}
 		}
+	}
+	if leaves && !held && !ahead {
+		r.seen = max(r.seen, r.proposed)
 	}
 	return again && !held
 }

@@ -81,12 +81,12 @@ type orderRules struct {
 	breaks      uint8 // how many there may be
 	fenced      bool
 	form        realFences // how fences are raised; "": beside their locks
-	kills       bool // a new connection kills the one before
-	plain       bool // a release that travels where its acquire did leaves no tombstone
-	careless    bool // one that travels anywhere
-	pooled      bool // there are many connections, and no order
-	hasty       bool // what is owed is paid before what waits in the mailbox
-	forgetful   bool // a release that could not be confirmed is not owed
+	kills       bool       // a new connection kills the one before
+	plain       bool       // a release that travels where its acquire did leaves no tombstone
+	careless    bool       // one that travels anywhere
+	pooled      bool       // there are many connections, and no order
+	hasty       bool       // what is owed is paid before what waits in the mailbox
+	forgetful   bool       // a release that could not be confirmed is not owed
 }
 
 func rightOrderRules() orderRules {

@@ -109,7 +109,7 @@ func (a *Acquire) formIn(s *sending) form {
 	switch {
 	case a.Former != "":
 		return adoption
-	case a.Fence == 0, a.heals() && s.ordered:
+	case a.Fence == 0, a.isHealing() && s.ordered:
 		if mayBeNative {
 			return native
 		}
@@ -122,10 +122,10 @@ func (a *Acquire) formIn(s *sending) form {
 	return scriptRaises
 }
 
-// heals reports whether it puts back the lock of a lease that a quorum has proved. Its fence has been granted long ago, so that
+// isHealing reports whether it puts back the lock of a lease that a quorum has proved. Its fence has been granted long ago, so that
 // refused attempts of others may have raised what is there: where no acquire can come late, the lock alone is put back. Then
 // its number is raised as well, in case it was lost, whatever that finds.
-func (a *Acquire) heals() bool { return !a.Proof.IsZero() }
+func (a *Acquire) isHealing() bool { return !a.Proof.IsZero() }
 
 // mayRaise reports whether its fence may be raised by a command in front of it, and the lock taken by a native one: where
 // the order of messages is sure, and the server's clock known well enough to say that the proposal is not ahead of it. A script
@@ -135,7 +135,7 @@ func (a *Acquire) mayRaise(s *sending) bool {
 	case a.Fence == 0, !s.raises, s.again, a.AskLeft, a.Shared, a.Former != "", s.quarantined > 0 && !s.heals(a.Proof):
 		return false
 	}
-	return a.heals() || s.serverClock != 0 && a.Fence <= s.serverClock+uint64(a.MaxAhead.Microseconds())
+	return a.isHealing() || s.serverClock != 0 && a.Fence <= s.serverClock+uint64(a.MaxAhead.Microseconds())
 }
 
 // heals reports whether even a quarantined instance may have a lock back: when the

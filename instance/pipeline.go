@@ -193,7 +193,7 @@ func (b *bundles) raise(s *sending, a *Acquire) {
 	if !a.mayRaise(s) {
 		return
 	}
-	if s.clockAges && !a.heals() {
+	if s.clockAges && !a.isHealing() {
 		s.clockAges = false
 		return
 	}

@@ -112,7 +112,7 @@ func (r *raises) last() (last *raise, isNew bool) {
 // judge is the vote of a native acquire that has taken the lock, by what its raise has found.
 func (a *Acquire) judge(s *sending) Vote {
 	switch before := a.raise.asked[a.joined].before; {
-	case a.heals():
+	case a.isHealing():
 		return s.vote(Granted)
 	case a.raise.failed != nil:
 		return *a.raise.failed

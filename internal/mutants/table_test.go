@@ -73,7 +73,7 @@ var table = []mutant{
 	{
 		name: "fences are raised natively whatever the server's clock",
 		edits: one("instance/acquire.go",
-			"	return a.heals() || s.serverClock != 0 && ",
+			"	return a.isHealing() || s.serverClock != 0 && ",
 			"	return true || "),
 		in: "instance", test: "TestAProposalFarAheadOfTheServersClockIsNotTakenOver",
 	},
@@ -94,7 +94,7 @@ var table = []mutant{
 	{
 		name: "a lock is not healed where others have raised the fence",
 		edits: one("instance/acquire.go",
-			"	case a.Fence == 0, a.heals() && s.ordered:",
+			"	case a.Fence == 0, a.isHealing() && s.ordered:",
 			"	case a.Fence == 0:"),
 		in: "engine", test: "TestFencedLeaseIsHealedThoughTheFenceIsHigher",
 	},
@@ -604,8 +604,8 @@ var table = []mutant{
 	{
 		name: "numbers that were reserved in vain are not learnt",
 		edits: one("engine/fencing.go",
-			"			r.seen = max(r.seen, r.proposed)\n",
-			""),
+			"	if leaves && !held && !ahead {\n",
+			"	if false {\n"),
 		in: "engine", test: "TestNumbersReservedInVainAreLearnt",
 	},
 	{
