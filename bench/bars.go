@@ -79,6 +79,13 @@ var bars = []bar{
 	{"crowd", cell{1, 128, ""}, "least", atLeast, 0.8, ""},
 	{"crowd", cell{3, 128, ""}, "least", atLeast, 0.8, ""},
 
+	{"fencing", cell{1, 64, ""}, "kept", atLeast, 0.6, holdfastFencing.name},
+	{"fencing", cell{3, 1, ""}, "kept", atLeast, 0.95, holdfastFencing.name},
+	{"fencing", cell{3, 64, ""}, "kept", atLeast, 0.75, holdfastFencing.name},
+	{"fencing", cell{3, 512, ""}, "kept", atLeast, 0.7, holdfastFencing.name},
+	{"fencing", cell{3, 64, ""}, "there more", atMost, 1.4, holdfastFencing.name},
+	{"fencing", cell{3, 64, alone}, "there more", atMost, 2.2, holdfastFencing.name},
+
 	{"allocs", cell{3, 1, ""}, "allocs", atMost, 10, ""},
 	{"allocs", cell{3, 64, ""}, "allocs", atMost, 10, ""},
 

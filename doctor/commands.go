@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 )
 
 // tryCommands tries every command that an engine uses, on a key that nobody else
@@ -42,6 +43,7 @@ func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
 		{"get", []any{"get", key}},
 		{"get of the fence", []any{"get", cfg.KeyPrefix + "fence:{" + key + "}"}},
 		{"set", set},
+		{"setrange", []any{"setrange", key, 0, ""}},
 		{"pttl", []any{"pttl", key}},
 		{"pexpire", []any{"pexpire", key, 1000}},
 		{"del", []any{"del", key}},
@@ -57,6 +59,9 @@ func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
 		{"client|tracking", []any{"client", "tracking", "off"}},
 		{"asking", []any{"asking"}}, // behind it nothing is asked
 	}
+	if err := e.lookAtFences(ctx, cfg.KeyPrefix+"fences:1"); err != nil {
+		return err
+	}
 	for _, t := range tries {
 		if t.command == "asking" && e.info["cluster_enabled"] != "1" {
 			continue
@@ -66,6 +71,22 @@ func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
 		}
 	}
 	return nil
+}
+
+// lookAtFences looks whether the table of fences is one that can be used, and stays. A cluster has none.
+func (e *examination) lookAtFences(ctx context.Context, table string) error {
+	if _, err := e.try(ctx, "bitfield", "bitfield", table, "get", "u56", "#0"); err != nil {
+		return err
+	}
+	if err := e.refused["bitfield"]; err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE") {
+		delete(e.refused, "bitfield")
+		e.spoilt = err
+	}
+	left, err := e.try(ctx, "pttl", "pttl", table)
+	if ms, ok := left.(int64); ok && ms >= 0 {
+		e.fencesEnd = time.Duration(min(ms, int64(math.MaxInt64/time.Millisecond))) * time.Millisecond
+	}
+	return err
 }
 
 // try sends one command, and takes down why it is refused.
@@ -103,6 +124,8 @@ var effects = []loss{
 	{[]string{"client|id", "client|kill"}, "A frozen server that thaws may execute commands of a lost connection. That may leave a lock that nobody holds until its TTL is over."},
 	{[]string{"hello", "client|tracking"}, "The server does not wake waiters: they poll. Holders learn with the next renewal only that their locks were taken."},
 	{[]string{"zadd", "zrem", "zrange", "zrangebyscore", "zrevrangebyscore", "zscore"}, "Engines that wait for a lock are not served in turn."},
+	{[]string{"bitfield"}, "Fencing tokens take a script, which is several times as much work for the server."},
+	{[]string{"setrange"}, "Acquires with fencing tokens fail there."},
 	{[]string{"time"}, "Acquires with fencing tokens fail there, and steps of its clock are not noticed."},
 	{[]string{"asking"}, "Locks in a slot that is being moved cannot be renewed or released meanwhile."},
 	{[]string{"info"}, "A restart, in which it forgets its locks, cannot be seen; nor can two addresses of the same server."},

@@ -32,7 +32,10 @@ type facts struct {
 	refusal error             // why it takes no writes for now, in its words; nil: it does
 	stalled string            // the command that it did not answer in time, while it answered others
 	clock   clock
-	masters []string // the run_ids of the masters that its address leads to; empty where INFO is refused
+	spoilt  error // what the key of the table of fences is refused with, where it holds something else; nil: it does not
+
+	fencesEnd time.Duration // when that table will be gone; 0: it has no end
+	masters   []string      // the run_ids of the masters that its address leads to; empty where INFO is refused
 
 	moving      []string // slots that are on their way from or to this node of a cluster
 	movingKnown bool     // it has told which, or that there are none

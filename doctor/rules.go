@@ -13,13 +13,13 @@ import (
 // rules are those that look at one instance. Where it could not be asked, a rule
 // finds nothing.
 var rules = []func(facts, Config) []Finding{
-	unreachable, unknown, severalServers, mode, version, noInfo, permissions, commands, refusesWrites, eviction, persistence, young,
+	unreachable, unknown, severalServers, mode, version, noInfo, permissions, commands, refusesWrites, fences, eviction, persistence, young,
 	failover, moving, clockRate, clockOffset, slow, insecure,
 }
 
 // IDs are those of all findings that there are.
 var IDs = []string{
-	"clock-offset", "clock-rate", "commands", "even", "eviction", "failover", "insecure", "mode", "moving", "no-info", "permissions",
+	"clock-offset", "clock-rate", "commands", "even", "eviction", "failover", "fences", "insecure", "mode", "moving", "no-info", "permissions",
 	"persistence", "refuses-writes", "replica", "replica-of-member", "same-server", "several-servers", "single", "slow", "unknown",
 	"unreachable", "version", "young",
 }
@@ -232,6 +232,22 @@ func refusesWrites(f facts, _ Config) []Finding {
 	return f.find("refuses-writes", Warning, fmt.Sprintf("It takes no writes: %s.", words(f.refusal)), why, advised(f.refusal, "See its log."))
 }
 
+// fences: the table that has all fencing tokens of a server.
+func fences(f facts, cfg Config) []Finding {
+	table := cfg.KeyPrefix + "fences:1"
+	switch {
+	case f.spoilt != nil:
+		return f.find("fences", Warning, fmt.Sprintf("The key %q, which is the engines', holds something else. It says %s.", table, words(f.spoilt)),
+			"Every acquire with a fencing token is refused there.",
+			"Give one of the two another prefix; or delete the key, if nobody needs it. Fencing tokens then rise as far as clients' clocks agree.")
+	case f.fencesEnd > 0:
+		return f.find("fences", Danger, fmt.Sprintf("The key %q, which has the fencing tokens, will be gone in %v.", table, f.fencesEnd.Round(time.Second)),
+			"Somebody has given it a TTL. When it is gone, fencing tokens rise only as far as clients' clocks agree.",
+			"PERSIST "+table+".")
+	}
+	return nil
+}
+
 func moving(f facts, _ Config) []Finding {
 	if len(f.moving) == 0 {
 		return nil
@@ -247,7 +263,7 @@ func eviction(f facts, _ Config) []Finding {
 		return nil
 	}
 	return f.find("eviction", Danger, fmt.Sprintf("When its memory is full it evicts keys: maxmemory-policy is %s.", policy),
-		"Locks and fences are keys with a TTL, and every such policy may evict them. An evicted lock is granted again while somebody holds it.",
+		"Locks are keys with a TTL, and every such policy may evict them; allkeys ones the table of fencing tokens, too. An evicted lock is granted again while somebody holds it.",
 		"CONFIG SET maxmemory-policy noeviction, in the configuration file, too; better, a Redis for locks alone.")
 }
 

@@ -128,6 +128,8 @@ func TestFindings(t *testing.T) {
 		"no persistence told":          {set: set(healthy("a", untold("aof_enabled"))), want: map[string]Severity{"unknown": Warning}, unknown: true},
 		"no clock":                     {set: set(healthy("a", func(f *facts) { f.clock.last = reading{} })), want: map[string]Severity{"unknown": Warning}, unknown: true},
 		"no INFO, renamed":             {set: set(healthy("a", lacking("info"))), want: map[string]Severity{"no-info": Danger}},
+		"a spoilt table of fences":     {set: set(healthy("a", func(f *facts) { f.spoilt = errors.New("WRONGTYPE x") })), want: map[string]Severity{"fences": Warning}},
+		"a table of fences that ends":  {set: set(healthy("a", func(f *facts) { f.fencesEnd = time.Hour })), want: map[string]Severity{"fences": Danger}},
 		"no scripts":                   {set: set(healthy("a", lacking("evalsha", "script|load"))), want: map[string]Severity{"commands": Warning}},
 		"paused":                       {set: set(healthy("a", says(map[string]string{"paused_reason": "client_pause", "paused_actions": "write", "paused_timeout_milliseconds": "3995"}))), want: map[string]Severity{"refuses-writes": Warning}},
 		"not paused":                   {set: set(healthy("a", says(map[string]string{"paused_reason": "none", "paused_actions": "none", "paused_timeout_milliseconds": "0"})))},

@@ -135,8 +135,15 @@ func (a *attempt) undo() {
 // our name, in consequence of this attempt.
 func mayHaveLeft(v instance.Vote, votes []instance.Vote, q *instance.Acquire) bool {
 	switch v.Kind {
-	case instance.Busy, instance.Stale:
+	case instance.Busy:
 		return false
+	case instance.Stale: // a native command has taken the lock, though the fence beside it was not raised
+		if !q.Shared {
+			return true
+		}
+		if !v.Again {
+			return false
+		}
 	case instance.Held, instance.Ahead, instance.Gone, instance.Stolen:
 		if !v.Again {
 			return false

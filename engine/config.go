@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // Config says how an engine locks. The zero value works.
@@ -40,8 +41,8 @@ type Config struct {
 	// KeyPrefix comes before the resource in the names of the keys. Default
 	// "": the resource is the key, as in aioredlock. A brace in it must belong to
 	// a cluster hash tag, as in "{locks}:". The queue of those that wait for a resource is
-	// in keys behind it, "queue:{resource}" and others that begin with "queue-", as the fence
-	// is in "fence:{resource}": nobody may lock resources of such names.
+	// in keys behind it, "queue:{resource}" and others that begin with "queue-", as fences
+	// are in "fences:1", in a cluster in "fence:{resource}": nobody may lock resources of such names.
 	KeyPrefix string
 
 	// Owner is shown to others who look at the lock: a host, a job, a person.
@@ -185,7 +186,7 @@ func checkTTL(name string, ttl, longest time.Duration) error {
 // validPrefix: a lone brace would put the lock and its fence into two slots.
 func validPrefix(prefix string) bool {
 	brace := strings.IndexAny(prefix, "{}")
-	return brace < 0 || prefix[brace] == '{' && hasTag(prefix)
+	return brace < 0 || prefix[brace] == '{' && slots.HasTag(prefix)
 }
 
 func validOwner(owner string) bool {

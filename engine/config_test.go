@@ -216,7 +216,7 @@ func TestFenceKeyIsAnotherKeyInTheSameSlotAndBeginsWithThePrefix(t *testing.T) {
 	for _, prefix := range []string{"", "app:", "{app}:"} {
 		for _, resource := range []string{"r", "a:b", "{tag}r", "r{tag}", "r{tag}x{y}", "{a}{b}", "r{", "{", "a{b", "{{tag}}"} {
 			key := prefix + resource
-			fence := fenceKey(prefix, key)
+			fence := besideKey(prefix, "fence", key)
 			if fence == key || !strings.HasPrefix(fence, prefix) {
 				t.Errorf("the fence of %q is %q", key, fence)
 			}
@@ -254,8 +254,8 @@ func TestProposalIsAboveEverythingSeenAndWithinItsBounds(t *testing.T) {
 		{math.MaxUint64 - 1, 0, instance.MaxFence},
 	} {
 		r := request{fencing: true, key: "r", seen: c.seen, clock: c.clock, maxTTL: time.Minute}
-		f := r.propose("", start)
-		if f.Fence != c.want || f.FenceKey != fenceKey("", "r") || f.FenceTTL != fenceTTL || f.MaxAhead != 30*time.Second {
+		f := r.propose("p:", start)
+		if f.Fence != c.want || f.Prefix != "p:" || f.FenceTTL != fenceTTL || f.MaxAhead != 30*time.Second {
 			t.Errorf("seen %d, clock %d: %+v", c.seen, c.clock, f)
 		}
 	}
@@ -274,14 +274,16 @@ func TestProposalIsRepeatedOnlyWhenNothingButNumbersStoodInTheWay(t *testing.T) 
 		clock uint64
 	}{
 		{"stale", []instance.Vote{{Kind: instance.Granted}, {Kind: instance.Stale, Fence: 9}}, true, 9, 0},
+		{"its own number is behind the undo, too", []instance.Vote{{Kind: instance.Stale, Fence: 7}, {}}, true, 8, 0},
+		{"a number that is ahead is not learnt", []instance.Vote{{Kind: instance.Ahead, Fence: 5}, {}}, true, 0, 5},
 		{"stale, several", []instance.Vote{{Kind: instance.Stale, Fence: 7}, {Kind: instance.Stale, Fence: 9}, {Kind: instance.Stale, Fence: 8}}, true, 9, 0},
 		{"held", []instance.Vote{{Kind: instance.Held, Fence: 9}}, false, 9, 0},
 		{"held and stale", []instance.Vote{{Kind: instance.Held, Fence: 5}, {Kind: instance.Stale, Fence: 9}}, false, 9, 0},
 		{"ahead: the slowest clock counts", []instance.Vote{{Kind: instance.Ahead, Fence: 200}, {Kind: instance.Ahead, Fence: 100}}, true, 0, 100},
 		{"unreachable", []instance.Vote{{Kind: instance.Unreachable}, {Kind: instance.TimedOut}}, false, 0, 0},
-		{"won", []instance.Vote{{Kind: instance.Granted}}, false, 0, 0},
+		{"won", []instance.Vote{{Kind: instance.Granted}}, false, 8, 0},
 	} {
-		r := request{fencing: true}
+		r := request{fencing: true, proposed: 8}
 		if again := r.learn(c.votes); again != c.again || r.seen != c.seen || r.clock != c.clock {
 			t.Errorf("%s: again %v, seen %d, clock %d", c.name, again, r.seen, r.clock)
 		}

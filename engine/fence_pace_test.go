@@ -2,7 +2,6 @@ package engine_test
 
 import (
 	"context"
-	"strconv"
 	"testing"
 	"time"
 
@@ -23,7 +22,7 @@ func TestNumbersReservedInVainAreLearnt(t *testing.T) {
 		fleet.Each(func(s *sim.Server) { s.Latency(20*time.Millisecond, 20*time.Millisecond) })
 		time.Sleep(time.Second)
 		ahead := time.Now().Add(30 * time.Millisecond).UnixMicro()
-		fleet.Servers[0].Set("fence:{r}", strconv.FormatInt(ahead, 10), time.Hour)
+		fleet.Servers[0].SetFence("", "r", uint64(ahead))
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		begun := time.Now()

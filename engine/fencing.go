@@ -1,10 +1,10 @@
 package engine
 
 import (
-	"strings"
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // The fencing tokens of a resource: every acquire proposes a number, an instance
@@ -13,7 +13,7 @@ import (
 //
 //	proposal = max(our clock in µs, highest seen + 1)
 //
-// fenceTTL is how long an instance remembers a fence that nobody uses. It need
+// fenceTTL is how long a cluster remembers a fence that nobody uses. It need
 // only be longer than clocks are apart.
 const fenceTTL = time.Hour
 
@@ -32,7 +32,7 @@ func (r *request) propose(prefix string, start time.Time) instance.Fencing {
 	// future comes, and forgotten before: half a quarantine bounds it.
 	maxAhead := r.maxTTL / 2
 	return instance.Fencing{
-		FenceKey: fenceKey(prefix, r.key),
+		Prefix:   prefix,
 		Fence:    fence,
 		Reserved: reserve(r.reserve, fence, clock, maxAhead),
 		FenceTTL: fenceTTL,
@@ -63,44 +63,36 @@ func proposal(clock, seen uint64) uint64 {
 // whether proposing again at once makes sense: when nothing stood in the way but
 // numbers.
 func (r *request) learn(votes []instance.Vote) bool {
-	again := false
-	held := false
+	again, held, ahead, leaves, before := false, false, false, false, r.seen
 	for _, v := range votes {
 		switch v.Kind {
 		case instance.Granted: // in vain, and the fence there is ours by now
 			r.seen = max(r.seen, r.proposed)
+		case instance.Unanswered: // it may yet be granted
+			leaves = true
 		case instance.Held:
 			held = true
 			r.seen = max(r.seen, v.Fence)
-		case instance.Stale:
-			again = again || v.Fence >= r.seen
+		case instance.Stale: // and it is undone there, which leaves a tombstone
+			leaves = true
+			again = again || v.Fence >= before
 			r.seen = max(r.seen, v.Fence)
 		case instance.Ahead: // our clock is far ahead: go by the slowest server's
+			ahead = true
 			again = again || r.clock == 0 || v.Fence < r.clock
 			if r.clock == 0 || v.Fence < r.clock {
 				r.clock = v.Fence
 			}
 		}
 	}
+	if leaves && !held && !ahead {
+		r.seen = max(r.seen, r.proposed)
+	}
 	return again && !held
 }
 
-// fenceKey is the name of the key beside the lock: it begins with the prefix, and
-// is in the same cluster slot. (No name is, for a resource with a closing brace
-// that closes no hash tag: it cannot be fenced on a cluster.)
-func fenceKey(prefix, key string) string { return besideKey(prefix, "fence", key) }
+// besideKey is the name of a key of that kind beside a lock: it begins with the prefix, and is in the same cluster slot.
+func besideKey(prefix, kind, key string) string { return slots.Beside(prefix, kind, key) }
 
-// besideKey is the name of a key of that kind beside a lock.
-func besideKey(prefix, kind, key string) string {
-	if hasTag(key) {
-		return prefix + kind + ":" + key
-	}
-	return prefix + kind + ":{" + key + "}"
-}
-
-// hasTag reports whether a part of the key decides its cluster slot: what is
-// between the first opening brace and the next closing one.
-func hasTag(key string) bool {
-	_, behind, _ := strings.Cut(key, "{")
-	return strings.IndexByte(behind, '}') > 0
-}
+// fences is the resource whose key is that of the instances' table of fences.
+const fences = "fences:1"

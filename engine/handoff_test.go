@@ -3,7 +3,6 @@ package engine_test
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -278,11 +277,8 @@ func TestReservedFencesNeverLockTheEngineOut(t *testing.T) {
 						t.Fatalf("fence %d after %d", l.Fence(), last)
 					}
 					last = l.Fence()
-					highest, err := strconv.ParseInt(fleet.Servers[0].Get("fence:{r}"), 10, 64)
-					if err != nil {
-						t.Fatalf("strconv.ParseInt: %v", err)
-					}
-					furthest = max(furthest, time.Duration(highest-time.Now().UnixMicro())*time.Microsecond)
+					highest := fleet.Servers[0].Fence("", "r")
+					furthest = max(furthest, time.Duration(int64(highest)-time.Now().UnixMicro())*time.Microsecond)
 					release(t, l)
 					time.Sleep(c.pause)
 				}

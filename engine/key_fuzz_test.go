@@ -3,6 +3,8 @@ package engine
 import (
 	"strings"
 	"testing"
+
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // hashed is the part of a key that decides its cluster slot, as the specification of
@@ -34,14 +36,14 @@ func FuzzKeys(f *testing.F) {
 		}
 		e := Engine{cfg: cfg}
 		lock := e.key(resource)
-		fence := fenceKey(prefix, lock)
+		fence := besideKey(prefix, "fence", lock)
 		if lock != prefix+resource || !strings.HasPrefix(fence, prefix) || lock == fence {
 			t.Errorf("lock %q, fence %q", lock, fence)
 		}
-		if hasTag(lock) != (hashed(lock) != lock) {
-			t.Errorf("%q: hasTag is %v", lock, hasTag(lock))
+		if slots.HasTag(lock) != (hashed(lock) != lock) {
+			t.Errorf("%q: HasTag is %v", lock, slots.HasTag(lock))
 		}
-		impossible := !hasTag(lock) && strings.Contains(lock, "}")
+		impossible := !slots.HasTag(lock) && strings.Contains(lock, "}")
 		if !impossible && hashed(fence) != hashed(lock) {
 			t.Errorf("lock %q is in the slot of %q, fence %q in that of %q", lock, hashed(lock), fence, hashed(fence))
 		}

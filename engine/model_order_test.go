@@ -80,12 +80,13 @@ type orderRules struct {
 	mayHaveLeft func(instance.Vote, []instance.Vote, *instance.Acquire) bool
 	breaks      uint8 // how many there may be
 	fenced      bool
-	kills       bool // a new connection kills the one before
-	plain       bool // a release that travels where its acquire did leaves no tombstone
-	careless    bool // one that travels anywhere
-	pooled      bool // there are many connections, and no order
-	hasty       bool // what is owed is paid before what waits in the mailbox
-	forgetful   bool // a release that could not be confirmed is not owed
+	form        realFences // how fences are raised; "": beside their locks
+	kills       bool       // a new connection kills the one before
+	plain       bool       // a release that travels where its acquire did leaves no tombstone
+	careless    bool       // one that travels anywhere
+	pooled      bool       // there are many connections, and no order
+	hasty       bool       // what is owed is paid before what waits in the mailbox
+	forgetful   bool       // a release that could not be confirmed is not owed
 }
 
 func rightOrderRules() orderRules {
@@ -341,6 +342,13 @@ func (m *orderRules) hear(s *orderState, p inPipe) (answer instance.Kind) {
 	token := n/2 + 1 // and the fence
 	acquire := n%2 == 0
 	switch {
+	case acquire && m.fenced && m.form == nativeFences && !s.messages[n].again:
+		answer = m.acquireNative(&s.server, token, 0, token, token)
+	case acquire && m.fenced && m.form != "":
+		answer = m.acquireRaise(&s.server, token, 0, token, token)
+		if answer == instance.Held && s.server.holder == token && s.messages[n].again {
+			answer = instance.Stale
+		}
 	case acquire && m.fenced:
 		answer = m.acquireFenced(&s.server, token, 0, token, token)
 	case acquire:
@@ -418,8 +426,10 @@ func TestModelNothingIsLeftBehind(t *testing.T) {
 		with func(*orderRules)
 	}{
 		{"old connections are killed", func(*orderRules) {}},
-		{"fences, and nothing can be killed", func(m *orderRules) { m.fenced, m.kills = true, false }},
-		{"fences, and no order at all", func(m *orderRules) { m.breaks, m.fenced, m.kills, m.pooled, m.plain = 1, true, false, true, false }},
+		{"fences raised natively", func(m *orderRules) { m.fenced, m.form = true, nativeFences }},
+		{"fences raised by scripts, and nothing can be killed", func(m *orderRules) { m.fenced, m.form, m.kills = true, scriptFences, false }},
+		{"fences beside their locks, and nothing can be killed", func(m *orderRules) { m.fenced, m.kills = true, false }},
+		{"fences beside their locks, and no order at all", func(m *orderRules) { m.breaks, m.fenced, m.kills, m.pooled, m.plain = 1, true, false, true, false }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -446,6 +456,11 @@ func TestModelOfOrderFindsEveryMutant(t *testing.T) {
 		{"no fences, and nothing can be killed", func(m *orderRules) { m.kills = false }},
 		{"fences without a tombstone, and nothing can be killed", func(m *orderRules) { m.fenced, m.kills, m.bury = true, false, false }},
 		{"no tombstone where the acquire may come late, and nothing can be killed", func(m *orderRules) { m.fenced, m.kills, m.careless = true, false, true }},
+		{"fences raised natively, and nothing can be killed", func(m *orderRules) { m.fenced, m.form, m.kills = true, nativeFences, false }},
+		{"what is stale is not undone", func(m *orderRules) {
+			m.fenced, m.form = true, nativeFences
+			notUndone(instance.Stale)(m)
+		}},
 		{"a pool of connections", func(m *orderRules) { m.pooled = true }},
 		{"what timed out is not undone", notUndone(instance.TimedOut)},
 		{"what has not been answered is not undone", notUndone(instance.Unanswered)},

@@ -27,13 +27,36 @@ func (a answer) CastRenewals(_ []instance.Renewal, votes []instance.Vote) { a <-
 type realServer struct {
 	*redistest.Server
 	instance *instance.Instance
-	fenced   bool
+	fences   realFences
 }
 
-func startReal(t *testing.T, fenced bool) *realServer {
+// realFences is how a real server has fences.
+type realFences string
+
+const (
+	unfenced     realFences = "no fences"
+	nativeFences realFences = "fences raised by native commands"
+	scriptFences realFences = "fences raised by scripts" // as nothing can be killed
+	besideFences realFences = "fences beside their locks, in a cluster"
+)
+
+func startReal(t *testing.T, fences realFences) *realServer {
 	t.Helper()
-	r := &realServer{Server: redistest.Start(t), fenced: fenced}
-	i, err := instance.Dial(r.URL(), instance.Config{Timeout: 20 * time.Second})
+	r := &realServer{fences: fences}
+	var url string
+	switch fences {
+	case besideFences:
+		r.Server = redistest.StartCluster(t, 1, false).Masters[0]
+		url = "redis-cluster://" + r.Addr()
+	case scriptFences:
+		r.Server = redistest.Start(t)
+		r.User("me", "pw", "~* +@all -client|kill")
+		url = strings.Replace(r.URL(), "unix://", "unix://me:pw@", 1)
+	default:
+		r.Server = redistest.Start(t)
+		url = r.URL()
+	}
+	i, err := instance.Dial(url, instance.Config{Timeout: 20 * time.Second})
 	if err != nil {
 		t.Fatalf("instance.Dial: %v", err)
 	}
@@ -51,8 +74,8 @@ func startReal(t *testing.T, fenced bool) *realServer {
 }
 
 func (r *realServer) fencing(fence uint8) (f instance.Fencing) {
-	if r.fenced {
-		f = instance.Fencing{FenceKey: fenceKey("", "k"), Fence: uint64(fence), FenceTTL: 100 * time.Hour, MaxAhead: time.Hour}
+	if r.fences != unfenced {
+		f = instance.Fencing{Fence: uint64(fence), FenceTTL: 100 * time.Hour, MaxAhead: time.Hour}
 	}
 	return f
 }
@@ -64,6 +87,9 @@ func (r *realServer) acquire(token, ttl, fence, reserved uint8, askLeft bool) in
 	a := make(answer, 1)
 	fencing := r.fencing(fence)
 	fencing.Reserved = uint64(reserved)
+	if r.fences == nativeFences {
+		r.renewOf("another", token, ttl) // its answer shows the server's clock, without which nothing is raised natively
+	}
 	r.instance.Post(&instance.Acquire{
 		Key: "k", Token: realToken(token), TTL: realTTL(ttl), GiveUp: time.Now().Add(time.Hour),
 		AskLeft: askLeft, Fencing: fencing, To: a,
@@ -85,9 +111,11 @@ func (r *realServer) giveBack(from, to uint8) instance.Kind {
 	return (<-a).Kind
 }
 
-func (r *realServer) renew(token, ttl uint8) instance.Kind {
+func (r *realServer) renew(token, ttl uint8) instance.Kind { return r.renewOf("k", token, ttl) }
+
+func (r *realServer) renewOf(key string, token, ttl uint8) instance.Kind {
 	a := make(answer, 1)
-	items := []instance.Renewal{{Key: "k", Token: realToken(token), TTL: realTTL(ttl), Fencing: r.fencing(1)}}
+	items := []instance.Renewal{{Key: key, Token: realToken(token), TTL: realTTL(ttl), Fencing: r.fencing(1)}}
 	r.instance.Post(&instance.Renew{Items: items, To: a})
 	return (<-a).Kind
 }
@@ -113,7 +141,11 @@ func (r *realServer) state() (s modelServer) {
 		s.holder = number(token)
 		s.left = uint8(r.PTTL("k").Round(time.Hour) / time.Hour)
 	}
-	s.fence = number(r.Get(fenceKey("", "k")))
+	if r.fences == besideFences {
+		s.fence = number(r.Get("fence:{k}"))
+	} else {
+		s.fence = uint8(r.Fence("", "k"))
+	}
 	return s
 }
 
@@ -127,13 +159,14 @@ func number(text string) uint8 {
 // question. Ticks are hours there, so that none passes meanwhile.
 func TestModelAnswersAsRedisDoes(t *testing.T) {
 	const questions = 1500
-	for _, fenced := range []bool{false, true} {
-		t.Run(fmt.Sprint("fenced ", fenced), func(t *testing.T) {
+	for _, fences := range []realFences{unfenced, nativeFences, scriptFences, besideFences} {
+		t.Run(string(fences), func(t *testing.T) {
+			fenced := fences != unfenced
 			t.Parallel()
 			seed := rand.Uint64()
 			random := rand.New(rand.NewPCG(seed, 0))
 			upTo := func(n uint) uint8 { return 1 + uint8(random.UintN(n)) }
-			scripts, real := rightScripts(), startReal(t, fenced)
+			scripts, real := rightScripts(), startReal(t, fences)
 			var model modelServer
 			answers := make(map[string]int)
 			for n := range questions {
@@ -144,7 +177,10 @@ func TestModelAnswersAsRedisDoes(t *testing.T) {
 				switch dice := random.IntN(24); {
 				case dice < 8 && fenced:
 					question = "acquire"
-					want = []instance.Kind{scripts.acquireFenced(&model, token, ttl, fence, fence+reserved)}
+					ask := map[realFences]func(s *modelServer, token, ttl, fence, highest uint8) instance.Kind{
+						nativeFences: scripts.acquireNative, scriptFences: scripts.acquireRaise, besideFences: scripts.acquireFenced,
+					}[fences]
+					want = []instance.Kind{ask(&model, token, ttl, fence, fence+reserved)}
 					got = []instance.Kind{real.acquire(token, ttl, fence, reserved, false)}
 				case dice < 8:
 					question = "acquire"
@@ -201,7 +237,7 @@ func TestModelAnswersAsRedisDoes(t *testing.T) {
 // The model of fences leaves out that a proposal may be too far ahead of a server's
 // clock, because it is then as if it had never arrived.
 func TestProposalThatIsTooFarAheadLeavesNothing(t *testing.T) {
-	real := startReal(t, true)
+	real := startReal(t, nativeFences)
 	a := make(answer, 1)
 	q := &instance.Acquire{Key: "k", Token: "t", TTL: time.Hour, GiveUp: time.Now().Add(time.Hour), Fencing: real.fencing(1), To: a}
 	q.Fence = uint64(time.Now().Add(2 * time.Hour).UnixMicro())

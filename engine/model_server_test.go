@@ -18,7 +18,8 @@ type modelScripts struct {
 	stale   func(fence, proposed uint8) bool
 	ours    func(s *modelServer, token uint8) bool
 	repeats func(s *modelServer, token, highest uint8) bool
-	bury    bool // a release raises the fence
+	raised  func(fence, highest uint8) uint8 // what a raise makes of the fence
+	bury    bool                             // a release raises the fence
 }
 
 func rightScripts() modelScripts {
@@ -26,6 +27,7 @@ func rightScripts() modelScripts {
 		stale:   func(fence, proposed uint8) bool { return fence != 0 && fence >= proposed },
 		ours:    func(s *modelServer, token uint8) bool { return s.holder == token },
 		repeats: func(s *modelServer, token, highest uint8) bool { return s.holder == token && s.fence == highest },
+		raised:  func(fence, highest uint8) uint8 { return max(fence, highest) },
 		bury:    true,
 	}
 }
@@ -39,7 +41,7 @@ func (m *modelScripts) acquire(s *modelServer, token, ttl uint8) instance.Kind {
 	return instance.Granted
 }
 
-// acquireFenced is acquire_fenced.lua. It does not know of servers' clocks: a
+// acquireFenced is acquire_fenced.lua, for clusters. It does not know of servers' clocks: a
 // proposal that is too far ahead is one that never arrives. The highest fence is the
 // proposal, or what is reserved behind it.
 func (m *modelScripts) acquireFenced(s *modelServer, token, ttl, fence, highest uint8) instance.Kind {
@@ -52,6 +54,35 @@ func (m *modelScripts) acquireFenced(s *modelServer, token, ttl, fence, highest 
 	}
 	*s = modelServer{holder: token, fence: highest, left: ttl}
 	return instance.Granted
+}
+
+// raise is BITFIELD, as instances send it. It reports whether it has found less than the proposal.
+func (m *modelScripts) raise(s *modelServer, fence, highest uint8) bool {
+	raised := !m.stale(s.fence, fence)
+	s.fence = m.raised(s.fence, highest)
+	return raised
+}
+
+// acquireNative is a raise and SET … NX, one behind the other.
+func (m *modelScripts) acquireNative(s *modelServer, token, ttl, fence, highest uint8) instance.Kind {
+	raised := m.raise(s, fence, highest)
+	kind := m.acquire(s, token, ttl)
+	if kind == instance.Granted && !raised {
+		return instance.Stale
+	}
+	return kind
+}
+
+// acquireRaise is acquire_raise.lua.
+func (m *modelScripts) acquireRaise(s *modelServer, token, ttl, fence, highest uint8) instance.Kind {
+	switch {
+	case s.holder != 0:
+		return instance.Held
+	case m.stale(s.fence, fence):
+		return instance.Stale
+	}
+	m.raise(s, fence, highest)
+	return m.acquire(s, token, ttl)
 }
 
 // renew is renew.lua, and renew_fenced.lua: the models' fences live for ever.
@@ -91,7 +122,7 @@ func (m *modelScripts) release(s *modelServer, token uint8) instance.Kind {
 	return instance.Granted
 }
 
-// releaseFenced is release_fenced.lua.
+// releaseFenced is release_fenced.lua, and release_raise.lua.
 func (m *modelScripts) releaseFenced(s *modelServer, token, fence uint8) instance.Kind {
 	kind := m.release(s, token)
 	if m.bury {

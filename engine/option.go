@@ -77,8 +77,9 @@ func (r *request) bound(ctx context.Context) (context.Context, context.CancelFun
 // must use it, and what the lock protects must reject numbers below the highest
 // it has seen.
 //
-// The highest number is kept in a key of its own, behind Config.KeyPrefix:
-// "fence:{resource}". So nobody may lock a resource of that name.
+// The highest numbers of all resources are kept in one key behind Config.KeyPrefix, "fences:1", which
+// takes 459 KB, and in a cluster in a key for each, "fence:{resource}". So nobody may lock a resource of
+// such a name; the first is refused.
 func WithFencing() Option { return func(r *request) { r.fencing = true } }
 
 // WithMaxHold ends the lease, with lease.ErrMaxHold, when it has been held for
@@ -185,6 +186,8 @@ func checkResource(resource string) error {
 		return errors.New("the resource is empty: name what is to be locked")
 	case n > maxResource:
 		return fmt.Errorf("the resource's name has %d bytes: at most %d", n, maxResource)
+	case resource == fences:
+		return fmt.Errorf("the resource is called %q, as the key that has the fencing tokens: choose another name", resource)
 	}
 	return nil
 }

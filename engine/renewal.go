@@ -59,24 +59,18 @@ type renewSlot struct {
 // instance for every instance.MaxRenewals of them. It is called by the keeper
 // and does not block.
 func (e *Engine) renew(due []*keeper.Entry) {
-	var plain, fenced *renewal
+	var round *renewal
 	for _, entry := range due {
-		round := &plain
-		if holdingOf(entry).fencing != nil {
-			round = &fenced
+		if round == nil {
+			round = e.newRenewal()
 		}
-		if *round == nil {
-			*round = e.newRenewal()
-		}
-		if (*round).add(entry); len((*round).items) == instance.MaxRenewals {
-			(*round).post()
-			*round = nil
+		if round.add(entry); len(round.items) == instance.MaxRenewals {
+			round.post()
+			round = nil
 		}
 	}
-	for _, round := range []*renewal{plain, fenced} {
-		if round != nil {
-			round.post()
-		}
+	if round != nil {
+		round.post()
 	}
 }
 

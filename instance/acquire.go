@@ -31,28 +31,23 @@ type Acquire struct {
 	To Caster
 
 	stage    atomic.Uint32  // posted, then either sent or withdrawn: the first to set it decides
-	native   bool           // it went as a native command, not as a script
+	form     form           // how it was sent
+	raise    *raise         // of a native one with fencing: what raises its fence, in front of it; else nil
+	joined   int            // which of those it is that are raised there
+	found    uint64         // the fence there, of a native one that was refused; 0: unknown
 	question holderQuestion // behind a native one that was refused
 }
 
-// Fencing is what a command carries when the lock has a fencing token.
-//
-// It is for the engine.
-type Fencing struct {
-	FenceKey string        // "" is none
-	Fence    uint64        // the proposal, at most MaxFence
-	Reserved uint64        // how many more come with the lock, to be given to those it is handed on to
-	FenceTTL time.Duration // how long the fence is remembered when nobody uses it
-	MaxAhead time.Duration // how far a proposal may be ahead of the server's clock
-}
+// form is how an acquire is sent: in which command.
+type form uint8
 
-// highest is what every later proposal must exceed.
-func (f Fencing) highest() uint64 { return f.Fence + f.Reserved }
-
-// MaxFence is the highest fence: Lua numbers are exact up to there.
-//
-// It is for the engine.
-const MaxFence = 1<<53 - 1
+const (
+	native       form = iota // SET … NX, perhaps behind a raise
+	scripted                 // the script, which says for how long another has it
+	scriptRaises             // the script that raises the fence in the table as well
+	scriptFences             // the one with a fence beside the lock, for clusters
+	adoption
+)
 
 // The stages of an Acquire. The actor sends it, its undo withdraws it; only one
 // of them gets there from posted, so that the undo knows for certain whether
@@ -78,6 +73,11 @@ func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 		v.Left = s.quarantined
 		a.To.Cast(v)
 		return out, false
+	case a.Fence != 0 && s.misnamed:
+		v := s.vote(Refused)
+		v.Err = errClusterNode
+		a.To.Cast(v)
+		return out, false
 	case !s.now.Before(a.GiveUp):
 		v := s.vote(TimedOut)
 		v.Err = fault.ErrTimeout
@@ -87,18 +87,55 @@ func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 		a.To.Cast(s.vote(Unanswered))
 		return out, false
 	}
-	// A native answer does not say who holds it. When asked again, or with a token of the
-	// user's own, that matters: it may be us.
-	a.native = !a.AskLeft && a.FenceKey == "" && !s.again && !a.Shared && a.Former == ""
-	switch {
-	case a.Former != "":
+	switch a.form = a.formIn(s); a.form {
+	case adoption:
 		return appendAdoption(out, a.Key, a.Former, a.Token, a.TTL), true
-	case a.native:
+	case native:
 		return a.plain(out), true
-	case a.FenceKey != "":
+	case scriptFences:
 		return a.fenced(out), true
+	case scriptRaises:
+		return a.raising(out), true
 	}
 	return a.scripted(out), true
+}
+
+// formIn is how it is sent in this pipeline.
+//
+// A native answer does not say who holds it. When asked again, or with a token of the
+// user's own, that matters: it may be us.
+func (a *Acquire) formIn(s *sending) form {
+	mayBeNative := !a.AskLeft && !s.again && !a.Shared
+	switch {
+	case a.Former != "":
+		return adoption
+	case a.Fence == 0, a.isHealing() && s.ordered:
+		if mayBeNative {
+			return native
+		}
+		return scripted
+	case s.beside:
+		return scriptFences
+	case mayBeNative && a.raise != nil:
+		return native
+	}
+	return scriptRaises
+}
+
+// isHealing reports whether it puts back the lock of a lease that a quorum has proved. Its fence has been granted long ago, so that
+// refused attempts of others may have raised what is there: where no acquire can come late, the lock alone is put back. Then
+// its number is raised as well, in case it was lost, whatever that finds.
+func (a *Acquire) isHealing() bool { return !a.Proof.IsZero() }
+
+// mayRaise reports whether its fence may be raised by a command in front of it, and the lock taken by a native one: where
+// the order of messages is sure, and the server's clock known well enough to say that the proposal is not ahead of it. A script
+// looks at the clock itself.
+func (a *Acquire) mayRaise(s *sending) bool {
+	switch {
+	case a.Fence == 0, !s.raises, s.again, a.AskLeft, a.Shared, a.Former != "", s.quarantined > 0 && !s.heals(a.Proof):
+		return false
+	}
+	return a.isHealing() || s.serverClock != 0 && a.Fence <= s.serverClock+uint64(a.MaxAhead.Microseconds())
 }
 
 // heals reports whether even a quarantined instance may have a lock back: when the
@@ -131,13 +168,25 @@ func (a *Acquire) scripted(out []byte) []byte {
 func (a *Acquire) fenced(out []byte) []byte {
 	out = scripts.AcquireFenced.AppendCall(out, 2, 6)
 	out = resp.AppendArg(out, a.Key)
-	out = resp.AppendArg(out, a.FenceKey)
+	out = resp.AppendArg(out, a.beside(a.Key))
 	out = resp.AppendArg(out, a.Token)
 	out = resp.AppendNumber(out, a.TTL.Milliseconds())
 	out = resp.AppendNumber(out, int64(a.Fence))
 	out = resp.AppendNumber(out, a.FenceTTL.Milliseconds())
 	out = resp.AppendNumber(out, a.MaxAhead.Microseconds())
 	return resp.AppendNumber(out, int64(a.highest()))
+}
+
+func (a *Acquire) raising(out []byte) []byte {
+	out = scripts.AcquireRaise.AppendCall(out, 2, 7)
+	out = resp.AppendArg(out, a.Key)
+	out = a.appendTable(out)
+	out = resp.AppendArg(out, a.Token)
+	out = resp.AppendNumber(out, a.TTL.Milliseconds())
+	out = resp.AppendNumber(out, int64(a.Fence))
+	out = resp.AppendNumber(out, int64(a.highest()))
+	out = appendCell(out, a.Key)
+	return resp.AppendNumber(out, a.MaxAhead.Microseconds())
 }
 
 // appendAdoption appends the question to put one token in the place of another.
@@ -150,10 +199,10 @@ func appendAdoption(out []byte, key, from, to string, ttl time.Duration) []byte 
 }
 
 func (a *Acquire) fits(r *resp.Reply) bool {
-	switch {
-	case a.Former != "":
+	switch a.form {
+	case adoption:
 		return r.Kind == resp.Number
-	case a.native:
+	case native:
 		return r.Kind == resp.Status || r.Kind == resp.Nil
 	}
 	return r.Kind == resp.List && len(r.List) > 0 && r.List[0].Kind == resp.Number
@@ -161,13 +210,20 @@ func (a *Acquire) fits(r *resp.Reply) bool {
 
 func (a *Acquire) readReply(s *sending, r *resp.Reply) {
 	switch {
-	case a.Former != "":
+	case a.form == adoption:
 		a.To.Cast(a.adopted(s, r))
-	case !a.native:
-		a.To.Cast(a.read(s, r))
+	case a.form == scriptRaises:
+		a.To.Cast(a.readRaising(s, r))
+	case a.form != native:
+		a.To.Cast(a.read(s, r.List[0].N, r.List[1:]))
+	case r.Kind == resp.Status && a.raise != nil:
+		a.To.Cast(a.judge(s))
 	case r.Kind == resp.Status: // there was no holder, and now it is us
 		a.To.Cast(s.vote(Granted))
 	default:
+		if a.found = 0; a.raise != nil {
+			a.found = a.fenceThere()
+		}
 		a.question.acquire = a
 		s.actor.postHolderQuestion(&a.question)
 	}
@@ -185,9 +241,30 @@ func (a *Acquire) adopted(s *sending, r *resp.Reply) Vote {
 	return s.vote(Stolen)
 }
 
+// readRaising reads the reply of the script that raises the fence in the table: the server's clock comes behind what it has done.
+//
+// Its own token there, when it is asked a second time, is no grant: a native command may have put it there, and what raised the
+// fence before that has not been answered. So a higher number must be proposed.
+func (a *Acquire) readRaising(s *sending, r *resp.Reply) Vote {
+	if len(r.List) < 2 {
+		return garbled(s)
+	}
+	clock := fenceOf(&r.List[1])
+	s.actor.link.clock.note(int64(clock), time.Now())
+	code, fields := r.List[0].N, r.List[2:]
+	if code == 3 {
+		fields = r.List[1:]
+	}
+	v := a.read(s, code, fields)
+	if v.Kind == Held && v.Holder == a.Token && s.again && !a.Shared {
+		return Vote{Instance: v.Instance, Kind: Stale, Again: true, Fence: v.Fence}
+	}
+	return v
+}
+
 // read reads a script's reply.
-func (a *Acquire) read(s *sending, r *resp.Reply) Vote {
-	switch code, fields := r.List[0].N, r.List[1:]; {
+func (a *Acquire) read(s *sending, code int64, fields []resp.Reply) Vote {
+	switch {
 	case code == 1:
 		return s.vote(Granted)
 	case code == 0 && len(fields) >= 2:
@@ -221,7 +298,7 @@ func (a *Acquire) tooFarAhead(clock uint64) error {
 // fresh, so nobody else can have put it there. A user's own token proves nothing.
 func (a *Acquire) held(s *sending, holder *resp.Reply, left time.Duration) Vote {
 	v := s.held(holder, left)
-	if v.Holder == a.Token && s.again && !a.Shared {
+	if v.Holder == a.Token && s.again && !a.Shared && a.form != scriptRaises {
 		return s.vote(Granted)
 	}
 	return v
@@ -248,12 +325,14 @@ func (q *holderQuestion) appendCommand(_ *sending, out []byte) ([]byte, bool) {
 func (q *holderQuestion) fits(r *resp.Reply) bool { return r.Kind == resp.Text }
 
 func (q *holderQuestion) readReply(s *sending, r *resp.Reply) {
-	q.acquire.To.Cast(s.held(r, -1))
+	v := s.held(r, -1)
+	v.Fence = q.acquire.found
+	q.acquire.To.Cast(v)
 }
 
 func (q *holderQuestion) refuse(v Vote) {
 	if v.Err == nil || !strings.HasPrefix(v.Err.Error(), "WRONGTYPE") { // else it is no lock at all
-		v = Vote{Instance: v.Instance, Kind: Held, Left: -1}
+		v = Vote{Instance: v.Instance, Kind: Held, Left: -1, Fence: q.acquire.found}
 	}
 	q.acquire.To.Cast(v)
 }

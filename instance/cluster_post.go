@@ -14,8 +14,8 @@ type keyed interface {
 	about() (key, fenceKey string)
 }
 
-func (a *Acquire) about() (key, fenceKey string) { return a.Key, a.FenceKey }
-func (r *Release) about() (key, fenceKey string) { return r.Key, r.FenceKey }
+func (a *Acquire) about() (key, fenceKey string) { return a.Key, a.beside(a.Key) }
+func (r *Release) about() (key, fenceKey string) { return r.Key, r.beside(r.Key) }
 func (q *Inspect) about() (key, fenceKey string) { return q.Key, "" }
 
 // slotFor is the slot of a lock, which must be its fence's, too.
@@ -48,22 +48,27 @@ func (c *cluster) route(m Command) {
 	}
 }
 
-// postRenew posts a Renew slot by slot, in the order of its items. The parts have
+// postRenew posts a Renew slot by slot, and those with fences apart, in the order of its items. The parts have
 // copies of the items, which carry their numbers, and the caster of the whole.
 func (r *router) postRenew(m *Renew) {
 	var parts []*renewPart
-	of := make(map[uint16]*renewPart)
+	type kind struct {
+		slot   uint16
+		fenced bool
+	}
+	of := make(map[kind]*renewPart)
 	for k := range m.Items {
 		item := &m.Items[k]
-		slot, err := slotFor(item.Key, item.FenceKey)
+		slot, err := slotFor(item.Key, item.beside(item.Key))
 		if err != nil {
 			m.To.CastRenewals(m.Items[k:k+1], []Vote{r.refusal(err)})
 			continue
 		}
-		part := of[slot]
+		which := kind{slot, item.Fence != 0}
+		part := of[which]
 		if part == nil {
 			part = &renewPart{Renew: Renew{To: m.To}, slot: slot}
-			of[slot] = part
+			of[which] = part
 			parts = append(parts, part)
 		}
 		part.Items = append(part.Items, *item)
@@ -73,7 +78,7 @@ func (r *router) postRenew(m *Renew) {
 	}
 }
 
-// renewPart is the part of a Renew that is about one slot.
+// renewPart is the part of a Renew that is about one slot, with fences or without.
 type renewPart struct {
 	Renew
 	slot uint16

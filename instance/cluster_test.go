@@ -88,7 +88,7 @@ func TestRenewalsAreSplitBySlot(t *testing.T) {
 	for _, key := range []string{"{foo}1", "{bar}1", "{foo}2", "hello", "{bar}2"} {
 		items = append(items, Renewal{Number: len(items), Key: key, Token: "t", TTL: time.Second})
 	}
-	items = append(items, Renewal{Number: len(items), Key: "a}b", Token: "t", TTL: time.Second, Fencing: Fencing{FenceKey: "fence:{a}b}"}})
+	items = append(items, Renewal{Number: len(items), Key: "a}b", Token: "t", TTL: time.Second, Fencing: Fencing{Fence: 1}})
 	c.whole.Post(&Renew{Items: items, To: got})
 	if c.whole.mailbox.depth() != 3 || len(got) != 1 || got[5] != Refused {
 		t.Fatalf("without a map %d parts wait, and there are votes %v", c.whole.mailbox.depth(), got)
@@ -132,7 +132,7 @@ func TestFenceInAnotherSlotIsRefusedWithTheReason(t *testing.T) {
 	c := newTestCluster(t)
 	c.apply(testView(thirds), nil)
 	got := new(votes)
-	fenced := Fencing{FenceKey: "fence:{a}b}", Fence: 1}
+	fenced := Fencing{Fence: 1}
 	c.whole.Post(&Acquire{Key: "a}b", Token: "t", TTL: time.Second, Fencing: fenced, To: got})
 	c.whole.Post(&Release{Key: "a}b", Token: "t", TTL: time.Second, Fencing: fenced, To: got})
 	if kinds := got.kinds(); !slices.Equal(kinds, []Kind{Refused, Refused}) {

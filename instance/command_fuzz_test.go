@@ -32,16 +32,21 @@ func arguments(t *testing.T, raw []byte) (args []string) {
 // FuzzCommands: whatever bytes names and tokens are made of, a server reads the
 // commands that were meant, and a token comes back as it went.
 func FuzzCommands(f *testing.F) {
-	f.Add("resource", "fence:{resource}", "token", uint64(1))
+	f.Add("resource", "locks:", "token", uint64(1))
 	f.Add("a\r\n*1\r\n$8\r\nflushall\r\n", "\x00", "$-1\r\n", uint64(MaxFence))
 	f.Add("\xff\xfe{", "}", "ü", uint64(1_790_000_000_123_456))
-	f.Fuzz(func(t *testing.T, key, fenceKey, token string, fence uint64) {
-		if len(key)+len(fenceKey)+len(token) > maxToken/2 || fenceKey == "" {
+	f.Fuzz(func(t *testing.T, key, prefix, token string, fence uint64) {
+		if len(key)+len(prefix)+len(token) > maxToken/2 {
 			t.Skip("refused")
 		}
-		fence &= MaxFence
+		fence = max(1, fence&MaxFence)
 		number := strconv.FormatUint(fence, 10)
-		fencing := Fencing{FenceKey: fenceKey, Fence: fence, FenceTTL: time.Hour, MaxAhead: time.Second}
+		fencing := Fencing{Prefix: prefix, Fence: fence, FenceTTL: time.Hour, MaxAhead: time.Second}
+		table, beside, besideToken := prefix+"fences:1", fencing.beside(key), fencing.beside(token)
+		cell := cellOf(key)
+		first, last, at := strconv.Itoa(7*cell), strconv.Itoa(7*cell+6), "#"+strconv.Itoa(cell)
+		raised := new(raise)
+		raised.join(&Acquire{Key: key, Fencing: fencing})
 		ask := func(askLeft bool, fencing Fencing) *Acquire {
 			return &Acquire{Key: key, Token: token, TTL: time.Second, GiveUp: time.Now().Add(time.Hour), AskLeft: askLeft, Fencing: fencing}
 		}
@@ -52,21 +57,26 @@ func FuzzCommands(f *testing.F) {
 		for _, c := range []struct {
 			command Command
 			want    []string
+			beside  bool
 		}{
-			{ask(false, plain), []string{"set", key, token, "nx", "px", "1000"}},
-			{ask(true, plain), []string{"evalsha", scripts.Acquire.SHA, "1", key, token, "1000"}},
-			{ask(false, fencing), []string{"evalsha", scripts.AcquireFenced.SHA, "2", key, fenceKey, token, "1000", number, "3600000", "1000000", number}},
-			{&Release{Key: key, Token: token}, []string{"evalsha", scripts.Release.SHA, "1", key, token}},
-			{&Release{Key: key, Token: token, Fencing: fencing}, []string{"evalsha", scripts.ReleaseFenced.SHA, "2", key, fenceKey, token, number, "3600000"}},
-			{&bundle{releases: []*Release{{Key: key, Token: token}, {Key: token, Token: key}}}, []string{"evalsha", scripts.ReleaseMany.SHA, "2", key, token, token, key}},
-			{&Renew{Items: items(plain)}, []string{"evalsha", scripts.Renew.SHA, "2", key, token, token, "1000", key, "60000"}},
+			{ask(false, plain), []string{"set", key, token, "nx", "px", "1000"}, false},
+			{ask(true, plain), []string{"evalsha", scripts.Acquire.SHA, "1", key, token, "1000"}, false},
+			{ask(false, fencing), []string{"evalsha", scripts.AcquireFenced.SHA, "2", key, beside, token, "1000", number, "3600000", "1000000", number}, true},
+			{ask(false, fencing), []string{"evalsha", scripts.AcquireRaise.SHA, "2", key, table, token, "1000", number, number, first, last, "1000000"}, false},
+			{raised, []string{"bitfield", table, "overflow", "sat", "get", "u56", at, "incrby", "u56", at, "-" + number, "incrby", "u56", at, number}, false},
+			{&Release{Key: key, Token: token}, []string{"evalsha", scripts.Release.SHA, "1", key, token}, false},
+			{&Release{Key: key, Token: token, Fencing: fencing}, []string{"evalsha", scripts.ReleaseFenced.SHA, "2", key, beside, token, number, "3600000"}, true},
+			{&Release{Key: key, Token: token, Fencing: fencing}, []string{"evalsha", scripts.ReleaseRaise.SHA, "2", key, table, token, number, first, last}, false},
+			{&bundle{releases: []*Release{{Key: key, Token: token}, {Key: token, Token: key}}}, []string{"evalsha", scripts.ReleaseMany.SHA, "2", key, token, token, key}, false},
+			{&Renew{Items: items(plain)}, []string{"evalsha", scripts.Renew.SHA, "2", key, token, token, "1000", key, "60000"}, true},
+			{&Renew{Items: items(fencing)}, []string{"evalsha", scripts.Renew.SHA, "2", key, token, token, "1000", key, "60000"}, false},
 			{&Renew{Items: items(fencing)}, []string{
-				"evalsha", scripts.RenewFenced.SHA, "4", key, fenceKey, token, fenceKey,
+				"evalsha", scripts.RenewFenced.SHA, "4", key, beside, token, besideToken,
 				token, "1000", "3600000", key, "60000", "3600000",
-			}},
-			{&Inspect{Key: key}, []string{"evalsha", scripts.Inspect.SHA, "1", key}},
+			}, true},
+			{&Inspect{Key: key}, []string{"evalsha", scripts.Inspect.SHA, "1", key}, false},
 		} {
-			raw, ok := c.command.appendCommand(&sending{actor: bare("").actor, now: time.Now()}, nil)
+			raw, ok := c.command.appendCommand(&sending{actor: bare("").actor, now: time.Now(), beside: c.beside}, nil)
 			if got := arguments(t, raw); !ok || !slices.Equal(got, c.want) {
 				t.Errorf("%q, want %q", got, c.want)
 			}
@@ -77,7 +87,7 @@ func FuzzCommands(f *testing.F) {
 		if err := r.Read(bufio.NewReader(bytes.NewReader(held))); err != nil {
 			t.Fatalf("r.Read: %v", err)
 		}
-		if v := ask(true, fencing).read(&sending{actor: bare("").actor}, &r); v.Kind != Held || v.Holder != token || v.Fence != fence {
+		if v := ask(true, fencing).read(&sending{actor: bare("").actor}, r.List[0].N, r.List[1:]); v.Kind != Held || v.Holder != token || v.Fence != fence {
 			t.Errorf("%v by %q, fence %d; want %q, %d", v.Kind, v.Holder, v.Fence, token, fence)
 		}
 	})

@@ -131,7 +131,7 @@ func (a *actor) payDebts() error {
 // pay sends the releases, and returns those that were not carried out: refused by
 // the server, or cut off with the connection.
 func (a *actor) pay(owed []debt) (unpaid []debt, err error) {
-	s := sending{actor: a, now: time.Now()}
+	s := sending{actor: a, now: time.Now(), beside: a.mailbox.slotsMove}
 	for len(owed) > 0 {
 		n := min(len(owed), a.cfg.Batch)
 		a.out = a.out[:0]

@@ -1,7 +1,6 @@
 package instance
 
 import (
-	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
@@ -47,19 +46,4 @@ func (r *Release) castLook(s *sending, reply int64) {
 		return
 	}
 	r.To.Cast(s.vote(Stolen))
-}
-
-// refusesDelIfEq reports whether the server refuses DELIFEQ, to this user or altogether. Then it is not used on this link
-// any more, and as after a SCRIPT FLUSH all is sent again from this message on, so that the order stays.
-func (r *reader) refusesDelIfEq(l *link, c Command) bool {
-	release, ok := original(c).(*Release)
-	if !ok || !release.native || r.reply.Kind != resp.Error {
-		return false
-	}
-	refusal := fault.RefusalOf(r.reply.Err())
-	if refusal == nil || refusal.Says != "NOPERM" && refusal.Says != "ERR unknown command" {
-		return false
-	}
-	l.delIfEqRefused.Store(true)
-	return true
 }

@@ -33,8 +33,8 @@
 //  2. actor.go: act hands it on. It also repairs the link when the reader has ended.
 //  3. pipeline.go: send makes a pipeline, and sending what its commands may know of it.
 //  4. guard.go: left says how long the restart guard still keeps votes back.
-//  5. pipeline.go: fill folds releases that wait together into one script call (fold), and
-//     lets each message append its command (encode).
+//  5. pipeline.go: fill folds releases that wait together into one script call (fold), puts what
+//     raises fences in front of acquires (raise), and lets each message append its command (encode).
 //  6. acquire.go, release.go, renew.go, inspect.go: appendCommand does so,
 //  7. internal/resp/resp.go: in the words of the protocol (AppendArg).
 //  8. pipeline.go: write puts the pipeline under way (putUnderWay), and writes it.

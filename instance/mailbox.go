@@ -250,9 +250,9 @@ func fitSocket(messages []Command) bool {
 	for _, c := range messages {
 		switch c := c.(type) {
 		case *Acquire:
-			text += len(c.Key) + len(c.FenceKey) + len(c.Token) + len(c.Former)
+			text += len(c.Key) + len(c.Prefix) + len(c.Token) + len(c.Former)
 		case *Release:
-			text += len(c.Key) + len(c.FenceKey) + len(c.Token) + len(c.Former)
+			text += len(c.Key) + len(c.Prefix) + len(c.Token) + len(c.Former)
 		case *Enqueue:
 			text += 4 * len(c.Bell)
 		case *LeaveQueue:

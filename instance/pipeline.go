@@ -41,9 +41,12 @@ func (a *actor) send(batch []Command) {
 // sending is what the commands of a pipeline may know of it. A cluster's slots move
 // from one node to another, and with them what is posted.
 func (a *actor) sending(now time.Time) sending {
-	s := sending{actor: a, now: now, quarantined: a.abstention.left(now), delIfEq: a.link.deletesIfEqual()}
-	if !a.mailbox.slotsMove {
+	s := sending{actor: a, now: now, quarantined: a.abstention.left(now), delIfEq: a.link.deletesIfEqual(), beside: a.mailbox.slotsMove}
+	if !s.beside {
 		s.opened = a.link.Seen.At
+		s.ordered, s.misnamed = a.link.Kills, a.link.IsCluster
+		s.raises = s.ordered && a.link.raisesFences()
+		s.serverClock, s.clockAges = a.link.clock.least(now)
 	}
 	return s
 }
@@ -156,13 +159,14 @@ type bundles struct {
 	keys   keySet     // of open
 	free   []*bundle
 	used   int
+	raises raises
 }
 
 // fold returns the batch in the order to be sent. The result is good until the
 // next call.
 func (b *bundles) fold(s *sending, batch []Command) []Command {
 	clear(b.folded)
-	b.folded, b.used = b.folded[:0], 0
+	b.folded, b.used, b.raises.used = b.folded[:0], 0, 0
 	for _, c := range batch {
 		switch c := c.(type) {
 		case *Release:
@@ -173,6 +177,7 @@ func (b *bundles) fold(s *sending, batch []Command) []Command {
 			b.closeFor(c.Key)
 		case *Acquire:
 			b.closeFor(c.Key)
+			b.raise(s, c)
 		default: // about many keys, or a bundle that is sent again
 			b.close()
 		}
@@ -182,10 +187,34 @@ func (b *bundles) fold(s *sending, batch []Command) []Command {
 	return b.folded
 }
 
+// raise has the fence of an acquire raised in front of it, if that may be. It does not matter what else goes out before that.
+func (b *bundles) raise(s *sending, a *Acquire) {
+	a.raise = nil
+	if !a.mayRaise(s) {
+		return
+	}
+	if s.clockAges && !a.isHealing() {
+		s.clockAges = false
+		return
+	}
+	last, isNew := b.raises.last()
+	if isNew {
+		b.folded = append(b.folded, last)
+	}
+	a.raise, a.joined = last, last.join(a)
+}
+
 // unfold takes those bundles apart, of a batch that is sent again or later, that have
-// releases that are not plain any more.
+// releases that are not plain any more. Fences are raised by the acquires themselves: what raised them before
+// says nothing about what is sent now.
 func unfold(s *sending, batch []Command) (unfolded []Command) {
 	for _, c := range batch {
+		switch c := c.(type) {
+		case *raise:
+			continue
+		case *Acquire:
+			c.raise = nil
+		}
 		b, ok := c.(*bundle)
 		if !ok || b.isPlain(s) {
 			unfolded = append(unfolded, c)

@@ -133,31 +133,58 @@ func TestMailboxDoesWhatItsLedgerSays(t *testing.T) {
 
 // However a batch is folded, and unfolded when it is sent on another link, every
 // message is in it once, and those about one key, or about many, are in the order in
-// which they were posted. No bundle has a release that must leave a tombstone.
+// which they were posted. No bundle has a release that must leave a tombstone. The fence of each
+// acquire that may go natively is raised once, in front of it; of none that is sent again.
 func TestBundlesKeepTheOrderOfEveryKey(t *testing.T) {
 	var b bundles // used again and again, as the actor's is
 	opened := time.Now()
 	rapid.Check(t, func(t *rapid.T) {
 		key := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"})
 		var batch []Command
+		if rapid.IntRange(0, 4).Draw(t, "many") == 0 { // more than one command raises for
+			for range rapid.IntRange(maxRaise-1, 3*maxRaise).Draw(t, "fenced acquires") {
+				batch = append(batch, &Acquire{Key: key.Draw(t, "key"), Fencing: Fencing{Fence: 1}})
+			}
+		}
 		for range rapid.IntRange(0, 300).Draw(t, "messages") {
 			switch rapid.IntRange(0, 9).Draw(t, "kind") {
-			case 0, 1:
+			case 0:
 				batch = append(batch, &Acquire{Key: key.Draw(t, "key")})
+			case 1:
+				fence := rapid.SampledFrom([]uint64{1, 5000}).Draw(t, "fence") // the second is ahead of the server's clock
+				batch = append(batch, &Acquire{Key: key.Draw(t, "key"), AskLeft: rapid.Bool().Draw(t, "askLeft"), Fencing: Fencing{Fence: fence}})
 			case 2:
 				batch = append(batch, &Renew{})
 			case 3, 4:
 				since := opened.Add(rapid.SampledFrom([]time.Duration{-1, 0, 1}).Draw(t, "since"))
-				batch = append(batch, &Release{Key: key.Draw(t, "key"), Since: since, Fencing: Fencing{FenceKey: "f"}})
+				batch = append(batch, &Release{Key: key.Draw(t, "key"), Since: since, Fencing: Fencing{Fence: 1}})
 			default:
 				batch = append(batch, &Release{Key: key.Draw(t, "key")})
 			}
 		}
-		first := &sending{opened: opened}
+		first := &sending{opened: opened, ordered: true, raises: true, serverClock: 1000}
 		folded := slices.Clone(b.fold(first, batch))
-		check := func(folded []Command, bundled func(*Release) bool) {
+		check := func(folded []Command, raises bool, bundled func(*Release) bool) {
 			var flat []Command
+			raised := make(map[*raise]int) // how many of its acquires have been there
 			for _, c := range folded {
+				switch c := c.(type) {
+				case *raise:
+					raised[c] = 0
+					continue
+				case *Acquire:
+					wants := c.Fence == 1 && !c.AskLeft && raises
+					if wants != (c.raise != nil) {
+						t.Fatalf("%+v: is its fence raised in front of it: %v, want %v", c, !wants, wants)
+					}
+					if wants {
+						n, before := raised[c.raise]
+						if !before || n != c.joined || n >= maxRaise || c.raise.asked[n].cell != cellOf(c.Key) {
+							t.Errorf("%+v is raised behind it, or as another", c)
+						}
+						raised[c.raise]++
+					}
+				}
 				b, ok := c.(*bundle)
 				if !ok {
 					flat = append(flat, c)
@@ -173,6 +200,11 @@ func TestBundlesKeepTheOrderOfEveryKey(t *testing.T) {
 					}
 				}
 			}
+			for r, n := range raised {
+				if n != len(r.asked) {
+					t.Errorf("%d fences are raised for %d acquires", len(r.asked), n)
+				}
+			}
 			if len(flat) != len(batch) {
 				t.Fatalf("%d in, %d out", len(batch), len(flat))
 			}
@@ -182,9 +214,9 @@ func TestBundlesKeepTheOrderOfEveryKey(t *testing.T) {
 				}
 			}
 		}
-		check(folded, func(r *Release) bool { return r.FenceKey == "" || r.Since.After(opened) })
+		check(folded, true, func(r *Release) bool { return r.Fence == 0 || r.Since.After(opened) })
 		for _, s := range []*sending{{opened: opened.Add(time.Hour)}, {}, {opened: opened, again: true}} {
-			check(unfold(s, folded), func(r *Release) bool { return r.FenceKey == "" })
+			check(unfold(s, folded), false, func(r *Release) bool { return r.Fence == 0 })
 		}
 	})
 }

@@ -75,7 +75,7 @@ func (r *reader) readPipeline(l *link, p *pipeline) (over bool, err error) {
 		if k == last && l.In.Buffered() > 0 && r.mailbox.flow.lastUnderWay() {
 			return false, errUnasked // one too many, and nobody can tell which
 		}
-		if !l.forgotten && (isNoScript(&r.reply) || r.refusesDelIfEq(l, c)) {
+		if !l.forgotten && (isNoScript(&r.reply) || r.refusesNative(l, c)) {
 			l.forgotten = true
 			r.mailbox.flow.halt(l)
 		}

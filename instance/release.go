@@ -41,12 +41,7 @@ func (r *Release) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	case r.Former != "":
 		return appendAdoption(out, r.Key, r.Token, r.Former, time.Millisecond), true // it has more left
 	case !r.isPlain(s):
-		out = scripts.ReleaseFenced.AppendCall(out, 2, 3)
-		out = resp.AppendArg(out, r.Key)
-		out = resp.AppendArg(out, r.FenceKey)
-		out = resp.AppendArg(out, r.Token)
-		out = resp.AppendNumber(out, int64(r.highest()))
-		return resp.AppendNumber(out, r.FenceTTL.Milliseconds()), true
+		return r.appendTombstone(s, out), true
 	}
 	if r.native = r.isNative(s); r.native {
 		return r.appendDelIfEq(out), true
@@ -56,12 +51,30 @@ func (r *Release) appendCommand(s *sending, out []byte) ([]byte, bool) {
 	return resp.AppendArg(out, r.Token), true
 }
 
+// appendTombstone appends the release that raises the fence as well.
+func (r *Release) appendTombstone(s *sending, out []byte) []byte {
+	if s.beside {
+		out = scripts.ReleaseFenced.AppendCall(out, 2, 3)
+		out = resp.AppendArg(out, r.Key)
+		out = resp.AppendArg(out, r.beside(r.Key))
+		out = resp.AppendArg(out, r.Token)
+		out = resp.AppendNumber(out, int64(r.highest()))
+		return resp.AppendNumber(out, r.FenceTTL.Milliseconds())
+	}
+	out = scripts.ReleaseRaise.AppendCall(out, 2, 4)
+	out = resp.AppendArg(out, r.Key)
+	out = r.appendTable(out)
+	out = resp.AppendArg(out, r.Token)
+	out = resp.AppendNumber(out, int64(r.highest()))
+	return appendCell(out, r.Key)
+}
+
 // isPlain reports whether it only deletes, and leaves no tombstone: because there
 // is no fence, or no need of one. The tombstone is for an acquire that may be executed later than
 // its release. One that was posted when the link was open already has travelled in
 // front of its release, and has left its number at the fence if it took the lock.
 func (r *Release) isPlain(s *sending) bool {
-	return r.Former == "" && (r.FenceKey == "" || !s.again && !s.opened.IsZero() && r.Since.After(s.opened))
+	return r.Former == "" && (r.Fence == 0 || !s.again && !s.opened.IsZero() && r.Since.After(s.opened))
 }
 
 func (r *Release) fits(reply *resp.Reply) bool { return reply.Kind == resp.Number }

@@ -16,7 +16,6 @@ const MaxRenewals = 128
 
 // Renew lets locks that are ours live on, many in one script call. For each of
 // them it casts one vote: Granted, Gone, Stolen, Stepped, or what went wrong.
-// All items have a fence, or none has.
 //
 // The items may as well be spread over several Renews with the same caster: each
 // carries its own number.
@@ -55,35 +54,43 @@ type RenewCaster interface {
 	CastRenewals(items []Renewal, votes []Vote)
 }
 
-// EncodeRenewals appends the script call for these items to out.
+// EncodeRenewals appends the script call for these items to out, as it is for a server on its own.
 //
 // It is for the engine.
 func EncodeRenewals(out []byte, items []Renewal) []byte {
 	n := len(items)
-	fenced := items[0].FenceKey != ""
-	if fenced {
-		out = scripts.RenewFenced.AppendCall(out, 2*n, 3*n)
-	} else {
-		out = scripts.Renew.AppendCall(out, n, 2*n)
-	}
+	out = scripts.Renew.AppendCall(out, n, 2*n)
 	for k := range items {
 		out = resp.AppendArg(out, items[k].Key)
-		if fenced {
-			out = resp.AppendArg(out, items[k].FenceKey)
-		}
 	}
 	for k := range items {
 		out = resp.AppendArg(out, items[k].Token)
 		out = resp.AppendNumber(out, items[k].TTL.Milliseconds())
-		if fenced {
-			out = resp.AppendNumber(out, items[k].FenceTTL.Milliseconds())
-		}
 	}
 	return out
 }
 
-func (r *Renew) appendCommand(_ *sending, out []byte) ([]byte, bool) {
-	if r.Text != nil {
+// encodeFenced is EncodeRenewals where fences are beside their locks, and must outlive them.
+func encodeFenced(out []byte, items []Renewal) []byte {
+	n := len(items)
+	out = scripts.RenewFenced.AppendCall(out, 2*n, 3*n)
+	for k := range items {
+		out = resp.AppendArg(out, items[k].Key)
+		out = resp.AppendArg(out, items[k].beside(items[k].Key))
+	}
+	for k := range items {
+		out = resp.AppendArg(out, items[k].Token)
+		out = resp.AppendNumber(out, items[k].TTL.Milliseconds())
+		out = resp.AppendNumber(out, items[k].FenceTTL.Milliseconds())
+	}
+	return out
+}
+
+func (r *Renew) appendCommand(s *sending, out []byte) ([]byte, bool) {
+	switch {
+	case s.beside && r.Items[0].Fence != 0:
+		return encodeFenced(out, r.Items), true
+	case r.Text != nil:
 		return append(out, r.Text...), true
 	}
 	return EncodeRenewals(out, r.Items), true

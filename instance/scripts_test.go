@@ -15,7 +15,7 @@ import (
 func TestNothingReadsAllThatIsThere(t *testing.T) {
 	f := startFenced(t)
 	f.MustDo("SETRANGE", "lock", fmt.Sprint(1<<20), "x")
-	f.MustDo("SETRANGE", "fence", fmt.Sprint(1<<20), "x")
+	f.MustDo("SETRANGE", "fences:1", fmt.Sprint(1<<20), "x")
 	f.MustDo("CONFIG", "RESETSTAT")
 	fencings := []instance.Fencing{{}, f.fencing(1)}
 	for _, fencing := range fencings {

@@ -59,6 +59,7 @@ func (r *reader) noteClock(s *sending, micros int64) {
 	now := clockSample{runID: r.link.Seen.RunID, server: clock.Units(micros, time.Microsecond), sent: s.now, got: clock.Sample()}
 	before := r.clock
 	r.clock = now
+	r.link.clock.note(micros, now.got.Time)
 	by := stepBetween(before, now)
 	if by == 0 {
 		return

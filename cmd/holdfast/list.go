@@ -244,7 +244,7 @@ func (s *search) sift(ctx context.Context, client *redis.Client, keys []string) 
 func (s *search) wanted(key, value string) bool {
 	if s.all {
 		kind, _, _ := strings.Cut(strings.TrimPrefix(key, s.prefix), ":")
-		return kind != "fence" && kind != "queue" && kind != "queue-lives" && !strings.HasPrefix(kind, "queue-bell-")
+		return kind != "fence" && kind != "fences" && kind != "queue" && kind != "queue-lives" && !strings.HasPrefix(kind, "queue-bell-")
 	}
 	_, ours := engine.ParseToken(value)
 	return ours

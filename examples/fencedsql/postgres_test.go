@@ -31,7 +31,7 @@ func TestPostgreSQLRefusesTheStaleWriter(t *testing.T) {
 	tells(t, program.Start(t, strings.Join(redistest.URLs(servers), ",")).Ends())
 	for n, s := range servers {
 		for _, key := range s.Keys() {
-			if !strings.Contains(key, "fence:") {
+			if !strings.HasSuffix(key, "fences:1") {
 				t.Errorf("it has left %q on server %d", key, n)
 			}
 		}

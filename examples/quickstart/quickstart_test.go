@@ -73,7 +73,7 @@ func TestWithRealServers(t *testing.T) {
 	for n, s := range servers {
 		keys, _ := s.MustDo("KEYS", "*").([]any)
 		for _, key := range keys {
-			if name := fmt.Sprint(key); !strings.Contains(name, "holdfast-quickstart:") || !strings.Contains(name, "fence:{") {
+			if name := fmt.Sprint(key); !strings.Contains(name, "holdfast-quickstart:") || !strings.HasSuffix(name, "fences:1") {
 				t.Errorf("it has left %s on server %d", name, n)
 			}
 		}

@@ -55,6 +55,12 @@ func ReadPause(clients string) (reason string) {
 	return info["paused_reason"]
 }
 
+// isCluster reports whether INFO server is a cluster's node's.
+func isCluster(server string) bool {
+	info := infoFields(server)
+	return info["redis_mode"] == "cluster" || info["server_mode"] == "cluster" // as Valkey has it
+}
+
 // infoFields reads the lines of an INFO section.
 func infoFields(info string) map[string]string {
 	m := make(map[string]string)

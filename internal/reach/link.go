@@ -30,6 +30,12 @@ type Link struct {
 
 	// DeletesIfEqual: it has DELIFEQ, the compare-and-delete of Valkey 9. One that does not permit it is left to find out.
 	DeletesIfEqual bool
+	// HasBitfield: the same of BITFIELD. All have it but imitations.
+	HasBitfield bool
+	// Kills: the link that follows this one can kill it, so that nothing is executed behind what is sent there.
+	Kills bool
+	// IsCluster: the server is a node of a cluster.
+	IsCluster bool
 }
 
 // OpenLink introduces us on a new connection and learns who is there, before ctx
@@ -61,7 +67,9 @@ func (l *Link) introduce(ctx context.Context) error {
 	id := pipe.ClientID(ctx)
 	server := pipe.Info(ctx, "server")
 	replication := pipe.Info(ctx, "replication")
+	kill := pipe.ClientKillByFilter(ctx, "ID", nobody)
 	deletes := pipe.Do(ctx, "delifeq") // without its arguments, so that a server answers which has it, and permits it or not
+	bitfield := pipe.Do(ctx, "bitfield")
 	l.load(ctx, pipe)
 	cmds, err := pipe.Exec(ctx)
 	switch {
@@ -74,15 +82,25 @@ func (l *Link) introduce(ctx context.Context) error {
 	case !slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return errors.Is(c.Err(), err) }):
 		return err // not one of ours: go-redis's own greeting failed, as with a wrong password or database
 	}
-	for _, cmd := range cmds[4:] { // without scripts there is nothing to vote with
+	for _, cmd := range cmds[6:] { // without scripts there is nothing to vote with
 		if err := cmd.Err(); err != nil {
 			return fmt.Errorf("cannot load the lock scripts: %w", err)
 		}
 	}
-	l.DeletesIfEqual = deletes.Err() != nil && strings.HasPrefix(deletes.Err().Error(), "ERR wrong number of arguments")
+	l.DeletesIfEqual, l.HasBitfield = has(deletes), has(bitfield)
 	l.id = id.Val() // 0 where CLIENT is not permitted
 	l.Seen, err = ReadInfo(server.Val(), replication.Val())
+	l.Kills = kill.Err() == nil && l.id != 0 && l.Seen.RunID != ""
+	l.IsCluster = isCluster(server.Val())
 	return err
+}
+
+// nobody is the number of no client, to be killed.
+const nobody = "9223372036854775807"
+
+// has reports whether the server knows a command that it was sent without arguments.
+func has(command *redis.Cmd) bool {
+	return command.Err() != nil && strings.HasPrefix(command.Err().Error(), "ERR wrong number of arguments")
 }
 
 // killFormer ends the connection that this one follows. Only on the same

@@ -38,6 +38,15 @@ func AppendArg(out []byte, arg string) []byte {
 	return append(out, '\r', '\n')
 }
 
+// AppendArg2 appends one argument that is two texts, one behind the other.
+func AppendArg2(out []byte, arg, more string) []byte {
+	out = append(out, '$')
+	out = strconv.AppendInt(out, int64(len(arg)+len(more)), 10)
+	out = append(out, '\r', '\n')
+	out = append(append(out, arg...), more...)
+	return append(out, '\r', '\n')
+}
+
 // AppendNumber appends a number as an argument.
 func AppendNumber(out []byte, n int64) []byte {
 	var digits [20]byte

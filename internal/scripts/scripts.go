@@ -24,9 +24,11 @@ type Script struct {
 var (
 	Acquire       = script("acquire")
 	AcquireFenced = script("acquire_fenced")
+	AcquireRaise  = script("acquire_raise")
 	Release       = script("release")
 	ReleaseMany   = script("release_many")
 	ReleaseFenced = script("release_fenced")
+	ReleaseRaise  = script("release_raise")
 	Renew         = script("renew")
 	RenewFenced   = script("renew_fenced")
 	Adopt         = script("adopt")
@@ -37,8 +39,8 @@ var (
 
 	// All are those that a server must know.
 	All = []Script{
-		Acquire, AcquireFenced,
-		Release, ReleaseMany, ReleaseFenced,
+		Acquire, AcquireFenced, AcquireRaise,
+		Release, ReleaseMany, ReleaseFenced, ReleaseRaise,
 		Renew, RenewFenced,
 		Adopt, Inspect,
 		Enqueue, KeepPlace, LeaveQueue,

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -174,7 +175,7 @@ func (r *ours) queue(key string) []string {
 
 func (r *ours) command() []string {
 	key := r.key()
-	switch r.IntN(18) {
+	switch r.IntN(22) {
 	case 0, 1:
 		return []string{"set", key, r.token(), "nx", "px", r.ttl()}
 	case 2:
@@ -198,8 +199,53 @@ func (r *ours) command() []string {
 		return r.call("adopt", []string{key}, r.token(), r.token(), r.ttl())
 	case 13, 14, 15, 16:
 		return r.queue(key)
+	case 17, 18, 19:
+		n, first, last := r.number(), r.IntN(3)*7, 0
+		if last = first + 6; r.IntN(2) == 0 {
+			first, last = 7*65535, 7*65535+6
+		}
+		return r.call("acquire_raise", []string{key, table}, r.token(), r.ttl(), n, n, strconv.Itoa(first), strconv.Itoa(last), "30000000")
+	case 20:
+		first := r.IntN(3) * 7
+		return r.call("release_raise", []string{key, table}, r.token(), r.number(), strconv.Itoa(first), strconv.Itoa(first+6))
 	}
 	return r.rare(key)
+}
+
+// table has the fences of all names.
+const table = "fences:1"
+
+// raises is a BITFIELD as instances send it.
+func (r *ours) raises() []string {
+	args := []string{"bitfield", table, "overflow", "sat"}
+	for range 1 + r.IntN(4) {
+		at, n := fmt.Sprintf("#%d", r.IntN(4)), r.number()
+		args = append(args, "get", "u56", at, "incrby", "u56", at, "-"+n, "incrby", "u56", at, n)
+	}
+	return args
+}
+
+// tableCommand is about a table of fences, whatever is there.
+func (r *ours) tableCommand() []string {
+	first := r.IntN(4) * 7
+	switch r.IntN(12) {
+	case 0:
+		return []string{"DEL", table}
+	case 1:
+		return []string{"SET", table, somebodyElses[r.IntN(len(somebodyElses))]}
+	case 2, 3:
+		n := r.number()
+		return r.call("acquire_raise", []string{r.key(), table}, r.token(), r.ttl(), n, n, strconv.Itoa(first), strconv.Itoa(first+6), "30000000")
+	case 4:
+		return r.call("release_raise", []string{r.key(), table}, r.token(), r.number(), strconv.Itoa(first), strconv.Itoa(first+6))
+	case 5:
+		return []string{"DEL", r.key()}
+	case 6:
+		return []string{"SETRANGE", table, strconv.Itoa(first), "1234567"[r.IntN(8):]}
+	case 7:
+		return []string{"BITFIELD"}
+	}
+	return r.raises()
 }
 
 // somebodyElses are no fences, though to Lua some are numbers.
@@ -211,6 +257,9 @@ func (r *ours) rare(key string) []string {
 		{"GET", key},
 		{"GET", fence(key)},
 		{"GETRANGE", key, "0", "1024"},
+		{"GETRANGE", table, "0", "20"},
+		{"SETRANGE", table, "3", "abc"},
+		{"DEL", table},
 		{"PTTL", key},
 		{"PTTL", fence(key)},
 		{"SET", fence(key), somebodyElses[r.IntN(len(somebodyElses))]},
@@ -295,6 +344,19 @@ func TestAllThatAnswerAnswerAlike(t *testing.T) {
 	}
 	if len(kinds) < 15 {
 		t.Errorf("only %d kinds of replies: %v", len(kinds), kinds)
+	}
+}
+
+// miniredis has no BITFIELD. What it makes of a value, somebody else's too, is what the others read.
+func TestTablesOfFencesAreAlike(t *testing.T) {
+	all := slices.DeleteFunc(respondents(t), func(r *respondent) bool { return r.name == "miniredis" })
+	r := &ours{rand.New(rand.NewPCG(3, 4)), make(map[string]string)}
+	for name, source := range sources(t) {
+		r.sha[name] = same(t, all, []string{"SCRIPT", "LOAD", source}).(string)
+	}
+	for range 2000 {
+		same(t, all, r.tableCommand())
+		same(t, all, []string{"GETRANGE", table, "0", "40"})
 	}
 }
 

@@ -21,6 +21,8 @@ type native struct {
 	entries map[string]entry
 	scripts map[string]script // by their SHA1: those that have been loaded
 	delIfEq compareAndDelete
+
+	lacksBitfield bool
 }
 
 // compareAndDelete says whether there is DELIFEQ, as in Valkey 9.
@@ -59,7 +61,15 @@ func (n *native) compareAndDelete(args []string) []byte {
 
 type entry struct {
 	value string
-	at    int64 // when it expires, in ms of the server's clock; 0: never
+	bytes []byte // not nil: the value, in place of the text; it is changed in place
+	at    int64  // when it expires, in ms of the server's clock; 0: never
+}
+
+func (e entry) text() string {
+	if e.bytes != nil {
+		return string(e.bytes)
+	}
+	return e.value
 }
 
 func newNative(c *clock) *native {
@@ -83,9 +93,12 @@ func (n *native) do(args []string) []byte {
 		return n.setCommand(args[1], args[2], args[3:])
 	case command == "GET" && arity == 1:
 		return n.value(args[1])
-	case command == "GETRANGE" && arity == 3 && args[2] == "0" && args[3] == "1024":
-		value, _ := n.look(args[1])
-		return bulk(cut(value))
+	case command == "GETRANGE" && arity == 3:
+		return n.rangeOf(args[1], integer(args[2]), integer(args[3]))
+	case command == "SETRANGE" && arity == 3:
+		return number(n.overwrite(args[1], integer(args[2]), args[3]))
+	case command == "BITFIELD" && !n.lacksBitfield:
+		return n.bitfield(args[1:])
 	case command == "DEL" && arity == 1:
 		return number(n.remove(args[1]))
 	case command == "DELIFEQ" && n.delIfEq != unknownDelIfEq:
@@ -200,12 +213,17 @@ func (n *native) call(sha, keys string, args []string) []byte {
 // look returns the value of a key that has not expired. Called with mu held, as
 // all that follow.
 func (n *native) look(key string) (value string, ok bool) {
-	e, ok := n.entries[key]
+	e, ok := n.entry(key)
+	return e.text(), ok
+}
+
+func (n *native) entry(key string) (e entry, ok bool) {
+	e, ok = n.entries[key]
 	if ok && e.at != 0 && n.clock.now().UnixMilli() > e.at {
 		delete(n.entries, key)
-		return "", false
+		return entry{}, false
 	}
-	return e.value, ok
+	return e, ok
 }
 
 func (n *native) value(key string) []byte {
@@ -231,7 +249,7 @@ func (n *native) expire(key string, ttl int64) {
 }
 
 func (n *native) remove(key string) int64 {
-	_, ok := n.look(key)
+	_, ok := n.entry(key)
 	delete(n.entries, key)
 	if ok {
 		return 1
@@ -241,14 +259,14 @@ func (n *native) remove(key string) int64 {
 
 // pttl is -2 for a key that is not there and -1 for one that lives for ever.
 func (n *native) pttl(key string) int64 {
-	if _, ok := n.look(key); !ok {
+	switch e, ok := n.entry(key); {
+	case !ok:
 		return -2
-	}
-	at := n.entries[key].at
-	if at == 0 {
+	case e.at == 0:
 		return -1
+	default:
+		return max(0, e.at-n.clock.now().UnixMilli())
 	}
-	return max(0, at-n.clock.now().UnixMilli())
 }
 
 // What tests ask.
@@ -263,10 +281,11 @@ func (n *native) get(key string) (string, bool) {
 func (n *native) expires(key string) (time.Time, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, ok := n.look(key); !ok || n.entries[key].at == 0 {
+	e, ok := n.entry(key)
+	if !ok || e.at == 0 {
 		return time.Time{}, false
 	}
-	return n.clock.when(time.UnixMilli(n.entries[key].at)), true
+	return n.clock.when(time.UnixMilli(e.at)), true
 }
 
 // left is how long a key still lives, by the server's own clock.
@@ -293,7 +312,7 @@ func (n *native) keys() []string {
 	defer n.mu.Unlock()
 	keys := slices.Sorted(maps.Keys(n.entries))
 	return slices.DeleteFunc(keys, func(key string) bool {
-		_, ok := n.look(key)
+		_, ok := n.entry(key)
 		return !ok
 	})
 }
@@ -309,14 +328,23 @@ func (n *native) forget() {
 func (n *native) copied() map[string]entry {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return maps.Clone(n.entries)
+	return cloned(n.entries)
+}
+
+func cloned(entries map[string]entry) map[string]entry {
+	clone := maps.Clone(entries)
+	for key, e := range clone {
+		e.bytes = slices.Clone(e.bytes)
+		clone[key] = e
+	}
+	return clone
 }
 
 // replace has it know nothing but that.
 func (n *native) replace(entries map[string]entry) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.entries = maps.Clone(entries)
+	n.entries = cloned(entries)
 }
 
 func (n *native) forgetScripts() {

@@ -11,12 +11,13 @@ import (
 type Event struct {
 	At     time.Time
 	Server *Server
-	Verb   string   // "acquire", "adopt", "release", "renew", "inspect", "forget"; another command by its name
+	Verb   string   // "acquire", "adopt", "release", "renew", "raise", "inspect", "forget"; another command by its name
 	Args   []string // of the command, behind the keys
 	Keys   []Change // that it was about
 }
 
-// Change is what became of one key: "" is nothing.
+// Change is what became of one key, or of one cell of a table of fences: that is called after the table, "#" and its
+// number. "" is nothing.
 type Change struct {
 	Key           string
 	Before, After string
@@ -44,7 +45,7 @@ func (s *Server) observed(c *conn, args []string) []byte {
 	}
 	reply := c.session.do(args)
 	for k, key := range keys {
-		e.Keys[k].After = s.Get(key)
+		e.Keys[k].After = s.named(key)
 	}
 	s.observe(e)
 	return reply
@@ -67,7 +68,7 @@ func (s *Server) forget() {
 
 func (s *Server) before(key string) Change {
 	at, _ := s.store.expires(key)
-	return Change{Key: key, Before: s.Get(key), Expires: at}
+	return Change{Key: key, Before: s.named(key), Expires: at}
 }
 
 // analyse says what a command is, and returns the keys that it is about.
@@ -90,7 +91,26 @@ func (s *Server) analyse(e *Event, args []string) (keys []string) {
 		e.Verb, _, _ = strings.Cut(name, " ")
 		n, _ := strconv.Atoi(args[2])
 		e.Args = args[3+n:]
-		return args[3 : 3+n]
+		keys = args[3 : 3+n]
+		if strings.HasSuffix(keys[n-1], fenceTable) { // the cell's first byte, and its last, are among the last arguments
+			first := e.Args[len(e.Args)-2]
+			if e.Verb == "acquire" {
+				first = e.Args[len(e.Args)-3]
+			}
+			return []string{keys[0], cellName(keys[1], strconv.FormatInt(integer(first)/cellBytes, 10))}
+		}
+		return keys
+	case "BITFIELD":
+		if len(args) < 3 {
+			return nil // a greeting asks whether it is there
+		}
+		e.Verb, e.Args = "raise", args[2:]
+		for k := 2; k < len(args); k++ {
+			if strings.EqualFold(args[k], "GET") {
+				keys = append(keys, cellName(args[1], strings.TrimPrefix(args[k+2], "#")))
+			}
+		}
+		return keys
 	}
 	return nil
 }

@@ -17,9 +17,11 @@ type script func(n *native, keys, argv []string) (reply []byte)
 var scripts = map[string]script{
 	"acquire":                      acquire,
 	"acquire with a fencing token": acquireFenced,
+	"acquire and raise":            acquireRaise,
 	"release":                      release,
 	"release many":                 releaseMany,
 	"release with a fencing token": releaseFenced,
+	"release and raise":            releaseRaise,
 	"renew":                        renew,
 	"renew with fencing tokens":    renewFenced,
 	"adopt":                        adopt,
@@ -81,6 +83,29 @@ func acquireFenced(n *native, keys, argv []string) []byte {
 	return list(number(1))
 }
 
+func acquireRaise(n *native, keys, argv []string) []byte {
+	token, ttl, proposal, highest, first, maxAhead := argv[0], argv[1], argv[2], argv[3], argv[4], argv[6]
+	at := int(integer(first)) / cellBytes
+	fence := n.cell(keys[1], at)
+	seen := bulk(strconv.FormatUint(fence, 10))
+	now := n.clock.now().UnixMicro()
+	clock := bulk(strconv.FormatInt(now, 10))
+	holder, held := n.look(keys[0])
+	switch {
+	case held:
+		return list(number(0), clock, bulk(cut(holder)), number(n.pttl(keys[0])), seen)
+	case fence >= 1<<53:
+		return text("-WRONGTYPE the table of fences has a value that is no number of ours")
+	case integer(proposal) > now+integer(maxAhead):
+		return list(number(3), clock)
+	case fence >= uint64(integer(proposal)):
+		return list(number(2), clock, seen)
+	}
+	n.setCell(keys[1], at, uint64(integer(highest)))
+	n.put(keys[0], token, integer(ttl))
+	return list(number(1), clock)
+}
+
 // give deletes the lock if it is the token's.
 func give(n *native, key, token string) int64 {
 	holder, held := n.look(key)
@@ -107,6 +132,15 @@ func releaseFenced(n *native, keys, argv []string) []byte {
 	answer := give(n, keys[0], argv[0])
 	if fence, fenced := n.look(keys[1]); !fenced || numbered(fence) && integer(fence) < integer(argv[1]) {
 		n.put(keys[1], argv[1], integer(argv[2]))
+	}
+	return number(answer)
+}
+
+func releaseRaise(n *native, keys, argv []string) []byte {
+	answer := give(n, keys[0], argv[0])
+	at, fence := int(integer(argv[2]))/cellBytes, uint64(integer(argv[1]))
+	if n.cell(keys[1], at) < fence {
+		n.setCell(keys[1], at, fence)
 	}
 	return number(answer)
 }

@@ -235,7 +235,7 @@ func (s *Server) note(args []string) (refusal string) {
 	switch strings.ToUpper(args[0]) {
 	case "HELLO":
 		return ""
-	case "DELIFEQ":
+	case "DELIFEQ", "BITFIELD":
 		if len(args) == 1 { // a greeting asks whether it is there
 			return ""
 		}
@@ -259,8 +259,8 @@ func (s *Server) own(c *conn, args []string) (reply []byte, ok bool) {
 	switch {
 	case words == "INFO SERVER":
 		uptime := s.clock.now().Unix() - s.started.Unix()
-		return bulk(fmt.Sprintf("# Server\r\nredis_version:%s\r\nrun_id:%s.%d\r\nuptime_in_seconds:%d\r\n",
-			version74, s.name, s.starts, uptime)), true
+		return bulk(fmt.Sprintf("# Server\r\nredis_version:%s\r\nredis_mode:%s\r\nrun_id:%s.%d\r\nuptime_in_seconds:%d\r\n",
+			version74, s.mode(), s.name, s.starts, uptime)), true
 	case words == "INFO REPLICATION":
 		role, former := s.role()
 		return bulk(fmt.Sprintf("# Replication\r\nrole:%s\r\nmaster_replid:%s\r\nmaster_replid2:%s\r\n", role, s.history(), former)), true
@@ -274,13 +274,23 @@ func (s *Server) own(c *conn, args []string) (reply []byte, ok bool) {
 		return number(c.id), true
 	case words == "CLIENT TRACKING ON":
 		return s.startTracking(c), true
-	case words == "CLIENT KILL ID" && len(args) == 4:
+	case words == "CLIENT KILL ID":
 		if s.unkind {
 			return text("-NOPERM this user has no permissions to run the 'client|kill' command"), true
+		}
+		if len(args) == 6 && args[3] == strconv.FormatInt(c.id, 10) { // SKIPME yes
+			return number(0), true
 		}
 		return number(s.kill(args[3])), true
 	}
 	return nil, false
+}
+
+func (s *Server) mode() string {
+	if s.member != nil {
+		return "cluster"
+	}
+	return "standalone"
 }
 
 // kill breaks the connection with this id, and drops what it has not read.

@@ -225,6 +225,9 @@ func (t *trial) sweep(end bool) {
 	for _, v := range t.voters {
 		for _, s := range v.servers {
 			for _, key := range s.Keys() {
+				if t.plan.isFence(key) {
+					continue
+				}
 				token := s.Get(key)
 				if t.plan.isQueue(key) {
 					if left := s.TTL(key); left > longestPlace || end && left == 0 {
@@ -232,7 +235,7 @@ func (t *trial) sweep(end bool) {
 					}
 					continue
 				}
-				if t.plan.isFence(key) || token == "" {
+				if token == "" {
 					continue
 				}
 				if why := t.locks.strange(v, key, token, end); why != "" {

@@ -178,8 +178,10 @@ func (p *plan) chooseEngines(r *rand.Rand) {
 // key is the name of a resource's key.
 func (p *plan) key(resource string) string { return p.prefix + resource }
 
-// isFence reports whether a key has a fence, rather than a lock.
-func (p *plan) isFence(key string) bool { return strings.HasPrefix(key, p.prefix+"fence:") }
+// isFence reports whether a key has a fence, or all of them, rather than a lock, or is one's cell.
+func (p *plan) isFence(key string) bool {
+	return strings.HasPrefix(key, p.prefix+"fence:") || strings.HasPrefix(key, p.prefix+"fences:1")
+}
 
 // isQueue reports whether a key is of the queue of those that wait for a lock.
 func (p *plan) isQueue(key string) bool { return strings.HasPrefix(key, p.prefix+"queue") }
