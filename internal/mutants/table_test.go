@@ -631,9 +631,10 @@ var table = []mutant{
 	},
 	{
 		name: "numbers that were reserved in vain are not learnt",
-		edits: one("engine/fencing.go",
-			"	if leaves && !held && !ahead {\n",
-			"	if false {\n"),
+		edits: []edit{
+			{"engine/fencing.go", "			r.seen = max(r.seen, r.proposed)\n		case instance.Unanswered", "		case instance.Unanswered"},
+			{"engine/fencing.go", "	if leaves && !held && !ahead {\n", "	if leaves && !held && ahead {\n"},
+		},
 		in: "engine", test: "TestNumbersReservedInVainAreLearnt",
 	},
 	{
