@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"crypto/rand"
 	mathrand "math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -44,8 +43,9 @@ const (
 // place is an engine's place in one queue. It is the request's that waits, and then the holding's.
 type place struct {
 	instance.Place
-	at    int           // the instance that has the queue
-	heard chan struct{} // one slot: the standing has been told
+	queues *queues
+	at     int           // the instance that has the queue
+	heard  chan struct{} // one slot: the standing has been told
 
 	mu       sync.Mutex
 	standing instance.Standing // Unanswered: it has not been told since it was asked for
@@ -60,6 +60,7 @@ func (p *place) CastStanding(s instance.Standing) {
 	p.mu.Lock()
 	p.standing = s
 	p.mu.Unlock()
+	p.queues.located(p, s)
 	select {
 	case p.heard <- struct{}{}:
 	default: // it has been told and not yet looked
@@ -84,25 +85,39 @@ type queues struct {
 	refused atomic.Int64 // when an instance last refused it, in Unix ns; 0: never
 
 	mu      sync.Mutex
-	kept    map[*place]bool
-	pace    time.Time // when all would have been asked last, had that kept its pace
-	running bool      // keepAll
+	kept    map[*place]position
+	counts  [inFront + 1]int // how many are kept in each position
+	pace    time.Time        // when all would have been asked last, had that kept its pace
+	running bool             // keepAll
 	keeping sync.WaitGroup
 }
 
-func newQueues(e *Engine) *queues { return &queues{engine: e, kept: make(map[*place]bool)} }
+// position is what is known of where a place stands.
+type position uint8
+
+const (
+	somewhere position = iota
+	behindOne
+	inFront
+)
+
+func newQueues(e *Engine) *queues { return &queues{engine: e, kept: make(map[*place]position)} }
 
 // enter takes the last place in the queue for a resource. What comes of it is told to the place.
 func (q *queues) enter(key string, at int) *place {
 	e := q.engine
-	p := &place{at: at, heard: make(chan struct{}, 1)}
-	p.Place = instance.Place{Name: rand.Text(), Key: key, To: p}
-	p.Order = besideKey(e.cfg.KeyPrefix, "queue", key)
-	p.Lives = besideKey(e.cfg.KeyPrefix, "queue-lives", key)
+	p := &place{queues: q, at: at, heard: make(chan struct{}, 1)}
+	p.Place = instance.Place{Name: e.tokens.placeName(), Key: key, To: p}
+	p.Order, p.Lives = queueKeys(e.cfg.KeyPrefix, key)
 	p.Bell = q.bell(key, p.Name)
 	q.keep(p)
 	e.instances[at].Post(&instance.Enqueue{Place: p.Place, Life: placeLife})
 	return p
+}
+
+// queueKeys are the keys that the queue for a lock has, but for its bells.
+func queueKeys(prefix, key string) (order, lives string) {
+	return besideKey(prefix, "queue", key), besideKey(prefix, "queue-lives", key)
 }
 
 // bell is the key that the place of this name has.
@@ -121,7 +136,10 @@ func (q *queues) keep(p *place) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	p.due = nextKeeping(time.Now())
-	q.kept[p] = true
+	if _, kept := q.kept[p]; !kept {
+		q.kept[p] = somewhere
+		q.counts[somewhere]++
+	}
 	if !q.running {
 		q.running = true
 		q.keeping.Go(q.keepAll)
@@ -134,7 +152,36 @@ func nextKeeping(now time.Time) time.Time { return now.Add(keepEvery - mathrand.
 func (q *queues) drop(p *place) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	delete(q.kept, p)
+	if at, kept := q.kept[p]; kept {
+		q.counts[at]--
+		delete(q.kept, p)
+	}
+}
+
+// located notes where a place that is kept stands.
+func (q *queues) located(p *place, s instance.Standing) {
+	now := somewhere
+	switch {
+	case s.Kind != instance.Held && s.Kind != instance.Free:
+	case s.Before == "":
+		now = inFront
+	default:
+		now = behindOne
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if before, kept := q.kept[p]; kept {
+		q.counts[before]--
+		q.counts[now]++
+		q.kept[p] = now
+	}
+}
+
+// count returns how many places are known to stand in queues, and how many of them are the first there.
+func (q *queues) count() (all, firsts int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.counts[behindOne] + q.counts[inFront], q.counts[inFront]
 }
 
 // leave gives up a place.
