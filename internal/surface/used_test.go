@@ -41,6 +41,8 @@ var engines = map[string]string{
 	"instance.Enqueue":           "a Command",
 	"instance.KeepPlaces":        "a Command",
 	"instance.LeaveQueue":        "a Command",
+	"instance.LookAtQueue":       "a Command",
+	"instance.QueueLook":         "what it is answered",
 	"instance.MaxPlaces":         "how many places there may be in a KeepPlaces",
 	"instance.Place":             "what these are about",
 	"instance.Standing":          "what they are answered",
