@@ -78,6 +78,12 @@ func TestJSONSaysTheSameAsThePage(t *testing.T) {
 	acquire(t, e, "b", engine.WithFencing())
 	acquire(t, e, "a")
 	wait(t, e, "a")
+	for _, s := range servers {
+		s.Set("elsewhere", "somebody else's", time.Minute)
+	}
+	wait(t, e, "elsewhere")
+	testkit.Eventually(t, "it has its place in the queue", func() bool { return e.Snapshot(0).First == 1 })
+	has(t, get(Handler(e), browser, "").Body.String(), "<dt>places in queues</dt><dd>1, 1 the first</dd>")
 	lose(t, servers, acquire(t, e, "c"))
 
 	var got view
@@ -85,8 +91,8 @@ func TestJSONSaysTheSameAsThePage(t *testing.T) {
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatalf("json.Unmarshal: %v", err)
 	}
-	if got.Held != 2 || got.Waiting != 1 || got.Lost != 1 || len(got.Instances) != 3 || len(got.Leases) != 2 || len(got.Lines) != 1 || len(got.Losses) != 1 || len(got.Ends) != 1 {
-		t.Fatalf("want 2 held, 1 waiting, 1 lost, 3 instances, 2 leases, 1 line, 1 loss, 1 end; got %s", text)
+	if got.Held != 2 || got.Waiting != 2 || got.Places != 1 || got.First != 1 || got.Lost != 1 || len(got.Instances) != 3 || len(got.Leases) != 2 || len(got.Lines) != 2 || len(got.Losses) != 1 || len(got.Ends) != 1 {
+		t.Fatalf("want 2 held, 2 waiting, 1 place, 1 first, 1 lost, 3 instances, 2 leases, 2 lines, 1 loss, 1 end; got %s", text)
 	}
 	i, a, b, loss := got.Instances[0], got.Leases[0], got.Leases[1], got.Losses[0]
 	if i.Name != e.Instances()[0].Name || i.State != "up" || i.RunID == "" || i.Latency <= 0 || time.Since(i.Since) > testkit.Patience {

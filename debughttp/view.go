@@ -17,6 +17,8 @@ type view struct {
 	Process   processView    `json:"process"`
 	Held      int            `json:"held"`
 	Waiting   int            `json:"waiting"`
+	Places    int            `json:"places"` // in queues
+	First     int            `json:"first"`  // of these
 	Lost      uint64         `json:"lost"`
 	Dropped   uint64         `json:"losses_dropped"`
 	Untold    untoldView     `json:"untold"`
@@ -96,7 +98,7 @@ func (s seconds) String() string {
 func (h *handler) look(limit int) view {
 	s := h.engine.Snapshot(limit)
 	v := view{
-		At: s.At, Process: process, Held: s.Held, Waiting: s.Waiting, Lost: s.Lost, Dropped: s.Dropped, Untold: untoldView(s.Untold),
+		At: s.At, Process: process, Held: s.Held, Waiting: s.Waiting, Places: s.Places, First: s.First, Lost: s.Lost, Dropped: s.Dropped, Untold: untoldView(s.Untold),
 		Instances: make([]instanceView, 0, len(s.Instances)), // [] in JSON, not null
 		Leases:    make([]leaseView, 0, len(s.Leases)),
 		Lines:     make([]lineView, 0, len(s.Lines)),

@@ -54,6 +54,7 @@ func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
 		{"zrangebyscore", []any{"zrangebyscore", queue, 0, 0}},
 		{"zrevrangebyscore", []any{"zrevrangebyscore", queue, 0, 0}},
 		{"zscore", []any{"zscore", queue, "doctor"}},
+		{"zcount", []any{"zcount", queue, 0, 0}},
 		{"client|kill", []any{"client", "kill", "id", id, "skipme", "yes"}}, // ours or nobody's, and we are skipped
 		{"hello", []any{"hello"}},
 		{"client|tracking", []any{"client", "tracking", "off"}},
@@ -126,6 +127,7 @@ var effects = []loss{
 	{[]string{"zadd", "zrem", "zrange", "zrangebyscore", "zrevrangebyscore", "zscore"}, "Engines that wait for a lock are not served in turn."},
 	{[]string{"bitfield"}, "Fencing tokens take a script, which is several times as much work for the server."},
 	{[]string{"setrange"}, "Acquires with fencing tokens fail there."},
+	{[]string{"zcount"}, "It is not known how many engines wait for a lock."},
 	{[]string{"time"}, "Acquires with fencing tokens fail there, and steps of its clock are not noticed."},
 	{[]string{"asking"}, "Locks in a slot that is being moved cannot be renewed or released meanwhile."},
 	{[]string{"info"}, "A restart, in which it forgets its locks, cannot be seen; nor can two addresses of the same server."},

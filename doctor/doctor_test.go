@@ -442,7 +442,7 @@ func TestClusterDatabases(t *testing.T) {
 // What a user is not permitted is found, command by command, and no password shown.
 func TestPermissions(t *testing.T) {
 	const password = "doctor-s3cr3t"
-	const enough = "~locks:* resetchannels -@all +script|load +evalsha +set +get +getrange +setrange +bitfield +exists +del +pttl +pexpire +time +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zscore +client|id +client|kill +info +hello +client|tracking"
+	const enough = "~locks:* resetchannels -@all +script|load +evalsha +set +get +getrange +setrange +bitfield +exists +del +pttl +pexpire +time +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zscore +zcount +client|id +client|kill +info +hello +client|tracking"
 	s := redistest.Start(t)
 	as := func(rules string, prefix string) Report {
 		s.User("ann", password, rules)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,9 @@ func (e *Engine) hold(g lease.Grant, r *request, fencing instance.Fencing, start
 	h := &holding{engine: e, key: r.key, since: start.Time, shared: r.token != ""}
 	h.takePlace(r.place, r.resource)
 	r.place = nil
+	if h.shared { // the token does not tell which place is the holder's
+		h.leaveQueue()
+	}
 	if fencing.Fence != 0 {
 		granted := fencing // a copy, so that only this case allocates
 		h.fencing = &granted
@@ -253,7 +257,7 @@ func (h *holding) giveUp(first bool) (p *poll, left bool) {
 		h.place = nil
 		return p, false
 	}
-	next := handoff{question: e.draft(r, clock.Sample(), false), place: h.place}
+	next := handoff{question: e.draft(r, cmp.Or(h.place, r.place), clock.Sample(), false), place: h.place}
 	p = e.giveBack(h, yes, next.question.attempt)
 	h.place = nil
 	handed <- next // never blocks: one slot, sent to once

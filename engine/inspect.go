@@ -22,6 +22,14 @@ type Status struct {
 	Remaining time.Duration // until a quorum no longer has the holder, if nobody renews; negative: it never expires
 	Votes     []instance.Vote
 
+	// Waiting is how many engines stand in the queue for the resource, as the instances that answered
+	// have it: one that waits for many of its goroutines is one, and one that has died is one for
+	// another 3 s. Who waits without a place there is not counted: other libraries, engines with a
+	// Backoff or Tries, and those that have no right to the queue. Negative: it is not known, since an
+	// instance did not say, or does not permit the question.
+	Waiting    int
+	WaitingFor time.Duration // how long the first of them has waited, by the server's clock; 0: nobody waits, or it is not known
+
 	undecided bool
 }
 
@@ -31,20 +39,37 @@ func (s Status) String() string {
 	case s.undecided:
 		return fmt.Sprintf("who holds %q is not known", s.Resource)
 	case !s.Held:
-		return fmt.Sprintf("%q is free", s.Resource)
+		return fmt.Sprintf("%q is free", s.Resource) + s.queue()
+	case s.Remaining < 0:
+		return fmt.Sprintf("%q is held by %s, and does not expire", s.Resource, instance.Abbreviate(s.Token)) + s.queue()
 	}
-	return fmt.Sprintf("%q is held by %s for another %v", s.Resource, instance.Abbreviate(s.Token), s.Remaining.Round(time.Millisecond))
+	return fmt.Sprintf("%q is held by %s for another %v", s.Resource, instance.Abbreviate(s.Token), s.Remaining.Round(time.Millisecond)) + s.queue()
+}
+
+// queue is the part of String that says who waits: nothing if nobody does.
+func (s Status) queue() string {
+	first := s.WaitingFor.Round(time.Millisecond)
+	switch {
+	case s.Waiting < 0:
+		return "; how many wait is not known"
+	case s.Waiting == 0:
+		return ""
+	case s.Waiting == 1:
+		return fmt.Sprintf("; 1 engine has waited for %v", first)
+	}
+	return fmt.Sprintf("; %d engines wait, the first for %v", s.Waiting, first)
 }
 
 // GoString keeps the whole token out of %#v.
 func (s Status) GoString() string { return s.String() }
 
-// Inspect asks every instance for the holder of the resource, and for how long it holds it. It waits
+// Inspect asks every instance for the holder of the resource, and for how long it holds it, and how many
+// wait. It waits
 // for all of them, at most as long as their timeout. When so many do not answer
 // that a majority may or may not have a holder, the error is ErrNoQuorum, and the
 // Status has the votes that did come.
 func (e *Engine) Inspect(ctx context.Context, resource string) (Status, error) {
-	s := Status{Resource: resource}
+	s := Status{Resource: resource, Waiting: -1}
 	if err := checkResource(resource); err != nil {
 		return s, fmt.Errorf("engine: inspect: %w", err)
 	}
@@ -54,14 +79,16 @@ func (e *Engine) Inspect(ctx context.Context, resource string) (Status, error) {
 	defer e.exit()
 
 	s.Votes = make([]instance.Vote, len(e.instances))
+	queues := make([]instance.QueueLook, len(e.instances))
 	var asked errgroup.Group
 	for place, i := range e.instances {
 		asked.Go(func() (err error) {
-			s.Votes[place], err = ask(ctx, i, e.key(resource))
+			s.Votes[place], queues[place], err = e.ask(ctx, i, e.key(resource))
 			return err
 		})
 	}
 	stopped := asked.Wait()
+	s.countWaiting(queues)
 	if !s.count(e.need) {
 		s.undecided = true
 		return s, &QuorumError{Op: "inspect", Resource: resource, Need: e.need, Votes: s.Votes, reason: ErrNoQuorum, stop: stopped}
@@ -69,15 +96,22 @@ func (e *Engine) Inspect(ctx context.Context, resource string) (Status, error) {
 	return s, nil
 }
 
-// ask puts the question to one instance and waits for the answer.
-func ask(ctx context.Context, i *instance.Instance, key string) (instance.Vote, error) {
-	answer := make(answerCaster, 1)
-	i.Post(&instance.Inspect{Key: key, To: answer})
+// ask puts both questions to one instance and waits for the answers.
+func (e *Engine) ask(ctx context.Context, i *instance.Instance, key string) (instance.Vote, instance.QueueLook, error) {
+	answer, look := make(answerCaster, 1), make(chan instance.QueueLook, 1)
+	order, lives := queueKeys(e.cfg.KeyPrefix, key)
+	i.Post(&instance.Inspect{Key: key, To: answer}, &instance.LookAtQueue{Key: key, Order: order, Lives: lives, To: look})
+	v, unsaid := instance.Vote{Instance: i.Name()}, instance.QueueLook{Waiting: -1}
 	select {
-	case v := <-answer:
-		return v, nil
+	case v = <-answer:
 	case <-ctx.Done():
-		return instance.Vote{Instance: i.Name()}, ended(ctx)
+		return v, unsaid, ended(ctx)
+	}
+	select {
+	case q := <-look:
+		return v, q, nil
+	case <-ctx.Done():
+		return v, unsaid, ended(ctx)
 	}
 }
 
@@ -112,6 +146,24 @@ func (s *Status) count(need int) (decided bool) {
 		}
 	}
 	return decided
+}
+
+// countWaiting adds up what the instances say that have answered: the queue is at one of them, or
+// at two, and nobody stands in both.
+func (s *Status) countWaiting(queues []instance.QueueLook) {
+	waiting, first, answered := 0, time.Duration(0), false
+	for place, q := range queues {
+		switch v := s.Votes[place]; {
+		case v.Kind != instance.Held && v.Kind != instance.Free:
+		case q.Waiting < 0:
+			return
+		default:
+			waiting, first, answered = waiting+q.Waiting, max(first, q.First), true
+		}
+	}
+	if answered {
+		s.Waiting, s.WaitingFor = waiting, first
+	}
 }
 
 // majorityEnds returns when fewer than need of the keys are left. A negative

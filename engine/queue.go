@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"crypto/rand"
-	mathrand "math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,8 +42,9 @@ const (
 // place is an engine's place in one queue. It is the request's that waits, and then the holding's.
 type place struct {
 	instance.Place
-	at    int           // the instance that has the queue
-	heard chan struct{} // one slot: the standing has been told
+	queues *queues
+	at     int           // the instance that has the queue
+	heard  chan struct{} // one slot: the standing has been told
 
 	mu       sync.Mutex
 	standing instance.Standing // Unanswered: it has not been told since it was asked for
@@ -60,6 +59,7 @@ func (p *place) CastStanding(s instance.Standing) {
 	p.mu.Lock()
 	p.standing = s
 	p.mu.Unlock()
+	p.queues.located(p, s)
 	select {
 	case p.heard <- struct{}{}:
 	default: // it has been told and not yet looked
@@ -84,25 +84,30 @@ type queues struct {
 	refused atomic.Int64 // when an instance last refused it, in Unix ns; 0: never
 
 	mu      sync.Mutex
-	kept    map[*place]bool
-	pace    time.Time // when all would have been asked last, had that kept its pace
-	running bool      // keepAll
+	kept    map[*place]position
+	counts  [inFront + 1]int // how many are kept in each position
+	pace    time.Time        // when all would have been asked last, had that kept its pace
+	running bool             // keepAll
 	keeping sync.WaitGroup
 }
 
-func newQueues(e *Engine) *queues { return &queues{engine: e, kept: make(map[*place]bool)} }
+func newQueues(e *Engine) *queues { return &queues{engine: e, kept: make(map[*place]position)} }
 
 // enter takes the last place in the queue for a resource. What comes of it is told to the place.
 func (q *queues) enter(key string, at int) *place {
 	e := q.engine
-	p := &place{at: at, heard: make(chan struct{}, 1)}
-	p.Place = instance.Place{Name: rand.Text(), Key: key, To: p}
-	p.Order = besideKey(e.cfg.KeyPrefix, "queue", key)
-	p.Lives = besideKey(e.cfg.KeyPrefix, "queue-lives", key)
+	p := &place{queues: q, at: at, heard: make(chan struct{}, 1)}
+	p.Place = instance.Place{Name: e.tokens.placeName(), Key: key, To: p}
+	p.Order, p.Lives = queueKeys(e.cfg.KeyPrefix, key)
 	p.Bell = q.bell(key, p.Name)
 	q.keep(p)
 	e.instances[at].Post(&instance.Enqueue{Place: p.Place, Life: placeLife})
 	return p
+}
+
+// queueKeys are the keys that the queue for a lock has, but for its bells.
+func queueKeys(prefix, key string) (order, lives string) {
+	return besideKey(prefix, "queue", key), besideKey(prefix, "queue-lives", key)
 }
 
 // bell is the key that the place of this name has.
@@ -116,73 +121,10 @@ func (q *queues) ask(p *place) {
 	q.engine.instances[p.at].Post(&instance.KeepPlaces{Places: []instance.Place{p.Place}, Life: placeLife})
 }
 
-// keep keeps a place from now on.
-func (q *queues) keep(p *place) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	p.due = nextKeeping(time.Now())
-	q.kept[p] = true
-	if !q.running {
-		q.running = true
-		q.keeping.Go(q.keepAll)
-	}
-}
-
-func nextKeeping(now time.Time) time.Time { return now.Add(keepEvery - mathrand.N(keepSlack)) }
-
-// drop keeps a place no longer.
-func (q *queues) drop(p *place) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	delete(q.kept, p)
-}
-
 // leave gives up a place.
 func (q *queues) leave(p *place) {
 	q.drop(p)
 	q.engine.instances[p.at].Post(&instance.LeaveQueue{Place: p.Place})
-}
-
-// keepAll keeps all places, until there are none or the engine closes. Close waits for it.
-func (q *queues) keepAll() {
-	tick := time.NewTicker(keepSlack)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-q.engine.closing.Done():
-			return
-		}
-		due, running := q.due(time.Now())
-		if !running {
-			return
-		}
-		for at, places := range due {
-			for len(places) > 0 {
-				n := min(len(places), instance.MaxPlaces)
-				q.engine.instances[at].Post(&instance.KeepPlaces{Places: places[:n:n], Life: placeLife})
-				places = places[n:]
-			}
-		}
-	}
-}
-
-// due returns the places to be kept now, by instance, and whether there will be others.
-func (q *queues) due(now time.Time) (due map[int][]instance.Place, running bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.running = len(q.kept) > 0
-	for p := range q.kept {
-		if p.due.Sub(now) > keepSlack {
-			continue
-		}
-		if due == nil {
-			due = make(map[int][]instance.Place)
-		}
-		due[p.at] = append(due[p.at], p.Place)
-		p.due = nextKeeping(now)
-	}
-	return due, q.running
 }
 
 // mayAskAll reports whether one that nobody has told anything may ask all instances now.

@@ -43,7 +43,7 @@ func (e *Engine) vote(ctx context.Context, r *request, first int, start clock.Mo
 	if r.token != "" && e.shares(r.key, r.token) {
 		return nil, nil, fmt.Errorf("acquire %q: %w: this engine holds it with the same token", r.resource, ErrHeld)
 	}
-	return e.decide(ctx, r, e.draft(r, start, askLeft), first)
+	return e.decide(ctx, r, e.draft(r, r.place, start, askLeft), first)
 }
 
 // question is an attempt and what it asks for.
@@ -54,11 +54,12 @@ type question struct {
 	start   clock.Moment
 }
 
-// draft prepares a question that begins at start. It must be decided.
-func (e *Engine) draft(r *request, start clock.Moment, askLeft bool) question {
+// draft prepares a question that begins at start, of one that has the place p, or none. It must be
+// decided.
+func (e *Engine) draft(r *request, p *place, start clock.Moment, askLeft bool) question {
 	q := question{attempt: e.newAttempt(), token: r.token, start: start}
 	if q.token == "" {
-		q.token = e.tokens.fresh()
+		q.token = e.tokens.of(p)
 	}
 	q.fencing = r.propose(e.cfg.KeyPrefix, start.Time)
 	r.proposed = q.fencing.Fence + q.fencing.Reserved

@@ -18,6 +18,8 @@ type Snapshot struct {
 
 	Waiting int    // acquires that wait or are just asking
 	Lines   []Line // some of the resources that they are for, in no order
+	Places  int    // in queues of the instances, where other engines stand, too: one for each resource
+	First   int    // of these places: nobody stands before them
 
 	Lost    uint64 // leases that ended unreleased, since the engine was made
 	Losses  []End  // the most recent of them, the newest first
@@ -56,6 +58,7 @@ func (e *Engine) Snapshot(limit int) Snapshot {
 	s := Snapshot{At: time.Now(), Owner: e.cfg.Owner, Instances: e.Instances(), Held: e.keeper.Len(), Dropped: e.keeper.Dropped()}
 	s.Leases = e.someHeld(limit)
 	s.Waiting, s.Lines = e.lines.some(limit)
+	s.Places, s.First = e.queues.count()
 	s.Lost, s.Losses = e.losses.latest(limit)
 	_, s.Ends = e.ends.latest(limit)
 	s.Untold = e.telling.untold()

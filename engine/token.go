@@ -9,6 +9,10 @@ import (
 //
 //	[owner ~] 100 random bits, the engine's mark of 30
 //
+// Of an acquire that has a place in the queue the last 20 of the random bits are the
+// place's. So its token ends with the name of the place, by which a look at the queue
+// tells the holder's place from those of the waiting.
+//
 // The mark says whose it is to nobody but the engine itself, and is no part of what
 // makes the token hard to guess: anybody that has seen one token knows the mark.
 type tokens struct{ owner, mark string }
@@ -16,23 +20,38 @@ type tokens struct{ owner, mark string }
 const (
 	randomChars = 20 // of 5 bits each
 	markChars   = 6
-	alphabet    = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	// placeChars are as many as internal/scripts/look_at_queue.lua takes.
+	placeChars = 4 + markChars
+	alphabet   = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 )
 
 func newTokens(owner string) tokens { return tokens{owner, rand.Text()[:markChars]} }
 
 // fresh returns a new token, in one allocation.
-func (t tokens) fresh() string {
+func (t tokens) fresh() string { return t.endingWith(t.mark) }
+
+// of returns a new token for an acquire that has this place, or none.
+func (t tokens) of(p *place) string {
+	if p == nil {
+		return t.fresh()
+	}
+	return t.endingWith(p.Name)
+}
+
+// placeName returns the name of a new place.
+func (t tokens) placeName() string { return rand.Text()[:placeChars-markChars] + t.mark }
+
+func (t tokens) endingWith(end string) string {
 	var random [randomChars]byte
 	_, _ = rand.Read(random[:]) // it never fails
 	token := make([]byte, 0, maxOwner+1+randomChars+markChars)
 	if t.owner != "" {
 		token = append(append(token, t.owner...), '~')
 	}
-	for _, b := range random {
+	for _, b := range random[:randomChars+markChars-len(end)] {
 		token = append(token, alphabet[b%byte(len(alphabet))])
 	}
-	return string(append(token, t.mark...))
+	return string(append(token, end...))
 }
 
 // made reports whether a token is this engine's.

@@ -146,7 +146,7 @@ func TestEachPrivilegeIsNeeded(t *testing.T) {
 			}
 			switch privilege {
 			case "client|id", "client|kill", "getrange", "bitfield", "exists", "info", "client|tracking", "hello",
-				"zadd", "zrem", "zrange", "zrangebyscore", "zrevrangebyscore", "zscore":
+				"zadd", "zrem", "zrange", "zrangebyscore", "zrevrangebyscore", "zscore", "zcount":
 				if err != nil {
 					t.Errorf("it does not work: %v", err)
 				}

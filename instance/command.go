@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
-// Command is a message to an instance: *Acquire, *Release, *Renew or *Inspect.
+// Command is a message to an instance: *Acquire, *Release, *Renew, *Inspect, or one about a queue.
 // Each knows how to put its question and how to read the answer; the actor's
 // loop knows neither.
 //

@@ -137,7 +137,7 @@ func (m *mailbox) room(c Command) int {
 		return m.room(c.Command)
 	case *barrier:
 		return math.MaxInt
-	case *Acquire, *Inspect:
+	case *Acquire, *Inspect, *LookAtQueue:
 		return m.limit
 	}
 	return 2 * m.limit

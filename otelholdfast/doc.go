@@ -40,6 +40,8 @@
 //	holdfast.acquire.duration    s          histogram; holdfast.acquire.outcome
 //	holdfast.acquire.rounds      {round}    histogram
 //	holdfast.acquire.waiting     {acquire}  up-down counter
+//	holdfast.queue.places        {place}    up-down counter
+//	holdfast.queue.first         {place}    up-down counter
 //	holdfast.vote.count          {vote}     counter; holdfast.instance, holdfast.vote.kind
 //	holdfast.handover.duration   s          histogram; holdfast.waker, holdfast.granted
 //	holdfast.renewal.count       {renewal}  counter; holdfast.renewal.confirmed

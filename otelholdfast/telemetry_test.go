@@ -219,6 +219,8 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 		{"holdfast.acquire.count", "holdfast.acquire.outcome=held", 1},
 		{"holdfast.acquire.rounds", "", 3},
 		{"holdfast.acquire.waiting", "", 0},
+		{"holdfast.queue.places", "", 0},
+		{"holdfast.queue.first", "", 0},
 		{"holdfast.handover.duration", "holdfast.granted=true,holdfast.waker=release", 1},
 		{"holdfast.lease.duration", "holdfast.lease.cause=released", 1},
 		{"holdfast.lease.duration", "holdfast.lease.cause=stolen", 1},
@@ -237,6 +239,16 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 	} {
 		w.settles(c.name, c.attributes, c.want)
 	}
+	ctx, leave := context.WithCancel(t.Context())
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		_, _ = w.Acquire(ctx, "secret-name") // which is somebody else's by now
+	}()
+	w.settles("holdfast.queue.places", "", 1)
+	w.settles("holdfast.queue.first", "", 1)
+	leave()
+	<-over
 	w.until("holdfast.vote.count", "holdfast.instance=redis-3,holdfast.vote.kind=granted", 1) // its others may have been taken back
 	w.until("holdfast.renewal.margin", "", 1)
 	w.until("holdfast.pipeline.duration", "holdfast.instance=redis-1", 3)

@@ -10,6 +10,7 @@ import (
 // gauges is what is read from the engine when it is scraped.
 type gauges struct {
 	leases, waiting, dropped, untold  *prometheus.Desc
+	places, first                     *prometheus.Desc
 	state, since, mailbox, quarantine *prometheus.Desc // one an instance
 	step, stepped                     *prometheus.Desc // one an instance
 }
@@ -21,6 +22,8 @@ func newGauges(constant prometheus.Labels) gauges {
 	return gauges{
 		leases:     desc("leases_held", "Leases that the engine holds."),
 		waiting:    desc("acquires_waiting", "Acquires that wait, or are just asking."),
+		places:     desc("queue_places", "Places in queues that the engine has for its acquires, one for each resource."),
+		first:      desc("queue_first", "Places of the engine that are the first in their queues."),
 		dropped:    desc("losses_dropped_total", "Losses that were dropped because nobody read Engine.Lost."),
 		untold:     desc("untold_total", "Lines of the log, calls of the trace and votes that were dropped because a func of the user's was too slow.", "what"),
 		state:      desc("instance_state", "1 for the state that the instance is in, 0 for the others.", "redis", "state"),
@@ -33,7 +36,7 @@ func newGauges(constant prometheus.Labels) gauges {
 }
 
 func (g gauges) describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.leases, g.waiting, g.dropped, g.untold, g.state, g.since, g.mailbox, g.quarantine, g.step, g.stepped} {
+	for _, d := range []*prometheus.Desc{g.leases, g.waiting, g.places, g.first, g.dropped, g.untold, g.state, g.since, g.mailbox, g.quarantine, g.step, g.stepped} {
 		out <- d
 	}
 }
@@ -46,6 +49,8 @@ func (g gauges) collect(out chan<- prometheus.Metric, s engine.Snapshot) {
 	}
 	gauge(g.leases, float64(s.Held))
 	gauge(g.waiting, float64(s.Waiting))
+	gauge(g.places, float64(s.Places))
+	gauge(g.first, float64(s.First))
 	out <- prometheus.MustNewConstMetric(g.dropped, prometheus.CounterValue, float64(s.Dropped))
 	for what, n := range map[string]uint64{"log": s.Untold.Log, "trace": s.Untold.Trace, "votes": s.Untold.Votes} {
 		out <- prometheus.MustNewConstMetric(g.untold, prometheus.CounterValue, float64(n), what)

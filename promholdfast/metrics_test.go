@@ -199,6 +199,8 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 		{"holdfast_lease_held_seconds", "", 2},
 		{"holdfast_leases_held", "", 0},
 		{"holdfast_acquires_waiting", "", 0},
+		{"holdfast_queue_places", "", 0},
+		{"holdfast_queue_first", "", 0},
 		{"holdfast_losses_dropped_total", "", 0},
 		{"holdfast_untold_total", `what="log"`, 0},
 		{"holdfast_untold_total", `what="trace"`, 0},
@@ -210,6 +212,18 @@ func TestTheMetricsSayWhatHappened(t *testing.T) {
 	} {
 		w.settles(c.name, c.label, c.want)
 	}
+	ctx, leave := context.WithCancel(t.Context())
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		_, _ = w.Acquire(ctx, "secret-name") // which is somebody else's by now
+	}()
+	w.settles("holdfast_queue_places", "", 1)
+	w.settles("holdfast_queue_first", "", 1)
+	leave()
+	<-over
+	w.settles("holdfast_queue_places", "", 0)
+	w.settles("holdfast_queue_first", "", 0)
 	changes := func(state string) float64 {
 		return w.value("holdfast_instance_changes_total", fmt.Sprintf(`redis="redis-2",state=%q`, state))
 	}

@@ -19,11 +19,14 @@ import (
 var statusRow = command{
 	name:  "status",
 	args:  "RESOURCE...",
-	short: "show who holds a lock, and for how long",
+	short: "show who holds a lock, for how long, and how many wait",
 	make:  func() action { return new(statusAction) },
 	long: `Asks each instance who holds the lock, and for how long. It shows what a majority of
 them says, and each vote. Tokens are abbreviated. This is a look, not a lock: it may be
-different a moment later. No instance knows who held the lock before. A running engine
+different a moment later. Behind the holder it says how many engines wait in the queue,
+and since when the first does. Those that wait without a place in it are not counted.
+
+No instance knows who held the lock before. A running engine
 knows it of its own leases (its page, debughttp), and --audit of run and release writes
 it down.
 
@@ -142,9 +145,6 @@ func (s seen) write(w io.Writer) {
 
 // String is the answer in one line.
 func (s seen) String() string {
-	if s.Held && s.Remaining < 0 {
-		return fmt.Sprintf("%q is held by %s, and does not expire", s.Resource, instance.Abbreviate(s.Token))
-	}
 	if s.err != nil && len(s.Votes) == 0 {
 		return oneLine(s.err.Error())
 	}
@@ -158,12 +158,17 @@ type plainStatus struct {
 	Owner     string          `json:"owner,omitempty"`
 	Token     string          `json:"token,omitempty"`        // abbreviated
 	Remaining int64           `json:"remaining_ms,omitempty"` // -1: it never expires
+	Waiting   *int            `json:"waiting,omitempty"`      // engines in the queue; not there: it is not known
+	First     int64           `json:"waiting_for_ms,omitempty"`
 	Votes     []instance.Vote `json:"votes"`
 	Err       string          `json:"error,omitempty"`
 }
 
 func (s seen) plain() plainStatus {
 	p := plainStatus{Resource: s.Resource, State: "free", Owner: s.Owner, Votes: s.Votes}
+	if s.Waiting >= 0 {
+		p.Waiting, p.First = &s.Waiting, s.WaitingFor.Milliseconds()
+	}
 	switch {
 	case s.err != nil:
 		p.State, p.Err = "unknown", oneLine(s.err.Error())

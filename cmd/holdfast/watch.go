@@ -20,9 +20,10 @@ type watcher struct {
 
 // facts are what makes a difference: all but the time that goes by.
 type facts struct {
-	token string
-	kinds []instance.Kind
-	holds []string
+	token   string
+	waiting int
+	kinds   []instance.Kind
+	holds   []string
 }
 
 func (s *statusAction) watcher() *watcher {
@@ -66,7 +67,7 @@ func (w *watcher) show(looks []seen) error {
 }
 
 func factsOf(s seen) facts {
-	f := facts{token: s.Token}
+	f := facts{token: s.Token, waiting: s.Waiting}
 	for _, v := range s.Votes {
 		f.kinds = append(f.kinds, v.Kind)
 		f.holds = append(f.holds, v.Holder)
@@ -75,5 +76,5 @@ func factsOf(s seen) facts {
 }
 
 func (f facts) equal(g facts) bool {
-	return f.token == g.token && slices.Equal(f.kinds, g.kinds) && slices.Equal(f.holds, g.holds)
+	return f.token == g.token && f.waiting == g.waiting && slices.Equal(f.kinds, g.kinds) && slices.Equal(f.holds, g.holds)
 }

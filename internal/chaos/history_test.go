@@ -55,7 +55,10 @@ func now() int64 {
 }
 
 // onClock translates a time of this process.
-func onClock(t time.Time) int64 { return now() + int64(time.Until(t)) }
+func onClock(t time.Time) int64 {
+	left := time.Until(t) // first: a process that is stopped in between is not to look as if it had gone on for too long
+	return now() + int64(left)
+}
 
 // recorder writes a history. Each event is in the file when add returns, so that
 // only what a killed client has not got round to is missing.

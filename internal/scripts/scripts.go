@@ -36,6 +36,7 @@ var (
 	Enqueue       = script("enqueue")
 	KeepPlace     = script("keep_place")
 	LeaveQueue    = script("leave_queue")
+	LookAtQueue   = script("look_at_queue")
 
 	// All are those that a server must know.
 	All = []Script{
@@ -43,7 +44,7 @@ var (
 		Release, ReleaseMany, ReleaseFenced, ReleaseRaise,
 		Renew, RenewFenced,
 		Adopt, Inspect,
-		Enqueue, KeepPlace, LeaveQueue,
+		Enqueue, KeepPlace, LeaveQueue, LookAtQueue,
 	}
 )
 

@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/internal/scripts"
 	"github.com/holdfast-go/holdfast/internal/sim"
 )
 
@@ -146,7 +147,7 @@ func (r *ours) more() string {
 }
 
 // place is one in a queue.
-func (r *ours) place() string { return fmt.Sprintf("place-%d", r.IntN(4)) }
+func (r *ours) place() string { return fmt.Sprintf("a-place-%02d", r.IntN(4)) }
 
 // queueKeys are those that the scripts of a queue are called with, for one place.
 func queueKeys(key, place string) []string {
@@ -157,7 +158,11 @@ func queueKeys(key, place string) []string {
 func (r *ours) queue(key string) []string {
 	place, life := r.place(), strconv.Itoa(long)
 	keys := queueKeys(key, place)
-	switch r.IntN(8) {
+	switch r.IntN(11) {
+	case 8, 9:
+		return r.call("look_at_queue", keys[:3])
+	case 10: // of a holder that was served in the queue
+		return []string{"SET", key, "token-" + place, "PX", r.ttl()}
 	case 0, 1, 2:
 		return r.call("enqueue", keys, place, life)
 	case 3:
@@ -365,11 +370,29 @@ func same(t *testing.T, all []*respondent, command []string) any {
 	t.Helper()
 	first := all[0].ask(t, command)
 	for _, r := range all[1:] {
-		if reply := r.ask(t, command); !alike(first, reply) {
+		if reply := r.ask(t, command); !alike(first, reply) && !(isLook(command) && alikeLooks(first, reply)) {
 			t.Fatalf("%.60q: %s says %v, %s says %v", command, all[0].name, first, r.name, reply)
 		}
 	}
 	return first
+}
+
+func isLook(command []string) bool {
+	return command[0] == "EVALSHA" && command[1] == scripts.LookAtQueue.SHA
+}
+
+// alikeLooks compares two replies of a look at a queue: how long somebody has waited may be apart
+// by what passes between two questions, however little it is.
+func alikeLooks(a, b any) bool {
+	lookA, okA := a.([]any)
+	lookB, okB := b.([]any)
+	if !okA || !okB || len(lookA) != 2 || len(lookB) != 2 || lookA[0] != lookB[0] {
+		return false
+	}
+	waitedA, okA := lookA[1].(int64)
+	waitedB, okB := lookB[1].(int64)
+	apart := waitedA - waitedB
+	return okA && okB && (waitedA == 0) == (waitedB == 0) && -slack*1000 < apart && apart < slack*1000
 }
 
 // TestKeysExpireWithAllThatAnswer waits for keys to go, with each respondent: the
@@ -401,11 +424,11 @@ func TestKeysExpireWithAllThatAnswer(t *testing.T) {
 // TestPlacesEndWithAllThatAnswer lets places end, with each respondent: those who stood
 // behind them learn who is before them now, whoever keeps or enters first.
 func TestPlacesEndWithAllThatAnswer(t *testing.T) {
-	scripts := sources(t)
+	all := sources(t)
 	for _, r := range respondents(t) {
 		sha := make(map[string]string)
-		for _, name := range []string{"enqueue", "keep_place", "leave_queue"} {
-			sha[name] = r.ask(t, []string{"SCRIPT", "LOAD", scripts[name]}).(string)
+		for _, name := range []string{"enqueue", "keep_place", "leave_queue", "look_at_queue"} {
+			sha[name] = r.ask(t, []string{"SCRIPT", "LOAD", all[name]}).(string)
 		}
 		call := func(script string, keys []string, argv ...string) string {
 			return fmt.Sprint(r.ask(t, append(append([]string{"EVALSHA", sha[script], strconv.Itoa(len(keys))}, keys...), argv...)))
@@ -431,6 +454,14 @@ func TestPlacesEndWithAllThatAnswer(t *testing.T) {
 				}
 			}
 		}
+		look := func() string { // without for how long
+			waiting, waited, _ := strings.Cut(call("look_at_queue", queueKeys("k", "")[:3]), " ")
+			if (waiting == "[0") != (waited == "0]") {
+				t.Errorf("%s: %s] wait, the first for [%s µs", r.name, waiting, waited)
+			}
+			return waiting + "]"
+		}
+		says("nobody waits", look(), "[0]")
 		says("nobody waits and the lock is free", enter("a", "600000"), "[ -3]")
 		r.ask(t, []string{"SET", "k", "held"})
 		says("the first", enter("a", "600000"), "[ -1]")
@@ -438,6 +469,11 @@ func TestPlacesEndWithAllThatAnswer(t *testing.T) {
 		says("one that ends soon", enter("c", "20"), "[b -1]")
 		says("one that ends soon, too", enter("d", "20"), "[c -1]")
 		says("the last", enter("e", "600000"), "[d -1]")
+		until("two of the five have ended", "[3]", look)
+		r.ask(t, []string{"SET", "k", "a"})
+		says("the holder does not wait", look(), "[2]")
+		r.ask(t, []string{"SET", "k", "the token of f"})
+		says("the holder has no place", look(), "[3]")
 		until("both before the last have ended", "[b -1]", func() string { return keep("e") })
 		says("a place that has ended is kept", keep("d"), "[ -3]")
 		says("another that ends soon", enter("f", "20"), "[e -1]")

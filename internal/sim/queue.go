@@ -109,3 +109,16 @@ func leaveQueue(n *native, keys, argv []string) []byte {
 	n.remove(keys[2])
 	return number(int64(len(queue) - len(left)))
 }
+
+func lookAtQueue(n *native, keys, _ []string) []byte {
+	queue, alive := n.prune(keys[1], keys[2]) // in a copy
+	holder, _ := n.look(keys[0])
+	place := holder[max(0, len(holder)-10):]
+	waiting := without(alive, place)
+	for _, m := range queue {
+		if slices.ContainsFunc(waiting, func(w member) bool { return w.name == m.name }) {
+			return list(number(int64(len(waiting))), number(max(0, n.clock.now().UnixMicro()-m.score)))
+		}
+	}
+	return list(number(int64(len(waiting))), number(0))
+}

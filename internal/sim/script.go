@@ -29,6 +29,7 @@ var scripts = map[string]script{
 	"enqueue":                      enqueue,
 	"keep place":                   keepPlace,
 	"leave queue":                  leaveQueue,
+	"look at queue":                lookAtQueue,
 }
 
 func scriptOf(source string) (script, bool) {

@@ -71,6 +71,8 @@ var engines = map[string]string{
 	"lease.Control":               "the engine's end of a Lease",
 	"lease.Grant":                 "what the engine begins a Lease with",
 	"lease.Backend":               "what the engine implements for its Leases",
+	"instance.LookAtQueue":        "a Command",
+	"instance.QueueLook":          "what it is answered",
 }
 
 // called are the methods that packages fmt, errors, log/slog and encoding/json call.
