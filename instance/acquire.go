@@ -32,8 +32,9 @@ type Acquire struct {
 
 	stage    atomic.Uint32  // posted, then either sent or withdrawn: the first to set it decides
 	form     form           // how it was sent
-	raise    *raise         // of a native one with fencing: what raises its fence, in front of it; else nil
+	raise    *raise         // of a native one with fencing: what raises its fence, behind it; else nil
 	joined   int            // which of those it is that are raised there
+	again    bool           // it was answered, and its raise was not: it is sent again
 	found    uint64         // the fence there, of a native one that was refused; 0: unknown
 	question holderQuestion // behind a native one that was refused
 }
@@ -42,7 +43,7 @@ type Acquire struct {
 type form uint8
 
 const (
-	native       form = iota // SET … NX, perhaps behind a raise
+	native       form = iota // SET … NX, perhaps in front of a raise
 	scripted                 // the script, which says for how long another has it
 	scriptRaises             // the script that raises the fence in the table as well
 	scriptFences             // the one with a fence beside the lock, for clusters
@@ -105,7 +106,7 @@ func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 // A native answer does not say who holds it. When asked again, or with a token of the
 // user's own, that matters: it may be us.
 func (a *Acquire) formIn(s *sending) form {
-	mayBeNative := !a.AskLeft && !s.again && !a.Shared
+	mayBeNative := !a.AskLeft && !s.again && !a.again && !a.Shared
 	switch {
 	case a.Former != "":
 		return adoption
@@ -132,7 +133,7 @@ func (a *Acquire) isHealing() bool { return !a.Proof.IsZero() }
 // looks at the clock itself.
 func (a *Acquire) mayRaise(s *sending) bool {
 	switch {
-	case a.Fence == 0, !s.raises, s.again, a.AskLeft, a.Shared, a.Former != "", s.quarantined > 0 && !s.heals(a.Proof):
+	case a.Fence == 0, !s.raises, s.again, a.again, a.AskLeft, a.Shared, a.Former != "", s.quarantined > 0 && !s.heals(a.Proof):
 		return false
 	}
 	return a.isHealing() || s.serverClock != 0 && a.Fence <= s.serverClock+uint64(a.MaxAhead.Microseconds())
@@ -216,17 +217,21 @@ func (a *Acquire) readReply(s *sending, r *resp.Reply) {
 		a.To.Cast(a.readRaising(s, r))
 	case a.form != native:
 		a.To.Cast(a.read(s, r.List[0].N, r.List[1:]))
-	case r.Kind == resp.Status && a.raise != nil:
-		a.To.Cast(a.judge(s))
+	case a.raise != nil && !a.isHealing() && r.Kind == resp.Status:
+		a.raise.heard(a.joined, taken)
+	case a.raise != nil && !a.isHealing():
+		a.raise.heard(a.joined, refused)
 	case r.Kind == resp.Status: // there was no holder, and now it is us
 		a.To.Cast(s.vote(Granted))
 	default:
-		if a.found = 0; a.raise != nil {
-			a.found = a.fenceThere()
-		}
-		a.question.acquire = a
-		s.actor.postHolderQuestion(&a.question)
+		a.askHolder(s.actor, 0)
 	}
+}
+
+// askHolder has it asked who has the lock; found is the fence there, 0 if that is not known.
+func (a *Acquire) askHolder(by *actor, found uint64) {
+	a.found, a.question.acquire = found, a
+	by.postHolderQuestion(&a.question)
 }
 
 // adopted reads the reply to an adoption. Where it finds its own token it has been
@@ -256,7 +261,8 @@ func (a *Acquire) readRaising(s *sending, r *resp.Reply) Vote {
 		fields = r.List[1:]
 	}
 	v := a.read(s, code, fields)
-	if v.Kind == Held && v.Holder == a.Token && s.again && !a.Shared {
+	v.Again = v.Again || a.again
+	if v.Kind == Held && v.Holder == a.Token && (s.again || a.again) && !a.Shared {
 		return Vote{Instance: v.Instance, Kind: Stale, Again: true, Fence: v.Fence}
 	}
 	return v

@@ -34,7 +34,7 @@
 //  3. pipeline.go: send makes a pipeline, and sending what its commands may know of it.
 //  4. guard.go: left says how long the restart guard still keeps votes back.
 //  5. pipeline.go: fill folds releases that wait together into one script call (fold), puts what
-//     raises fences in front of acquires (raise), and lets each message append its command (encode).
+//     raises fences behind acquires (raise), and lets each message append its command (encode).
 //  6. acquire.go, release.go, renew.go, inspect.go: appendCommand does so,
 //  7. internal/resp/resp.go: in the words of the protocol (AppendArg).
 //  8. pipeline.go: write puts the pipeline under way (putUnderWay), and writes it.

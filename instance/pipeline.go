@@ -184,10 +184,13 @@ func (b *bundles) fold(s *sending, batch []Command) []Command {
 		b.folded = append(b.folded, c)
 	}
 	b.close()
+	for _, r := range b.raises.all[:b.raises.used] {
+		b.folded = append(b.folded, r)
+	}
 	return b.folded
 }
 
-// raise has the fence of an acquire raised in front of it, if that may be. It does not matter what else goes out before that.
+// raise has the fence of an acquire raised behind it, if that may be. It does not matter what else goes out before that.
 func (b *bundles) raise(s *sending, a *Acquire) {
 	a.raise = nil
 	if !a.mayRaise(s) {
@@ -197,20 +200,18 @@ func (b *bundles) raise(s *sending, a *Acquire) {
 		s.clockAges = false
 		return
 	}
-	last, isNew := b.raises.last()
-	if isNew {
-		b.folded = append(b.folded, last)
-	}
+	last := b.raises.last()
 	a.raise, a.joined = last, last.join(a)
 }
 
 // unfold takes those bundles apart, of a batch that is sent again or later, that have
 // releases that are not plain any more. Fences are raised by the acquires themselves: what raised them before
-// says nothing about what is sent now.
+// says nothing about what is sent now. Those whose raise was not answered are sent again in its place.
 func unfold(s *sending, batch []Command) (unfolded []Command) {
 	for _, c := range batch {
 		switch c := c.(type) {
 		case *raise:
+			unfolded = append(unfolded, c.again()...)
 			continue
 		case *Acquire:
 			c.raise = nil

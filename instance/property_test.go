@@ -134,7 +134,7 @@ func TestMailboxDoesWhatItsLedgerSays(t *testing.T) {
 // However a batch is folded, and unfolded when it is sent on another link, every
 // message is in it once, and those about one key, or about many, are in the order in
 // which they were posted. No bundle has a release that must leave a tombstone. The fence of each
-// acquire that may go natively is raised once, in front of it; of none that is sent again.
+// acquire that may go natively is raised once, behind it; of none that is sent again.
 func TestBundlesKeepTheOrderOfEveryKey(t *testing.T) {
 	var b bundles // used again and again, as the actor's is
 	opened := time.Now()
@@ -170,17 +170,20 @@ func TestBundlesKeepTheOrderOfEveryKey(t *testing.T) {
 			for _, c := range folded {
 				switch c := c.(type) {
 				case *raise:
-					raised[c] = 0
+					if n := raised[c]; n != len(c.asked) {
+						t.Errorf("%d fences are raised for the %d acquires in front of it", len(c.asked), n)
+					}
+					delete(raised, c)
 					continue
 				case *Acquire:
 					wants := c.Fence == 1 && !c.AskLeft && raises
 					if wants != (c.raise != nil) {
-						t.Fatalf("%+v: is its fence raised in front of it: %v, want %v", c, !wants, wants)
+						t.Fatalf("%+v: is its fence raised behind it: %v, want %v", c, !wants, wants)
 					}
 					if wants {
-						n, before := raised[c.raise]
-						if !before || n != c.joined || n >= maxRaise || c.raise.asked[n].cell != cellOf(c.Key) {
-							t.Errorf("%+v is raised behind it, or as another", c)
+						n := raised[c.raise]
+						if n != c.joined || n >= maxRaise || c.raise.asked[n].cell != cellOf(c.Key) {
+							t.Errorf("%+v is raised as another", c)
 						}
 						raised[c.raise]++
 					}
@@ -200,10 +203,8 @@ func TestBundlesKeepTheOrderOfEveryKey(t *testing.T) {
 					}
 				}
 			}
-			for r, n := range raised {
-				if n != len(r.asked) {
-					t.Errorf("%d fences are raised for %d acquires", len(r.asked), n)
-				}
+			if len(raised) > 0 {
+				t.Errorf("%d commands that raise fences are missing", len(raised))
 			}
 			if len(flat) != len(batch) {
 				t.Fatalf("%d in, %d out", len(batch), len(flat))
