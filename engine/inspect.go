@@ -63,11 +63,10 @@ func (s Status) queue() string {
 // GoString keeps the whole token out of %#v.
 func (s Status) GoString() string { return s.String() }
 
-// Inspect asks every instance for the holder of the resource, and for how long it holds it, and how many
-// wait. It waits
-// for all of them, at most as long as their timeout. When so many do not answer
-// that a majority may or may not have a holder, the error is ErrNoQuorum, and the
-// Status has the votes that did come.
+// Inspect asks every instance for the holder of the resource, for how long it holds it, and how many
+// engines wait in the queue, all in one round trip. It changes nothing there. It waits for all of them, at most as
+// long as their timeout. When so many do not answer that a majority may or may not have a holder, the
+// error is ErrNoQuorum, and the Status has the votes that did come.
 func (e *Engine) Inspect(ctx context.Context, resource string) (Status, error) {
 	s := Status{Resource: resource, Waiting: -1}
 	if err := checkResource(resource); err != nil {
