@@ -274,13 +274,16 @@ func (s *watches) alarm(now time.Time) time.Duration {
 	return time.Hour
 }
 
+// isCurrent reports whether an asking is the latest about its lock, which is still watched here: elsewhere others guard it.
+func (s *watches) isCurrent(q heldAsking) bool { return q.at.Load() == s && q.round == q.Held.round }
+
 // askHeld appends the next questions to out.
 func (s *watches) askHeld(out []byte) []byte {
 	s.ripen(time.Now())
 	n := 0
 	for ; n < len(s.held.fresh) && len(out) < maxHeldText; n++ {
 		q := s.held.fresh[n]
-		if q.round != q.Held.round {
+		if !s.isCurrent(q) {
 			continue
 		}
 		q.queued = false
@@ -314,7 +317,7 @@ func (t *Tracker) answerHeld(r *resp.Reply) (taken bool, err error) {
 	q := t.held.asked[0]
 	t.held.asked = t.held.asked[1:]
 	h := q.Held
-	current := q.round == h.round
+	current := t.isCurrent(q)
 	switch {
 	case elsewhere && !current:
 	case elsewhere:
@@ -326,7 +329,9 @@ func (t *Tracker) answerHeld(r *resp.Reply) (taken bool, err error) {
 			h.Tell()
 		}
 	case r.Kind == resp.Error && !q.life && isLasting(r.Err()):
-		h.armed = h.armed && !current
+		if current {
+			h.armed = false
+		}
 		t.muteHeld(r.Err())
 	case r.Kind == resp.Error:
 		return true, r.Err()
