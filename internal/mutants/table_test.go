@@ -708,6 +708,20 @@ var table = []mutant{
 		in: "engine", test: "TestTurnIsForThoseWhoStoodInLine",
 	},
 	{
+		name: "a lease that is lost keeps its place in the queue",
+		edits: one("engine/holding.go",
+			"		e.lines.released(l.Resource())\n		h.mu.Lock()\n		h.leaveQueue()\n		h.mu.Unlock()\n",
+			"		e.lines.released(l.Resource())\n"),
+		in: "engine", test: "TestALostLeaseGivesUpItsPlace",
+	},
+	{
+		name: "who stands in the queue asks all instances when its own engine releases",
+		edits: one("engine/stand.go",
+			"	case released: // by this engine, whose turn is over\n		do = waitOn\n",
+			"	case released: // by this engine, whose turn is over\n		do = askAll\n"),
+		in: "engine", test: "TestAReleaseHereIsNoTurnInTheQueue",
+	},
+	{
 		name: "a watched lease that ends because one server told",
 		edits: one("engine/check.go",
 			"Lost: r.tallies[n].loss()}",
