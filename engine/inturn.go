@@ -29,7 +29,7 @@ type failures struct {
 // askInTurn takes part in a round: everybody's, or with one asked first. In vain, it has
 // the instance say where the place stands now.
 func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, action, error) {
-	e := q.engine
+	e, was := q.engine, q.passed
 	l, err := q.vote(ctx, first, q.misses > 0)
 	if l != nil || err != nil {
 		return l, waitOn, err
@@ -57,6 +57,9 @@ func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, actio
 	case q.isPromised():
 	default: // ask to be told when the lock is gone, and look at it again
 		q.watch.tracked.Patient = time.Now()
+		if q.passed > was { // by another than it has seen: it was no renewal
+			q.watch.tracked.Patient = q.watch.tracked.Patient.Add(impatience)
+		}
 		q.ask(q.watch)
 	}
 	return nil, waitOn, nil

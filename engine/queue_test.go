@@ -350,6 +350,39 @@ func TestThoseWhoStandInNoQueueHaveTheirChance(t *testing.T) {
 	}
 }
 
+// Those who stand in the queue are served among others who stand in none and hold the lock for moments: the first asks as
+// soon as it is told, as they do.
+func TestThoseInTheQueueAreServedAmongOthers(t *testing.T) {
+	outsider := config()
+	outsider.Backoff = func() engine.Backoff { return backoff.NewConstantBackOff(20 * time.Millisecond) }
+	for _, queued := range []int{1, 4} {
+		t.Run(fmt.Sprint(queued), func(t *testing.T) {
+			queuing(t, 1, func(t *testing.T, fleet *sim.Fleet) {
+				fleet.Each(func(s *sim.Server) { s.Jitter(aHop/2, aHop) })
+				var inQueue, others []*contender
+				for range queued {
+					inQueue = append(inQueue, newContender(t, fleet, config()))
+				}
+				for range 4 {
+					others = append(others, newContender(t, fleet, outsider))
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				var all sync.WaitGroup
+				all.Go(func() {
+					for _, longest := range crowd(ctx, t, others, time.Millisecond, time.Millisecond) {
+						between(t, "the longest wait of another", longest, 0, 3*time.Second)
+					}
+				})
+				for _, longest := range crowd(ctx, t, inQueue, time.Millisecond, time.Millisecond) {
+					between(t, "the longest wait in the queue", longest, 0, 3*time.Second)
+				}
+				all.Wait()
+			})
+		})
+	}
+}
+
 // Where engines disagree about the instance that has the queue, there are two: no two hold the lock, and
 // everybody is served when they agree again.
 func TestTwoQueuesBecomeOne(t *testing.T) {

@@ -11,8 +11,9 @@ import (
 	"github.com/holdfast-go/holdfast/lease"
 )
 
-// impatience is how long the first in a queue takes every change of the lock for a release. Then it looks first whether
-// it is one, which takes a round trip more: little beside so long a wait.
+// impatience is how long the first in a queue takes every change of the lock for a release, from when it begins to watch
+// it, and again when it sees another holder. Then it looks first whether it is one, which takes a round trip more: little
+// beside so long a hold. But where others stand in no queue and hold it for moments, they would always be there before.
 const impatience = 100 * time.Millisecond
 
 // inQueue is a wait loop that waits in the queue for its resource. What it does on an
@@ -237,7 +238,7 @@ func (q *inQueue) watchFor(before string) {
 	q.before, q.rang, q.ends = before, time.Time{}, time.Time{}
 	q.watch = watch{place: q.place.at, at: q.engine.instances[q.place.at], tracked: tracking.NewWatch(key)}
 	if before == "" {
-		q.watch.tracked.Patient = q.since.Add(impatience)
+		q.watch.tracked.Patient = time.Now().Add(impatience)
 	}
 	q.ask(q.watch)
 }
