@@ -152,7 +152,7 @@ func addable(t time.Time, d time.Duration) (time.Time, bool) {
 
 // extremeOptions are all options that there are, each with its extreme values.
 func extremeOptions() map[string][]Option {
-	all := map[string][]Option{"WithoutRenewal": {WithoutRenewal()}, "WithToken": {WithToken("")}, "WithFencing": {WithFencing()}}
+	all := map[string][]Option{"WithoutRenewal": {WithoutRenewal()}, "WithToken": {WithToken("")}, "WithFencing": {WithFencing()}, "WithWatch": {WithWatch()}}
 	for _, d := range extremeTimes {
 		all["WithTTL"] = append(all["WithTTL"], WithTTL(d))
 		all["WithMaxHold"] = append(all["WithMaxHold"], WithMaxHold(d))
