@@ -115,13 +115,14 @@ func migration(from *redistest.Server) string {
 // all slots, without delay.
 func (m *migratingCluster) isWell(t *testing.T) {
 	t.Helper()
+	const quarantine = time.Minute // of slots that are not trusted: MaxTTL
 	begun := time.Now()
 	for i := range 40 {
-		if name := fmt.Sprint("new", i); m.Owner(m.Slot(name)) != m.dead || m.dead == nil {
+		if name := fmt.Sprint("new", i); m.dead == nil || m.Owner(m.Slot(name)) != m.dead {
 			release(t, acquire(t, m.other, name))
 		}
 	}
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > quarantine/4 {
 		t.Errorf("40 new locks took %v", took)
 	}
 	for _, l := range m.leases {
