@@ -504,13 +504,6 @@ var table = []mutant{
 		in: "engine", test: "TestHandedOnLockEndsAtTheMaxHoldOfItsHolder",
 	},
 	{
-		name: "an engine that never looks whether others wait",
-		edits: one("engine/fairness.go",
-			"	return now.Sub(t.ended) <= shortestBreak && t.ended.Sub(t.began) >= t.quantum\n}",
-			"	return false\n}"),
-		in: "internal/trial", test: "TestNoEngineStarves",
-	},
-	{
 		name: "what doctor does not know is taken for safe",
 		edits: one("doctor/doctor.go",
 			"	return r.known && !r.Endangered()\n",
@@ -565,13 +558,6 @@ var table = []mutant{
 			"  if #dead > 0 then\n",
 			"  if false then\n"),
 		in: "engine", test: "TestPlacesThatHaveEndedAreTakenOut",
-	},
-	{
-		name: "a place in the queue that has ended is kept as if it had not",
-		edits: one("engine/stand.go",
-			"	case instance.Gone:\n		e.queues.drop(q.place)\n",
-			"	case instance.Gone:\n		return waitOn\n"),
-		in: "engine", test: "TestWaiterThatHangsInItsTurnIsPassedOver",
 	},
 	{
 		name: "who leaves the queue does not ring",
@@ -678,13 +664,6 @@ var table = []mutant{
 			{"engine/fencing.go", "	if leaves && !held && !ahead {\n", "	if leaves && !held && ahead {\n"},
 		},
 		in: "engine", test: "TestNumbersReservedInVainAreLearnt",
-	},
-	{
-		name: "a waiter whom nobody tells waits until its patience is over",
-		edits: one("engine/stand.go",
-			"	case outlook == tracking.Silent: // nobody tells\n		return 0\n",
-			""),
-		in: "engine", test: "TestWaiterIsServedThoughNobodyTells",
 	},
 	{
 		name: "an engine whose turn is over takes no break for those who stand in no queue",
