@@ -260,16 +260,17 @@ func ExampleWithWatch() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	seen, err := locks.Inspect(ctx, "leader")
-	if err == nil {
-		err = locks.ForceRelease(ctx, seen)
+	work := time.After(50 * time.Millisecond)
+	select {
+	case <-work:
+		fmt.Println("done")
+	case <-held.Done(): // where servers tell, some milliseconds after somebody has deleted the lock
+		fmt.Println("stopped:", held.Err())
 	}
-	if err != nil {
+	if err := held.Release(ctx); err != nil {
 		log.Fatal(err)
 	}
-	<-held.Done() // some milliseconds later
-	fmt.Println(errors.Is(held.Err(), lease.ErrGone))
-	// Output: true
+	// Output: done
 }
 
 // A lock is taken where a job is put into a queue, and handed on to the worker that does the job.

@@ -102,6 +102,7 @@ func TestFencedLeaseIsHealedThoughTheFenceIsHigher(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			simulateFences(t, 3, prepare, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
 				l := acquire(t, e, "r", engine.WithFencing())
+				synctest.Wait() // until the third has granted it, too
 				fleet.Each(func(s *sim.Server) { s.SetFence("", "r", l.Fence()+5) })
 				lost := fleet.Servers[2]
 				lost.Del("r")
