@@ -104,10 +104,10 @@ func TestWaiterIsServedThoughNobodyTells(t *testing.T) {
 					silence(fleet)
 					bound = 300 * time.Millisecond // it polls, every 256ms at least
 				}
-				for range 4 { // what it does in between is done every second, or every 0.7s
+				for k := range time.Duration(12) { // what it does in between is done every second, or every 0.7s
 					fleet.Each(func(s *sim.Server) { s.Set("r", "somebody else", time.Hour) })
 					next := acquiring(t.Context(), e, "r")
-					time.Sleep(5 * time.Second)
+					time.Sleep(5*time.Second + k*170*time.Millisecond)
 					pending(t, next)
 					gone := time.Now()
 					silence(fleet)

@@ -213,6 +213,9 @@ func TestWaiterThatHangsInItsTurnIsPassedOver(t *testing.T) {
 		frozen.host.Resume()
 		time.Sleep(time.Second)
 		pending(t, frozen.result)
+		if s, err := second.Inspect(t.Context(), "r"); err != nil || s.Waiting != 2 {
+			t.Errorf("%d wait, want the one that was frozen and one before it; error %v", s.Waiting, err)
+		}
 		if n := fleet.Count("r", held.Token()); n < 2 {
 			t.Errorf("%d servers have the holder's token", n)
 		}

@@ -560,6 +560,20 @@ var table = []mutant{
 		in: "engine", test: "TestPlacesThatHaveEndedAreTakenOut",
 	},
 	{
+		name: "a place in the queue that has ended is kept as if it had not",
+		edits: one("engine/stand.go",
+			"	case instance.Gone:\n		e.queues.drop(q.place)\n",
+			"	case instance.Gone:\n		return waitOn\n"),
+		in: "engine", test: "TestQueueMayBeLost",
+	},
+	{
+		name: "a waiter whom nobody tells waits until its patience is over",
+		edits: one("engine/stand.go",
+			"	case outlook == tracking.Silent: // nobody tells\n		return 0\n",
+			""),
+		in: "engine", test: "TestWaiterIsServedThoughNobodyTells",
+	},
+	{
 		name: "who leaves the queue does not ring",
 		edits: one("internal/scripts/leave_queue.lua",
 			"redis.call('DEL', KEYS[3])\n",
