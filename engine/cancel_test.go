@@ -286,7 +286,7 @@ func TestAcquireThatAFrozenServerExecutesAfterItsTTLIsTakenBack(t *testing.T) {
 // when a waiter learns of both is drawn anew each time: by the order in which it
 // looks, and by goroutines that run beside each other.
 func TestCancelledCallerGetsNoLease(t *testing.T) {
-	const tries = 1000
+	const tries = 300
 	for name, how := range map[string]struct {
 		cfg     engine.Config
 		same    bool // whether it waits in the holder's engine

@@ -259,7 +259,7 @@ func TestReservedFencesNeverLockTheEngineOut(t *testing.T) {
 	for _, c := range []struct {
 		pause time.Duration
 		times int
-	}{{10 * time.Millisecond, 6000}, {100 * time.Microsecond, 30000}} {
+	}{{10 * time.Millisecond, 2000}, {100 * time.Microsecond, 8000}} {
 		t.Run(fmt.Sprintf("every %v", c.pause), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fleet, ahead := sim.NewNative(t, 1), 0

@@ -13,7 +13,7 @@ import (
 // Those who wait for long send next to nothing: many keep their places, and look after what has
 // changed, in one message. A renewal of what they wait for wakes none of them.
 func TestIdleWaitersAreSilent(t *testing.T) {
-	const waiters, most, window = 200, 100, 15 * time.Second
+	const waiters, most, window = 200, 100, 7500 * time.Millisecond
 	for n, renewed := range map[int]bool{1: true, 3: true, 2: false} {
 		t.Run(fmt.Sprintf("N=%d, renewed: %v", n, renewed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -172,9 +172,9 @@ func TestDeadWaitersCostOneLifeTogether(t *testing.T) {
 	}{
 		{"the first", 0, 1, 0, placeLife * 3 / 2},
 		{"the first 50", 0, 50, 0, placeLife * 3 / 2},
-		{"50 behind one that is served", 1, 50, 0, placeLife * 3 / 2},
-		{"50 that died long before", 0, 50, placeLife + keeping, keeping}, // when it keeps its place, at the latest
-		{"50 behind another that died long before", 1, 50, placeLife + keeping, keeping},
+		{"20 behind one that is served", 1, 20, 0, placeLife * 3 / 2},
+		{"20 that died long before", 0, 20, placeLife + keeping, keeping}, // when it keeps its place, at the latest
+		{"20 behind another that died long before", 1, 20, placeLife + keeping, keeping},
 	} {
 		for _, n := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%s, N=%d", c.name, n), func(t *testing.T) {
@@ -322,7 +322,7 @@ func TestQueueMayBeLost(t *testing.T) {
 						time.Sleep(f.recovery)
 					}
 				}()
-				for k, longest := range crowd(ctx, t, engines, 20*time.Millisecond, 20*time.Millisecond) {
+				for k, longest := range crowd(ctx, t, engines, 50*time.Millisecond, 50*time.Millisecond) {
 					between(t, fmt.Sprintf("the longest wait of engine %d", k), longest, 0, outside)
 				}
 			})
@@ -339,7 +339,7 @@ func TestThoseWhoStandInNoQueueHaveTheirChance(t *testing.T) {
 		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
 			queuing(t, n, func(t *testing.T, fleet *sim.Fleet) {
 				busy, other := newContender(t, fleet, config()), newContender(t, fleet, outsider)
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 				defer cancel()
 				var all sync.WaitGroup
 				for range 4 {
@@ -369,7 +369,7 @@ func TestThoseInTheQueueAreServedAmongOthers(t *testing.T) {
 				for range 4 {
 					others = append(others, newContender(t, fleet, outsider))
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()
 				var all sync.WaitGroup
 				all.Go(func() {

@@ -146,7 +146,7 @@ func TestNoFuncOfTheUsersHoldsUpTheEngine(t *testing.T) {
 				synctest.Wait()
 				isAll(t, stolen.Err(), lease.ErrStolen)
 
-				late := expire(t, e, 2000)
+				late := expire(t, e, 500)
 				time.Sleep(5 * ttl)
 				late()
 				if !kept.Valid() {
@@ -254,7 +254,7 @@ func TestWhatMattersIsToldInOrderAndNotPushedOut(t *testing.T) {
 	var ended, changed int
 	var last map[string]string // by resource
 	cfg := config()
-	cfg.RenewEvery = 10 * time.Millisecond
+	cfg.RenewEvery = 20 * time.Millisecond
 	cfg.Trace = &engine.Trace{
 		Vote:     func(engine.VoteInfo) { <-let },
 		Pipeline: func(engine.PipelineInfo) { <-let },
@@ -278,7 +278,7 @@ func TestWhatMattersIsToldInOrderAndNotPushedOut(t *testing.T) {
 		for n := range 200 {
 			acquire(t, e, fmt.Sprint(n))
 		}
-		time.Sleep(time.Second) // 20,000 renewals
+		time.Sleep(time.Second) // 10,000 renewals
 		fleet.Each(func(s *sim.Server) {
 			for n := range 200 {
 				s.Set(fmt.Sprint(n), "somebody else", time.Hour)
