@@ -93,17 +93,49 @@ func here(m func(context.Context, *fleet, locker) (values, error)) measure {
 	}
 }
 
-// cell measures the peers in turn, round after round, and adds a record for each of them to the report.
+// cell measures each peer on servers of its own, in turn, round after round.
 func (b *bench) cell(ctx context.Context, r *report, c cell, peers []peer, m measure) ([]*record, error) {
 	peers = b.taking(peers, c.instances)
+	return b.inTurn(r, c, peers, b.rounds, func(i int) (values, error) { return b.once(ctx, c, peers[i], m) })
+}
+
+// alternating is cell for what is small: all peers stay connected to the same servers, and what is compared was measured
+// a moment before or after, in the same processes. Two starts of a server and a client differ by more than the peers do.
+func (b *bench) alternating(ctx context.Context, r *report, c cell, peers []peer, m func(context.Context, locker) (values, error)) (_ []*record, err error) {
+	peers = b.taking(peers, c.instances)
+	f, err := startFleet(ctx, redisServer, c.instances, b.unix)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.stop()) }()
+	var lockers []locker
+	for _, p := range peers {
+		l, err := p.open(ctx, f)
+		if err != nil {
+			return nil, fmt.Errorf("%s, %v: %w", p.name, c, err)
+		}
+		defer l.close()
+		lockers = append(lockers, l)
+	}
+	return b.inTurn(r, c, peers, b.turns, func(i int) (values, error) {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		runtime.GC() // what the one before has left is not this one's work
+		return m(ctx, lockers[i])
+	})
+}
+
+// inTurn measures the peers in turn, round after round, and adds a record for each of them to the report.
+func (b *bench) inTurn(r *report, c cell, peers []peer, rounds int, once func(peer int) (values, error)) ([]*record, error) {
 	records := make([]*record, len(peers))
 	for i, p := range peers {
 		records[i] = &record{Peer: p.name, Instances: c.instances, Callers: c.callers, Under: c.under}
 	}
-	for round := range b.rounds {
+	for round := range rounds {
 		for k := range peers {
 			i := (k + round) % len(peers) // nobody always follows the same one
-			v, err := b.once(ctx, c, peers[i], m)
+			v, err := once(i)
 			if err != nil {
 				return nil, fmt.Errorf("%s, %v: %w", peers[i].name, c, err)
 			}

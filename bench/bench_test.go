@@ -36,6 +36,7 @@ var tiny = plan{
 	instances: []int{1, 3},
 	callers:   []int{8},
 	latency:   30 * time.Millisecond,
+	turns:     1,
 	trips:     []time.Duration{2 * time.Millisecond},
 	delayed:   60 * time.Millisecond,
 	healthy:   100 * time.Millisecond,

@@ -10,7 +10,8 @@ type plan struct {
 	window    time.Duration   // distinct
 	instances []int           // distinct and latency
 	callers   []int           // distinct
-	latency   time.Duration   // latency and fencing
+	latency   time.Duration   // latency, and fencing
+	turns     int             // latency: windows of each peer
 	trips     []time.Duration // delay: what is added to a round trip
 	delayed   time.Duration
 	healthy   time.Duration // stopped: while all instances are up
@@ -44,7 +45,8 @@ var full = plan{
 	window:    500 * time.Millisecond,
 	instances: []int{1, 3, 5},
 	callers:   []int{1, 64, 512},
-	latency:   400 * time.Millisecond,
+	latency:   500 * time.Millisecond,
+	turns:     6,
 	trips:     []time.Duration{2 * time.Millisecond, 20 * time.Millisecond},
 	delayed:   700 * time.Millisecond,
 	healthy:   time.Second,
@@ -71,6 +73,7 @@ var quickly = plan{
 	instances: []int{1, 3},
 	callers:   []int{1, 64},
 	latency:   150 * time.Millisecond,
+	turns:     2,
 	trips:     []time.Duration{2 * time.Millisecond, 20 * time.Millisecond},
 	delayed:   300 * time.Millisecond,
 	healthy:   300 * time.Millisecond,

@@ -24,10 +24,10 @@ func runLatency(ctx context.Context, b *bench, r *report) error {
 	r.Notes = []string{
 		"Of the acquire alone: a release comes between two of them, and is not timed. (a) is one plain SET by go-redis to one",
 		"server. (b) is one goroutine a server, each with its own go-redis client and one SET, until a majority has answered: what",
-		"a SET to the slowest of the quorum takes.",
+		"a SET to the slowest of the quorum takes. All are connected to the same servers, and have windows of half a second in turn.",
 	}
 	for _, n := range b.instances {
-		records, err := b.cell(ctx, r, cell{n, 1, ""}, peers, here(func(ctx context.Context, _ *fleet, l locker) (values, error) {
+		records, err := b.alternating(ctx, r, cell{n, 1, ""}, peers, func(ctx context.Context, l locker) (values, error) {
 			w, err := b.steady(ctx, ownResources(l, 1), acquires, b.latency)
 			if err != nil {
 				return nil, err
@@ -37,7 +37,7 @@ func runLatency(ctx context.Context, b *bench, r *report) error {
 				"p50": percentile(samples, 0.50), "p99": percentile(samples, 0.99),
 				"samples": float64(len(samples)), "errors": float64(w.errors()),
 			}, nil
-		}))
+		})
 		if err != nil {
 			return err
 		}
