@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // tryCommands tries every command that an engine uses, on a key that nobody else
@@ -30,19 +32,17 @@ func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
 	if sha == nil {
 		sha = strings.Repeat("0", 40) // no script's
 	}
-	queue := cfg.KeyPrefix + "queue:{" + key + "}" // where nobody waits, and nobody begins to
-	set := []any{"set", key, "doctor", "px", 1000, "nx"}
-	if e.major() >= testedMajor { // of others an engine does not expect it
-		set = append(set, "get")
-	}
+	queue := slots.Beside(cfg.KeyPrefix, slots.Queue, key) // where nobody waits, and nobody begins to
 	tries := []struct {
 		command string
 		args    []any
 	}{
 		{"evalsha", []any{"evalsha", sha, 1, key}},
 		{"get", []any{"get", key}},
-		{"get of the fence", []any{"get", cfg.KeyPrefix + "fence:{" + key + "}"}},
-		{"set", set},
+		{"get of the fence", []any{"get", slots.Beside(cfg.KeyPrefix, slots.Fence, key)}},
+		{"set", []any{"set", key, "doctor", "px", 1000, "nx"}},
+		{"getrange", []any{"getrange", key, 0, 1}},
+		{"exists", []any{"exists", key}},
 		{"setrange", []any{"setrange", key, 0, ""}},
 		{"pttl", []any{"pttl", key}},
 		{"pexpire", []any{"pexpire", key, 1000}},
@@ -60,7 +60,7 @@ func (e *examination) tryCommands(ctx context.Context, cfg Config) error {
 		{"client|tracking", []any{"client", "tracking", "off"}},
 		{"asking", []any{"asking"}}, // behind it nothing is asked
 	}
-	if err := e.lookAtFences(ctx, cfg.KeyPrefix+"fences:1"); err != nil {
+	if err := e.lookAtFences(ctx, cfg.KeyPrefix+slots.FenceTable); err != nil {
 		return err
 	}
 	for _, t := range tries {
@@ -125,6 +125,7 @@ var effects = []loss{
 	{[]string{"client|id", "client|kill"}, "A frozen server that thaws may execute commands of a lost connection. That may leave a lock that nobody holds until its TTL is over."},
 	{[]string{"hello", "client|tracking"}, "The server does not wake waiters: they poll. Holders learn with the next renewal only that their locks were taken."},
 	{[]string{"zadd", "zrem", "zrange", "zrangebyscore", "zrevrangebyscore", "zscore"}, "Engines that wait for a lock are not served in turn."},
+	{[]string{"getrange", "exists"}, "A huge value that something else keeps under a lock's name is read whole, and holds the server up. Holders learn with the next renewal only that their locks were taken."},
 	{[]string{"bitfield"}, "Fencing tokens take a script, which is several times as much work for the server."},
 	{[]string{"setrange"}, "Acquires with fencing tokens fail there."},
 	{[]string{"zcount"}, "It is not known how many engines wait for a lock."},

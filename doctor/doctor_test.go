@@ -451,7 +451,7 @@ func TestPermissions(t *testing.T) {
 		return check(t, cfg, strings.Replace(s.URL(), "unix://", "unix://ann:"+password+"@", 1))
 	}
 	expect(t, as(enough, "locks:"), "single")
-	for _, part := range []string{"script|load", "evalsha", "set", "get", "del", "pttl", "pexpire", "time", "zadd", "zscore", "client|id", "client|kill", "client|tracking"} {
+	for _, part := range []string{"script|load", "evalsha", "set", "get", "getrange", "exists", "del", "pttl", "pexpire", "time", "zadd", "zscore", "client|id", "client|kill", "client|tracking"} {
 		r := as(strings.Replace(enough, " +"+part, "", 1), "locks:")
 		want := []string{"single", "permissions of 1"}
 		if part == "time" { // and the clock may be anything

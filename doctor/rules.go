@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // rules are those that look at one instance. Where it could not be asked, a rule
@@ -234,7 +235,7 @@ func refusesWrites(f facts, _ Config) []Finding {
 
 // fences: the table that has all fencing tokens of a server.
 func fences(f facts, cfg Config) []Finding {
-	table := cfg.KeyPrefix + "fences:1"
+	table := cfg.KeyPrefix + slots.FenceTable
 	switch {
 	case f.spoilt != nil:
 		return f.find("fences", Warning, fmt.Sprintf("The key %q, which is the engines', holds something else. It says %s.", table, words(f.spoilt)),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 func TestZeroConfigWorksAndHasTheDocumentedDefaults(t *testing.T) {
@@ -216,7 +217,7 @@ func TestFenceKeyIsAnotherKeyInTheSameSlotAndBeginsWithThePrefix(t *testing.T) {
 	for _, prefix := range []string{"", "app:", "{app}:"} {
 		for _, resource := range []string{"r", "a:b", "{tag}r", "r{tag}", "r{tag}x{y}", "{a}{b}", "r{", "{", "a{b", "{{tag}}"} {
 			key := prefix + resource
-			fence := besideKey(prefix, "fence", key)
+			fence := slots.Beside(prefix, slots.Fence, key)
 			if fence == key || !strings.HasPrefix(fence, prefix) {
 				t.Errorf("the fence of %q is %q", key, fence)
 			}

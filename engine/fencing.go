@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
-	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // The fencing tokens of a resource: every acquire proposes a number, an instance
@@ -90,9 +89,3 @@ func (r *request) learn(votes []instance.Vote) bool {
 	}
 	return again && !held
 }
-
-// besideKey is the name of a key of that kind beside a lock: it begins with the prefix, and is in the same cluster slot.
-func besideKey(prefix, kind, key string) string { return slots.Beside(prefix, kind, key) }
-
-// fences is the resource whose key is that of the instances' table of fences.
-const fences = "fences:1"

@@ -36,7 +36,7 @@ func FuzzKeys(f *testing.F) {
 		}
 		e := Engine{cfg: cfg}
 		lock := e.key(resource)
-		fence := besideKey(prefix, "fence", lock)
+		fence := slots.Beside(prefix, slots.Fence, lock)
 		if lock != prefix+resource || !strings.HasPrefix(fence, prefix) || lock == fence {
 			t.Errorf("lock %q, fence %q", lock, fence)
 		}

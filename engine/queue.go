@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // The engines that wait for a resource stand in a queue, at the resource's arbiter. Each
@@ -107,12 +108,12 @@ func (q *queues) enter(key string, at int) *place {
 
 // queueKeys are the keys that the queue for a lock has, but for its bells.
 func queueKeys(prefix, key string) (order, lives string) {
-	return besideKey(prefix, "queue", key), besideKey(prefix, "queue-lives", key)
+	return slots.Beside(prefix, slots.Queue, key), slots.Beside(prefix, slots.QueueLives, key)
 }
 
 // bell is the key that the place of this name has.
 func (q *queues) bell(key, name string) string {
-	return besideKey(q.engine.cfg.KeyPrefix, "queue-bell-"+name, key)
+	return slots.Beside(q.engine.cfg.KeyPrefix, slots.QueueBell+name, key)
 }
 
 // ask has the instance say where the place stands.
@@ -150,7 +151,7 @@ func (q *queues) supported(now time.Time) bool {
 // unsupported notes that an instance refuses to have a queue, and says so in the log once.
 func (q *queues) unsupported(p *place, why error, now time.Time) {
 	if q.refused.Swap(now.UnixNano()) == 0 {
-		q.engine.log.Warn("waiters are not served in turn", "redis", q.engine.instances[p.at].Name(), "reason", why)
+		q.engine.log.Warn("waiters are not served in turn", "instance", q.engine.instances[p.at].Name(), "reason", why)
 	}
 }
 

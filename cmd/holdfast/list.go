@@ -18,6 +18,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 var listRow = command{
@@ -243,8 +244,7 @@ func (s *search) sift(ctx context.Context, client *redis.Client, keys []string) 
 // of a lock is kept beside it, and so is the queue of those that wait for it.
 func (s *search) wanted(key, value string) bool {
 	if s.all {
-		kind, _, _ := strings.Cut(strings.TrimPrefix(key, s.prefix), ":")
-		return kind != "fence" && kind != "fences" && kind != "queue" && kind != "queue-lives" && !strings.HasPrefix(kind, "queue-bell-")
+		return !slots.IsBeside(strings.TrimPrefix(key, s.prefix))
 	}
 	_, ours := engine.ParseToken(value)
 	return ours

@@ -2,6 +2,28 @@ package slots
 
 import "strings"
 
+// FenceTable is the key, behind the prefix, that has the fences of a server on its own. It is part of the wire format, as are
+// the kinds of keys beside a lock.
+const FenceTable = "fences:1"
+
+// Kinds of keys that are beside a lock.
+const (
+	Fence      = "fence"       // in a cluster: the highest fencing token
+	Queue      = "queue"       // the places of those that wait, in order
+	QueueLives = "queue-lives" // when each of these ends
+	QueueBell  = "queue-bell-" // and the place's name: a key that goes when the next in the queue may ask
+)
+
+// IsBeside reports whether a key's name, without the prefix, is that of a table of fences, whatever its number, or of a kind.
+func IsBeside(name string) bool {
+	switch kind, _, _ := strings.Cut(name, ":"); kind {
+	case "fences", Fence, Queue, QueueLives:
+		return true
+	default:
+		return strings.HasPrefix(kind, QueueBell)
+	}
+}
+
 // Beside is the name of a key of some kind beside another: it begins with the prefix, and is in the same slot. (No name is,
 // for a key with a closing brace that closes no hash tag.)
 func Beside(prefix, kind, key string) string {
