@@ -8,8 +8,7 @@ import (
 	"github.com/holdfast-go/holdfast/instance"
 )
 
-// tally counts the votes on one question. It is the only place where votes are
-// counted and a quorum is decided.
+// tally counts the votes on one question about one lock, and decides when there is a quorum.
 //
 //	need = N/2 + 1
 //

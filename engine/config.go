@@ -29,7 +29,7 @@ type Config struct {
 	DriftFactor float64
 
 	// Tries is how many rounds of votes an Acquire takes part in before it
-	// gives up. Default 0: until its context ends.
+	// gives up; a TryAcquire has one. Not negative. Default 0: until its context ends.
 	Tries int
 
 	// Backoff makes the Backoff of one Acquire. When the time left of the lock that
@@ -38,7 +38,7 @@ type Config struct {
 	// random, 5ms on average at first and up to 250ms later, without an end.
 	Backoff func() Backoff
 
-	// KeyPrefix comes before the resource in the names of the keys. Default
+	// KeyPrefix comes before the resource in the names of the keys, at most 1024 bytes. Default
 	// "": the resource is the key, as in aioredlock. A brace in it must belong to
 	// a cluster hash tag, as in "{locks}:". The queue of those that wait for a resource is
 	// in keys behind it, "queue:{resource}" and others that begin with "queue-", as fences
@@ -87,7 +87,7 @@ type Config struct {
 	LocalHandoff int
 
 	// MaxWaiters is how many Acquires may wait in this engine at once; more are
-	// refused with ErrHeld. Default 65536.
+	// refused with ErrHeld. Not negative; there is no upper bound. Default 65536.
 	MaxWaiters int
 }
 

@@ -12,8 +12,8 @@ import (
 //
 // It returns why the resource was not acquired, in which case fn was not called;
 // else fn's own error, joined with the cause of the lease's end when it was lost
-// before fn returned, or with what the release could not confirm. It is released
-// when fn panics, too.
+// before fn returned, or with what the release could not confirm: that waits for a quorum, for
+// the instances' timeout at most, also when ctx has ended. It is released when fn panics, too.
 func (e *Engine) Do(ctx context.Context, resource string, fn func(context.Context) error, opts ...Option) error {
 	l, err := e.Acquire(ctx, resource, opts...)
 	if err != nil {

@@ -6,11 +6,12 @@
 //   - A resource has at most one holder at a time, under the assumptions that
 //     docs/guarantees.md lists; where they fail, fencing tokens still order the
 //     holders.
-//   - No call waits for an instance that a quorum can do without: not an
-//     acquire, nor an extend, a renewal or a release.
+//   - No acquire, extend, renewal or release waits for an instance that a quorum
+//     can do without. Open and Inspect do, for its timeout at most.
 //   - A call that fails takes back what it may have left behind, at once, and
 //     says why, instance by instance. Its error is found with errors.Is:
-//     ErrHeld, ErrNoQuorum, ErrClosed, the context's own, or a lease's end.
+//     ErrHeld, ErrNoQuorum, ErrRefused, ErrClosed, the context's own, or a lease's
+//     end. A bad argument's error says what is wrong and what would be right.
 //   - Close returns when every goroutine of the engine is gone and everything
 //     that was accepted has been answered.
 //

@@ -193,8 +193,8 @@ func (e *Engine) Leases() []*lease.Lease {
 	return held
 }
 
-// Lost returns the channel on which every lease is sent that ended without
-// being released; its Err says why. It holds 1024 leases; when
+// Lost returns the channel on which every lease is sent that was lost: it ended neither by Release
+// nor by Detach nor by Close. Its Err says why. The channel holds 1024 leases; when
 // nobody reads, the oldest are dropped. It is closed by Close.
 func (e *Engine) Lost() <-chan *lease.Lease { return e.keeper.Lost() }
 

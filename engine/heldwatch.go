@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-go/holdfast/internal/tracking"
 )
 
-// heldWatch watches the lock of one lease, at all instances: a quorum of them may lose it in
-// any order, and those that have are asked about at each step.
+// heldWatch watches the lock of one lease, at all instances: any quorum of them may lose it, in any
+// order. Each loss of one begins a check.
 type heldWatch struct {
 	noticed atomic.Bool // the lease was lost to a question that was asked because a server told
 

@@ -66,7 +66,7 @@ func (s Status) GoString() string { return s.String() }
 // Inspect asks every instance for the holder of the resource, for how long it holds it, and how many
 // engines wait in the queue, all in one round trip. It changes nothing there. It waits for all of them, at most as
 // long as their timeout. When so many do not answer that a majority may or may not have a holder, the
-// error is ErrNoQuorum, and the Status has the votes that did come.
+// error is ErrNoQuorum, and the Status has the votes that did come; else it is ErrClosed, or the context's.
 func (e *Engine) Inspect(ctx context.Context, resource string) (Status, error) {
 	s := Status{Resource: resource, Waiting: -1}
 	if err := checkResource(resource); err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // Option says how one acquire differs from the engine's Config.
@@ -24,9 +26,8 @@ func WithoutRenewal() Option { return func(r *request) { r.renew = false } }
 
 // WithToken sets the token, instead of a fresh random one for every attempt: 1
 // to 1024 bytes. The token proves ownership, so two holders of the same one can
-// release each other's lock. It is also good for one attempt's worth of trust
-// only: a release of one attempt that is late can undo the next one with the
-// same token, where instances hang; and when a connection breaks in the middle,
+// release each other's lock. Use it for one attempt: where instances hang, a late
+// release of one attempt can delete the lock of a later one; and when a connection breaks in the middle,
 // a key that may be ours or an earlier lease's is left to its TTL. Adopt is the
 // way to hand a lease on.
 func WithToken(token string) Option {
@@ -37,7 +38,7 @@ func WithToken(token string) Option {
 }
 
 // WithTries sets how many rounds of votes this Acquire takes part in: 0 is
-// until the context ends.
+// until the context ends, and less is an error. A TryAcquire has one in any case.
 func WithTries(tries int) Option {
 	return func(r *request) {
 		r.tries = tries
@@ -186,7 +187,7 @@ func checkResource(resource string) error {
 		return errors.New("the resource is empty: name what is to be locked")
 	case n > maxResource:
 		return fmt.Errorf("the resource's name has %d bytes: at most %d", n, maxResource)
-	case resource == fences:
+	case resource == slots.FenceTable:
 		return fmt.Errorf("the resource is called %q, as the key that has the fencing tokens: choose another name", resource)
 	}
 	return nil

@@ -58,7 +58,7 @@ func othersOrGone(k instance.Kind) bool { return gone(k) || k == instance.Stolen
 func granted(k instance.Kind) bool { return k == instance.Granted }
 
 // giveBack posts the release of a lease, and right behind it the next one's
-// attempt, or, if that is nil, that its place in the queue is given up. Wait must be called on
+// attempt, or, if that is nil, that its place in the queue is given up. Wait or leave must be called on
 // what it returns.
 func (e *Engine) giveBack(h *holding, yes func(instance.Kind) bool, next *attempt) *poll {
 	p := e.newPoll(yes)

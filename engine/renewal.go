@@ -101,7 +101,7 @@ func (r *renewal) add(entry *keeper.Entry) {
 	h.watch.keep(r.engine.instances, true)
 	r.put(entry, instance.Renewal{
 		Key: h.key, Token: h.token(), TTL: ttl, Fencing: h.fence(),
-		Until: until, Since: until.Add(-r.engine.cfg.validity(entry.TTL)), // too late for an extended one: it is not doubted then
+		Until: until, Since: until.Add(-r.engine.cfg.validity(entry.TTL)), // for an extended lease this is too late, so that its server's clock is not doubted
 	})
 }
 

@@ -162,7 +162,9 @@ func (t *telling) woken(resource string, by Waker, took time.Duration, granted b
 }
 
 func (t *telling) renewed(l *lease.Lease, margin time.Duration, confirmed bool) {
-	t.events.Put(news{step: leaseRenewed, lease: l, took: margin, yes: confirmed})
+	if t.trace.Renewed != nil {
+		t.events.Put(news{step: leaseRenewed, lease: l, took: margin, yes: confirmed})
+	}
 }
 
 func (t *telling) checked(l *lease.Lease, took time.Duration, lost bool) {

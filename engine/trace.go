@@ -12,8 +12,8 @@ import (
 // Trace has funcs that an engine calls at the steps of every lock. A nil field
 // is off, and costs nothing. JoinTraces makes one of several.
 //
-// Acquired is called on the goroutine of its Acquire, several at once, and that
-// waits for it, with a lease that is running: nobody else does. All others are
+// Acquired is called on the goroutine of its Acquire, by several at once. Acquire returns
+// only after it; the lease's time runs meanwhile. All others are
 // called on two goroutines that do nothing else, a moment after what they tell of,
 // so that nothing waits for them: Vote and Pipeline on one, and the rest on the
 // other, in the order in which things happened. What a func is too slow for is
@@ -74,7 +74,7 @@ type VoteInfo struct {
 type AcquiredInfo struct {
 	Resource string
 	Waited   time.Duration // all of its time
-	Rounds   int           // of votes, as WithTries counts them: none is what a woken waiter asks the arbiter in between
+	Rounds   int           // of votes, as WithTries counts them: what a woken waiter asks the arbiter alone is not counted
 	Err      error         // nil: granted; Outcome has one word for it
 }
 
@@ -83,7 +83,7 @@ type WokenInfo struct {
 	Resource string
 	By       Waker
 	// Took is from when it was told until the answer: how long the handover took, if
-	// the lock was granted. 0: it was handed over as it is (Config.LocalHandoff).
+	// the lock was granted. 0: it was a handoff (Config.LocalHandoff).
 	Took    time.Duration
 	Granted bool
 }

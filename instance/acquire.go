@@ -128,7 +128,7 @@ func (a *Acquire) formIn(s *sending) form {
 // its number is raised as well, in case it was lost, whatever that finds.
 func (a *Acquire) isHealing() bool { return !a.Proof.IsZero() }
 
-// mayRaise reports whether its fence may be raised by a command in front of it, and the lock taken by a native one: where
+// mayRaise reports whether its fence may be raised by a command behind it, and the lock taken by a native one: where
 // the order of messages is sure, and the server's clock known well enough to say that the proposal is not ahead of it. A script
 // looks at the clock itself.
 func (a *Acquire) mayRaise(s *sending) bool {

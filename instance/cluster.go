@@ -86,7 +86,7 @@ var (
 	errFenceSlot   = fault.NewLasting("the lock and its fencing token are in different slots of the cluster: a name with a closing brace that closes no {tag} cannot be fenced there; put a {tag} into it")
 	errShuttled    = errors.New("the key's slot has gone to another node and come back meanwhile")
 	errOneDatabase = errors.New("a cluster has others than database 0 only where cluster-databases permits them, as in Valkey 9")
-	errForeign     = fault.NewLasting("this cannot be asked of a cluster")
+	errNoKey       = fault.NewLasting("this cannot be asked of a cluster")
 )
 
 // makeCluster makes a cluster of an assembled instance, the whole.

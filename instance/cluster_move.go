@@ -22,7 +22,7 @@ import (
 // to the old node in front of the barrier, or waits, or is posted to the new node
 // behind what waited. Should the old node carry one out after all, since the slot
 // has come back to it meanwhile, or owe it, then no acquire is sent on that was
-// collected before: see keep. An acquire that the old node does not answer is not
+// collected before: see withdrawBehind. An acquire that the old node does not answer is not
 // executed at the new one at all. And what an actor sends on elsewhere than in the
 // order of its slot (an answer of the old node to what was owed there, say) is
 // never an acquire: see sendOn.

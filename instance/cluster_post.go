@@ -44,7 +44,7 @@ func (c *cluster) route(m Command) {
 		}
 		c.send(m.(Command), slot)
 	default:
-		m.refuse(c.refusal(errForeign))
+		m.refuse(c.refusal(errNoKey))
 	}
 }
 
@@ -141,7 +141,7 @@ func (r *router) offer(m Command, slot uint16) (v Vote, taken bool) {
 		return r.refusal(errUncovered), false
 	}
 	if a, ok := original(m).(*Acquire); ok && a.Former == "" && len(r.until) > 0 {
-		// As for an instance that has restarted, a healing may pass whose proof is younger than what happened.
+		// As for an instance that has restarted, a healing may pass if its proof began after that.
 		until := r.until[slot]
 		if rest := time.Until(until); rest > 0 && a.Proof.Before(until.Add(-r.set.quarantine)) {
 			return Vote{Instance: owner.name, Kind: InQuarantine, Left: rest}, false

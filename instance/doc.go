@@ -1,6 +1,6 @@
 // Package instance is one independent Redis: one actor, one connection, one vote.
-// A cluster is many of the former, and still one vote on each key: a message goes to the
-// master of its key's slot, and messages about a key keep their order while slots move.
+// A cluster has an actor and a connection for each of its masters, and casts one vote on each key: a
+// message goes to the master of its key's slot, and messages about a key keep their order while slots move.
 //
 // # Contract
 //
@@ -10,7 +10,7 @@
 //     acquire undoes it, whatever happened to either.
 //   - Post never blocks. A full mailbox is the vote Busy, an instance that is
 //     down the vote Unreachable or TimedOut, at once.
-//   - Every message is answered by exactly one vote, within the instance's
+//   - Every question is answered by exactly one vote, within the instance's
 //     timeout of being taken up, and also when the instance is closed.
 //   - Watch tells when a lock changes, whoever changes it, as far as the server
 //     does.
@@ -46,8 +46,9 @@
 //
 // # For whom
 //
-// Programs need Dial or New, Config, Sentinel, and what an engine shows them: Vote, Kind,
-// Health, State, Guard. Messages (Command), casters and sets are for the engine alone; it
+// Programs need Dial or New, SplitURLs, Config, Sentinel, and what an engine shows them: Vote, Kind,
+// Health, State, Guard. Tools that look at servers need IsSameServer, Abbreviate, Advice and
+// IsRefusal besides. Messages (Command), casters and sets are for the engine alone; it
 // drives an instance by Claim, Run, Post, Watch and Close.
 //
 // # Votes

@@ -17,7 +17,7 @@ import (
 //
 // In a cluster a key is in one slot, and a script may touch one slot. There a fence is a key beside its lock, with a TTL.
 const (
-	tableName = "fences:1"
+	tableName = slots.FenceTable
 	cells     = 1 << 16
 	cellBytes = 7
 )
@@ -46,7 +46,7 @@ func (f *Fencing) beside(key string) string {
 	if f.Fence == 0 {
 		return ""
 	}
-	return slots.Beside(f.Prefix, "fence", key)
+	return slots.Beside(f.Prefix, slots.Fence, key)
 }
 
 // cellOf is the cell of a lock's key: its 64-bit FNV-1a hash, both halves folded into one, modulo the number of cells.
@@ -87,7 +87,7 @@ func (c *serverClock) note(micros int64, at time.Time) {
 	c.micros, c.at = uint64(max(micros, 0)), at
 }
 
-// least is what the clock shows now, in µs, at least, by its rate and ours; 0: that is not known. ages: it is to be asked again.
+// least returns a lower bound of what the clock shows now, in µs; 0: unknown. ages: it is to be asked again.
 func (c *serverClock) least(now time.Time) (micros uint64, ages bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -105,7 +105,7 @@ func New(client redis.UniversalClient, cfg Config) *Instance {
 	return broken(cfg, err)
 }
 
-// alone makes it a server on its own.
+// makeStandalone makes it a server on its own.
 func (i *Instance) makeStandalone() {
 	i.role = standalone{i}
 	i.actor = &actor{Instance: i}

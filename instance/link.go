@@ -31,7 +31,7 @@ type link struct {
 // raisesFences reports whether fences are raised by BITFIELD on this link.
 func (l *link) raisesFences() bool { return l.HasBitfield && !l.bitfieldRefused.Load() }
 
-// refusesNative reports whether the server refuses a native command in the place of which a script would do, to this user or
+// refusesNative reports whether the server refuses a native command that a script can replace, to this user or
 // altogether. Then it is not used on this link any more, and as after a SCRIPT FLUSH all is sent again from this message on, so
 // that the order stays.
 func (r *reader) refusesNative(l *link, c Command) bool {

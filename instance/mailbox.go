@@ -45,7 +45,9 @@ func newMailbox(limit int) *mailbox {
 	return m
 }
 
-// Post hands messages to the actor and returns at once. The answer comes to
+// Post hands messages to the actor and returns at once. Where it is the only instance and nothing is under
+// way, it writes them itself: no more than fits into an empty socket buffer. Before Run they wait; after Close
+// they are refused. The answer comes to
 // the message's caster; when the instance is down or its mailbox is full, it
 // comes before Post returns. Messages are served in the order of their posts;
 // those that are posted together go out together.
@@ -213,8 +215,7 @@ func (m *mailbox) doneSending(by sender) {
 const (
 	// fullDuplexRTT is the round trip that is short enough to be waited for twice.
 	fullDuplexRTT = 500 * time.Microsecond
-	// smallPipeline: a pipeline is small that has less than one message for so many of those
-	// that are under way.
+	// smallPipeline: a pipeline is small if it has fewer messages than those under way divided by this.
 	smallPipeline = 8
 	// maxUnderWay is how many messages may be under way before more are taken.
 	maxUnderWay = 4096

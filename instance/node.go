@@ -62,8 +62,8 @@ func (r asNode) referDebt(d debt, reply *resp.Reply) bool {
 }
 
 // answeredHere is told of every message that the node does not send on, but answers, or owes
-// from now on; before that, since then the message is its poster's again. Only
-// while slots are leaving the node does it cost anything.
+// from now on. It must be called before the answer is cast: afterwards the poster may use the message
+// again. Only while slots are leaving the node does it cost anything.
 func (r asNode) answeredHere(m Command) {
 	if _, ends := m.(*barrier); ends || r.node.leaving.Load() == 0 {
 		return

@@ -10,9 +10,9 @@ import (
 	"github.com/holdfast-go/holdfast/internal/tracking"
 )
 
-// role is what an instance is: a server on its own (standalone), a node of a cluster (*node), or
-// a whole cluster (*cluster), which has no actor but those of its nodes. It is all in which
-// they differ, but for two fields that each message passes: Instance.route and mailbox.slotsMove.
+// role is what an instance is: a server on its own (standalone), a node of a cluster (asNode), or
+// a whole cluster (*cluster), whose messages go to the actors of its nodes. Beside it there are two
+// fields in which they differ, since each message passes them: Instance.route and mailbox.slotsMove.
 type role interface {
 	// What an engine asks of the instance.
 

@@ -83,9 +83,9 @@ func (v Vote) String() string {
 // GoString keeps whole tokens out of %#v.
 func (v Vote) GoString() string { return v.String() }
 
-// Caster takes votes. Cast is called once for each message, on a
-// goroutine of the instance's, or on the poster's before Post returns, and must
-// neither block nor call back into the instance.
+// Caster takes votes. Cast is called once for each message that asks for a vote, on a
+// goroutine of the instance's, or on the poster's before Post returns. It must not block. It may
+// call Post.
 //
 // It is for the engine.
 type Caster interface {

@@ -2,7 +2,7 @@ package keeper
 
 import "github.com/holdfast-go/holdfast/internal/clock"
 
-// check is how far the question is whose an entry's lock is.
+// check says how far the question "who has this lock?" has got.
 type check uint8
 
 const (
@@ -61,7 +61,7 @@ func (k *Keeper) takeSuspects() {
 	}
 }
 
-// Checked takes what came of the questions, in which no deadline is: who has lost its lease, and why.
+// Checked takes the outcomes of checks. They say which leases are lost, and why; they have no deadline.
 func (k *Keeper) Checked(outcomes []Outcome) {
 	k.end(outcomes, clock.Now())
 	k.mu.Lock()

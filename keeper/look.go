@@ -18,7 +18,7 @@ func (k *Keeper) Len() int {
 	return k.queue.size
 }
 
-// Some returns n of the leases in care, in no order, or all if there are fewer.
+// Some returns n of the leases in care, in no order, or all if there are fewer. n must not be negative.
 func (k *Keeper) Some(n int) []Look {
 	k.mu.Lock()
 	defer k.mu.Unlock()

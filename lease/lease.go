@@ -11,7 +11,7 @@ import (
 )
 
 // Lease is the right to a resource until Deadline. All methods are safe for
-// concurrent use, and only Extend and Release block.
+// concurrent use, and only Extend and Release block. The zero value has never been held.
 type Lease struct {
 	resource string
 	token    string
@@ -34,9 +34,9 @@ type special struct {
 // Backend is how a lease reaches the instances. The engine implements it, and knows
 // which lease it is asked for.
 type Backend interface {
-	// Extend asks a quorum to let the lease live for at least ttl from now.
+	// Extend asks a quorum to let the lease live for at least ttl from now. It blocks until a quorum has answered.
 	Extend(ctx context.Context, ttl time.Duration) error
-	// Release ends the lease, then gives it back on the instances.
+	// Release ends the lease, then gives it back on the instances. It blocks until a quorum has answered.
 	Release(ctx context.Context) error
 	// Detach ends the lease, leaves the lock as it is, and returns the token that
 	// has it. It does not block.

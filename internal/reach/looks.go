@@ -63,7 +63,7 @@ type Looks struct {
 	ends Terminus // where the link ends, or did
 }
 
-// Lookup finds the addresses of a host.
+// LookupFunc finds the addresses of a host.
 type LookupFunc = func(ctx context.Context, host string) ([]netip.Addr, error)
 
 func LookUp(ctx context.Context, host string) ([]netip.Addr, error) {
@@ -104,7 +104,7 @@ func (l *Looks) Running(ctx context.Context) (end func()) {
 	}
 }
 
-// run looks until ctx ends. The actor starts it, through running, and waits for it.
+// run looks until ctx ends. The actor starts it, through Running, and waits for it.
 func (l *Looks) run(ctx context.Context) {
 	for n := 1; ; n++ {
 		timer := time.NewTimer(l.Every/2 + rand.N(l.Every))
@@ -250,7 +250,7 @@ type seen struct {
 	split  time.Time            // when it was last seen to lead back; zero: never
 }
 
-// saw notes that a connection that was begun then led to a process. It returns errSplit
+// saw notes that a connection that was begun then led to a process. It returns ErrSplit
 // while the address is not known to lead to one alone.
 //
 // A connection that was begun before the last process had been seen says nothing about

@@ -45,8 +45,8 @@ type Held struct {
 const beginAfter = 20 * time.Millisecond
 
 // burst is how many questions about one lock may follow each other at once. What goes beyond
-// that waits: a key that somebody changes all the time costs one question in each share, which is a quarter of the
-// time in which its holder looks once, within these bounds.
+// that waits: a key that somebody changes all the time costs one question in each share. A share is a quarter of the
+// time between two renewals, within these bounds.
 const (
 	burst     = 4
 	leastTime = 10 * time.Millisecond
