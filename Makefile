@@ -115,7 +115,7 @@ observability: redis ## the page in a real browser, metrics and alerts in a real
 redis: ## install redis-server if there is none (apt-get only)
 	@command -v redis-server >/dev/null || $(MAKE) install-redis
 
-servers: redis ## the tests that use real servers, on redis 7.0 and 8.0, valkey 8.1 and 9.1, and a mixed quorum: fetches them (apt-get only)
+servers: redis ## the tests that use real servers, on redis 7.0, 8.0 and 8.6, valkey 8.1 and 9.1, and a mixed quorum: fetches them (apt-get only)
 	@tools/servers.sh all
 
 .PHONY: servers servers-short

@@ -86,6 +86,9 @@ var bars = []bar{
 	{"fencing", cell{3, 64, ""}, "there more", atMost, 1.4, holdfastFencing.name},
 	{"fencing", cell{3, 64, alone}, "there more", atMost, 2.2, holdfastFencing.name},
 
+	{"releases", cell{3, 512, ""}, "to script", atLeast, 1.25, ""}, // with -server: Valkey 9.1, Redis 8.6
+	{"releases", cell{3, 512, ""}, "there more", atMost, 0.75, ""},
+
 	{"allocs", cell{3, 1, ""}, "allocs", atMost, 10, ""},
 	{"allocs", cell{3, 64, ""}, "allocs", atMost, 10, ""},
 

@@ -23,7 +23,7 @@ type scenario struct {
 
 // scenarios are all of them, in the order in which they run.
 var scenarios = []scenario{
-	distinct, latency, delay, stopped, contended, cohort, handover, processes, crowded, idle, fencing, allocs, held, lostLocks,
+	distinct, latency, delay, stopped, contended, cohort, handover, processes, crowded, idle, fencing, releases, allocs, held, lostLocks,
 }
 
 func names() []string {
@@ -38,6 +38,7 @@ func names() []string {
 type bench struct {
 	plan
 	peers    *regexp.Regexp // whom to measure; nil is all
+	server   string         // which Redis or Valkey to run; "" is the redis-server in PATH
 	progress io.Writer
 	began    time.Time
 	absent   []string // who is missing from the scenario that runs, and why
@@ -157,8 +158,9 @@ func (b *bench) taking(peers []peer, instances int) []peer {
 		if p.solo && instances > 1 || b.peers != nil && !b.peers.MatchString(p.name) {
 			continue
 		}
-		if _, err := exec.LookPath(p.program().name); err != nil {
-			b.miss(fmt.Sprintf("%s is left out: there is no %s in PATH (%s).", p.name, p.program().name, p.program().by))
+		kind := b.programOf(p)
+		if _, err := exec.LookPath(kind.name); err != nil {
+			b.miss(fmt.Sprintf("%s is left out: there is no %s in PATH (%s).", p.name, kind.name, kind.by))
 			continue
 		}
 		list = append(list, p)
@@ -174,12 +176,23 @@ func (b *bench) miss(why string) {
 	}
 }
 
+// programOf is what is run for a peer.
+func (b *bench) programOf(p peer) *program {
+	kind := p.program()
+	if kind == redisServer && b.server != "" {
+		other := *kind
+		other.name = b.server
+		return &other
+	}
+	return kind
+}
+
 // once is one run: servers of its own, one peer, one measurement.
 func (b *bench) once(ctx context.Context, c cell, p peer, m measure) (v values, err error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	f, err := startFleet(ctx, p.program(), c.instances, b.unix)
+	f, err := startFleet(ctx, b.programOf(p), c.instances, b.unix)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -37,14 +38,14 @@ var measured = []string{
 	"go.etcd.io/etcd/client/v3",
 }
 
-func environment(args []string) *env {
+func environment(args []string, server string) *env {
 	e := &env{
 		Command: strings.Join(append([]string{"cd bench && go run ."}, quoted(args)...), " "),
 		Go:      runtime.Version(),
 		System:  runtime.GOOS + "/" + runtime.GOARCH,
 		CPUs:    runtime.GOMAXPROCS(0),
 		Machine: machine(),
-		Redis:   version("redis-server", "v="),
+		Redis:   version(cmp.Or(server, "redis-server"), "v="),
 		Etcd:    version("etcd", "etcd Version: "),
 		Began:   time.Now().UTC().Truncate(time.Second),
 		Modules: make(map[string]string),

@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		defer finish()
 	}
-	found := &findings{Environment: environment(args)}
+	found := &findings{Environment: environment(args, o.server)}
 	found.Environment.print(stdout)
 	failed := measureAll(ctx, o, found, stdout, stderr)
 	if err := conclude(found, o, stdout); err != nil {
@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // measureAll runs the scenarios and prints what each of them finds, until one fails.
 func measureAll(ctx context.Context, o *options, found *findings, stdout, stderr io.Writer) error {
 	redis.SetLogger(silent{})
-	b := &bench{plan: o.plan, peers: o.peers, progress: stderr, began: time.Now()}
+	b := &bench{plan: o.plan, peers: o.peers, server: o.server, progress: stderr, began: time.Now()}
 	defer b.say("done")
 	for _, s := range scenarios {
 		if !o.scenarios.MatchString(s.name) {

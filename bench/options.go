@@ -16,6 +16,7 @@ type options struct {
 	scenarios  *regexp.Regexp
 	peers      *regexp.Regexp
 	markdown   bool
+	server     string
 	from       string
 	json       string
 	chart      string
@@ -36,6 +37,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	scenarios := flags.String("run", "", "only scenarios that this regexp matches: "+strings.Join(names(), ", "))
 	peers := flags.String("peers", "", "only peers that this regexp matches, such as ^holdfast")
 	unix := flags.Bool("unix", false, "reach the servers by unix sockets instead of loopback TCP")
+	flags.StringVar(&o.server, "server", "", "run this Redis or Valkey, rather than the redis-server in PATH")
 	flags.BoolVar(&o.markdown, "markdown", false, "print Markdown tables")
 	flags.StringVar(&o.from, "from", "", "measure nothing: print what -json wrote to this file")
 	flags.StringVar(&o.json, "json", "", "also write everything measured to this file")

@@ -29,15 +29,16 @@ func leastPrivilege(t *testing.T) string {
 	return m[0][1]
 }
 
-// withNative adds what the page says of servers that have DELIFEQ.
+// withNative adds what the page says of servers that have DELIFEQ or DELEX.
 func withNative(t *testing.T, s *redistest.Server, rule string) string {
 	t.Helper()
-	const native = "+delifeq"
-	if text := operations(t); !strings.Contains(text, "`"+native+"`") {
-		t.Errorf("docs/operations.md does not have %q", native)
-	}
-	if s.Knows("delifeq") {
-		rule += " " + native
+	for _, command := range []string{"delifeq", "delex"} {
+		if text := operations(t); !strings.Contains(text, "`+"+command+"`") {
+			t.Errorf("docs/operations.md does not have `+%s`", command)
+		}
+		if s.Knows(command) {
+			return rule + " +" + command
+		}
 	}
 	return rule
 }

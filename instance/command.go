@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-go/holdfast/internal/reach"
 	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
@@ -39,17 +40,17 @@ type Command interface {
 type sending struct {
 	actor       *actor
 	now         time.Time
-	again       bool          // the batch is sent for the second time
-	opened      time.Time     // when the link was, if what is posted can travel on no other; zero: it may
-	quarantined time.Duration // how long the restart guard still forbids new grants; 0: it does not
-	delIfEq     bool          // the server has DELIFEQ
-	ordered     bool          // no acquire can be executed behind its release: connections before this one have been killed
-	raises      bool          // the server has BITFIELD as well, so that fences may be raised by it
-	beside      bool          // fences are beside their locks, as in clusters
-	misnamed    bool          // it is a node of a cluster, and named as a server on its own
-	serverClock uint64        // what the server's clock shows at least, in µs; 0: unknown
-	clockAges   bool          // it is to be asked again
-	demoted     bool          // out: the server is a master no longer
+	again       bool            // the batch is sent for the second time
+	opened      time.Time       // when the link was, if what is posted can travel on no other; zero: it may
+	quarantined time.Duration   // how long the restart guard still forbids new grants; 0: it does not
+	deletion    *reach.Deletion // the native command that plain releases are; nil: they are scripts
+	ordered     bool            // no acquire can be executed behind its release: connections before this one have been killed
+	raises      bool            // the server has BITFIELD as well, so that fences may be raised by it
+	beside      bool            // fences are beside their locks, as in clusters
+	misnamed    bool            // it is a node of a cluster, and named as a server on its own
+	serverClock uint64          // what the server's clock shows at least, in µs; 0: unknown
+	clockAges   bool            // it is to be asked again
+	demoted     bool            // out: the server is a master no longer
 }
 
 func (s *sending) vote(k Kind) Vote { return Vote{Instance: s.actor.name, Kind: k, Again: s.again} }

@@ -14,8 +14,8 @@ import (
 type link struct {
 	*reach.Link
 
-	// delIfEqRefused: the user may not use it; set by the reader.
-	delIfEqRefused atomic.Bool
+	// deletionRefused: the user may not use the server's Deletion; set by the reader.
+	deletionRefused atomic.Bool
 	// bitfieldRefused: the same of BITFIELD.
 	bitfieldRefused atomic.Bool
 	// clock is the server's.
@@ -44,7 +44,7 @@ func (r *reader) refusesNative(l *link, c Command) bool {
 		if !c.native {
 			return false
 		}
-		refused = &l.delIfEqRefused
+		refused = &l.deletionRefused
 	case *raise:
 		refused = &l.bitfieldRefused
 	default:

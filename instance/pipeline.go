@@ -41,7 +41,7 @@ func (a *actor) send(batch []Command) {
 // sending is what the commands of a pipeline may know of it. A cluster's slots move
 // from one node to another, and with them what is posted.
 func (a *actor) sending(now time.Time) sending {
-	s := sending{actor: a, now: now, quarantined: a.abstention.left(now), delIfEq: a.link.deletesIfEqual(), beside: a.mailbox.slotsMove}
+	s := sending{actor: a, now: now, quarantined: a.abstention.left(now), deletion: a.link.nativeDeletion(), beside: a.mailbox.slotsMove}
 	if !s.beside {
 		s.opened = a.link.Seen.At
 		s.ordered, s.misnamed = a.link.Kills, a.link.IsCluster

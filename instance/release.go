@@ -26,8 +26,8 @@ type Release struct {
 	To Caster
 
 	moot   bool // what it would undo has not been sent, and never will be
-	native bool // it was sent as DELIFEQ
-	looks  bool // DELIFEQ has found no lock of ours: whose it is, is asked now
+	native bool // it was sent as a native command
+	looks  bool // the native command has found no lock of ours: whose it is, is asked now
 }
 
 func (r *Release) appendCommand(s *sending, out []byte) ([]byte, bool) {
@@ -44,7 +44,7 @@ func (r *Release) appendCommand(s *sending, out []byte) ([]byte, bool) {
 		return r.appendTombstone(s, out), true
 	}
 	if r.native = r.isNative(s); r.native {
-		return r.appendDelIfEq(out), true
+		return s.deletion.Append(out, r.Key, r.Token), true
 	}
 	out = scripts.Release.AppendCall(out, 1, 1)
 	out = resp.AppendArg(out, r.Key)

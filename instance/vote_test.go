@@ -182,6 +182,7 @@ func TestRefusalsThatWaitingDoesNotMend(t *testing.T) {
 		{resp.ServerError("ERR something that only a proxy says"), false},
 		{resp.ServerError("BUSYKEY Target key name already exists."), false}, // another word than BUSY
 		{resp.ServerError("WRONGTYPE Operation against a key holding the wrong kind of value script: 0123, on @user_script:5."), true},
+		{resp.ServerError("ERR Key should be of string type if conditions are specified"), true},
 		{resp.ServerError("ERR Error running script (call to f_0123): @user_script:5: WRONGTYPE Operation against a key holding the wrong kind of value"), true},
 		{resp.ServerError("ERR Error running script (call to f_0123): @user_script: 5: -OOM command not allowed when used memory > 'maxmemory'."), false},
 		{resp.ServerError("ERR ACL failure in script: User u has no permissions to run the 'get' command script: 0123, on @user_script:5."), true},

@@ -3,7 +3,7 @@
 #
 #   servers.sh all           the tests that use real servers, on each in turn, and on a mixed quorum of three
 #   servers.sh short         the promises, and the waiting, on valkey 9.1
-#   servers.sh program NAME  prints the path of a server: redis-8.0, valkey-8.1, valkey-9.1
+#   servers.sh program NAME  prints the path of a server: redis-8.0, redis-8.6, valkey-8.1, valkey-9.1
 #
 # They are Debian's packages, unpacked under .servers/ with the libraries that they need: nothing is installed, and no
 # service started. `rm -r .servers` fetches them anew. Where that cannot work, the tests are skipped, which is an error
@@ -14,9 +14,10 @@ cache=$PWD/.servers
 
 # NAME SUITE PACKAGE PROGRAM VERSION. A version that ends with a + may be a later one: sid moves on.
 servers='
-redis-8.0   trixie  redis-server   redis-server   8.0
-valkey-8.1  trixie  valkey-server  valkey-server  8.1
-valkey-9.1  sid     valkey-server  valkey-server  9.1+
+redis-8.0   trixie        redis-server   redis-server   8.0
+redis-8.6   experimental  redis-server   redis-server   8.6+
+valkey-8.1  trixie        valkey-server  valkey-server  8.1
+valkey-9.1  sid           valkey-server  valkey-server  9.1+
 '
 
 # without says why there is no such server: 77 is a skip.
@@ -33,13 +34,15 @@ debian() {
 		-o Acquire::Languages=none -o Acquire::Retries=1 -o APT::Sandbox::User=root "$@" >>"$tree/log" 2>&1
 }
 
-# update fetches the list of the suite's packages from the first of the machine's own mirrors that has it.
+# update fetches the list of the suite's packages from the first of the machine's own mirrors that has it. Experimental is a
+# suite on top of sid.
 update() {
-	local mirror by= keys=/usr/share/keyrings/debian-archive-keyring.gpg
+	local mirror part by= keys=/usr/share/keyrings/debian-archive-keyring.gpg parts=$suite
+	[ "$suite" != experimental ] || parts='sid experimental'
 	[ ! -e $keys ] || by="[signed-by=$keys]"
 	# shellcheck disable=SC2016 # apt's own names.
 	for mirror in $(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | awk '!seen[$0]++'); do
-		echo "deb $by $mirror $suite main" >"$tree/apt/sources.list"
+		for part in $parts; do echo "deb $by $mirror $part main"; done >"$tree/apt/sources.list"
 		! debian update || return 0
 	done
 	return 1
@@ -53,7 +56,7 @@ unpack() {
 	mkdir -p "$tree/apt/lists/partial" "$tree/apt/archives/partial"
 	touch "$tree/apt/status" "$tree/log"
 	update || without "no mirror of this machine gives Debian's $suite: $(tail -1 "$tree/log")"
-	debian install -y --no-install-recommends --download-only "$package" || without "$(tail -1 "$tree/log")"
+	debian install -y -t "$suite" --no-install-recommends --download-only "$package" || without "$(tail -1 "$tree/log")"
 	local deb
 	for deb in "$tree"/apt/archives/*.deb; do
 		dpkg-deb --fsys-tarfile "$deb" >"$tree/apt/deb.tar"
@@ -135,10 +138,10 @@ all() {
 	check "the machine's redis" "$mixed" 7.0+
 	mapfile -t packages < <(users)
 	on "$mixed" "${packages[@]}"
-	for name in redis-8.0 valkey-8.1 valkey-9.1; do
+	for name in redis-8.0 redis-8.6 valkey-8.1 valkey-9.1; do
 		program=$("$PWD/tools/servers.sh" program $name) || { skip $?; continue; }
 		on "$program" "${packages[@]}"
-		[ $name = valkey-8.1 ] || mixed+=:$program
+		[ $name = redis-8.0 ] || [ $name = valkey-8.1 ] || mixed+=:$program
 	done
 	echo "== a mixed quorum: $mixed" >&2
 	on "$mixed" "${packages[@]}"

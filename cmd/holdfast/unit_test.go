@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 )
 
@@ -169,6 +170,35 @@ func TestTheVerdictIsAlwaysSeen(t *testing.T) {
 		}
 		if rows >= 19 && (!strings.Contains(lines[0], "holdfast demo") || len(lines) < min(rows, 23)) {
 			t.Errorf("in %d lines: %q", rows, lines)
+		}
+	}
+}
+
+// That the time left goes by is no change; what the votes say, and who waits, is.
+func TestAWatchShowsWhatHasChanged(t *testing.T) {
+	look := func(token string, left time.Duration, waiting int, votes ...instance.Kind) []seen {
+		s := engine.Status{Resource: "job", Held: token != "", Token: token, Remaining: left, Waiting: waiting}
+		for _, kind := range votes {
+			s.Votes = append(s.Votes, instance.Vote{Kind: kind, Holder: token})
+		}
+		return []seen{{Status: s}}
+	}
+	w := new(watcher)
+	for n, step := range []struct {
+		look []seen
+		want int
+	}{
+		{look("ann~a", 9*time.Second, 0, instance.Held, instance.Held), 1},
+		{look("ann~a", 8*time.Second, 0, instance.Held, instance.Held), 0},
+		{look("ann~a", 8*time.Second, 1, instance.Held, instance.Held), 1},
+		{look("ann~a", 7*time.Second, 1, instance.Held, instance.Unreachable), 1},
+		{look("ann~b", 9*time.Second, 1, instance.Held, instance.Unreachable), 1},
+		{look("ann~b", 5*time.Second, 1, instance.Held, instance.Unreachable), 0},
+		{look("", 0, 0, instance.Free, instance.Free), 1},
+		{look("", 0, 0, instance.Free, instance.Free), 0},
+	} {
+		if got := len(w.changed(step.look)); got != step.want {
+			t.Errorf("look %d: %d changes, want %d", n, got, step.want)
 		}
 	}
 }

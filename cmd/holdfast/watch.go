@@ -44,17 +44,7 @@ func (w *watcher) show(looks []seen) error {
 		}
 		return w.screen.draw(b.String())
 	}
-	if w.before == nil {
-		w.before = make([]facts, len(looks))
-	}
-	var changed []seen
-	for n, look := range looks {
-		now := factsOf(look)
-		if !now.equal(w.before[n]) {
-			changed = append(changed, look)
-		}
-		w.before[n] = now
-	}
+	changed := w.changed(looks)
 	if w.status.json {
 		return w.status.print(changed)
 	}
@@ -64,6 +54,21 @@ func (w *watcher) show(looks []seen) error {
 		}
 	}
 	return nil
+}
+
+// changed are the looks that differ from those before.
+func (w *watcher) changed(looks []seen) (changed []seen) {
+	if w.before == nil {
+		w.before = make([]facts, len(looks))
+	}
+	for n, look := range looks {
+		now := factsOf(look)
+		if !now.equal(w.before[n]) {
+			changed = append(changed, look)
+		}
+		w.before[n] = now
+	}
+	return changed
 }
 
 func factsOf(s seen) facts {

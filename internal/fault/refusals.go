@@ -24,7 +24,10 @@ type Refusal struct {
 	Mend  string // what it means, and what mends it
 }
 
-const noDatabase = "there is no database of that number; a cluster has others than 0 only where cluster-databases permits them (Valkey 9)"
+const (
+	noDatabase = "there is no database of that number; a cluster has others than 0 only where cluster-databases permits them (Valkey 9)"
+	wrongType  = "something else is stored under that name: use another name, or a KeyPrefix of your own"
+)
 
 // Refusals are the errors that what we send can meet, as the sources of Redis 5 to 8 and
 // Valkey 7.2 to 9 have them (server.c: createSharedObjects and processCommand; script.c,
@@ -56,7 +59,8 @@ var Refusals = []Refusal{
 	{"WRONGPASS", Lasts, "user name or password is wrong, or the user is disabled"},
 	{"DENIED", Lasts, "it is in protected mode, and serves no other machine: set a password, or bind and protected-mode"},
 	{"NOPROTO", Lasts, "it does not speak the version of the protocol that was asked for"},
-	{"WRONGTYPE", Lasts, "something else is stored under that name: use another name, or a KeyPrefix of your own"},
+	{"WRONGTYPE", Lasts, wrongType},
+	{"ERR Key should be of string type", Lasts, wrongType}, // of DELEX
 	{"CROSSSLOT", Lasts, "the keys are in different slots of the cluster"},
 	{"ERR unknown command 'sentinel'", Lasts, "it is no Sentinel: write redis://… for a single server"},
 	{"ERR unknown command", Lasts, "it lacks a command, or has it under another name (rename-command)"},
@@ -107,7 +111,7 @@ func IsNoDatabase(err error) bool {
 // IsWrongType reports whether a server found something under a key that is no string.
 func IsWrongType(err error) bool {
 	r := RefusalOf(err)
-	return r != nil && r.Says == "WRONGTYPE"
+	return r != nil && r.Mend == wrongType
 }
 
 // Advice says in a few words what a server's error means for a lock and what mends it;

@@ -142,10 +142,17 @@ var table = []mutant{
 	},
 	{
 		name: "a native release that is sent twice was gone the second time",
-		edits: one("instance/delifeq.go",
-			"{ return s.delIfEq && !s.again }",
-			"{ return s.delIfEq }"),
+		edits: one("instance/deletion.go",
+			"{ return s.deletion != nil && !s.again }",
+			"{ return s.deletion != nil }"),
 		in: "instance", test: "TestNativeReleaseThatIsSentTwice",
+	},
+	{
+		name: "a native release deletes all but what is ours",
+		edits: one("internal/reach/deletion.go",
+			`"$4\r\nifeq\r\n"`,
+			`"$4\r\nifne\r\n"`),
+		in: "instance", test: "TestReleaseIsOneNativeCommand",
 	},
 	{
 		name: "a proposal that is sent twice is stale, because of itself",

@@ -8,7 +8,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -28,9 +27,9 @@ type Link struct {
 	id   int64            // CLIENT ID; 0: not known
 	Seen restart.Sighting // who is at the other end
 
-	// DeletesIfEqual: it has DELIFEQ, the compare-and-delete of Valkey 9. One that does not permit it is left to find out.
-	DeletesIfEqual bool
-	// HasBitfield: the same of BITFIELD. All have it but imitations.
+	// Deletion is its native compare-and-delete; nil: it has none. Whether it is permitted is left to find out.
+	Deletion *Deletion
+	// HasBitfield: it has BITFIELD. All have it but imitations.
 	HasBitfield bool
 	// Kills: the link that follows this one can kill it, so that nothing is executed behind what is sent there.
 	Kills bool
@@ -68,8 +67,12 @@ func (l *Link) introduce(ctx context.Context) error {
 	server := pipe.Info(ctx, "server")
 	replication := pipe.Info(ctx, "replication")
 	kill := pipe.ClientKillByFilter(ctx, "ID", nobody)
-	deletes := pipe.Do(ctx, "delifeq") // without its arguments, so that a server answers which has it, and permits it or not
+	var deletes []*redis.Cmd
+	for _, d := range deletions {
+		deletes = append(deletes, pipe.Do(ctx, d.name))
+	}
 	bitfield := pipe.Do(ctx, "bitfield")
+	questions := pipe.Len()
 	l.load(ctx, pipe)
 	cmds, err := pipe.Exec(ctx)
 	switch {
@@ -82,12 +85,12 @@ func (l *Link) introduce(ctx context.Context) error {
 	case !slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return errors.Is(c.Err(), err) }):
 		return err // not one of ours: go-redis's own greeting failed, as with a wrong password or database
 	}
-	for _, cmd := range cmds[6:] { // without scripts there is nothing to vote with
+	for _, cmd := range cmds[questions:] { // without scripts there is nothing to vote with
 		if err := cmd.Err(); err != nil {
 			return fmt.Errorf("cannot load the lock scripts: %w", err)
 		}
 	}
-	l.DeletesIfEqual, l.HasBitfield = has(deletes), has(bitfield)
+	l.Deletion, l.HasBitfield = deletionOf(deletes), has(bitfield)
 	l.id = id.Val() // 0 where CLIENT is not permitted
 	l.Seen, err = ReadInfo(server.Val(), replication.Val())
 	l.Kills = kill.Err() == nil && l.id != 0 && l.Seen.RunID != ""
@@ -97,11 +100,6 @@ func (l *Link) introduce(ctx context.Context) error {
 
 // nobody is the number of no client, to be killed.
 const nobody = "9223372036854775807"
-
-// has reports whether the server knows a command that it was sent without arguments.
-func has(command *redis.Cmd) bool {
-	return command.Err() != nil && strings.HasPrefix(command.Err().Error(), "ERR wrong number of arguments")
-}
 
 // killFormer ends the connection that this one follows. Only on the same
 // process: after a restart the number may be a stranger's, and then there is

@@ -105,7 +105,7 @@ func (h *Host) instanceOf(servers []*Server, cfg instance.Config) *instance.Inst
 // keysOf are the keys that a command is about.
 func keysOf(args []string) []string {
 	switch strings.ToUpper(args[0]) {
-	case "SET", "GET", "GETRANGE", "SETRANGE", "BITFIELD", "DEL", "DELIFEQ", "PTTL":
+	case "SET", "GET", "GETRANGE", "SETRANGE", "BITFIELD", "DEL", "DELIFEQ", "DELEX", "PTTL":
 		if len(args) > 1 {
 			return args[1:2]
 		}

@@ -20,43 +20,9 @@ type native struct {
 	mu      sync.Mutex
 	entries map[string]entry
 	scripts map[string]script // by their SHA1: those that have been loaded
-	delIfEq compareAndDelete
 
+	deletions     map[string]bool // those of DELIFEQ and DELEX that there are, and whether they are permitted
 	lacksBitfield bool
-}
-
-// compareAndDelete says whether there is DELIFEQ, as in Valkey 9.
-type compareAndDelete uint8
-
-const (
-	unknownDelIfEq compareAndDelete = iota
-	permittedDelIfEq
-	deniedDelIfEq
-)
-
-// HasDelIfEq gives a native server DELIFEQ, which a user may use or not.
-func (s *Server) HasDelIfEq(permitted bool) {
-	n := s.store.(*native)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.delIfEq = deniedDelIfEq
-	if permitted {
-		n.delIfEq = permittedDelIfEq
-	}
-}
-
-// compareAndDelete is DELIFEQ. Called with mu held.
-func (n *native) compareAndDelete(args []string) []byte {
-	switch {
-	case len(args) != 2:
-		return text("-ERR wrong number of arguments for 'delifeq' command")
-	case n.delIfEq == deniedDelIfEq:
-		return text("-NOPERM User me has no permissions to run the 'delifeq' command")
-	}
-	if value, held := n.look(args[0]); held && value == args[1] {
-		return number(n.remove(args[0]))
-	}
-	return number(0)
 }
 
 type entry struct {
@@ -84,6 +50,9 @@ func (n *native) do(args []string) []byte {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	command, arity := strings.ToUpper(args[0]), len(args)-1
+	if permitted, known := n.deletions[command]; known {
+		return n.compareAndDelete(command, args[1:], permitted)
+	}
 	switch {
 	case command == "PING" && arity == 0:
 		return text("+PONG")
@@ -101,8 +70,6 @@ func (n *native) do(args []string) []byte {
 		return n.bitfield(args[1:])
 	case command == "DEL" && arity == 1:
 		return number(n.remove(args[1]))
-	case command == "DELIFEQ" && n.delIfEq != unknownDelIfEq:
-		return n.compareAndDelete(args[1:])
 	case command == "PTTL" && arity == 1:
 		return number(n.pttl(args[1]))
 	case command == "EXISTS" && arity >= 1:

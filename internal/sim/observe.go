@@ -78,11 +78,11 @@ func (s *Server) analyse(e *Event, args []string) (keys []string) {
 	case "SET":
 		e.Verb, e.Args = "acquire", args[2:]
 		return args[1:2]
-	case "DELIFEQ":
+	case "DELIFEQ", "DELEX":
 		if len(args) < 3 {
 			return nil // a greeting asks whether it is there
 		}
-		e.Verb, e.Args = "release", args[2:]
+		e.Verb, e.Args = "release", args[len(args)-1:]
 		return args[1:2]
 	case "EVALSHA":
 		s.mu.Lock()

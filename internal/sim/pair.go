@@ -74,7 +74,7 @@ func (s *Server) announced() []byte {
 // writes reports whether a replica refuses the command.
 func writes(args []string) bool {
 	switch strings.ToUpper(args[0]) {
-	case "SET", "SETRANGE", "BITFIELD", "DEL", "DELIFEQ", "EVALSHA", "FLUSHALL":
+	case "SET", "SETRANGE", "BITFIELD", "DEL", "DELIFEQ", "DELEX", "EVALSHA", "FLUSHALL":
 		return true
 	}
 	return false

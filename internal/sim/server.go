@@ -235,7 +235,7 @@ func (s *Server) note(args []string) (refusal string) {
 	switch strings.ToUpper(args[0]) {
 	case "HELLO":
 		return ""
-	case "DELIFEQ", "BITFIELD":
+	case "DELIFEQ", "DELEX", "BITFIELD":
 		if len(args) == 1 { // a greeting asks whether it is there
 			return ""
 		}

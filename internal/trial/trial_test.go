@@ -120,8 +120,9 @@ func (t *trial) build(tt *testing.T) {
 		if p.unkind {
 			s.ForbidKill()
 		}
-		if !p.mini && p.seed%5 == 0 { // as of Valkey 9; it takes no random number, so that the other seeds stay what they are
-			s.HasDelIfEq(p.seed%3 != 0)
+		if !p.mini && p.seed%5 == 0 { // it takes no random number, so that the other seeds stay what they are
+			deletion := []string{"DELIFEQ", "DELEX"}[(p.seed/5+uint64(k))%2] // as of Valkey 9, and Redis 8.4
+			s.HasDeletion(deletion, p.seed%3 != 0)
 		}
 		s.Jitter(p.low, p.high)
 		s.Observe(t.locks.see)

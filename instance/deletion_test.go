@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/sim"
 )
 
@@ -44,23 +45,38 @@ var releases = []struct {
 	{"one that begins as ours", "t2", instance.Stolen},
 }
 
-// A server that has DELIFEQ is asked for that alone where the lock is ours; where it is not, a look at the key tells whether
-// it is gone or another's. Where a user may not use it, the script does all, and DELIFEQ is tried once for each connection.
+// deletionsOf are the native commands that compare and delete, as redistest counts them.
+var deletionsOf = []string{"delifeq", "delex"}
+
+// A server that has DELIFEQ or DELEX is asked for that alone where the lock is ours; where it is not, a look at the key tells
+// whether it is gone or another's. Where a user may not use it, the script does all, and the command is tried once for each
+// connection. Of two the first is used.
 func TestReleaseIsOneNativeCommand(t *testing.T) {
+	has := func(permitted bool, commands ...string) func(*sim.Server) {
+		return func(s *sim.Server) {
+			for _, command := range commands {
+				s.HasDeletion(command, permitted)
+			}
+		}
+	}
 	for name, c := range map[string]struct {
 		prepare               func(*sim.Server)
+		command               string
 		native, script, looks int // for ours, nothing, another's, and one that begins as ours
 	}{
-		"it has it":     {func(s *sim.Server) { s.HasDelIfEq(true) }, 4, 0, 3},
-		"not permitted": {func(s *sim.Server) { s.HasDelIfEq(false) }, 1, 4, 0},
-		"it has it not": {func(*sim.Server) {}, 0, 4, 0},
+		"DELIFEQ":                {has(true, "DELIFEQ"), "DELIFEQ key token", 4, 0, 3},
+		"DELEX":                  {has(true, "DELEX"), "DELEX key IFEQ token", 4, 0, 3},
+		"both":                   {has(true, "DELEX", "DELIFEQ"), "DELIFEQ key token", 4, 0, 3},
+		"DELIFEQ, not permitted": {has(false, "DELIFEQ"), "DELIFEQ key token", 1, 4, 0},
+		"DELEX, not permitted":   {has(false, "DELEX"), "DELEX key IFEQ token", 1, 4, 0},
+		"neither":                {has(true), "", 0, 4, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			actNative(t, c.prepare, func(t *testing.T, s *sim.Server, i *instance.Instance) {
 				s.ForgetCalls()
 				reply := make(answer, 1)
 				for n, r := range releases {
-					key := fmt.Sprint("key ", n)
+					key := fmt.Sprint("key", n)
 					if r.there != "" {
 						s.Set(key, r.there, time.Minute)
 					}
@@ -79,8 +95,12 @@ func TestReleaseIsOneNativeCommand(t *testing.T) {
 				native, script, looks := 0, 0, 0
 				for _, call := range s.Calls() {
 					switch strings.ToUpper(call.Args[0]) {
-					case "DELIFEQ":
+					case "DELIFEQ", "DELEX":
 						native++
+						sent := strings.ToUpper(strings.Join(call.Args, " "))
+						if want := strings.NewReplacer("key", call.Args[1], "token", "t").Replace(c.command); sent != strings.ToUpper(want) {
+							t.Errorf("sent was %s, want %s", sent, want)
+						}
 					case "EVALSHA":
 						script++
 					case "PTTL":
@@ -98,7 +118,12 @@ func TestReleaseIsOneNativeCommand(t *testing.T) {
 // On a real server: what a release says, whatever the server has.
 func TestReleaseSaysWhatBecameOfTheLock(t *testing.T) {
 	f := startFenced(t)
-	has := f.Knows("delifeq")
+	uses := "" // the first that it has
+	for _, command := range deletionsOf {
+		if uses == "" && f.Knows(command) {
+			uses = command
+		}
+	}
 	reply := make(answer, len(releases))
 	for _, together := range []bool{false, true} { // those that are posted together may go out in one script call
 		f.MustDo("CONFIG", "RESETSTAT")
@@ -126,13 +151,19 @@ func TestReleaseSaysWhatBecameOfTheLock(t *testing.T) {
 		if got[instance.Granted] != 1 || got[instance.Gone] != 1 || got[instance.Stolen] != 2 {
 			t.Errorf("together %v: got %v, want one granted, one gone, two stolen", together, got)
 		}
-		if calls := f.Calls("delifeq"); has && calls != len(releases) || !has && calls != 0 {
-			t.Errorf("together %v: DELIFEQ was called %d times, and the server has it: %v", together, calls, has)
+		for _, command := range deletionsOf {
+			want := 0
+			if command == uses {
+				want = len(releases)
+			}
+			if calls := f.Calls(command); calls != want {
+				t.Errorf("together %v: %s was called %d times, want %d", together, command, calls, want)
+			}
 		}
 		f.MustDo("LPUSH", "list", "x")
 		f.instance.Post(&instance.Release{Key: "list", Token: "t", TTL: time.Millisecond, To: reply})
-		if v := <-reply; v.Kind != instance.Refused || !strings.Contains(v.Err.Error(), "WRONGTYPE") {
-			t.Errorf("something else: got %v, want it refused as WRONGTYPE", v)
+		if v := <-reply; v.Kind != instance.Refused || !fault.IsWrongType(v.Err) {
+			t.Errorf("something else: got %v, want it refused, as there is something else", v)
 		}
 		f.Del("list")
 	}
@@ -140,45 +171,53 @@ func TestReleaseSaysWhatBecameOfTheLock(t *testing.T) {
 
 // Whoever has perhaps been heard already is not told that the lock was gone: a release that is sent twice has deleted it.
 func TestNativeReleaseThatIsSentTwice(t *testing.T) {
-	actNative(t, func(s *sim.Server) { s.HasDelIfEq(true) }, func(t *testing.T, s *sim.Server, i *instance.Instance) {
-		s.Set("key", "t", time.Minute)
-		s.LoseReplies(true)
-		reply := make(answer, 1)
-		i.Post(&instance.Release{Key: "key", Token: "t", TTL: time.Minute, To: reply})
-		synctest.Wait()
-		if got := s.Get("key"); got != "" {
-			t.Fatalf("the key has %q, want it deleted by the first", got)
-		}
-		s.LoseReplies(false)
-		s.Break()
-		if v := <-reply; v.Kind != instance.Granted {
-			t.Errorf("got %v, want it granted", v)
-		}
-	})
-}
-
-// What an instance that is down is owed is paid when it is back, whether or not its user may use DELIFEQ.
-func TestNativeReleaseIsOwed(t *testing.T) {
-	for _, permitted := range []bool{true, false} {
-		t.Run(fmt.Sprint("permitted ", permitted), func(t *testing.T) {
-			actNative(t, func(s *sim.Server) { s.HasDelIfEq(permitted) }, func(t *testing.T, s *sim.Server, i *instance.Instance) {
-				for _, key := range []string{"a", "b", "another's"} {
-					s.Set(key, "t", time.Minute)
+	for _, deletion := range []string{"DELIFEQ", "DELEX"} {
+		t.Run(deletion, func(t *testing.T) {
+			actNative(t, func(s *sim.Server) { s.HasDeletion(deletion, true) }, func(t *testing.T, s *sim.Server, i *instance.Instance) {
+				s.Set("key", "t", time.Minute)
+				s.LoseReplies(true)
+				reply := make(answer, 1)
+				i.Post(&instance.Release{Key: "key", Token: "t", TTL: time.Minute, To: reply})
+				synctest.Wait()
+				if got := s.Get("key"); got != "" {
+					t.Fatalf("the key has %q, want it deleted by the first", got)
 				}
-				s.Set("another's", "u", time.Minute)
-				s.Hang()
-				var late votes
-				for _, key := range []string{"a", "b", "another's"} {
-					i.Post(&instance.Release{Key: key, Token: "t", TTL: time.Minute, To: &late})
-				}
-				time.Sleep(2 * time.Second) // simulated: they are late, and the instance is down
-				s.Break()                   // what lies in its sockets is lost
-				s.Thaw()
-				time.Sleep(10 * time.Second)
-				if keys := s.Keys(); len(keys) != 1 || s.Get("another's") != "u" {
-					t.Errorf("it has %q, want another's alone", keys)
+				s.LoseReplies(false)
+				s.Break()
+				if v := <-reply; v.Kind != instance.Granted {
+					t.Errorf("got %v, want it granted", v)
 				}
 			})
 		})
+	}
+}
+
+// What an instance that is down is owed is paid when it is back, whether or not its user may use the native command.
+func TestNativeReleaseIsOwed(t *testing.T) {
+	for _, deletion := range []string{"DELIFEQ", "DELEX"} {
+		for _, permitted := range []bool{true, false} {
+			t.Run(fmt.Sprint(deletion, " permitted ", permitted), func(t *testing.T) {
+				actNative(t, func(s *sim.Server) { s.HasDeletion(deletion, permitted) }, testDebts)
+			})
+		}
+	}
+}
+
+func testDebts(t *testing.T, s *sim.Server, i *instance.Instance) {
+	for _, key := range []string{"a", "b", "another's"} {
+		s.Set(key, "t", time.Minute)
+	}
+	s.Set("another's", "u", time.Minute)
+	s.Hang()
+	var late votes
+	for _, key := range []string{"a", "b", "another's"} {
+		i.Post(&instance.Release{Key: key, Token: "t", TTL: time.Minute, To: &late})
+	}
+	time.Sleep(2 * time.Second) // simulated: they are late, and the instance is down
+	s.Break()                   // what lies in its sockets is lost
+	s.Thaw()
+	time.Sleep(10 * time.Second)
+	if keys := s.Keys(); len(keys) != 1 || s.Get("another's") != "u" {
+		t.Errorf("it has %q, want another's alone", keys)
 	}
 }
