@@ -738,7 +738,7 @@ var table = []mutant{
 	{
 		name: "a watch that follows every change of the key at once",
 		edits: one("internal/tracking/held.go",
-			"return h.spent.Add(-(burst - 1) * h.share())",
+			"return h.pace.Next(h.share(), burst)",
 			"return time.Time{}"),
 		in: "engine", test: "TestAKeyThatChangesAllTheTimeIsAskedAboutNowAndThen",
 	},
