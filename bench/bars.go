@@ -79,6 +79,15 @@ var bars = []bar{
 	{"crowd", cell{1, 128, ""}, "least", atLeast, 0.8, ""},
 	{"crowd", cell{3, 128, ""}, "least", atLeast, 0.8, ""},
 
+	{"mixed", cell{1, 8, ""}, "longest", atMost, 5, ""},
+	{"mixed", cell{1, 8, ""}, "longest", atMost, 5, holdfastBefore},
+	{"mixed", cell{1, 4, ""}, "longest", atMost, 5, redsyncWaiting.name},
+	{"mixed", cell{1, 4, ""}, "longest", atMost, 5, holdfastTrying.name},
+	{"mixed", cell{3, 8, ""}, "longest", atMost, 5, ""},
+	{"mixed", cell{3, 8, ""}, "longest", atMost, 5, holdfastBefore},
+	{"mixed", cell{3, 4, ""}, "longest", atMost, 5, redsyncWaiting.name},
+	{"mixed", cell{3, 4, ""}, "longest", atMost, 5, holdfastTrying.name},
+
 	{"fencing", cell{1, 64, ""}, "kept", atLeast, 0.6, holdfastFencing.name},
 	{"fencing", cell{3, 1, ""}, "kept", atLeast, 0.95, holdfastFencing.name},
 	{"fencing", cell{3, 64, ""}, "kept", atLeast, 0.75, holdfastFencing.name},

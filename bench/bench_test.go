@@ -47,6 +47,7 @@ var tiny = plan{
 	processes: 100 * time.Millisecond,
 	crowds:    []int{2, 3},
 	crowding:  100 * time.Millisecond,
+	mixing:    mixing{2, 300 * time.Millisecond},
 	idlers:    10,
 	idling:    100 * time.Millisecond,
 	held:      holding{500, 2 * time.Second, 100 * time.Millisecond},

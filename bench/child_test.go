@@ -20,7 +20,7 @@ func pair(t *testing.T) (a, b *child) {
 			t.Errorf("f.stop: %v", err)
 		}
 	})
-	list, err := startChildren(t.Context(), 2, holdfast, f, []string{"resource"})
+	list, err := startChildren(t.Context(), "", 2, holdfast, f, []string{"resource"})
 	if err != nil {
 		t.Fatalf("startChildren: %v", err)
 	}

@@ -23,15 +23,16 @@ type child struct {
 	orders *json.Encoder // to stdin
 }
 
-// startChildren returns when n children of this process have opened the peer. Each has a session for each resource.
-func startChildren(ctx context.Context, n int, p peer, f *fleet, resources []string) ([]*child, error) {
+// startChildren returns when n children of this process, each a run of the program or, if that is "", of this one, have
+// opened the peer. Each has a session for each resource.
+func startChildren(ctx context.Context, program string, n int, p peer, f *fleet, resources []string) ([]*child, error) {
 	a := assignment{Peer: p.name, Resources: resources}
 	for _, s := range f.servers {
 		a.Servers = append(a.Servers, place{s.network, s.addr})
 	}
 	var list []*child
 	for i := range n {
-		c, err := startChild(fmt.Sprintf("process %d", i+1), a)
+		c, err := startChild(program, fmt.Sprintf("%s, process %d", p.name, i+1), a)
 		if err != nil {
 			return nil, errors.Join(err, stopChildren(list))
 		}
@@ -45,10 +46,11 @@ func startChildren(ctx context.Context, n int, p peer, f *fleet, resources []str
 	return list, nil
 }
 
-func startChild(name string, a assignment) (*child, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, err
+func startChild(program, name string, a assignment) (_ *child, err error) {
+	if program == "" {
+		if program, err = os.Executable(); err != nil {
+			return nil, err
+		}
 	}
 	c := &child{name: name}
 	for range len(a.Resources) + 1 {

@@ -45,7 +45,7 @@ var locks = []peer{
 
 // waiting are the peers that lock, as they are when the lock may be taken: they wait for it.
 var waiting = []peer{
-	holdfast, holdfastHandoff, redsyncWaiting, redsyncFailFastWaiting, redsyncRueidisWaiting, redislockWaiting, rueidislockWaiting, etcdPeer,
+	holdfast, holdfastHandoff, holdfastTrying, redsyncWaiting, redsyncFailFastWaiting, redsyncRueidisWaiting, redislockWaiting, rueidislockWaiting, etcdPeer,
 }
 
 // clients are connections of go-redis, one client an instance, as the peers that build on it take them.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/lease"
@@ -24,6 +26,38 @@ func holdfastPeer(name string, config engine.Config, options ...engine.Option) p
 			}
 			return holdfastLocker{e, options}, nil
 		},
+	}
+}
+
+// holdfastTrying are callers of Holdfast who only try, now and then.
+var holdfastTrying = peer{
+	name: "holdfast, trying",
+	open: func(ctx context.Context, f *fleet) (locker, error) {
+		l, err := holdfast.open(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		return tryingLocker{l.(holdfastLocker)}, nil
+	},
+}
+
+const tryEvery = 5 * time.Millisecond
+
+type tryingLocker struct{ holdfastLocker }
+
+func (l tryingLocker) session(resource string) session {
+	return &tryingSession{holdfastSession{locker: l.holdfastLocker, resource: resource}}
+}
+
+type tryingSession struct{ holdfastSession }
+
+func (s *tryingSession) acquire(ctx context.Context) (err error) {
+	for {
+		s.lease, err = s.locker.engine.TryAcquire(ctx, s.resource)
+		if !errors.Is(err, engine.ErrHeld) || ctx.Err() != nil {
+			return err
+		}
+		sleep(ctx, tryEvery)
 	}
 }
 

@@ -22,6 +22,7 @@ type plan struct {
 	processes time.Duration
 	crowds    []int         // numbers of engines, two first
 	crowding  time.Duration // crowd
+	mixing    mixing
 	idlers    int           // idle: callers
 	idling    time.Duration // idle; twice that is less than the TTL of those who do not renew
 	held      holding       // many leases on three instances
@@ -57,6 +58,7 @@ var full = plan{
 	processes: 2 * time.Second,
 	crowds:    []int{2, 8, 128, 512},
 	crowding:  2500 * time.Millisecond,
+	mixing:    mixing{8, 8 * time.Second},
 	idlers:    1000,
 	idling:    4500 * time.Millisecond,
 	held:      holding{100_000, 30 * time.Second, 35 * time.Second},
@@ -84,6 +86,7 @@ var quickly = plan{
 	processes: 500 * time.Millisecond,
 	crowds:    []int{2, 8, 64},
 	crowding:  500 * time.Millisecond,
+	mixing:    mixing{4, 2 * time.Second},
 	idlers:    200,
 	idling:    time.Second,
 	held:      holding{20_000, 10 * time.Second, 4 * time.Second},

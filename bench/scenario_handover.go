@@ -54,7 +54,7 @@ func (b *bench) handOver(ctx context.Context, f *fleet, p peer) (v values, err e
 	for i := range baton {
 		resources = append(resources, fmt.Sprintf("baton-%d", i))
 	}
-	pair, err := startChildren(ctx, 2, p, f, resources)
+	pair, err := startChildren(ctx, "", 2, p, f, resources)
 	if err != nil {
 		return nil, err
 	}

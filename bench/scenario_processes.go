@@ -39,7 +39,7 @@ func runProcesses(ctx context.Context, b *bench, r *report) error {
 
 // crowd is one run of 4 processes with 4 callers each.
 func (b *bench) crowd(ctx context.Context, f *fleet, p peer) (v values, err error) {
-	children, err := startChildren(ctx, 4, p, f, slices.Repeat([]string{"order"}, 4))
+	children, err := startChildren(ctx, "", 4, p, f, slices.Repeat([]string{"order"}, 4))
 	if err != nil {
 		return nil, err
 	}

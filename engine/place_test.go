@@ -53,3 +53,31 @@ func TestAReleaseHereIsNoTurnInTheQueue(t *testing.T) {
 		})
 	}
 }
+
+// Who waits for a holder of its own engine is not served before those who began to wait meanwhile in others: that
+// holder has had the resource for a turn.
+func TestWhoWaitsForAHolderHereLooksAtTheQueueWhenItReleases(t *testing.T) {
+	for _, held := range []time.Duration{100 * time.Millisecond, 2500 * time.Millisecond} {
+		for _, n := range []int{1, 3} {
+			t.Run(fmt.Sprintf("held for %v, N=%d", held, n), func(t *testing.T) {
+				queuing(t, n, func(t *testing.T, fleet *sim.Fleet) {
+					e := newContender(t, fleet, config())
+					first := acquire(t, e.Engine, "r")
+					begun := time.Now()
+					line := inLine(t, fleet, 2, config())
+					next := acquiring(t.Context(), e.Engine, "r")
+					time.Sleep(held - time.Since(begun))
+					release(t, first)
+					for k, c := range line {
+						l := c.served(t, fmt.Sprint("engine ", k), 0, 10*aHop)
+						pending(t, next)
+						time.Sleep(50 * time.Millisecond)
+						release(t, l)
+					}
+					e.result = next
+					e.served(t, "the one that came last", 0, 10*aHop)
+				})
+			})
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/pace"
 	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
@@ -87,7 +88,7 @@ type queues struct {
 	mu      sync.Mutex
 	kept    map[*place]position
 	counts  [inFront + 1]int // how many are kept in each position
-	pace    time.Time        // when all would have been asked last, had that kept its pace
+	pace    pace.Pace        // of asking all though nobody has told
 	running bool             // keepAll
 	keeping sync.WaitGroup
 }
@@ -132,13 +133,10 @@ func (q *queues) leave(p *place) {
 func (q *queues) mayAskAll(now time.Time) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.pace.Add(-allAskedBurst * allAskedEvery).After(now) {
+	if q.pace.Next(allAskedEvery, allAskedBurst).After(now) {
 		return false
 	}
-	if q.pace.Before(now) {
-		q.pace = now
-	}
-	q.pace = q.pace.Add(allAskedEvery)
+	q.pace.Take(allAskedEvery, now)
 	return true
 }
 

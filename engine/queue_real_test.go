@@ -236,3 +236,39 @@ func TestWithoutTheRightsToAQueueNobodyStandsInOne(t *testing.T) {
 		})
 	}
 }
+
+// Whoever waits when the server that has the queue is killed is served by the others, one after the other.
+func TestQueueWhoseServerIsKilled(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	servers := redistest.StartN(t, 3)
+	held := acquire(t, open(t, servers, engine.Config{}), "r")
+	everywhere(t, servers, held)
+	var line []<-chan result
+	for k := range 5 {
+		line = append(line, acquiring(within(t), open(t, servers, engine.Config{}), "r"))
+		eventually(t, fmt.Sprintf("engine %d has its place", k), func() bool { return places(servers) == int64(k+1) })
+	}
+	var living []*redistest.Server
+	for _, s := range servers {
+		if s.MustDo("ZCARD", "queue:{r}").(int64) > 0 {
+			s.Kill()
+			continue
+		}
+		living = append(living, s)
+	}
+	release(t, held)
+	served := make(chan result)
+	for _, results := range line {
+		go func() { served <- <-results }()
+	}
+	for range line {
+		r := <-served
+		if r.err != nil {
+			t.Errorf("acquire: %v", r.err)
+			continue
+		}
+		everywhere(t, living, r.lease)
+		release(t, r.lease)
+	}
+	eventually(t, "no queue is left", func() bool { return len(queueKeysAt(living)) == 0 })
+}

@@ -293,6 +293,11 @@ func TestQueueMayBeLost(t *testing.T) {
 			func(*sim.Server, []*contender) {},
 			recovery,
 		},
+		"paused": {
+			func(s *sim.Server, _ []*contender) { s.Hang() },
+			func(s *sim.Server, _ []*contender) { s.Thaw() },
+			recovery,
+		},
 		"its answers are lost": {
 			func(s *sim.Server, _ []*contender) { s.LoseReplies(true) },
 			func(s *sim.Server, _ []*contender) { s.LoseReplies(false) },
@@ -707,5 +712,34 @@ func TestTurnIsForThoseWhoStoodInLine(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// An engine that has had the resource for a turn without being refused looks whether others stand in the queue: a break would
+// be too short for one that is slow to be told and to ask.
+func TestWhoIsSlowToAskIsServedAmongThoseWhoAreFast(t *testing.T) {
+	for _, n := range []int{1, 3} {
+		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
+			queuing(t, n, func(t *testing.T, fleet *sim.Fleet) {
+				busy, slow := newContender(t, fleet, config()), newContender(t, fleet, config())
+				ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+				defer cancel()
+				var all sync.WaitGroup
+				all.Go(func() { // it has a moment to read and to write only now and then
+					for ctx.Err() == nil {
+						slow.host.Freeze()
+						time.Sleep(20 * time.Millisecond)
+						slow.host.Resume()
+						time.Sleep(aHop / 10)
+					}
+				})
+				for range 2 {
+					all.Go(func() { crowd(ctx, t, []*contender{busy}, time.Millisecond, 0) })
+				}
+				longest := crowd(ctx, t, []*contender{slow}, time.Millisecond, 10*time.Millisecond)
+				all.Wait()
+				between(t, "the longest wait", longest[0], 0, time.Second)
+			})
+		})
 	}
 }

@@ -128,7 +128,7 @@ func TestAWaiterReportsWhoWokeItAndHowLongTheHandoverTook(t *testing.T) {
 				}
 				fleet.Each(func(s *sim.Server) { s.Latency(latency/2, latency/2) })
 				waiting := acquiring(t.Context(), e, "r")
-				time.Sleep(100 * time.Millisecond)
+				time.Sleep(70 * time.Millisecond) // which is less than a turn, at that latency
 				c.free(t, others, own, fleet)
 				if r := <-waiting; r.err != nil {
 					t.Fatalf("acquire: %v", r.err)

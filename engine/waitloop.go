@@ -24,7 +24,7 @@ import (
 //	headBehind  behind
 //	questioned  askAll    askAll   askAll
 //	none        askAll    askAll   askAll
-//	released              askAll   askAll
+//	released              look     askAll
 //	changed                        askArbiter
 //	expired                        askArbiter
 //	early                          waitOn
@@ -76,11 +76,7 @@ func (c *waitLoop) run(ctx context.Context) (*lease.Lease, error) {
 		return l, err
 	}
 	c.since = time.Now()
-	ask := true
-	if c.request.asked.attempt == nil { // else it has been asked in the turn of the one before
-		c.owes = c.engine.turnOver(c.request.key, c.since)
-		ask = !c.mayStand() || !c.engine.fairness.mustLook(c.request.key, c.since)
-	}
+	ask := c.request.asked.attempt != nil || c.mayAsk(c.since) // it may have been asked in the turn of the one before
 	for {
 		if ask {
 			if l, err := c.roundInTurn(ctx); l != nil || err != nil {
@@ -95,11 +91,19 @@ func (c *waitLoop) run(ctx context.Context) (*lease.Lease, error) {
 	}
 }
 
+// mayAsk reports whether it may ask all before it has looked at the queue, now that nobody here has the resource.
+func (c *waitLoop) mayAsk(now time.Time) bool {
+	c.owes = c.engine.turnOver(c.request.key, now)
+	return !c.mayStand() || !c.engine.fairness.mustLook(c.request.key, now)
+}
+
 // wait waits until there is something to do: a round of all, if ask says so.
 func (c *waitLoop) wait(ctx context.Context) (l *lease.Lease, ask bool, err error) {
 	if c.isHeldHere() {
-		l, err = c.behind(ctx)
-		return l, true, err
+		l, what, err := c.behind(ctx)
+		if l != nil || err != nil || what != released || c.mayAsk(time.Now()) {
+			return l, true, err
+		}
 	}
 	if c.mayStand() {
 		l, ask, err = c.stand(ctx)
@@ -125,23 +129,24 @@ func (c *waitLoop) line(ctx context.Context) (l *lease.Lease, err error) {
 	}
 	l, what, err := c.event(ctx, watch{}, nil)
 	if what == headBehind && c.request.tries == 0 {
-		return c.behind(ctx)
+		l, _, err = c.behind(ctx)
+		return l, err
 	}
 	return l, c.interruptedInLine(err)
 }
 
-// behind waits for the release by a holder of this engine.
-func (c *waitLoop) behind(ctx context.Context) (l *lease.Lease, err error) {
+// behind waits for the release by a holder of this engine, and returns what has ended that.
+func (c *waitLoop) behind(ctx context.Context) (l *lease.Lease, what event, err error) {
 	timer := c.waiter.after(soonest(c.refused, patient(c.rounds)))
 	defer timer.Stop()
-	what := stood // as happens to one that has a place in the queue besides
+	what = stood // as happens to one that has a place in the queue besides
 	for what == stood {
 		l, what, err = c.event(ctx, watch{}, timer.C)
 	}
 	if c.refused != nil && err != nil {
-		return nil, because(err, c.refused)
+		return nil, what, because(err, c.refused)
 	}
-	return l, c.interruptedInLine(err)
+	return l, what, c.interruptedInLine(err)
 }
 
 func (c *waitLoop) interruptedInLine(stop error) error {

@@ -722,6 +722,20 @@ var table = []mutant{
 		in: "engine", test: "TestAReleaseHereIsNoTurnInTheQueue",
 	},
 	{
+		name: "an engine that never looks whether others wait",
+		edits: one("engine/fairness.go",
+			"	return now.Sub(t.ended) <= shortestBreak && t.ended.Sub(t.began) >= t.quantum\n",
+			"	return false\n"),
+		in: "engine", test: "TestWhoIsSlowToAskIsServedAmongThoseWhoAreFast",
+	},
+	{
+		name: "who waits for a holder of its own engine is served next, whoever waits elsewhere",
+		edits: one("engine/waitloop.go",
+			"what != released || c.mayAsk(time.Now()) {",
+			"what == released || c.mayAsk(time.Now()) {"),
+		in: "engine", test: "TestWhoWaitsForAHolderHereLooksAtTheQueueWhenItReleases",
+	},
+	{
 		name: "a watched lease that ends because one server told",
 		edits: one("engine/check.go",
 			"Lost: r.tallies[n].loss()}",
@@ -745,7 +759,7 @@ var table = []mutant{
 	{
 		name: "a watch that follows every change of the key at once",
 		edits: one("internal/tracking/held.go",
-			"return h.spent.Add(-(burst - 1) * h.share())",
+			"return h.pace.Next(h.share(), burst)",
 			"return time.Time{}"),
 		in: "engine", test: "TestAKeyThatChangesAllTheTimeIsAskedAboutNowAndThen",
 	},

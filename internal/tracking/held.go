@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/internal/clock"
 	"github.com/holdfast-go/holdfast/internal/fault"
+	"github.com/holdfast-go/holdfast/internal/pace"
 	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
@@ -34,7 +35,7 @@ type Held struct {
 	armed  bool      // the server has promised to tell
 	begun  bool      // it has been asked about, or would have been if there were a connection
 	due    time.Time // when to ask, if it is in the heap
-	spent  time.Time // until when its share of questions is used up
+	pace   pace.Pace // of the questions about it
 	next   *Held     // of the same key
 	place  int       // in the heap, counted from 1; 0: it is not there
 	queued bool      // it is among those to be asked about now
@@ -159,7 +160,7 @@ func (h *Held) share() time.Duration {
 }
 
 // soonest is when it may be asked about again.
-func (h *Held) soonest() time.Time { return h.spent.Add(-(burst - 1) * h.share()) }
+func (h *Held) soonest() time.Time { return h.pace.Next(h.share(), burst) }
 
 // askHeldAt asks about the lock then, or later if it has been asked about too often.
 func (s *watches) askHeldAt(h *Held, at time.Time) {
@@ -178,17 +179,9 @@ func (s *watches) ripen(now time.Time) {
 		if h == nil || h.due.After(now) {
 			return
 		}
-		s.charge(h, now)
+		h.pace.Take(h.share(), now)
 		s.begin(h, true)
 	}
-}
-
-// charge uses up a share of the time.
-func (s *watches) charge(h *Held, now time.Time) {
-	if h.spent.Before(now) {
-		h.spent = now
-	}
-	h.spent = h.spent.Add(h.share())
 }
 
 // begin has a lock asked about with the next questions, and also how long it lives if life says so.
@@ -256,7 +249,7 @@ func (s *watches) askAnew(h *Held) {
 	if h.soonest().After(now) {
 		s.askHeldAt(h, now)
 	} else {
-		s.charge(h, now)
+		h.pace.Take(h.share(), now)
 		s.begin(h, !own)
 	}
 	s.ring()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/internal/clock"
+	"github.com/holdfast-go/holdfast/internal/pace"
 	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
@@ -117,7 +118,7 @@ type watches struct {
 	fresh    []*Watch          // not yet asked about
 	stirred  []*Watch          // that have changed, and are looked at first
 	parts    []question        // of questions that were answered "some"
-	pace     time.Time         // when the questions about those would have been asked, had they kept their pace
+	pace     pace.Pace         // of the questions about those
 	oneByOne bool              // the server has refused to be asked of many keys
 	asked    []question        // and not answered yet, in their order
 	held     heldWatches
@@ -233,7 +234,7 @@ func (s *watches) ask(out []byte, timeout time.Duration) (_ []byte, later time.D
 	s.parts = nil
 	if len(s.stirred) > 0 {
 		now := time.Now()
-		if later = s.pace.Add(-lookBurst * lookEvery).Sub(now); later <= 0 {
+		if later = s.pace.Next(lookEvery, lookBurst).Sub(now); later <= 0 {
 			n := mostLooked
 			if s.oneByOne {
 				n = mostAlone
@@ -241,10 +242,8 @@ func (s *watches) ask(out []byte, timeout time.Duration) (_ []byte, later time.D
 			n = min(len(s.stirred), n)
 			out = s.appendQuestion(out, slices.Clone(s.stirred[:n]))
 			s.stirred = append(s.stirred[:0], s.stirred[n:]...)
-			if s.pace.Before(now) {
-				s.pace = now
-			}
-			s.pace, later = s.pace.Add(lookEvery), lookEvery
+			s.pace.Take(lookEvery, now)
+			later = lookEvery
 		}
 	}
 	out = s.askHeld(out)
