@@ -86,6 +86,10 @@ var bars = []bar{
 	{"fencing", cell{3, 64, ""}, "there more", atMost, 1.4, holdfastFencing.name},
 	{"fencing", cell{3, 64, alone}, "there more", atMost, 2.2, holdfastFencing.name},
 
+	{"each", cell{3, batchSize, ""}, "to floor", atLeast, 0.75, holdfastEach.name},
+	{"each", cell{3, batchSize, ""}, "to callers", atLeast, 2.5, holdfastEach.name},
+	{"each", cell{3, batchSize, ""}, "allocs", atMost, 2, holdfastEach.name},
+
 	{"allocs", cell{3, 1, ""}, "allocs", atMost, 10, ""},
 	{"allocs", cell{3, 64, ""}, "allocs", atMost, 10, ""},
 
