@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -15,7 +16,7 @@ const (
 	// chunkSize is how many resources are asked for together: a message for each to each instance, in one post and one
 	// pipeline, and one wake-up for all of them. It bounds how long an acquire waits that comes behind: a server serves
 	// that many within half a millisecond.
-	chunkSize = 256
+	chunkSize = instance.MaxEach
 	// maxEachUnderWay is how many resources an engine asks for, or gives back, at once in chunks, whoever calls: a part
 	// of an instance's mailbox that leaves room for everybody else.
 	maxEachUnderWay = 2048
@@ -112,19 +113,18 @@ func checkResources(resources []string) error {
 // askEach asks for all of them, a chunk after the other, and for a second one while the first is under way. When it returns
 // an error, nothing is under way, and some results may have leases.
 func (e *Engine) askEach(ctx context.Context, r *request, resources []string, results []Each) error {
-	var asked *chunk
+	var asked *part
 	for at := 0; at < len(resources) || asked != nil; {
-		var next *chunk
+		var next *part
 		n := min(chunkSize, len(resources)-at)
 		if n > 0 && e.mayGoOn(ctx, n, asked == nil) {
-			next = e.newChunk(r, resources[at:at+n], results[at:at+n])
-			next.ask()
+			next = e.askPart(r, resources[at:at+n], results[at:at+n])
 			at += n
 		}
 		if asked != nil {
-			if stop := asked.finish(ctx); stop != nil {
+			if stop := asked.finish(ctx, r); stop != nil {
 				if next != nil {
-					_ = next.finish(ctx) // it must stop as well, and be taken back
+					_ = next.finish(ctx, r) // it must stop as well, and be taken back
 				}
 				return stop
 			}
@@ -132,6 +132,40 @@ func (e *Engine) askEach(ctx context.Context, r *request, resources []string, re
 			return e.stopped(ctx)
 		}
 		asked = next
+	}
+	return nil
+}
+
+// part is a chunk's worth of the resources, from the gate to the results.
+type part struct {
+	engine  *Engine
+	entered int64
+	chunk   *chunk // nil: nothing is to be asked for
+}
+
+func (e *Engine) askPart(r *request, resources []string, results []Each) *part {
+	p := &part{engine: e, entered: int64(len(resources)), chunk: e.newChunk()}
+	p.chunk.wishFor(r, resources, results)
+	if len(p.chunk.wishes) == 0 {
+		p.chunk.release(1)
+		p.chunk = nil
+		return p
+	}
+	p.chunk.ask(r)
+	return p
+}
+
+// finish waits for the chunk, and asks again for what nothing but its numbers stood in the way of.
+func (p *part) finish(ctx context.Context, r *request) (stop error) {
+	defer p.engine.gate.Release(p.entered)
+	for proposal := 1; p.chunk != nil; proposal++ {
+		again, stop := p.chunk.finish(ctx, r)
+		if stop != nil || len(again) == 0 || proposal == maxProposals {
+			return stop
+		}
+		p.chunk = p.engine.newChunk()
+		p.chunk.wishes = append(p.chunk.wishes, again...)
+		p.chunk.ask(r)
 	}
 	return nil
 }
