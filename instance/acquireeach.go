@@ -9,18 +9,18 @@ import (
 	"github.com/holdfast-go/holdfast/internal/resp"
 )
 
-// MaxEach is how many locks one AcquireEach, or one ReleaseEach, may be about: what comes behind it waits for
-// that many commands, a fifth of a millisecond of the server's time.
+// MaxEach is how many locks one AcquireEach may be about: what comes behind it waits for that many commands, a fifth of a
+// millisecond of the server's time.
 //
 // It is for the engine.
 const MaxEach = 256
 
-// AcquireEach asks for many locks, each by itself, as so many messages of Acquire would do it. For each of them it casts one vote: those
-// of Acquire. It may be used again when all have been cast, and its undos have been answered.
+// AcquireEach asks for many locks, each by itself, as so many messages of Acquire would. For each of them it casts one vote:
+// those of Acquire. It may be used again when all have been cast, and its undos have been answered.
 //
-// Mostly it goes out as it is: as many native commands, encoded once for all instances, whose replies are read one after the
-// other and make few casts. Where more than that is to be done for each lock (with fencing, with a token of the user's own,
-// in a cluster, when it is sent again), it is taken apart into messages of Acquire: then they are its parts.
+// Mostly it goes out as it is: as many native commands, encoded once for all instances, whose replies are read one after
+// the other and make few casts. Where more than that is to be done for each lock (with fencing, with a token of the user's
+// own, in a cluster, when it is sent again), it is taken apart into messages of Acquire, which are its parts then.
 //
 // It is for the engine.
 type AcquireEach struct {
@@ -41,7 +41,7 @@ type AcquireEach struct {
 	routed  bool       // it was taken apart when it was posted, by the poster: to a cluster
 }
 
-// EachItem is one lock of an AcquireEach or a ReleaseEach.
+// EachItem is one lock of an AcquireEach.
 //
 // It is for the engine.
 type EachItem struct {
@@ -50,8 +50,9 @@ type EachItem struct {
 	Fencing
 }
 
-// EachCaster takes the votes of an AcquireEach or a ReleaseEach, under the rules of Caster, some or all of them at a time. which are the items that they
-// are about; nil are all of them. There is one vote for each of these, or a single one that is the answer to all of them. It must not keep either slice.
+// EachCaster takes the votes of an AcquireEach, under the rules of Caster, some or all of them at a time. which are the items
+// that they are about; nil are all of them. There is one vote for each of these, or a single one that is the answer to all
+// of them. It must not keep either slice.
 //
 // It is for the engine.
 type EachCaster interface {
