@@ -90,6 +90,9 @@ var bars = []bar{
 	{"each", cell{3, batchSize, ""}, "to callers", atLeast, 2.5, holdfastEach.name},
 	{"each", cell{3, batchSize, ""}, "allocs", atMost, 2, holdfastEach.name},
 
+	{"beside", cell{3, 1, ""}, "max", atMost, 0.005, ""},
+	{"beside", cell{3, 1, ""}, "max", atMost, 0.005, holdfastOther.name},
+
 	{"allocs", cell{3, 1, ""}, "allocs", atMost, 10, ""},
 	{"allocs", cell{3, 64, ""}, "allocs", atMost, 10, ""},
 
