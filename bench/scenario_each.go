@@ -33,10 +33,10 @@ const batchSize = 512
 
 func runEach(ctx context.Context, b *bench, r *report) error {
 	r.Notes = []string{
-		fmt.Sprintf("%d resources, with a caller for each of them, or one call after the other for all (\"each\", \"batches\"). CPU and allocations are", batchSize),
-		"of one lease, acquired and released. The floor of batches does not lock: it sends the same commands in one write to each server, encoded",
-		"beforehand, counts replies, and wakes nobody for a single resource. The wire floor does so for each, and asks more of the servers:",
-		"releases one by one, which Holdfast sends together.",
+		fmt.Sprintf("%d resources, with a caller for each of them, or one call after the other for all (\"each\", \"batches\").", batchSize),
+		"CPU and allocations are of one lease, acquired and released. The floor of batches does not lock: it sends the same",
+		"commands in one write to each server, encoded beforehand, counts replies, and wakes nobody for a single resource. The",
+		"wire floor does so for each, and asks more of the servers: releases one by one, which Holdfast sends together.",
 	}
 	for _, n := range []int{1, 3} {
 		peers := []peer{holdfastEach, batchFloor, holdfast, wireFloor}

@@ -26,23 +26,24 @@ const (
 type Each struct {
 	Resource string
 	Lease    *lease.Lease // nil: there is none
-	Err      error        // nil: there is a lease. Else what TryAcquire would say: usually a *QuorumError with ErrHeld, ErrNoQuorum or ErrRefused
+	Err      error        // nil: there is a lease; else as of TryAcquire: a *QuorumError with ErrHeld, ErrNoQuorum or ErrRefused
 }
 
-// TryAcquireEach asks for each of the resources by itself, as TryAcquire does, and does not wait for any: those that are free
-// are leased, each with a lease of its own, and the others say who holds them, or what else stood in the way. What
-// becomes of one says nothing about the others. It is for a worker that claims a batch of things: it costs a small part
-// of as many calls of TryAcquire, since it is woken once for many of them.
+// TryAcquireEach asks for each of the resources by itself, as TryAcquire does, and does not wait for any: those that
+// are free are leased, each with a lease of its own, and the others say who holds them, or what else stood in the way.
+// What becomes of one says nothing about the others. It is for a worker that claims a batch of things: it costs a small
+// part of as many calls of TryAcquire, since it is woken once for many of them.
 //
-// The results are in the order of resources, which are 1 to MaxEach different names of 1 to 1024 bytes each; the options
-// go for each of them. The error is not nil only when there are no results: bad input, named by index, before anything was
-// asked; ctx or WithWait ended; the engine was closed. Then no lease is left: what was won is taken back in the background,
-// before anything else that this engine asks of that instance.
+// The results are in the order of resources, which are 1 to MaxEach different names of 1 to 1024 bytes each; the
+// options go for each of them. The error is not nil only when there are no results: bad input, named by index, before
+// anything was asked; ctx or WithWait ended; the engine was closed. Then no lease is left: what was won is taken back
+// in the background, before anything else that this engine asks of that instance.
 //
-// Up to 256 resources go out together, in one pipeline to each instance, and twice as many are under way for one call, 2048 for all
-// of an engine; more wait for their turn. So other acquires pass between them. The validity of each lease counts from when its
-// part went out. It takes no longer than the instances' timeout for each 256 resources; less than that once an instance is known to be
-// down. Config.MaxWaiters does not bound it, since nothing waits in line. Safe for concurrent use.
+// Up to 256 resources go out together, in one pipeline to each instance, and twice as many are under way for one call,
+// 2048 for all of an engine; more wait for their turn. So other acquires pass between them. The validity of each lease
+// counts from when its part went out. It takes no longer than the instances' timeout for each 256 resources; less than
+// that once an instance is known to be down. Config.MaxWaiters does not bound it, since nothing waits in line. Safe for
+// concurrent use.
 func (e *Engine) TryAcquireEach(ctx context.Context, resources []string, opts ...Option) ([]Each, error) {
 	r, err := e.requestEach(resources, opts)
 	if err != nil {

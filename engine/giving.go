@@ -86,9 +86,9 @@ func (e *Engine) newGiven(end leaseEnd) *given {
 	return i
 }
 
-// givesUpPlainly is giveUp where all that is to be done is to post the release: the caller ended the lease, and nobody here waits for the
-// resource, nor has it a place in the queue. It reports whether that is so; then the caller posts it. What puts the key back has been posted
-// by now, or will not be.
+// givesUpPlainly is giveUp where all that is to be done is to post the release: the caller ended the lease, and nobody
+// here waits for the resource, nor has it a place in the queue. It reports whether that is so; then the caller posts
+// it. What puts the key back has been posted by now, or will not be.
 func (end *leaseEnd) givesUpPlainly(now time.Time) bool {
 	h := end.holding
 	h.mu.Lock()

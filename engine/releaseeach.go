@@ -9,14 +9,15 @@ import (
 	"github.com/holdfast-go/holdfast/lease"
 )
 
-// ReleaseEach releases many leases of this engine as Lease.Release does each of them, however they were acquired, with few messages and
-// few wake-ups: up to 256 go out together, in one post to each instance. All end locally at once, before the
-// first message leaves; then the instances are told, whether or not ctx has ended. It is over when a quorum has answered, or
-// cannot, for each of them.
+// ReleaseEach releases many leases of this engine as Lease.Release does each of them, however they were acquired, with
+// few messages and few wake-ups: up to 256 go out together, in one post to each instance. All end locally at once,
+// before the first message leaves; then the instances are told, whether or not ctx has ended. It is over when a quorum
+// has answered, or cannot, for each of them.
 //
-// It returns nil when all were released, and each was held until then. Else the errors are in the order of leases, nil for those
-// of which that is true: what Lease.Release would have returned, or that it is nil or not a lease of this engine, which is left as it is then. There may be any number of leases; none is fine. Safe for concurrent
-// use, also with Close: what has been begun before is finished.
+// It returns nil when all were released, and each was held until then. Else the errors are in the order of leases, nil
+// for those of which that is true: what Lease.Release would have returned, or that it is nil or not a lease of this
+// engine, which is left as it is then. There may be any number of leases; none is fine. Safe for concurrent use, also
+// with Close: what has been begun before is finished.
 func (e *Engine) ReleaseEach(_ context.Context, leases []*lease.Lease) []error {
 	if e.enter() == nil { // else all have ended, and Release says so
 		defer e.exit()
