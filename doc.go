@@ -1,7 +1,7 @@
 // Package holdfast is the map of a distributed lock engine on Redis: a lock is
 // held on a majority of independent instances, for a time that its holder knows.
 //
-//	engine    what you use: Open, Acquire, TryAcquire, Do, TryDo, Inspect, Adopt, Close
+//	engine    what you use: Open, Acquire, TryAcquire, TryAcquireEach, Do, TryDo, Inspect, Adopt, Close
 //	lease     what you hold: Done, Err, Context, Deadline, Extend, Release
 //	keeper    renews leases in the background, reports those that were lost
 //	instance  one Redis, one goroutine, one connection, one vote

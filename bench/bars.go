@@ -98,6 +98,13 @@ var bars = []bar{
 	{"releases", cell{3, 512, ""}, "to script", atLeast, 1.25, ""}, // with -server: Valkey 9.1, Redis 8.6
 	{"releases", cell{3, 512, ""}, "there more", atMost, 0.75, ""},
 
+	{"each", cell{3, batchSize, ""}, "to floor", atLeast, 0.75, holdfastEach.name},
+	{"each", cell{3, batchSize, ""}, "to callers", atLeast, 2.5, holdfastEach.name},
+	{"each", cell{3, batchSize, ""}, "allocs", atMost, 2, holdfastEach.name},
+
+	{"beside", cell{3, 1, ""}, "max", atMost, 0.005, ""},
+	{"beside", cell{3, 1, ""}, "max", atMost, 0.005, holdfastOther.name},
+
 	{"allocs", cell{3, 1, ""}, "allocs", atMost, 10, ""},
 	{"allocs", cell{3, 64, ""}, "allocs", atMost, 10, ""},
 

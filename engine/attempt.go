@@ -117,18 +117,26 @@ func (a *attempt) pose(ctx context.Context, first int) (decided bool, stop error
 // acquire has not yet been sent.
 func (a *attempt) undo() {
 	votes := a.result()
-	for place, v := range votes {
-		s := &a.slots[place]
-		if !s.asked || !mayHaveLeft(v, votes, &s.acquire) {
-			continue
+	for place, i := range a.engine.instances {
+		if u := a.undoing(place, votes); u != nil {
+			i.Post(u)
 		}
-		u := &s.undo
-		u.Key, u.Token, u.TTL, u.Fencing = s.acquire.Key, s.acquire.Token, s.acquire.TTL, s.acquire.Fencing
-		u.Undo, u.Former = &s.acquire, s.acquire.Former
-		u.To = (*undone)(s)
-		a.refs.Add(1)
-		a.engine.instances[place].Post(u)
 	}
+}
+
+// undoing returns what takes back what was or may have been left on one instance, by these votes: nil
+// when there is nothing. The caller must post it.
+func (a *attempt) undoing(place int, votes []instance.Vote) *instance.Release {
+	s := &a.slots[place]
+	if !s.asked || !mayHaveLeft(votes[place], votes, &s.acquire) {
+		return nil
+	}
+	u := &s.undo
+	u.Key, u.Token, u.TTL, u.Fencing = s.acquire.Key, s.acquire.Token, s.acquire.TTL, s.acquire.Fencing
+	u.Undo, u.Former = &s.acquire, s.acquire.Former
+	u.To = (*undone)(s)
+	a.refs.Add(1)
+	return u
 }
 
 // mayHaveLeft reports whether an instance that voted so may have the lock in

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/keeper"
@@ -30,10 +31,14 @@ type Engine struct {
 	paced     bool         // the user's own Backoff says when to ask again
 	log       *slog.Logger // the user's, at a distance
 	telling   *telling
-	attempts  sync.Pool // of *attempt
-	polls     sync.Pool // of *poll
-	requests  sync.Pool // of *request
-	renewals  sync.Pool // of *renewal
+	attempts  sync.Pool           // of *attempt
+	polls     sync.Pool           // of *poll
+	requests  sync.Pool           // of *request
+	renewals  sync.Pool           // of *renewal
+	chunks    sync.Pool           // of *chunk
+	givings   sync.Pool           // of *giving
+	givens    sync.Pool           // of *given
+	gate      *semaphore.Weighted // of what TryAcquireEach and ReleaseEach may have under way
 
 	// The actors and the keeper run for the life of the engine. closing ends
 	// what waits; stopActors and stopKeeper are the last resort and the last step.
@@ -109,6 +114,7 @@ func New(instances []*instance.Instance, cfg Config) (*Engine, error) {
 		lines:     newLines(cfg.MaxWaiters),
 		paced:     paced,
 		closeDone: make(chan struct{}),
+		gate:      semaphore.NewWeighted(maxEachUnderWay),
 		shared:    make(map[sharedKey]int),
 	}
 	e.queues = newQueues(e)

@@ -166,22 +166,38 @@ func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 // Release ends the lease, then hands it to the next in line, or gives it back on
 // the instances.
 func (h *holding) Release(context.Context) error {
-	cause := error(lease.ErrReleased)
-	first := h.entry.Control.End(lease.ErrReleased)
-	if !first {
-		cause = h.lease().Err()
-	}
-	if cause == lease.ErrDetached { // the bare cause
-		return h.verdict(cause) // the lock may be another's by now
-	}
-	p, left := h.giveUp(first)
+	first, cause := h.endAs(lease.ErrReleased)
+	p := h.letGo(first, cause)
 	if p == nil {
 		return h.verdict(cause)
 	}
-	if !left {
+	votes, won := p.wait()
+	return h.outcome(cause, votes, won)
+}
+
+// endAs ends the lease for this cause. It reports whether it did, or else why the lease had ended before.
+func (h *holding) endAs(cause error) (first bool, why error) {
+	if h.entry.Control.End(cause) {
+		return true, cause
+	}
+	return false, h.lease().Err()
+}
+
+// letGo hands the lock of a lease that has ended to the next in line, or posts its release: nil when there is none
+// to wait for.
+func (h *holding) letGo(first bool, cause error) *poll {
+	if cause == lease.ErrDetached { // the bare cause
+		return nil // the lock may be another's by now
+	}
+	p, left := h.giveUp(first)
+	if p != nil && !left {
 		h.engine.lines.released(h.lease().Resource()) // its acquires are posted behind our release
 	}
-	votes, won := p.wait()
+	return p
+}
+
+// outcome is what a release returns that has been answered so.
+func (h *holding) outcome(cause error, votes []instance.Vote, won bool) error {
 	if won {
 		h.settled.Store(true)
 		return h.verdict(cause)

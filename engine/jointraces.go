@@ -19,6 +19,7 @@ func (t *Trace) add(b Trace) {
 	t.Round = both(t.Round, b.Round)
 	t.Vote = both(t.Vote, b.Vote)
 	t.Acquired = bothWithContext(t.Acquired, b.Acquired)
+	t.Each = bothWithContext(t.Each, b.Each)
 	t.Woken = both(t.Woken, b.Woken)
 	t.Renewed = both(t.Renewed, b.Renewed)
 	t.Checked = both(t.Checked, b.Checked)

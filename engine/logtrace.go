@@ -27,6 +27,10 @@ func LogTrace(log *slog.Logger) *Trace {
 			debug(ctx, "acquire is over", of(a.Resource), slog.String("outcome", Outcome(a.Err)),
 				span("waited", a.Waited), slog.Int("rounds", a.Rounds), slog.Any("error", a.Err))
 		},
+		Each: func(ctx context.Context, a EachInfo) {
+			debug(ctx, "acquire of each is over", slog.Int("resources", a.Resources), slog.Int("granted", a.Granted()),
+				span("waited", a.Waited), slog.Any("error", a.Err))
+		},
 		Woken: func(w WokenInfo) {
 			debug(background, "waiter was woken", of(w.Resource), slog.String("by", w.By.String()),
 				span("took", w.Took), slog.Bool("granted", w.Granted))

@@ -70,12 +70,7 @@ func (e *Engine) giveBack(h *holding, yes func(instance.Kind) bool, next *attemp
 	for k := range n {
 		place := (first + k) % n
 		i, s := e.instances[place], &p.slots[place]
-		s.release.Key, s.release.Token, s.release.Fencing = h.key, h.token(), h.fence()
-		s.release.TTL, s.release.Since = e.cfg.MaxTTL, h.acquired()
-		if h.shared { // another may have put the key there before us
-			s.release.Since = time.Time{}
-		}
-		s.release.Undo = nil
+		h.describe(&s.release)
 		s.release.To = s
 		switch {
 		case next != nil:
@@ -87,6 +82,16 @@ func (e *Engine) giveBack(h *holding, yes func(instance.Kind) bool, next *attemp
 		}
 	}
 	return p
+}
+
+// describe makes r a release of this lock.
+func (h *holding) describe(r *instance.Release) {
+	r.Key, r.Token, r.Fencing = h.key, h.token(), h.fence()
+	r.TTL, r.Since = h.engine.cfg.MaxTTL, h.acquired()
+	if h.shared { // another may have put the key there before us
+		r.Since = time.Time{}
+	}
+	r.Undo = nil
 }
 
 // wait waits until the poll is decided, which the instances' timeouts bound. The

@@ -41,7 +41,7 @@ func (e *Engine) vote(ctx context.Context, r *request, first int, start clock.Mo
 		return nil, nil, fmt.Errorf("acquire %q: %w", r.resource, ended(ctx))
 	}
 	if r.token != "" && e.shares(r.key, r.token) {
-		return nil, nil, fmt.Errorf("acquire %q: %w: this engine holds it with the same token", r.resource, ErrHeld)
+		return nil, nil, fmt.Errorf("acquire %q: %w: %w", r.resource, ErrHeld, errSameToken)
 	}
 	return e.decide(ctx, r, e.draft(r, r.place, start, askLeft), first)
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"crypto/rand"
+	"slices"
 	"strings"
 )
 
@@ -44,6 +45,18 @@ func (t tokens) placeName() string { return rand.Text()[:placeChars-markChars] +
 func (t tokens) endingWith(end string) string {
 	var random [randomChars]byte
 	_, _ = rand.Read(random[:]) // it never fails
+	return t.spell(random[:], end)
+}
+
+// random returns the bytes that so many tokens are spelt of, in room if it is large enough.
+func (t tokens) random(room []byte, n int) []byte {
+	room = slices.Grow(room[:0], n*randomChars)[:n*randomChars]
+	_, _ = rand.Read(room) // it never fails
+	return room
+}
+
+// spell makes a token of randomChars random bytes at least, in one allocation.
+func (t tokens) spell(random []byte, end string) string {
 	token := make([]byte, 0, maxOwner+1+randomChars+markChars)
 	if t.owner != "" {
 		token = append(append(token, t.owner...), '~')

@@ -12,8 +12,8 @@ import (
 // Trace has funcs that an engine calls at the steps of every lock. A nil field
 // is off, and costs nothing. JoinTraces makes one of several.
 //
-// Acquired is called on the goroutine of its Acquire, by several at once. Acquire returns
-// only after it; the lease's time runs meanwhile. All others are
+// Acquired and Each are called on the goroutine of their acquire, by several at once. It returns
+// only after them; the lease's time runs meanwhile. All others are
 // called on two goroutines that do nothing else, a moment after what they tell of,
 // so that nothing waits for them: Vote and Pipeline on one, and the rest on the
 // other, in the order in which things happened. What a func is too slow for is
@@ -31,6 +31,10 @@ type Trace struct {
 
 	// Acquired is called when an Acquire or TryAcquire is over, with its context.
 	Acquired func(context.Context, AcquiredInfo)
+
+	// Each is called when a TryAcquireEach is over, with its context, on its goroutine, as Acquired is: once, in the
+	// place of Round and Acquired for each of its resources.
+	Each func(context.Context, EachInfo)
 
 	// Woken is called when an Acquire that waited has looked again because it was
 	// told that the lock may be free.
@@ -76,6 +80,24 @@ type AcquiredInfo struct {
 	Waited   time.Duration // all of its time
 	Rounds   int           // of votes, as WithTries counts them: what a woken waiter asks the arbiter alone is not counted
 	Err      error         // nil: granted; Outcome has one word for it
+}
+
+// EachInfo is a TryAcquireEach that is over.
+type EachInfo struct {
+	Resources int           // that were asked for
+	Results   []Each        // what became of each: the caller's own, to be read while the func is called; nil when Err is not
+	Waited    time.Duration // all of its time
+	Err       error         // why there are no results, and no leases; nil: there are
+}
+
+// Granted returns how many of the resources have been leased.
+func (i EachInfo) Granted() (n int) {
+	for k := range i.Results {
+		if i.Results[k].Lease != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // WokenInfo is a waiter that was told that the lock may be free, and has looked.

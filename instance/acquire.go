@@ -3,7 +3,6 @@ package instance
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -151,12 +150,14 @@ func (s *sending) heals(proof time.Time) bool {
 }
 
 // plain is the cheapest question: one native command.
-func (a *Acquire) plain(out []byte) []byte {
+func (a *Acquire) plain(out []byte) []byte { return appendSet(out, a.Key, a.Token, a.TTL) }
+
+func appendSet(out []byte, key, token string, ttl time.Duration) []byte {
 	out = append(out, "*6\r\n$3\r\nset\r\n"...)
-	out = resp.AppendArg(out, a.Key)
-	out = resp.AppendArg(out, a.Token)
+	out = resp.AppendArg(out, key)
+	out = resp.AppendArg(out, token)
 	out = append(out, "$2\r\nnx\r\n$2\r\npx\r\n"...)
-	return resp.AppendNumber(out, a.TTL.Milliseconds())
+	return resp.AppendNumber(out, ttl.Milliseconds())
 }
 
 func (a *Acquire) scripted(out []byte) []byte {
@@ -323,9 +324,13 @@ func (a *actor) postHolderQuestion(q *holderQuestion) {
 }
 
 func (q *holderQuestion) appendCommand(_ *sending, out []byte) ([]byte, bool) {
+	return appendHolderQuestion(out, q.acquire.Key), true
+}
+
+func appendHolderQuestion(out []byte, key string) []byte {
 	out = append(out, "*4\r\n$8\r\ngetrange\r\n"...)
-	out = resp.AppendArg(out, q.acquire.Key)
-	return append(out, "$1\r\n0\r\n$4\r\n1024\r\n"...), true
+	out = resp.AppendArg(out, key)
+	return append(out, "$1\r\n0\r\n$4\r\n1024\r\n"...)
 }
 
 func (q *holderQuestion) fits(r *resp.Reply) bool { return r.Kind == resp.Text }
@@ -337,8 +342,8 @@ func (q *holderQuestion) readReply(s *sending, r *resp.Reply) {
 }
 
 func (q *holderQuestion) refuse(v Vote) {
-	if v.Err == nil || !strings.HasPrefix(v.Err.Error(), "WRONGTYPE") { // else it is no lock at all
-		v = Vote{Instance: v.Instance, Kind: Held, Left: -1, Fence: q.acquire.found}
+	if v = unknownHolder(v); v.Kind == Held {
+		v.Fence = q.acquire.found
 	}
 	q.acquire.To.Cast(v)
 }

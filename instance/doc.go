@@ -39,6 +39,8 @@
 //  7. internal/resp/resp.go: in the words of the protocol (AppendArg).
 //  8. pipeline.go: write puts the pipeline under way (putUnderWay), and writes it.
 //
+// A message about many locks (acquireeach.go) goes the same way as one, or is taken apart in fill.
+//
 // The reply comes back through reader.go (readPipeline), which has the message read
 // it (readReply), and cast its vote. underway.go has the states of the link in between.
 // What is sent when, and by whom, is at the top of mailbox.go. The reader reads all the

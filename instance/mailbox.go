@@ -59,7 +59,11 @@ func (i *Instance) Post(messages ...Command) {
 	}
 	if i.route != nil {
 		for _, c := range messages {
-			i.route(c)
+			if each, ok := c.(*AcquireEach); ok {
+				each.route(i)
+			} else {
+				i.route(c)
+			}
 		}
 		return
 	}
@@ -80,6 +84,8 @@ func reset(c Command) {
 	case *Release:
 		c.moot = c.Undo != nil && c.Undo.withdraw()
 		c.native, c.looks = false, false
+	case *AcquireEach:
+		c.reset()
 	}
 }
 
@@ -139,7 +145,7 @@ func (m *mailbox) room(c Command) int {
 		return m.room(c.Command)
 	case *barrier:
 		return math.MaxInt
-	case *Acquire, *Inspect, *LookAtQueue:
+	case *Acquire, *AcquireEach, *Inspect, *LookAtQueue:
 		return m.limit
 	}
 	return 2 * m.limit

@@ -21,10 +21,22 @@ type pipeline struct {
 // sendAll sends messages in pipelines, in order. The actor is the sender.
 func (a *actor) sendAll(messages []Command) {
 	for len(messages) > 0 {
-		n := min(len(messages), a.cfg.Batch)
+		n, commands := 0, 0
+		for n < len(messages) && (n == 0 || commands+weight(messages[n]) <= a.cfg.Batch) {
+			commands += weight(messages[n])
+			n++
+		}
 		a.send(messages[:n])
 		messages = messages[n:]
 	}
+}
+
+// weight is how many commands a message is about.
+func weight(c Command) int {
+	if each, ok := c.(*AcquireEach); ok {
+		return len(each.Items)
+	}
+	return 1
 }
 
 // send sends one pipeline. Its caller is the sender: the actor, or a poster.
@@ -178,6 +190,17 @@ func (b *bundles) fold(s *sending, batch []Command) []Command {
 		case *Acquire:
 			b.closeFor(c.Key)
 			b.raise(s, c)
+		case *AcquireEach:
+			if !c.goesWhole(s) && c.send() { // else there is nothing to be taken apart
+				for _, part := range c.takeApart(s.actor.name) {
+					a := part.(*Acquire)
+					b.closeFor(a.Key)
+					b.raise(s, a)
+					b.folded = append(b.folded, a)
+				}
+				continue
+			}
+			b.close()
 		default: // about many keys, or a bundle that is sent again
 			b.close()
 		}
@@ -215,6 +238,11 @@ func unfold(s *sending, batch []Command) (unfolded []Command) {
 			continue
 		case *Acquire:
 			c.raise = nil
+		case *AcquireEach:
+			if c.send() { // else it casts its votes by itself
+				unfolded = append(unfolded, c.takeApart(s.actor.name)...)
+				continue
+			}
 		}
 		b, ok := c.(*bundle)
 		if !ok || b.isPlain(s) {

@@ -66,35 +66,46 @@ func (r *reader) readPipelines(l *link) error {
 func (r *reader) readPipeline(l *link, p *pipeline) (over bool, err error) {
 	last := len(p.sent) - 1
 	for k, c := range p.sent {
-		if err := r.readAnswer(c); err != nil {
-			return false, err
+		replies, each := 1, severalOf(c)
+		if each != nil {
+			replies = each.replies()
 		}
-		if r.reply.Unread || r.reply.Kind != resp.Error && !c.fits(&r.reply) {
-			return false, errUnasked
-		}
-		if k == last && l.In.Buffered() > 0 && r.mailbox.flow.lastUnderWay() {
-			return false, errUnasked // one too many, and nobody can tell which
-		}
-		if !l.forgotten && (isNoScript(&r.reply) || r.refusesNative(l, c)) {
-			l.forgotten = true
-			r.mailbox.flow.halt(l)
-		}
-		if k == last {
-			rtt := time.Since(p.now)
-			r.set.tellPipeline(r.Instance, len(p.sent), rtt)
-			over = r.mailbox.pipelineAnswered(l.forgotten, rtt)
-		}
-		if l.forgotten {
-			continue
-		}
-		p.answered = k + 1
-		switch {
-		case r.reply.Kind == resp.Error && r.role.refer(c, &p.sending, &r.reply): // another node will answer it
-		case r.reply.Kind == resp.Error:
-			r.refused(c, p.refusal(r.reply.Err()))
-		default:
-			r.role.answeredHere(c)
-			c.readReply(&p.sending, &r.reply)
+		for ; replies > 0; replies-- {
+			if err := r.readAnswer(c); err != nil {
+				return false, err
+			}
+			if r.reply.Unread || r.reply.Kind != resp.Error && !c.fits(&r.reply) {
+				return false, errUnasked
+			}
+			end := k == last && replies == 1
+			if end && l.In.Buffered() > 0 && r.mailbox.flow.lastUnderWay() {
+				return false, errUnasked // one too many, and nobody can tell which
+			}
+			if !l.forgotten && (isNoScript(&r.reply) || r.refusesNative(l, c)) {
+				l.forgotten = true
+				r.mailbox.flow.halt(l)
+			}
+			if end {
+				rtt := time.Since(p.now)
+				r.set.tellPipeline(r.Instance, len(p.sent), rtt)
+				over = r.mailbox.pipelineAnswered(l.forgotten, rtt)
+			}
+			if l.forgotten {
+				continue
+			}
+			if replies == 1 {
+				p.answered = k + 1
+			}
+			switch {
+			case r.reply.Kind == resp.Error && each != nil:
+				each.refuseNext(&p.sending, p.refusal(r.reply.Err()))
+			case r.reply.Kind == resp.Error && r.role.refer(c, &p.sending, &r.reply): // another node will answer it
+			case r.reply.Kind == resp.Error:
+				r.refused(c, p.refusal(r.reply.Err()))
+			default:
+				r.role.answeredHere(c)
+				c.readReply(&p.sending, &r.reply)
+			}
 		}
 	}
 	switch {

@@ -35,6 +35,9 @@ func (c *Control) Begin(g Grant) {
 // Backend returns what the lease was begun with.
 func (c *Control) Backend() Backend { return c.lease.backend }
 
+// BackendOf returns what a lease was begun with: nil for one that nobody has made. It is for the engine.
+func BackendOf(l *Lease) Backend { return l.backend }
+
 // Lease returns the user's end.
 func (c *Control) Lease() *Lease { return &c.lease }
 

@@ -30,6 +30,9 @@
 //	holdfast.resource           the resource, with Options.Resources only
 //	error.type                  the outcome, if it was not granted
 //
+// A TryAcquireEach is one span "acquire each" for all of its resources, with their number
+// (db.operation.batch.size) and how many were granted (holdfast.acquire.granted).
+//
 // The status is Error when there was no quorum or something failed. It is no error
 // that somebody else holds the lock, or that the caller gave up. The error's text,
 // which names the resource, is recorded with Options.Resources only.

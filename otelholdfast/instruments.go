@@ -23,8 +23,10 @@ func (h histogram) record(ctx context.Context, value float64, attributes ...attr
 	h.Record(ctx, value, h.all, metric.WithAttributes(attributes...))
 }
 
-func (c counter) count(attributes ...attribute.KeyValue) {
-	c.Add(context.Background(), 1, c.all, metric.WithAttributes(attributes...))
+func (c counter) count(attributes ...attribute.KeyValue) { c.countMany(1, attributes...) }
+
+func (c counter) countMany(n int64, attributes ...attribute.KeyValue) {
+	c.Add(context.Background(), n, c.all, metric.WithAttributes(attributes...))
 }
 
 // begin makes the series be there, with its 0.

@@ -22,6 +22,7 @@ const (
 	kindName      = attribute.Key("holdfast.vote.kind")
 	wakerName     = attribute.Key("holdfast.waker")
 	grantedName   = attribute.Key("holdfast.granted")
+	grantedCount  = attribute.Key("holdfast.acquire.granted")
 	confirmedName = attribute.Key("holdfast.renewal.confirmed")
 	whatName      = attribute.Key("holdfast.untold.what")
 	causeName     = attribute.Key("holdfast.lease.cause")
@@ -39,6 +40,12 @@ func (t *Telemetry) Trace() *engine.Trace {
 			t.acquire.record(ctx, a.Waited.Seconds(), outcome)
 			t.rounds.record(ctx, float64(a.Rounds))
 			t.span(ctx, a)
+		},
+		Each: func(ctx context.Context, each engine.EachInfo) {
+			for outcome, n := range outcomesOf(each) {
+				t.acquires.countMany(n, outcomeName.String(outcome))
+			}
+			t.eachSpan(ctx, each)
 		},
 		Vote: func(v engine.VoteInfo) {
 			t.votes.count(instanceName.String(v.Instance), kindName.String(v.Kind.String()))
@@ -91,5 +98,38 @@ func (t *Telemetry) span(ctx context.Context, a engine.AcquiredInfo) {
 	}
 	if a.Err != nil && t.options.Resources {
 		span.RecordError(a.Err)
+	}
+}
+
+// outcomesOf counts what became of the resources of a TryAcquireEach.
+func outcomesOf(each engine.EachInfo) map[string]int64 {
+	outcomes := make(map[string]int64)
+	if each.Err != nil {
+		outcomes[engine.Outcome(each.Err)] = int64(each.Resources)
+	}
+	for k := range each.Results {
+		outcomes[engine.Outcome(each.Results[k].Err)]++
+	}
+	return outcomes
+}
+
+// eachSpan makes the span of a TryAcquireEach that is over: one for all of its resources, which is an error when there are
+// no results.
+func (t *Telemetry) eachSpan(ctx context.Context, each engine.EachInfo) {
+	now := time.Now()
+	_, span := t.tracer.Start(ctx, "acquire each", trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(now.Add(-each.Waited)))
+	defer span.End(trace.WithTimestamp(now))
+	if !span.IsRecording() {
+		return
+	}
+	span.SetAttributes(append(slices.Clone(t.options.Attributes),
+		semconv.DBSystemNameRedis, semconv.DBOperationName("acquire each"), semconv.DBOperationBatchSize(each.Resources),
+		grantedCount.Int(each.Granted()))...)
+	if each.Err != nil {
+		outcome := engine.Outcome(each.Err)
+		span.SetAttributes(outcomeName.String(outcome), semconv.ErrorTypeKey.String(outcome))
+		if outcome == "failed" {
+			span.SetStatus(codes.Error, outcome)
+		}
 	}
 }

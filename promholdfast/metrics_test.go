@@ -347,6 +347,28 @@ func TestTheMetricsAreAsPrometheusWantsThem(t *testing.T) {
 	}
 }
 
+// Each resource of a batch counts, whether there are results or not.
+func TestTheResourcesOfATryAcquireEachAreCounted(t *testing.T) {
+	m := promholdfast.New(promholdfast.Options{})
+	registry := prometheus.NewPedanticRegistry()
+	if err := registry.Register(m); err != nil {
+		t.Fatalf("registry.Register: %v", err)
+	}
+	each := m.Trace().Each
+	each(t.Context(), engine.EachInfo{Resources: 3, Results: []engine.Each{{Lease: new(lease.Lease)}, {Err: engine.ErrHeld}, {Err: engine.ErrHeld}}})
+	each(t.Context(), engine.EachInfo{Resources: 5, Err: context.Canceled})
+	want := `
+# HELP holdfast_acquires_total Acquires that are over.
+# TYPE holdfast_acquires_total counter
+`
+	for _, outcome := range slices.Sorted(slices.Values(engine.Outcomes())) {
+		want += fmt.Sprintf("holdfast_acquires_total{outcome=%q} %d\n", outcome, map[string]int{"granted": 1, "held": 2, "canceled": 5}[outcome])
+	}
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "holdfast_acquires_total"); err != nil {
+		t.Errorf("testutil.GatherAndCompare: %v", err)
+	}
+}
+
 func TestEnginesAreToldApartByTheirLabels(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	for _, name := range []string{"orders", "reports"} {

@@ -23,6 +23,14 @@ func (m *Metrics) Trace() *engine.Trace {
 				m.wait.Observe(a.Waited.Seconds())
 			}
 		},
+		Each: func(_ context.Context, each engine.EachInfo) {
+			if each.Err != nil {
+				m.acquires.WithLabelValues(engine.Outcome(each.Err)).Add(float64(each.Resources))
+			}
+			for k := range each.Results {
+				m.acquires.WithLabelValues(engine.Outcome(each.Results[k].Err)).Inc()
+			}
+		},
 		Vote: func(v engine.VoteInfo) {
 			m.votes.WithLabelValues(v.Instance, v.Kind.String()).Inc()
 		},

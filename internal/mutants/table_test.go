@@ -22,6 +22,26 @@ var table = []mutant{
 			"		q.token = e.tokens.of(p)\n		r.token = q.token\n"),
 	},
 	{
+		name:  "a batch that is broken off leaves the leases that it had won",
+		edits: one("engine/each.go", "		e.discardAll(results)\n", "		_ = results\n"),
+		in:    "engine", test: "TestEachThatIsBrokenOffLeavesNothing",
+	},
+	{
+		name:  "what is under way of a batch that is broken off is not undone",
+		edits: one("engine/chunk.go", "	c.undo(r, stop != nil)\n", "	if stop == nil {\n		c.undo(r, false)\n	}\n"),
+		in:    "engine", test: "TestEachThatIsBrokenOffLeavesNothing",
+	},
+	{
+		name:  "a batch with fencing goes out without",
+		edits: one("instance/acquireeach.go", "	return m.Items[0].Fence == 0 && ", "	return "),
+		in:    "engine", test: "TestEachWithFencingExceedsWhatServersHaveSeen",
+	},
+	{
+		name:  "what a batch was granted before its connection broke is forgotten",
+		edits: one("instance/acquireeach.go", "	m.castHeard(name)\n	if cap", "	if cap"),
+		in:    "instance", test: "TestAcquireEachThatIsCutOffIsAskedForTheRest",
+	},
+	{
 		name: "a fence that is granted twice: > instead of >=",
 		edits: one("internal/scripts/acquire_raise.lua",
 			"if fence >= tonumber(ARGV[3]) then",

@@ -72,6 +72,12 @@ var engines = map[string]string{
 	"lease.Grant":                 "what the engine begins a Lease with",
 	"lease.Backend":               "what the engine implements for its Leases",
 	"instance.LookAtQueue":        "a Command",
+	"instance.AcquireEach":        "a Command",
+	"instance.EachItem":           "what it asks for",
+	"instance.EachCaster":         "what takes its votes",
+	"instance.EncodeAcquires":     "what it sends, once for all instances",
+	"instance.MaxEach":            "how many locks it may be about",
+	"lease.BackendOf":             "how Engine.ReleaseEach knows its leases",
 	"instance.QueueLook":          "what it is answered",
 }
 

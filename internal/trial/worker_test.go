@@ -22,12 +22,14 @@ type worker struct {
 	engine *engine.Engine
 	uses   atomic.Int64 // of tokens of its own
 	watch  *rand.Rand   // whether its leases are watched; apart, since that decides nothing else
+	each   *rand.Rand   // whether it asks for others beside; apart as well
 }
 
 func newWorker(t *trial, host, place int) *worker {
 	r := rand.New(rand.NewPCG(t.plan.seed, uint64(1+host*100+place)))
 	watch := rand.New(rand.NewPCG(t.plan.seed, uint64(1_000_001+host*100+place)))
-	return &worker{Rand: r, trial: t, host: host, place: place, engine: t.engines[host], watch: watch}
+	each := rand.New(rand.NewPCG(t.plan.seed, uint64(2_000_001+host*100+place)))
+	return &worker{Rand: r, trial: t, host: host, place: place, engine: t.engines[host], watch: watch, each: each}
 }
 
 func (w *worker) run() {
@@ -104,6 +106,9 @@ func (w *worker) acquire(which int) (*holding, error) {
 		opts = append(opts, engine.WithTries(1+w.IntN(3)))
 	}
 	opts = w.mayWatch(opts)
+	if once && !as.own && w.each.IntN(2) == 0 {
+		acquire = w.tryEach(as)
+	}
 	r, err := w.get(ctx, acquire, resource(which), as, opts)
 	if err == nil && w.IntN(12) == 0 {
 		return w.giveAway(r)
@@ -221,17 +226,7 @@ func (w *worker) extend(r *holding) {
 
 func (w *worker) release(r *holding) {
 	w.trial.ledger.releasing(r.record)
-	err := r.lease.Release(context.Background())
-	if err != nil && !errors.Is(err, lease.ErrLost) && !errors.Is(err, engine.ErrNoQuorum) {
-		w.trial.complain("errors: a release must not fail so: %v", err)
-	}
-	if err == nil && r.over {
-		w.trial.complain("errors: a release says nothing of the loss: %s", w.trial.ledger.describe(r.record))
-	}
-	w.trial.ledger.look(r)
-	if !r.over {
-		w.trial.complain("errors: a lease that was released says that it is valid: %s", w.trial.ledger.describe(r.record))
-	}
+	w.released(r, r.lease.Release(context.Background()))
 }
 
 // last is an acquire when the faults have ended: it must succeed.

@@ -1,0 +1,349 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/clock"
+)
+
+// errSameToken: see WithToken.
+var errSameToken = errors.New("this engine holds it with the same token")
+
+// wish is one of the resources of a TryAcquireEach that has no result yet.
+type wish struct {
+	result *Each
+	key    string
+	// Of an earlier attempt, with fencing; as in request.
+	seen, clock, proposed uint64
+}
+
+// chunk is some wishes that are asked for together, once: one message to each instance, whose votes are counted resource by
+// resource, and one wake-up of the caller, when all are decided.
+//
+// It is used again when its caller has left it, and every instance has voted on every resource, and on what was taken back.
+type chunk struct {
+	engine *Engine
+	start  clock.Moment
+	wishes []wish
+	items  []instance.EachItem // as wishes; read by all actors
+	text   []byte              // the commands, encoded once for all instances
+	random []byte              // room
+	failed []failure           // room
+	slots  []chunkSlot         // one an instance
+	done   chan struct{}       // one slot: sent to once, when all are decided; the caller receives
+	ours   instance.Acquire    // what all questions have in common, as mayHaveLeft looks at it
+
+	mu      sync.Mutex
+	closed  bool            // all are decided, or the caller does not wait any longer
+	open    int             // votes that have not been cast, and one for the caller
+	pending int             // wishes that are not decided
+	tallies []tally         // as wishes
+	kinds   []instance.Kind // the votes on a wish are side by side, one an instance
+	votes   []instance.Vote // as kinds; not kept for those that granted or have not answered; empty while there are no others
+}
+
+// failure is a wish that was not granted.
+type failure struct {
+	item  int
+	late  error // why, although it was won; nil: it was not won
+	votes []instance.Vote
+}
+
+// chunkSlot is a chunk's part at one instance.
+type chunkSlot struct {
+	chunk    *chunk
+	place    int
+	ask      instance.AcquireEach
+	undos    []instance.Release
+	messages []instance.Command // room
+}
+
+// CastEach takes an instance's votes on some of the wishes.
+func (s *chunkSlot) CastEach(which []int, votes []instance.Vote) {
+	c, n := s.chunk, len(which)
+	if which == nil {
+		n = len(s.ask.Items)
+	}
+	c.mu.Lock()
+	for k := range n {
+		item := k
+		if which != nil {
+			item = which[k]
+		}
+		c.count(item, s.place, &votes[min(k, len(votes)-1)])
+	}
+	if c.pending == 0 && !c.closed {
+		c.closed = true
+		c.done <- struct{}{} // never blocks: one slot, sent to once
+	}
+	c.mu.Unlock()
+	if t := c.engine.telling; t.trace.Vote != nil {
+		for k := range n {
+			if says := votes[min(k, len(votes)-1)].Kind; says != instance.Unanswered {
+				t.voted(c.engine.instances[s.place].Name(), says)
+			}
+		}
+	}
+	c.release(n)
+}
+
+// count counts one vote. Called with mu held.
+func (c *chunk) count(item, place int, v *instance.Vote) {
+	at := item*len(c.slots) + place
+	c.kinds[at] = v.Kind
+	if v.Kind != instance.Granted && v.Kind != instance.Unanswered {
+		c.votes = slices.Grow(c.votes, len(c.kinds)-len(c.votes))[:len(c.kinds)]
+		c.votes[at] = *v
+	}
+	t := &c.tallies[item]
+	before := t.decided()
+	if t.count(v.Kind == instance.Granted); !before && t.decided() {
+		c.pending--
+	}
+}
+
+// undoneEach takes the answers to what was taken back, as undone does.
+type undoneEach chunk
+
+func (u *undoneEach) Cast(instance.Vote) { (*chunk)(u).release(1) }
+
+// release gives up so many votes; with the last, the chunk is free.
+func (c *chunk) release(votes int) {
+	c.mu.Lock()
+	c.open -= votes
+	free := c.open == 0
+	c.mu.Unlock()
+	if !free {
+		return
+	}
+	clear(c.wishes)
+	clear(c.items)
+	clear(c.votes)
+	clear(c.failed)
+	c.wishes, c.votes, c.failed = c.wishes[:0], c.votes[:0], c.failed[:0]
+	for place := range c.slots {
+		s := &c.slots[place]
+		clear(s.undos)
+		s.undos = s.undos[:0]
+	}
+	c.engine.chunks.Put(c)
+}
+
+// newChunk makes a chunk without wishes. When it has some, chunkSize at most, it must be asked and then finished; else released.
+func (e *Engine) newChunk() *chunk {
+	c, ok := e.chunks.Get().(*chunk)
+	if !ok {
+		c = &chunk{engine: e, done: make(chan struct{}, 1), slots: make([]chunkSlot, len(e.instances))}
+		for place := range c.slots {
+			s := &c.slots[place]
+			s.chunk, s.place, s.ask.To = c, place, s
+		}
+	}
+	c.open = 1
+	return c
+}
+
+// wishFor adds wishes for resources, as far as they are not refused at once.
+func (c *chunk) wishFor(r *request, resources []string, results []Each) {
+	for k, resource := range resources {
+		result, key := &results[k], c.engine.key(resource)
+		result.Resource = resource
+		if r.token != "" && c.engine.shares(key, r.token) {
+			result.Err = fmt.Errorf("acquire %q: %w: %w", resource, ErrHeld, errSameToken)
+			continue
+		}
+		c.wishes = append(c.wishes, wish{result: result, key: key})
+	}
+}
+
+// prepare makes room for the votes.
+func (c *chunk) prepare() {
+	n, voters := len(c.wishes), len(c.slots)
+	c.items = slices.Grow(c.items[:0], n)[:n]
+	c.tallies = slices.Grow(c.tallies[:0], n)[:n]
+	for k := range c.tallies {
+		c.tallies[k] = tally{voters: voters, need: c.engine.need}
+	}
+	c.kinds = slices.Grow(c.kinds[:0], n*voters)[:n*voters]
+	clear(c.kinds)
+	c.closed, c.pending = false, n
+	c.open += n * voters
+}
+
+// load makes r the request of one of the wishes.
+func (w *wish) load(r *request) *request {
+	r.resource, r.key, r.seen, r.clock, r.proposed = w.result.Resource, w.key, w.seen, w.clock, w.proposed
+	return r
+}
+
+// ask posts the questions.
+func (c *chunk) ask(r *request) {
+	e := c.engine
+	c.prepare()
+	c.start = clock.Sample()
+	c.random = e.tokens.random(c.random, len(c.wishes))
+	for k := range c.wishes {
+		w, item := &c.wishes[k], &c.items[k]
+		*item = instance.EachItem{Key: w.key, Token: r.token}
+		if r.token == "" {
+			item.Token = e.tokens.spell(c.random[k*randomChars:], e.tokens.mark)
+		}
+		if r.fencing {
+			item.Fencing = w.load(r).propose(e.cfg.KeyPrefix, c.start.Time)
+			w.proposed = item.Fence + item.Reserved
+		}
+	}
+	c.text = c.text[:0]
+	if !r.fencing && r.token == "" {
+		c.text = instance.EncodeAcquires(c.text, c.items, r.ttl)
+	}
+	c.ours.Shared, c.ours.Token = r.token != "", r.token
+	for place, at := range e.instances {
+		a := &c.slots[place].ask
+		a.Items, a.Text, a.TTL, a.Shared = c.items, c.text, r.ttl, r.token != ""
+		a.GiveUp = c.start.Time.Add(e.cfg.validity(r.ttl))
+		at.Post(a)
+	}
+}
+
+// finish waits for what comes of it, and notes it in the results. again are wishes that nothing but their numbers stood in
+// the way of. stop is why the caller cannot go on: then nothing is left of what has no lease in the results. The chunk must
+// not be used afterwards.
+func (c *chunk) finish(ctx context.Context, r *request) (again []wish, stop error) {
+	if stop = c.await(ctx); stop != nil {
+		c.leave()
+	}
+	stop = c.grant(r, stop)
+	c.undo(r, stop != nil)
+	if stop == nil {
+		again = c.refuse(r)
+	}
+	c.release(1)
+	return again, stop
+}
+
+// await waits until all is decided, or the caller's context ends: then stop says why, and leave must be called.
+func (c *chunk) await(ctx context.Context) (stop error) {
+	select { // Close need not interrupt it: the instances' timeouts bound it
+	case <-c.done:
+		if ctx.Err() != nil {
+			return ended(ctx)
+		}
+		return nil
+	case <-ctx.Done():
+		return ended(ctx)
+	}
+}
+
+// leave closes the chunk for a caller that does not wait any longer.
+func (c *chunk) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	select { // what has been sent is taken back: nothing will be
+	case <-c.done:
+	default:
+	}
+}
+
+// grant makes the leases of those that were won, unless the caller must stop, and gathers the failures.
+func (c *chunk) grant(r *request, stop error) error {
+	c.failed = c.failed[:0]
+	c.mu.Lock()
+	for k := range c.wishes {
+		if stop != nil || !c.tallies[k].won() {
+			c.failed = append(c.failed, failure{item: k, votes: c.result(k)})
+		}
+	}
+	c.mu.Unlock()
+	if stop != nil {
+		return stop
+	}
+	next := 0 // of the failures
+	for k := range c.wishes {
+		if next < len(c.failed) && c.failed[next].item == k {
+			next++
+			continue
+		}
+		w, item := &c.wishes[k], &c.items[k]
+		var late error
+		if w.result.Lease, late = c.engine.grant(w.load(r), item.Token, item.Fencing, c.start); late == nil {
+			w.result.Err = nil // of a number that was too low
+			continue
+		}
+		if late == ErrClosed { // the bare error
+			stop = late
+		}
+		c.mu.Lock()
+		c.failed = append(c.failed, failure{item: k, late: late, votes: c.result(k)})
+		c.mu.Unlock()
+	}
+	return stop
+}
+
+// result returns a copy of the votes on a wish so far. Called with mu held.
+func (c *chunk) result(item int) []instance.Vote {
+	votes := make([]instance.Vote, len(c.slots))
+	for place := range votes {
+		at := item*len(c.slots) + place
+		switch kind := c.kinds[at]; kind {
+		case instance.Granted, instance.Unanswered:
+			votes[place] = instance.Vote{Instance: c.engine.instances[place].Name(), Kind: kind}
+		default:
+			votes[place] = c.votes[at]
+		}
+	}
+	return votes
+}
+
+// undo takes back what the failures have or may have left: as in attempt.undo, all of an instance's together. all: nothing has
+// been granted.
+func (c *chunk) undo(r *request, all bool) {
+	for place, at := range c.engine.instances {
+		s := &c.slots[place]
+		if all && s.ask.Withdraw() {
+			continue
+		}
+		s.undos, s.messages = s.undos[:0], s.messages[:0]
+		s.undos = slices.Grow(s.undos, len(c.failed))
+		for _, f := range c.failed {
+			if v := f.votes[place]; !s.ask.Left(v.Kind) || !mayHaveLeft(v, f.votes, &c.ours) {
+				continue
+			}
+			item := &c.items[f.item]
+			s.undos = append(s.undos, instance.Release{
+				Key: item.Key, Token: item.Token, TTL: r.ttl, Fencing: item.Fencing,
+				Undo: s.ask.Part(f.item), To: (*undoneEach)(c),
+			})
+			s.messages = append(s.messages, &s.undos[len(s.undos)-1])
+		}
+		if len(s.messages) > 0 {
+			c.mu.Lock()
+			c.open += len(s.messages)
+			c.mu.Unlock()
+			at.Post(s.messages...)
+		}
+	}
+}
+
+// refuse notes why there is no lease, and returns what is to be asked for again, with higher numbers.
+func (c *chunk) refuse(r *request) (again []wish) {
+	e := c.engine
+	for _, f := range c.failed {
+		w := &c.wishes[f.item]
+		w.load(r)
+		if r.fencing && f.late == nil && r.learn(f.votes) {
+			w.seen, w.clock = r.seen, r.clock
+			again = append(again, *w)
+		}
+		refused := e.refusal(r.op, r.resource, f.votes, true)
+		refused.decided, refused.stop = true, f.late
+		w.result.Err = refused
+	}
+	return again
+}
