@@ -22,6 +22,7 @@ type slot struct {
 	asked   bool // the caller's own
 	acquire instance.Acquire
 	undo    instance.Release
+	undoes  []instance.Release // of several resources
 }
 
 // Cast takes the vote on the acquire.
@@ -63,6 +64,9 @@ func (a *attempt) prepare(r *request, token string, fencing instance.Fencing, st
 		q.Key, q.Token, q.TTL = r.key, token, r.ttl
 		q.GiveUp, q.AskLeft, q.Shared, q.Fencing = giveUp, askLeft, r.token != "", fencing
 		q.Former = r.former
+		if q.Several = nil; r.several != nil {
+			q.Key, q.Several = r.several.keys[0], r.several.question()
+		}
 		q.To = s
 	}
 }
@@ -122,6 +126,10 @@ func (a *attempt) undo() {
 		if !s.asked || !mayHaveLeft(v, votes, &s.acquire) {
 			continue
 		}
+		if s.acquire.Several != nil {
+			s.undoAll()
+			continue
+		}
 		u := &s.undo
 		u.Key, u.Token, u.TTL, u.Fencing = s.acquire.Key, s.acquire.Token, s.acquire.TTL, s.acquire.Fencing
 		u.Undo, u.Former = &s.acquire, s.acquire.Former
@@ -136,7 +144,7 @@ func (a *attempt) undo() {
 func mayHaveLeft(v instance.Vote, votes []instance.Vote, q *instance.Acquire) bool {
 	switch v.Kind {
 	case instance.Busy:
-		return false
+		return v.Again
 	case instance.Stale: // a native command has taken the lock, though the fence beside it was not raised
 		if !q.Shared {
 			return true

@@ -69,7 +69,7 @@ func (e *Engine) someHeld(limit int) (held []Held) {
 	for _, entry := range e.keeper.Some(limit) {
 		h := holdingOf(entry.Entry)
 		l := h.lease()
-		if remaining := l.Remaining(); remaining > 0 {
+		if remaining := l.Remaining(); remaining > 0 && !h.kept {
 			held = append(held, Held{
 				Resource: l.Resource(), Holder: instance.Abbreviate(l.Token()), Fence: l.Fence(),
 				Since: h.since, Remaining: remaining, Renewed: entry.RenewEvery > 0, Renewals: entry.Renewals,

@@ -58,7 +58,7 @@ type Trace struct {
 
 // RoundInfo is one round of votes of an acquire.
 type RoundInfo struct {
-	Resource string
+	Resource string          // of AcquireAll, the one that stands in the way, or the first
 	Votes    []instance.Vote // one an instance, in the engine's order; nil when it was granted
 	Took     time.Duration   // from before the first message until it was decided
 	Err      error           // nil: granted
@@ -72,10 +72,11 @@ type VoteInfo struct {
 
 // AcquiredInfo is an acquire that is over.
 type AcquiredInfo struct {
-	Resource string
-	Waited   time.Duration // all of its time
-	Rounds   int           // of votes, as WithTries counts them: none is what a woken waiter asks the arbiter in between
-	Err      error         // nil: granted; Outcome has one word for it
+	Resource  string        // of AcquireAll, the first
+	Resources []string      // of AcquireAll: all of them, not to be changed; else nil
+	Waited    time.Duration // all of its time
+	Rounds    int           // of votes, as WithTries counts them: none is what a woken waiter asks the arbiter in between
+	Err       error         // nil: granted; Outcome has one word for it
 }
 
 // WokenInfo is a waiter that was told that the lock may be free, and has looked.

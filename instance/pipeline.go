@@ -177,6 +177,11 @@ func (b *bundles) fold(s *sending, batch []Command) []Command {
 			b.closeFor(c.Key)
 		case *Acquire:
 			b.closeFor(c.Key)
+			if c.Several != nil {
+				for _, key := range c.Several.Keys {
+					b.closeFor(key)
+				}
+			}
 			b.raise(s, c)
 		default: // about many keys, or a bundle that is sent again
 			b.close()
