@@ -86,6 +86,10 @@ var bars = []bar{
 	{"fencing", cell{3, 64, ""}, "there more", atMost, 1.4, holdfastFencing.name},
 	{"fencing", cell{3, 64, alone}, "there more", atMost, 2.2, holdfastFencing.name},
 
+	{"several", cell{3, 1, ""}, "p50 more", atMost, 1.5, holdfastAll.name},
+	{"several", cell{1, 64, alone}, "there more", atMost, 4.5, holdfastAll.name},
+	{"several", cell{3, 64, alone}, "there more", atMost, 4.5, holdfastAll.name},
+
 	{"allocs", cell{3, 1, ""}, "allocs", atMost, 10, ""},
 	{"allocs", cell{3, 64, ""}, "allocs", atMost, 10, ""},
 

@@ -119,7 +119,7 @@ func (e *Engine) acquired(ctx context.Context, r *request, start time.Time, roun
 	if e.cfg.Trace.Acquired != nil {
 		info := AcquiredInfo{Resource: r.resource, Waited: time.Since(start), Rounds: rounds, Err: err}
 		if r.several != nil {
-			info.Resource, info.Resources = r.several.resources[0], r.several.resources
+			info.Resource, info.More = r.several.resources[0], len(r.several.resources)-1
 		}
 		e.cfg.Trace.Acquired(ctx, info)
 	}

@@ -358,7 +358,7 @@ func (h *holding) Ended(cause error) {
 	end := bygone{lease: l, cause: cause, at: now, held: now.Sub(h.since)}
 	e.ends.add(end)
 	if errors.Is(cause, lease.ErrLost) {
-		e.log.Warn("lease lost", "resource", l.Resource(), "cause", cause, "held", end.held.Round(time.Millisecond).String(), "renewal", h.lastRenewal(), "noticed", h.watch.hasNoticed())
+		e.log.Warn("lease lost", named(l.Resources()), "cause", cause, "held", end.held.Round(time.Millisecond).String(), "renewal", h.lastRenewal(), "noticed", h.watch.hasNoticed())
 		e.keeper.Emit(l)
 		e.losses.add(end)
 		h.wakeLines()

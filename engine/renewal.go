@@ -284,7 +284,7 @@ func (r *renewal) note(o keeper.Outcome, trouble *instance.Vote) {
 			h.trouble.Store(nil)
 		}
 	case o.Lost == nil && h.trouble.Swap(trouble) == nil:
-		r.engine.log.Warn("renewal failed: it is tried again until the deadline", "resource", l.Resource(), "left", l.Remaining().Round(time.Millisecond).String(), "vote", trouble.String())
+		r.engine.log.Warn("renewal failed: it is tried again until the deadline", named(l.Resources()), "left", l.Remaining().Round(time.Millisecond).String(), "vote", trouble.String())
 	}
 }
 

@@ -72,11 +72,11 @@ type VoteInfo struct {
 
 // AcquiredInfo is an acquire that is over.
 type AcquiredInfo struct {
-	Resource  string        // of AcquireAll, the first
-	Resources []string      // of AcquireAll: all of them, not to be changed; else nil
-	Waited    time.Duration // all of its time
-	Rounds    int           // of votes, as WithTries counts them: none is what a woken waiter asks the arbiter in between
-	Err       error         // nil: granted; Outcome has one word for it
+	Resource string        // of AcquireAll, the first
+	More     int           // of AcquireAll: how many besides
+	Waited   time.Duration // all of its time
+	Rounds   int           // of votes, as WithTries counts them: none is what a woken waiter asks the arbiter in between
+	Err      error         // nil: granted; Outcome has one word for it
 }
 
 // WokenInfo is a waiter that was told that the lock may be free, and has looked.
