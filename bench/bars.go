@@ -105,6 +105,10 @@ var bars = []bar{
 	{"beside", cell{3, 1, ""}, "max", atMost, 0.005, ""},
 	{"beside", cell{3, 1, ""}, "max", atMost, 0.005, holdfastOther.name},
 
+	{"several", cell{3, 1, ""}, "p50 more", atMost, 1.5, holdfastAll.name},
+	{"several", cell{1, 64, alone}, "there more", atMost, 4.5, holdfastAll.name},
+	{"several", cell{3, 64, alone}, "there more", atMost, 4.5, holdfastAll.name},
+
 	{"allocs", cell{3, 1, ""}, "allocs", atMost, 10, ""},
 	{"allocs", cell{3, 64, ""}, "allocs", atMost, 10, ""},
 

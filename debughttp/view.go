@@ -49,6 +49,7 @@ type instanceView struct {
 
 type leaseView struct {
 	Resource  string    `json:"resource"`
+	More      int       `json:"more,omitempty"` // resources of the lease
 	Holder    string    `json:"holder"`
 	Fence     uint64    `json:"fence,omitempty"`
 	Since     time.Time `json:"since"`
@@ -64,6 +65,7 @@ type lineView struct {
 
 type endView struct {
 	Resource string    `json:"resource"`
+	More     int       `json:"more,omitempty"`
 	Holder   string    `json:"holder"`
 	Fence    uint64    `json:"fence,omitempty"`
 	Cause    string    `json:"cause"`
@@ -114,7 +116,7 @@ func (h *handler) look(limit int) view {
 		v.Instances = append(v.Instances, shown)
 	}
 	for _, l := range s.Leases {
-		v.Leases = append(v.Leases, leaseView{readable(l.Resource), holder(l.Holder), l.Fence, l.Since, seconds(l.Remaining), l.Renewed, l.Renewals})
+		v.Leases = append(v.Leases, leaseView{readable(l.Resource), l.More, holder(l.Holder), l.Fence, l.Since, seconds(l.Remaining), l.Renewed, l.Renewals})
 	}
 	for _, l := range s.Lines {
 		v.Lines = append(v.Lines, lineView{readable(l.Resource), l.Waiting})
@@ -132,7 +134,7 @@ func (h *handler) look(limit int) view {
 func endViews(ends []engine.End) []endView {
 	views := make([]endView, 0, len(ends))
 	for _, x := range ends {
-		views = append(views, endView{readable(x.Resource), holder(x.Holder), x.Fence, engine.Cause(x.Cause), x.At, seconds(x.Held)})
+		views = append(views, endView{readable(x.Resource), x.More, holder(x.Holder), x.Fence, engine.Cause(x.Cause), x.At, seconds(x.Held)})
 	}
 	return views
 }

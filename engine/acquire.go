@@ -118,6 +118,10 @@ func (e *Engine) traceStart() (start time.Time) {
 // acquired reports the end of an Acquire or TryAcquire.
 func (e *Engine) acquired(ctx context.Context, r *request, start time.Time, rounds int, err error) {
 	if e.cfg.Trace.Acquired != nil {
-		e.cfg.Trace.Acquired(ctx, AcquiredInfo{Resource: r.resource, Waited: time.Since(start), Rounds: rounds, Err: err})
+		info := AcquiredInfo{Resource: r.resource, Waited: time.Since(start), Rounds: rounds, Err: err}
+		if r.several != nil {
+			info.Resource, info.More = r.several.resources[0], len(r.several.resources)-1
+		}
+		e.cfg.Trace.Acquired(ctx, info)
 	}
 }

@@ -22,6 +22,7 @@ type slot struct {
 	asked   bool // the caller's own
 	acquire instance.Acquire
 	undo    instance.Release
+	undoes  []instance.Release // of several resources
 }
 
 // Cast takes the vote on the acquire.
@@ -63,6 +64,9 @@ func (a *attempt) prepare(r *request, token string, fencing instance.Fencing, st
 		q.Key, q.Token, q.TTL = r.key, token, r.ttl
 		q.GiveUp, q.AskLeft, q.Shared, q.Fencing = giveUp, askLeft, r.token != "", fencing
 		q.Former = r.former
+		if q.Several = nil; r.several != nil {
+			q.Key, q.Several = r.several.keys[0], r.several.question()
+		}
 		q.To = s
 	}
 }
@@ -118,24 +122,23 @@ func (a *attempt) pose(ctx context.Context, first int) (decided bool, stop error
 func (a *attempt) undo() {
 	votes := a.result()
 	for place, i := range a.engine.instances {
-		if u := a.undoing(place, votes); u != nil {
-			i.Post(u)
+		switch s := &a.slots[place]; {
+		case !s.asked || !mayHaveLeft(votes[place], votes, &s.acquire):
+		case s.acquire.Several != nil:
+			s.undoAll()
+		default:
+			i.Post(s.undoing())
 		}
 	}
 }
 
-// undoing returns what takes back what was or may have been left on one instance, by these votes: nil
-// when there is nothing. The caller must post it.
-func (a *attempt) undoing(place int, votes []instance.Vote) *instance.Release {
-	s := &a.slots[place]
-	if !s.asked || !mayHaveLeft(votes[place], votes, &s.acquire) {
-		return nil
-	}
+// undoing returns what takes back what was or may have been left on the instance. The caller must post it.
+func (s *slot) undoing() *instance.Release {
 	u := &s.undo
 	u.Key, u.Token, u.TTL, u.Fencing = s.acquire.Key, s.acquire.Token, s.acquire.TTL, s.acquire.Fencing
 	u.Undo, u.Former = &s.acquire, s.acquire.Former
 	u.To = (*undone)(s)
-	a.refs.Add(1)
+	s.attempt.refs.Add(1)
 	return u
 }
 
@@ -144,7 +147,7 @@ func (a *attempt) undoing(place int, votes []instance.Vote) *instance.Release {
 func mayHaveLeft(v instance.Vote, votes []instance.Vote, q *instance.Acquire) bool {
 	switch v.Kind {
 	case instance.Busy:
-		return false
+		return v.Again
 	case instance.Stale: // a native command has taken the lock, though the fence beside it was not raised
 		if !q.Shared {
 			return true

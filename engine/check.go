@@ -21,6 +21,11 @@ func (e *Engine) check(suspects []*keeper.Entry) {
 			round = e.newRenewal()
 			round.asksOnly = true
 		}
+		if n := holdingOf(entry).locks(); n > 1 && len(round.items)+n > instance.MaxRenewals {
+			round.post()
+			round = e.newRenewal()
+			round.asksOnly = true
+		}
 		if round.addQuestion(entry); len(round.items) == instance.MaxRenewals {
 			round.post()
 			round = nil
@@ -33,7 +38,7 @@ func (e *Engine) check(suspects []*keeper.Entry) {
 
 func (r *renewal) addQuestion(entry *keeper.Entry) {
 	h := holdingOf(entry)
-	r.put(entry, instance.Renewal{Key: h.key, Token: h.token(), TTL: instance.AskOnly})
+	r.putAll(h, instance.Renewal{Key: h.key, Token: h.token(), TTL: instance.AskOnly})
 }
 
 // tellChecked tells the keeper what has been decided.
@@ -42,7 +47,7 @@ func (r *renewal) tellChecked(decided []int) {
 	outcomes := room[:0]
 	took := clock.Sample().Sub(r.start.Time)
 	for _, n := range decided {
-		o := keeper.Outcome{Entry: r.entries[n], Lost: r.tallies[n].loss()}
+		o := keeper.Outcome{Entry: r.entries[n], Lost: r.loss(n)}
 		if o.Lost != nil {
 			holdingOf(o.Entry).watch.noticed.Store(true)
 		}
@@ -55,8 +60,8 @@ func (r *renewal) tellChecked(decided []int) {
 }
 
 // loss is why a lease is lost by the votes; nil: it is not.
-func (t *renewTally) loss() error {
-	switch t.verdict {
+func (v verdict) loss() error {
+	switch v {
 	case stolen:
 		return lease.ErrStolen
 	case missing: // if its time is over, that is why: the first cause wins

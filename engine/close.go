@@ -80,6 +80,9 @@ func (e *Engine) releaseAll() error {
 
 // close gives the lease back on the instances.
 func (h *holding) close() error {
+	if keys := h.several(); keys != nil {
+		return h.closeAll(keys)
+	}
 	p, _ := h.giveUp(false)
 	if p == nil {
 		return nil

@@ -192,7 +192,7 @@ func (e *Engine) Format(s fmt.State, _ rune) {
 func (e *Engine) Leases() []*lease.Lease {
 	var held []*lease.Lease
 	for _, entry := range e.keeper.Entries() {
-		if l := entry.Control.Lease(); l.Valid() {
+		if l := entry.Control.Lease(); l.Valid() && !holdingOf(entry).kept {
 			held = append(held, l)
 		}
 	}

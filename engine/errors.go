@@ -35,10 +35,11 @@ var (
 // QuorumError says that an operation did not get its quorum, and why, instance
 // by instance.
 type QuorumError struct {
-	Op       string          // "acquire", "extend", "release", …
-	Resource string          // "" for open
-	Need     int             // votes that a quorum takes
-	Votes    []instance.Vote // one an instance, in the engine's order
+	Op        string          // "acquire", "extend", "release", …
+	Resource  string          // "" for open; of several resources, the one that stands in the way, if any does
+	Resources []string        // all of them, if they are several, as in AcquireAll; else nil
+	Need      int             // votes that a quorum takes
+	Votes     []instance.Vote // one an instance, in the engine's order
 
 	reason  error  // the sentinel
 	held    string // by whom, when the holder is known; "" otherwise
@@ -65,6 +66,9 @@ func (q *QuorumError) Unwrap() []error {
 func (q *QuorumError) Error() string {
 	var b strings.Builder
 	b.WriteString(q.Op)
+	if q.Resources != nil {
+		fmt.Fprintf(&b, " of %d:", len(q.Resources))
+	}
 	if q.Resource != "" {
 		fmt.Fprintf(&b, " %q", q.Resource)
 	}

@@ -114,6 +114,30 @@ func ExampleEngine_TryAcquire() {
 	// <nil>
 }
 
+// AcquireAll has both accounts or none, so two transfers in opposite directions cannot wait for each other for ever.
+func ExampleEngine_AcquireAll() {
+	ctx := context.Background()
+	locks, stop := exampleEngine(engine.Config{})
+	defer stop()
+
+	held, err := locks.AcquireAll(ctx, []string{"account/7", "account/42"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("held:", held.Resources())
+
+	_, err = locks.TryAcquireAll(ctx, []string{"account/42", "account/99"})
+	var q *engine.QuorumError
+	if errors.As(err, &q) && errors.Is(err, engine.ErrHeld) {
+		fmt.Println("in the way:", q.Resource)
+	}
+	fmt.Println(held.Release(ctx))
+	// Output:
+	// held: [account/42 account/7]
+	// in the way: account/42
+	// <nil>
+}
+
 // TryDo does the work, unless somebody else is about it.
 func ExampleEngine_TryDo() {
 	ctx := context.Background()

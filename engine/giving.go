@@ -33,10 +33,11 @@ type given struct {
 	slots []givenSlot
 }
 
-// alone is one that is given back by itself. poll is nil when there is nothing to wait for.
+// alone is one that is given back by itself. There is no poll when there is nothing to wait for.
 type alone struct {
 	leaseEnd
-	poll *poll
+	poll  *poll
+	polls []*poll // of several resources
 }
 
 type givenSlot struct {
@@ -63,10 +64,13 @@ func (e *Engine) newGiving(ends []leaseEnd) *giving {
 	g.entered = len(ends)
 	now := time.Now()
 	for _, end := range ends {
-		if end.givesUpPlainly(now) {
+		switch keys := end.several(); {
+		case keys != nil:
+			g.alone = append(g.alone, alone{leaseEnd: end, polls: end.letGoOfAll(keys, end.cause)})
+		case end.givesUpPlainly(now):
 			g.items = append(g.items, e.newGiven(end))
-		} else {
-			g.alone = append(g.alone, alone{end, end.letGo(end.first, end.cause)})
+		default:
+			g.alone = append(g.alone, alone{leaseEnd: end, poll: end.letGo(end.first, end.cause)})
 		}
 	}
 	return g
@@ -143,6 +147,10 @@ func (g *giving) wait(note func(which int, err error)) {
 		i.ballot.release()
 	}
 	for _, a := range g.alone {
+		if keys := a.several(); keys != nil {
+			note(a.which, a.outcomeOfAll(keys, a.polls, a.cause))
+			continue
+		}
 		if a.poll == nil {
 			note(a.which, a.verdict(a.cause))
 			continue
@@ -167,6 +175,10 @@ func (g *giving) leaveAll() {
 		if a.poll != nil {
 			a.poll.leave()
 			a.poll.release()
+		}
+		for _, p := range a.polls {
+			p.leave()
+			p.release()
 		}
 	}
 	g.free()

@@ -31,6 +31,7 @@ type redisLock struct {
 	token  string    // what Redis has; no lease shows it
 	since  time.Time // when the attempt began that acquired it
 	handed int       // how often it has been handed on
+	keys   []string  // of several resources: all of them. Such a lock is never handed on. nil: it is one
 }
 
 // token is what proves to the instances that the lock is ours.
@@ -90,12 +91,13 @@ func (h *holding) nextHolding(r *request, deadline clock.Moment) *holding {
 	if r.maxHold > 0 {
 		g.Limit = now.Add(r.maxHold)
 	}
-	next := &holding{engine: e, key: h.key, since: now.Time, lock: h.lock, fencing: h.fencing}
+	next := &holding{engine: e, key: h.key, since: now.Time, lock: h.lock, fencing: h.fencing, kept: r.keeps != nil}
 	next.takePlace(h.place, r.resource)
 	h.place = nil
 	if _, err := e.keep(next, g, r, deadline.Add(-e.cfg.validity(r.ttl))); err != nil {
 		h.lock.handed--
 		return nil
 	}
+	r.keeps.note(next)
 	return next
 }

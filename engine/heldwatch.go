@@ -15,16 +15,20 @@ type heldWatch struct {
 
 	mu   sync.Mutex // over beginning and ending
 	over bool
-	at   []tracking.Held // by instance
+	at   []tracking.Held // by instance, once for each resource
 }
 
 // beginWatch watches the lock from now on. It is called before the lease is in care.
 func (h *holding) beginWatch() {
-	w := &heldWatch{at: make([]tracking.Held, len(h.engine.instances))}
+	n := len(h.engine.instances)
+	w := &heldWatch{at: make([]tracking.Held, n*h.locks())}
 	tell := func() { h.engine.keeper.Check(&h.entry) }
 	for place := range w.at {
 		s := &w.at[place]
 		s.Key, s.Token, s.Often, s.Tell = h.key, h.token(), h.entry.RenewEvery, tell
+		if keys := h.several(); keys != nil {
+			s.Key = keys[place/n]
+		}
 	}
 	h.watch = w
 	w.keep(h.engine.instances, false)
@@ -41,10 +45,10 @@ func (w *heldWatch) keep(instances []*instance.Instance, renews bool) {
 	if w.over {
 		return
 	}
-	for place, i := range instances {
-		i.WatchHeld(&w.at[place])
+	for k := range w.at {
+		instances[k%len(instances)].WatchHeld(&w.at[k])
 		if renews {
-			w.at[place].Expect()
+			w.at[k].Expect()
 		}
 	}
 }

@@ -31,6 +31,7 @@ type holding struct {
 	mu       sync.Mutex
 	released bool        // a release has been posted
 	shared   bool        // the token is the user's own; not guarded
+	kept     bool        // it is for an AcquireAll that waits for others besides, and nobody's lease; not guarded
 	settled  atomic.Bool // nothing is left to release: a quorum has confirmed it, or the lock has been handed on
 	place    *place      // in the queue: given up with the lock, or passed on; nil: none
 
@@ -45,6 +46,17 @@ func holdingOf(entry *keeper.Entry) *holding { return entry.Control.Backend().(*
 
 func (h *holding) lease() *lease.Lease { return h.entry.Control.Lease() }
 
+// wakeLines tells those who stand in line for what the lease was of.
+func (h *holding) wakeLines() {
+	if h.several() == nil {
+		h.engine.lines.released(h.lease().Resource())
+		return
+	}
+	for _, resource := range h.lease().Resources() {
+		h.engine.lines.released(resource)
+	}
+}
+
 func (h *holding) fence() instance.Fencing {
 	if h.fencing == nil {
 		return instance.Fencing{}
@@ -55,7 +67,7 @@ func (h *holding) fence() instance.Fencing {
 // hold makes the lease of a grant, whose token and fence are those of the lock in
 // Redis, and takes it into care.
 func (e *Engine) hold(g lease.Grant, r *request, fencing instance.Fencing, start clock.Moment) (*lease.Lease, error) {
-	h := &holding{engine: e, key: r.key, since: start.Time, shared: r.token != ""}
+	h := &holding{engine: e, key: r.key, since: start.Time, shared: r.token != "", kept: r.keeps != nil}
 	h.takePlace(r.place, r.resource)
 	r.place = nil
 	if h.shared { // the token does not tell which place is the holder's
@@ -69,6 +81,7 @@ func (e *Engine) hold(g lease.Grant, r *request, fencing instance.Fencing, start
 		h.lock = &redisLock{token: g.Token, since: start.Time}
 		g.Token = e.tokens.fresh()
 	}
+	r.keeps.note(h)
 	l, err := e.keep(h, g, r, start)
 	if err != nil {
 		h.leaveQueue()
@@ -149,16 +162,28 @@ func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 	}
 	start := clock.Sample()
 	ttl = h.within(ttl, start)
+	if keys := h.several(); keys != nil {
+		return h.extendAll(ctx, keys, ttl, start)
+	}
 	votes, won, stop := e.prove(ctx, instance.Renewal{Key: h.key, Token: h.token(), TTL: ttl, Fencing: h.fence()})
 	if won {
-		if !h.entry.Control.Prolong(start.Add(e.cfg.validity(ttl)), clock.Now()) {
-			return fmt.Errorf("extend %q: %w", l.Resource(), l.Err())
-		}
-		return nil
+		return h.prolong(start, ttl)
 	}
-	q := e.unproven("extend", l.Resource(), votes, stop)
+	return h.unextended(e.unproven("extend", l.Resource(), votes, stop))
+}
+
+// prolong moves the deadline to what a proof that began at start has earned.
+func (h *holding) prolong(start clock.Moment, ttl time.Duration) error {
+	if !h.entry.Control.Prolong(start.Add(h.engine.cfg.validity(ttl)), clock.Now()) {
+		return fmt.Errorf("extend %q: %w", h.lease().Resource(), h.lease().Err())
+	}
+	return nil
+}
+
+// unextended ends the lease if a proof says that it is lost.
+func (h *holding) unextended(q *QuorumError) error {
 	if errors.Is(q.reason, lease.ErrLost) && !h.entry.Control.End(q.reason) {
-		q.reason = l.Err() // it had ended before
+		q.reason = h.lease().Err() // it had ended before
 	}
 	return q
 }
@@ -167,6 +192,9 @@ func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 // the instances.
 func (h *holding) Release(context.Context) error {
 	first, cause := h.endAs(lease.ErrReleased)
+	if keys := h.several(); keys != nil {
+		return h.outcomeOfAll(keys, h.letGoOfAll(keys, cause), cause)
+	}
 	p := h.letGo(first, cause)
 	if p == nil {
 		return h.verdict(cause)
@@ -202,7 +230,11 @@ func (h *holding) outcome(cause error, votes []instance.Vote, won bool) error {
 		h.settled.Store(true)
 		return h.verdict(cause)
 	}
-	q := h.engine.unproven("release", h.lease().Resource(), votes, nil)
+	return unreleased(cause, h.engine.unproven("release", h.lease().Resource(), votes, nil))
+}
+
+// unreleased is the error of a release that could not be confirmed, of a lease that had ended for that cause.
+func unreleased(cause error, q *QuorumError) error {
 	if cause != lease.ErrReleased { // the bare cause
 		return because(cause, q)
 	}
@@ -235,7 +267,7 @@ func (h *holding) Detach() (token string, err error) {
 	h.mu.Unlock()
 	token, now := h.token(), time.Now()
 	h.engine.detached.add(token, now, now.Add(h.engine.cfg.MaxTTL))
-	h.engine.lines.released(l.Resource()) // the one that waits for our release may wait for another's
+	h.wakeLines() // the one that waits for our release may wait for another's
 	return token, nil
 }
 
@@ -331,13 +363,21 @@ func (h *holding) Ended(cause error) {
 		e.share(h.key, l.Token(), -1)
 	}
 	now := time.Now()
+	if h.kept { // nobody's lease
+		if errors.Is(cause, lease.ErrLost) {
+			h.mu.Lock()
+			h.leaveQueue()
+			h.mu.Unlock()
+		}
+		return
+	}
 	end := bygone{lease: l, cause: cause, at: now, held: now.Sub(h.since)}
 	e.ends.add(end)
 	if errors.Is(cause, lease.ErrLost) {
-		e.log.Warn("lease lost", "resource", l.Resource(), "cause", cause, "held", end.held.Round(time.Millisecond).String(), "renewal", h.lastRenewal(), "noticed", h.watch.hasNoticed())
+		e.log.Warn("lease lost", named(l.Resources()), "cause", cause, "held", end.held.Round(time.Millisecond).String(), "renewal", h.lastRenewal(), "noticed", h.watch.hasNoticed())
 		e.keeper.Emit(l)
 		e.losses.add(end)
-		e.lines.released(l.Resource())
+		h.wakeLines()
 		h.mu.Lock()
 		h.leaveQueue()
 		h.mu.Unlock()

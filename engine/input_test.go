@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/redistest"
+	"github.com/holdfast-go/holdfast/lease"
 )
 
 // Bad input gets an error that names what is wrong: never a panic.
@@ -82,6 +83,40 @@ func TestBadResourceOrOptionNamesIt(t *testing.T) {
 	if _, err := e.Adopt(within(t), "r", ""); err == nil {
 		t.Error("adopting without a token is no error")
 	}
+}
+
+func TestBadSetOfResourcesNamesWhatIsWrong(t *testing.T) {
+	e := open(t, redistest.StartN(t, 1), engine.Config{})
+	many := make([]string, 65)
+	for k := range many {
+		many[k] = strings.Repeat("n", k+1)
+	}
+	for _, bad := range []struct {
+		resources []string
+		opt       engine.Option
+		says      string
+	}{
+		{nil, nil, "no resources: name at least one"},
+		{[]string{}, nil, "no resources"},
+		{many, nil, "65 resources: at most 64"},
+		{[]string{"b", "a", "b"}, nil, `the resource "b" is there twice`},
+		{[]string{"a", ""}, nil, "the resource is empty"},
+		{[]string{"a", strings.Repeat("n", 1025)}, nil, "1025 bytes: at most 1024"},
+		{[]string{"a", "fences:1"}, nil, `"fences:1"`},
+		{[]string{"a", "b"}, engine.WithToken("mine"), "WithToken: a lease of several resources gets a fresh token"},
+		{[]string{"a", "b"}, engine.WithTTL(0), "WithTTL is 0s"},
+		{[]string{"a", "b"}, engine.WithTries(-1), "WithTries is -1"},
+	} {
+		for name, use := range map[string]func(context.Context, []string, ...engine.Option) (*lease.Lease, error){
+			"AcquireAll": e.AcquireAll, "TryAcquireAll": e.TryAcquireAll,
+		} {
+			if _, err := use(within(t), bad.resources, bad.opt); err == nil || !strings.Contains(err.Error(), bad.says) {
+				t.Errorf("%s: %v, want it to say %q", name, err, bad.says)
+			}
+		}
+	}
+	release(t, acquireAll(t, e, many[:64], engine.WithFencing()))
+	release(t, acquireAll(t, e, many[:1]))
 }
 
 func TestTheSameServerTwiceIsNoQuorum(t *testing.T) {

@@ -33,18 +33,47 @@ func (l *lines) join(resource string) *waiter {
 		return nil
 	}
 	l.waiting++
-	first := l.heads[resource]
+	l.add(w)
+	return w
+}
+
+// add puts w behind the last of its line.
+func (l *lines) add(w *waiter) {
+	first := l.heads[w.resource]
 	if first == nil {
 		w.last, w.length = w, 1
-		l.heads[resource] = w
-		return w
+		l.heads[w.resource] = w
+		return
 	}
 	w.head = w.own.head
 	w.prev = first.last
 	first.last.next = w
 	first.last = w
 	first.length++
-	return w
+}
+
+// joinAll stands a waiter in line for each of these, all at one moment: so of two that want several, one is before the
+// other in every line in which both are. They count as one that waits. It returns nil when too many wait already.
+func (l *lines) joinAll(resources []string) []*waiter {
+	all := make([]*waiter, len(resources))
+	for k, resource := range resources {
+		w, _ := l.free.Get().(*waiter)
+		if w == nil {
+			w = newWaiter()
+		}
+		w.resource, w.another = resource, k > 0
+		all[k] = w
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiting >= l.limit {
+		return nil
+	}
+	l.waiting++
+	for _, w := range all {
+		l.add(w)
+	}
+	return all
 }
 
 // leave takes w out of line, wherever it stands. When it was the head, the next
@@ -64,7 +93,9 @@ func (l *lines) leave(w *waiter, holds bool, p *place) (inherited bool) {
 }
 
 func (l *lines) remove(w *waiter, holds bool, p *place) (inherited bool) {
-	l.waiting--
+	if !w.another {
+		l.waiting--
+	}
 	first := l.heads[w.resource]
 	first.length--
 	if first != w {

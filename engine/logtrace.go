@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/lease"
 )
 
 // LogTrace returns a Trace that logs every step of every lock at the level Debug,
@@ -17,6 +18,7 @@ func LogTrace(log *slog.Logger) *Trace {
 		log.LogAttrs(ctx, slog.LevelDebug, text, attrs...)
 	}
 	of := func(resource string) slog.Attr { return slog.String("resource", resource) }
+	what := func(l *lease.Lease) slog.Attr { return named(l.Resources()) }
 	span := func(key string, d time.Duration) slog.Attr { return slog.String(key, d.String()) } // JSON would have nanoseconds
 	background := context.Background()
 	return &Trace{
@@ -24,7 +26,7 @@ func LogTrace(log *slog.Logger) *Trace {
 			debug(background, "round of votes", of(r.Resource), span("took", r.Took), slog.Any("error", r.Err))
 		},
 		Acquired: func(ctx context.Context, a AcquiredInfo) {
-			debug(ctx, "acquire is over", of(a.Resource), slog.String("outcome", Outcome(a.Err)),
+			debug(ctx, "acquire is over", of(a.Resource), slog.Int("more", a.More), slog.String("outcome", Outcome(a.Err)),
 				span("waited", a.Waited), slog.Int("rounds", a.Rounds), slog.Any("error", a.Err))
 		},
 		Each: func(ctx context.Context, a EachInfo) {
@@ -36,17 +38,25 @@ func LogTrace(log *slog.Logger) *Trace {
 				span("took", w.Took), slog.Bool("granted", w.Granted))
 		},
 		Renewed: func(r RenewedInfo) {
-			debug(background, "renewal", of(r.Lease.Resource()), span("margin", r.Margin), slog.Bool("confirmed", r.Confirmed))
+			debug(background, "renewal", what(r.Lease), span("margin", r.Margin), slog.Bool("confirmed", r.Confirmed))
 		},
 		Checked: func(c CheckedInfo) {
-			debug(background, "lease was checked, since a server told", of(c.Lease.Resource()), span("took", c.Took), slog.Bool("lost", c.Lost))
+			debug(background, "lease was checked, since a server told", what(c.Lease), span("took", c.Took), slog.Bool("lost", c.Lost))
 		},
 		Ended: func(e EndedInfo) {
-			debug(background, "lease ended", of(e.Lease.Resource()), slog.String("cause", Cause(e.Cause)), span("held", e.Held))
+			debug(background, "lease ended", what(e.Lease), slog.String("cause", Cause(e.Cause)), span("held", e.Held))
 		},
 		Instance: func(h instance.Health) {
 			debug(background, "instance changed", slog.String("instance", h.Name), slog.String("state", h.State.String()),
 				span("quarantine", h.Quarantine), slog.Any("error", h.Err))
 		},
 	}
+}
+
+// named says in a log what an acquire or a lease is of.
+func named(resources []string) slog.Attr {
+	if len(resources) == 1 {
+		return slog.String("resource", resources[0])
+	}
+	return slog.Any("resources", resources)
 }

@@ -17,7 +17,8 @@ const (
 
 // End is a lease that has ended.
 type End struct {
-	Resource string
+	Resource string        // of several, the first
+	More     int           // of several: how many besides
 	Holder   string        // its token, abbreviated
 	Fence    uint64        // 0: none
 	Cause    error         // never nil; the func Cause has one word for it
@@ -57,7 +58,7 @@ func (p *past) latest(limit int) (all uint64, recent []End) {
 	for n := range min(uint64(limit), p.count, size) {
 		x := p.ring[(p.count-1-n)%size]
 		recent = append(recent, End{
-			Resource: x.lease.Resource(), Holder: instance.Abbreviate(x.lease.Token()), Fence: x.lease.Fence(),
+			Resource: x.lease.Resource(), More: len(x.lease.Resources()) - 1, Holder: instance.Abbreviate(x.lease.Token()), Fence: x.lease.Fence(),
 			Cause: x.cause, At: x.at, Held: x.held,
 		})
 	}

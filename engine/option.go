@@ -129,6 +129,8 @@ type request struct {
 	clock    uint64   // in µs, a server's, when ours is too far ahead; else 0
 	place    *place   // in the queue; nil: none
 	overrode bool     // the last grant was against the vote of the instance that has the queue
+	several  *several // of AcquireAll: then resource and key are those of the one that stands in the way; nil: it is one
+	keeps    *keeping // it is for an AcquireAll that waits for others besides; nil: it is not
 	asked    question // what the one that released the lock has asked already; usually nothing
 	errs     []error
 }

@@ -35,6 +35,7 @@ type renewTally struct {
 	verdict verdict
 	trouble *instance.Vote // the last before the verdict that does not confirm
 	missing uint64         // the places, below 64, that had nothing there: they are healed
+	whole   *whole         // of a lease of several resources: what all of them come to; nil: it is of one
 }
 
 // verdict is what the votes on one lease come to. It is written once.
@@ -62,6 +63,10 @@ func (e *Engine) renew(due []*keeper.Entry) {
 	var round *renewal
 	for _, entry := range due {
 		if round == nil {
+			round = e.newRenewal()
+		}
+		if n := holdingOf(entry).locks(); n > 1 && len(round.items)+n > instance.MaxRenewals {
+			round.post()
 			round = e.newRenewal()
 		}
 		if round.add(entry); len(round.items) == instance.MaxRenewals {
@@ -99,10 +104,25 @@ func (r *renewal) add(entry *keeper.Entry) {
 		ttl = h.within(ttl, clock.Sample())
 	}
 	h.watch.keep(r.engine.instances, true)
-	r.put(entry, instance.Renewal{
+	r.putAll(h, instance.Renewal{
 		Key: h.key, Token: h.token(), TTL: ttl, Fencing: h.fence(),
 		Until: until, Since: until.Add(-r.engine.cfg.validity(entry.TTL)), // for an extended lease this is too late, so that its server's clock is not doubted
 	})
+}
+
+// putAll puts an item for each resource of a lease.
+func (r *renewal) putAll(h *holding, item instance.Renewal) {
+	keys := h.several()
+	if keys == nil {
+		r.put(&h.entry, item)
+		return
+	}
+	all := &whole{open: len(keys)}
+	for _, key := range keys {
+		item.Key = key
+		r.put(&h.entry, item)
+		r.tallies[len(r.tallies)-1].whole = all
+	}
 }
 
 func (r *renewal) put(entry *keeper.Entry, item instance.Renewal) {
@@ -147,7 +167,7 @@ func (s *renewSlot) CastRenewals(items []instance.Renewal, votes []instance.Vote
 	for k := range items {
 		n := items[k].Number
 		t := &r.tallies[n]
-		if t.count(s.place, &votes[min(k, len(votes)-1)], r.entries[n]) {
+		if t.count(s.place, &votes[min(k, len(votes)-1)], r.entries[n]) && t.whole.take(t, items[k].Key) {
 			decided = append(decided, n)
 		}
 		if t.missing != 0 && !r.asksOnly && t.ours.all() && t.ours.won() {
@@ -162,7 +182,7 @@ func (s *renewSlot) CastRenewals(items []instance.Renewal, votes []instance.Vote
 		r.tellKeeper(decided)
 	}
 	for _, n := range missed {
-		r.heal(r.entries[n], r.tallies[n].missing)
+		r.heal(r.entries[n], r.items[n].Key, r.tallies[n].missing)
 	}
 	r.close(len(items))
 }
@@ -225,11 +245,11 @@ func (r *renewal) tellKeeper(decided []int) {
 	var room [instance.MaxRenewals]keeper.Outcome
 	outcomes := room[:0]
 	for _, n := range decided {
-		o := keeper.Outcome{Entry: r.entries[n], Lost: r.tallies[n].loss()}
-		if r.tallies[n].verdict == confirmed {
+		o := keeper.Outcome{Entry: r.entries[n], Lost: r.loss(n)}
+		if r.verdict(n) == confirmed {
 			o.Deadline = r.start.Add(e.cfg.validity(r.items[n].TTL))
 		}
-		r.note(o, r.tallies[n].trouble)
+		r.note(o, r.trouble(n))
 		outcomes = append(outcomes, o)
 	}
 	var margins []time.Duration
@@ -248,7 +268,7 @@ func (r *renewal) tellKeeper(decided []int) {
 // tell tells of the renewals that were confirmed, or of those that were not.
 func (r *renewal) tell(decided []int, margins []time.Duration, yes bool) {
 	for k, margin := range margins {
-		if n := decided[k]; (r.tallies[n].verdict == confirmed) == yes {
+		if n := decided[k]; (r.verdict(n) == confirmed) == yes {
 			r.engine.telling.renewed(r.entries[n].Control.Lease(), margin, yes)
 		}
 	}
@@ -264,14 +284,14 @@ func (r *renewal) note(o keeper.Outcome, trouble *instance.Vote) {
 			h.trouble.Store(nil)
 		}
 	case o.Lost == nil && h.trouble.Swap(trouble) == nil:
-		r.engine.log.Warn("renewal failed: it is tried again until the deadline", "resource", l.Resource(), "left", l.Remaining().Round(time.Millisecond).String(), "vote", trouble.String())
+		r.engine.log.Warn("renewal failed: it is tried again until the deadline", named(l.Resources()), "left", l.Remaining().Round(time.Millisecond).String(), "vote", trouble.String())
 	}
 }
 
 // heal puts the key back on the instances that have lost it, as one that was
 // restarted empty has. Only there, and only after a quorum has just proved
 // that the lease is ours.
-func (r *renewal) heal(entry *keeper.Entry, missing uint64) {
+func (r *renewal) heal(entry *keeper.Entry, key string, missing uint64) {
 	h := holdingOf(entry)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -282,7 +302,7 @@ func (r *renewal) heal(entry *keeper.Entry, missing uint64) {
 	for place, i := range r.engine.instances {
 		if place < 64 && missing&(1<<place) != 0 {
 			i.Post(&instance.Acquire{
-				Key: h.key, Token: h.token(), TTL: h.within(entry.TTL, clock.Sample()), GiveUp: l.Deadline(),
+				Key: key, Token: h.token(), TTL: h.within(entry.TTL, clock.Sample()), GiveUp: l.Deadline(),
 				Proof: r.start.Time, Fencing: h.fence(), To: healed{},
 			})
 		}

@@ -83,7 +83,13 @@ func (e *Engine) decide(ctx context.Context, r *request, q question, first int) 
 
 	a.undo()
 	votes := a.result()
+	if r.several != nil {
+		r.blame(a, votes)
+	}
 	refused := e.refusal(r.op, r.resource, votes, decided)
+	if r.several != nil {
+		refused.Resources = r.several.resources
+	}
 	if r.former != "" {
 		refused = e.unproven(r.op, r.resource, votes, nil)
 	}
@@ -101,9 +107,12 @@ func (e *Engine) grant(r *request, token string, fencing instance.Fencing, start
 	if deadline.Until(now) <= 0 {
 		return nil, errLate
 	}
-	g := lease.Grant{Resource: r.resource, Token: token, Fence: fencing.Fence, Deadline: deadline}
+	g := lease.Grant{Token: token, Fence: fencing.Fence, Deadline: deadline}
 	if r.maxHold > 0 {
 		g.Limit = now.Add(r.maxHold) // or one that is slow to be granted would be over by then
+	}
+	if r.several != nil {
+		return e.holdAll(g, r, fencing, start)
 	}
 	return e.hold(g, r, fencing, start)
 }

@@ -13,7 +13,7 @@ type Snapshot struct {
 	Owner     string            // Config.Owner
 	Instances []instance.Health // in the engine's order
 
-	Held   int    // leases
+	Held   int    // leases; one of several resources is one. It counts locks that are kept for an AcquireAll that waits, too
 	Leases []Held // some of them, in no order
 
 	Waiting int    // acquires that wait or are just asking
@@ -30,7 +30,8 @@ type Snapshot struct {
 
 // Held is a lease that the engine holds.
 type Held struct {
-	Resource  string
+	Resource  string        // of several, the first
+	More      int           // of several: how many besides
 	Holder    string        // its token, abbreviated: the owner is in front
 	Fence     uint64        // 0: none
 	Since     time.Time     // when the attempt began that was granted
@@ -69,9 +70,9 @@ func (e *Engine) someHeld(limit int) (held []Held) {
 	for _, entry := range e.keeper.Some(limit) {
 		h := holdingOf(entry.Entry)
 		l := h.lease()
-		if remaining := l.Remaining(); remaining > 0 {
+		if remaining := l.Remaining(); remaining > 0 && !h.kept {
 			held = append(held, Held{
-				Resource: l.Resource(), Holder: instance.Abbreviate(l.Token()), Fence: l.Fence(),
+				Resource: l.Resource(), More: len(l.Resources()) - 1, Holder: instance.Abbreviate(l.Token()), Fence: l.Fence(),
 				Since: h.since, Remaining: remaining, Renewed: entry.RenewEvery > 0, Renewals: entry.Renewals,
 			})
 		}

@@ -62,7 +62,7 @@ type Trace struct {
 
 // RoundInfo is one round of votes of an acquire.
 type RoundInfo struct {
-	Resource string
+	Resource string          // of AcquireAll, the one that stands in the way, or the first
 	Votes    []instance.Vote // one an instance, in the engine's order; nil when it was granted
 	Took     time.Duration   // from before the first message until it was decided
 	Err      error           // nil: granted
@@ -76,7 +76,8 @@ type VoteInfo struct {
 
 // AcquiredInfo is an acquire that is over.
 type AcquiredInfo struct {
-	Resource string
+	Resource string        // of AcquireAll, the first
+	More     int           // of AcquireAll: how many besides
 	Waited   time.Duration // all of its time
 	Rounds   int           // of votes, as WithTries counts them: what a woken waiter asks the arbiter alone is not counted
 	Err      error         // nil: granted; Outcome has one word for it

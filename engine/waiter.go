@@ -6,6 +6,7 @@ import "time"
 // owner's own.
 type waiter struct {
 	resource string
+	another  bool      // of one that waits for several: not the first of them, which counts
 	head     chan bool // own.head until the owner knows that it is the head; then nil
 
 	offer offer

@@ -26,6 +26,7 @@ type Acquire struct {
 	Proof   time.Time     // when it heals: the start of the renewal that proved to a quorum that the lock is ours; else zero
 	Shared  bool          // the token is the user's own, so that finding it in the lock proves nothing
 	Former  string        // the token that must have the lock now, and gives way to Token: an adoption, without fencing; "": nobody may have it
+	Several *Several      // of several locks, all or none; nil: of one
 	Fencing
 	To Caster
 
@@ -47,6 +48,9 @@ const (
 	scriptRaises             // the script that raises the fence in the table as well
 	scriptFences             // the one with a fence beside the lock, for clusters
 	adoption
+	scriptTakesAll // those for several locks, as the three above
+	scriptFencesAll
+	scriptRaisesAll
 )
 
 // The stages of an Acquire. The actor sends it, its undo withdraws it; only one
@@ -59,11 +63,14 @@ const (
 )
 
 // withdraw reports whether the acquire has not been sent, and then never will be.
-func (a *Acquire) withdraw() bool { return a.stage.CompareAndSwap(posted, withdrawn) }
+func (a *Acquire) withdraw() bool {
+	return a.stage.CompareAndSwap(posted, withdrawn) || a.stage.Load() == withdrawn
+}
 
 // send reports whether the acquire may be sent: for the first time, or again.
 func (a *Acquire) send() bool {
-	return a.stage.CompareAndSwap(posted, sent) || a.stage.Load() == sent
+	stage := &a.onStage().stage
+	return stage.CompareAndSwap(posted, sent) || stage.Load() == sent
 }
 
 func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
@@ -96,6 +103,8 @@ func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 		return a.fenced(out), true
 	case scriptRaises:
 		return a.raising(out), true
+	case scriptTakesAll, scriptFencesAll, scriptRaisesAll:
+		return a.appendSeveral(out), true
 	}
 	return a.scripted(out), true
 }
@@ -109,6 +118,8 @@ func (a *Acquire) formIn(s *sending) form {
 	switch {
 	case a.Former != "":
 		return adoption
+	case a.Several != nil:
+		return a.formOfSeveral(s)
 	case a.Fence == 0, a.isHealing() && s.ordered:
 		if mayBeNative {
 			return native
@@ -132,7 +143,7 @@ func (a *Acquire) isHealing() bool { return !a.Proof.IsZero() }
 // looks at the clock itself.
 func (a *Acquire) mayRaise(s *sending) bool {
 	switch {
-	case a.Fence == 0, !s.raises, s.again, a.again, a.AskLeft, a.Shared, a.Former != "", s.quarantined > 0 && !s.heals(a.Proof):
+	case a.Fence == 0, !s.raises, s.again, a.again, a.AskLeft, a.Shared, a.Former != "", a.Several != nil, s.quarantined > 0 && !s.heals(a.Proof):
 		return false
 	}
 	return a.isHealing() || s.serverClock != 0 && a.Fence <= s.serverClock+uint64(a.MaxAhead.Microseconds())
@@ -211,10 +222,13 @@ func (a *Acquire) fits(r *resp.Reply) bool {
 }
 
 func (a *Acquire) readReply(s *sending, r *resp.Reply) {
+	if a.Several != nil {
+		a.noteInTheWay(r)
+	}
 	switch {
 	case a.form == adoption:
 		a.To.Cast(a.adopted(s, r))
-	case a.form == scriptRaises:
+	case a.form == scriptRaises, a.form == scriptRaisesAll:
 		a.To.Cast(a.readRaising(s, r))
 	case a.form != native:
 		a.To.Cast(a.read(s, r.List[0].N, r.List[1:]))

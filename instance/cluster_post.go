@@ -29,6 +29,10 @@ func slotFor(key, fenceKey string) (uint16, error) {
 
 // route is Instance.Post for one message.
 func (c *cluster) route(m Command) {
+	if a, ok := m.(*Acquire); ok && a.Several != nil {
+		c.postSeveral(a)
+		return
+	}
 	switch m := m.(type) {
 	case *Renew:
 		c.postRenew(m)

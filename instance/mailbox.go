@@ -257,6 +257,9 @@ func fitSocket(messages []Command) bool {
 	for _, c := range messages {
 		switch c := c.(type) {
 		case *Acquire:
+			if c.Several != nil {
+				return false
+			}
 			text += len(c.Key) + len(c.Prefix) + len(c.Token) + len(c.Former)
 		case *Release:
 			text += len(c.Key) + len(c.Prefix) + len(c.Token) + len(c.Former)

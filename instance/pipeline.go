@@ -189,6 +189,11 @@ func (b *bundles) fold(s *sending, batch []Command) []Command {
 			b.closeFor(c.Key)
 		case *Acquire:
 			b.closeFor(c.Key)
+			if c.Several != nil {
+				for _, key := range c.Several.Keys {
+					b.closeFor(key)
+				}
+			}
 			b.raise(s, c)
 		case *AcquireEach:
 			if !c.goesWhole(s) && c.send() { // else there is nothing to be taken apart

@@ -14,20 +14,21 @@ type Control struct{ lease Lease }
 
 // Grant is what a new lease starts from. It is for the engine.
 type Grant struct {
-	Resource string
-	Token    string
-	Fence    uint64       // 0: none
-	Deadline clock.Moment // counted from a moment before the first message left
-	Limit    clock.Moment // no renewal or extension moves the deadline past it; zero: no limit
-	Backend  Backend
+	Resource  string
+	Resources []string // all of them, if they are several, of which Resource is the first; nil: it is one
+	Token     string
+	Fence     uint64       // 0: none
+	Deadline  clock.Moment // counted from a moment before the first message left
+	Limit     clock.Moment // no renewal or extension moves the deadline past it; zero: no limit
+	Backend   Backend
 }
 
 // Begin makes c, which is new, the Control of a lease that is held from now on.
 func (c *Control) Begin(g Grant) {
 	l := &c.lease
 	l.resource, l.token, l.backend = g.Resource, g.Token, g.Backend
-	if g.Fence != 0 || !g.Limit.IsZero() {
-		l.special = &special{fence: g.Fence, limit: g.Limit}
+	if g.Fence != 0 || !g.Limit.IsZero() || g.Resources != nil {
+		l.special = &special{fence: g.Fence, limit: g.Limit, resources: g.Resources}
 	}
 	l.deadline = l.capped(g.Deadline)
 }

@@ -3,6 +3,8 @@ package lease
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,8 +29,9 @@ type Lease struct {
 
 // special is what few leases have: a million others need not carry it.
 type special struct {
-	fence uint64       // 0: none
-	limit clock.Moment // the deadline never passes it; zero: no limit
+	fence     uint64       // 0: none
+	limit     clock.Moment // the deadline never passes it; zero: no limit
+	resources []string     // all of them, if they are several; else nil
 }
 
 // Backend is how a lease reaches the instances. The engine implements it, and knows
@@ -62,8 +65,26 @@ func (nobody) Release(context.Context) error               { return errUnmade }
 func (nobody) Detach() (string, error)                     { return "", errUnmade }
 func (nobody) Ended(error)                                 {}
 
-// Resource returns the name of what is locked.
+// Resource returns the name of what is locked: of several resources (Engine.AcquireAll), the first of
+// Resources.
 func (l *Lease) Resource() string { return l.resource }
+
+// Resources returns the names of all that is locked, in ascending order of their bytes: of a lease of one resource, just
+// Resource. What is returned is the caller's own.
+func (l *Lease) Resources() []string {
+	if l.special == nil || l.special.resources == nil {
+		return []string{l.resource}
+	}
+	return slices.Clone(l.special.resources)
+}
+
+// name is what the lease is of, for people.
+func (l *Lease) name() string {
+	if l.special == nil || l.special.resources == nil {
+		return strconv.Quote(l.resource)
+	}
+	return fmt.Sprintf("%q and %d more", l.resource, len(l.special.resources)-1)
+}
 
 // Token returns the random value that proves ownership: anybody that knows it can
 // adopt, extend and release this lease. Treat it like a password. To hand the
@@ -182,9 +203,9 @@ func (l *Lease) Detach() (token string, err error) { return l.owner().Detach() }
 // String names the resource and the state, never the token.
 func (l *Lease) String() string {
 	if err := l.Err(); err != nil {
-		return fmt.Sprintf("lease of %q: %v", l.resource, err)
+		return fmt.Sprintf("lease of %s: %v", l.name(), err)
 	}
-	return fmt.Sprintf("lease of %q: held for another %v", l.resource, l.Remaining().Round(time.Millisecond))
+	return fmt.Sprintf("lease of %s: held for another %v", l.name(), l.Remaining().Round(time.Millisecond))
 }
 
 // GoString keeps the token out of %#v.

@@ -22,25 +22,29 @@ type Script struct {
 
 // The scripts, each by the name of its file, which begins with what it does and replies.
 var (
-	Acquire       = script("acquire")
-	AcquireFenced = script("acquire_fenced")
-	AcquireRaise  = script("acquire_raise")
-	Release       = script("release")
-	ReleaseMany   = script("release_many")
-	ReleaseFenced = script("release_fenced")
-	ReleaseRaise  = script("release_raise")
-	Renew         = script("renew")
-	RenewFenced   = script("renew_fenced")
-	Adopt         = script("adopt")
-	Inspect       = script("inspect")
-	Enqueue       = script("enqueue")
-	KeepPlace     = script("keep_place")
-	LeaveQueue    = script("leave_queue")
-	LookAtQueue   = script("look_at_queue")
+	Acquire          = script("acquire")
+	AcquireFenced    = script("acquire_fenced")
+	AcquireRaise     = script("acquire_raise")
+	AcquireAll       = script("acquire_all")
+	AcquireAllFenced = script("acquire_all_fenced")
+	AcquireAllRaise  = script("acquire_all_raise")
+	Release          = script("release")
+	ReleaseMany      = script("release_many")
+	ReleaseFenced    = script("release_fenced")
+	ReleaseRaise     = script("release_raise")
+	Renew            = script("renew")
+	RenewFenced      = script("renew_fenced")
+	Adopt            = script("adopt")
+	Inspect          = script("inspect")
+	Enqueue          = script("enqueue")
+	KeepPlace        = script("keep_place")
+	LeaveQueue       = script("leave_queue")
+	LookAtQueue      = script("look_at_queue")
 
 	// All are those that a server must know.
 	All = []Script{
 		Acquire, AcquireFenced, AcquireRaise,
+		AcquireAll, AcquireAllFenced, AcquireAllRaise,
 		Release, ReleaseMany, ReleaseFenced, ReleaseRaise,
 		Renew, RenewFenced,
 		Adopt, Inspect,

@@ -178,9 +178,37 @@ func (r *ours) queue(key string) []string {
 	return []string{"PTTL", keys[1+r.IntN(3)]}
 }
 
+// all asks for several locks, some of which may be kept for it.
+func (r *ours) all() []string {
+	keys := []string{"k0", "k1", "k2"}[:1+r.IntN(3)]
+	r.Shuffle(len(keys), func(a, b int) { keys[a], keys[b] = keys[b], keys[a] })
+	var kept, beside, bounds []string
+	for _, key := range keys {
+		beside = append(beside, key, fence(key))
+		first := r.IntN(3) * 7
+		bounds = append(bounds, strconv.Itoa(first), strconv.Itoa(first+6))
+		kept = append(kept, r.token())
+	}
+	if r.IntN(2) == 0 {
+		kept = nil
+	}
+	claim := []string{r.token(), r.ttl()}
+	switch r.IntN(3) {
+	case 0:
+		return r.call("acquire_all", keys, append(claim, kept...)...)
+	case 1:
+		claim = append(claim, r.number(), r.ttl(), "30000000")
+		return r.call("acquire_all_fenced", beside, append(claim, kept...)...)
+	}
+	claim = append(append(claim, r.number(), "30000000"), bounds...)
+	return r.call("acquire_all_raise", append(keys, table), append(claim, kept...)...)
+}
+
 func (r *ours) command() []string {
 	key := r.key()
-	switch r.IntN(22) {
+	switch r.IntN(25) {
+	case 22, 23, 24:
+		return r.all()
 	case 0, 1:
 		return []string{"set", key, r.token(), "nx", "px", r.ttl()}
 	case 2:
@@ -249,6 +277,8 @@ func (r *ours) tableCommand() []string {
 		return []string{"SETRANGE", table, strconv.Itoa(first), "1234567"[r.IntN(8):]}
 	case 7:
 		return []string{"BITFIELD"}
+	case 8, 9:
+		return r.all()
 	}
 	return r.raises()
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -92,6 +93,13 @@ func (s *Server) analyse(e *Event, args []string) (keys []string) {
 		n, _ := strconv.Atoi(args[2])
 		e.Args = args[3+n:]
 		keys = args[3 : 3+n]
+		if strings.HasSuffix(keys[n-1], fenceTable) && name == "acquire all and raise" { // the cells' bounds are behind four arguments
+			about := slices.Clone(keys[:n-1])
+			for k := range n - 1 {
+				about = append(about, cellName(keys[n-1], strconv.FormatInt(integer(e.Args[4+2*k])/cellBytes, 10)))
+			}
+			return about
+		}
 		if strings.HasSuffix(keys[n-1], fenceTable) { // the cell's first byte, and its last, are among the last arguments
 			first := e.Args[len(e.Args)-2]
 			if e.Verb == "acquire" {

@@ -15,21 +15,24 @@ type script func(n *native, keys, argv []string) (reply []byte)
 // scripts are those of internal/scripts, by the name that each begins with. One that
 // changes there is to be changed here; the comparison with real servers tells.
 var scripts = map[string]script{
-	"acquire":                      acquire,
-	"acquire with a fencing token": acquireFenced,
-	"acquire and raise":            acquireRaise,
-	"release":                      release,
-	"release many":                 releaseMany,
-	"release with a fencing token": releaseFenced,
-	"release and raise":            releaseRaise,
-	"renew":                        renew,
-	"renew with fencing tokens":    renewFenced,
-	"adopt":                        adopt,
-	"inspect":                      inspect,
-	"enqueue":                      enqueue,
-	"keep place":                   keepPlace,
-	"leave queue":                  leaveQueue,
-	"look at queue":                lookAtQueue,
+	"acquire":                          acquire,
+	"acquire with a fencing token":     acquireFenced,
+	"acquire and raise":                acquireRaise,
+	"acquire all":                      acquireAll,
+	"acquire all with a fencing token": acquireAllFenced,
+	"acquire all and raise":            acquireAllRaise,
+	"release":                          release,
+	"release many":                     releaseMany,
+	"release with a fencing token":     releaseFenced,
+	"release and raise":                releaseRaise,
+	"renew":                            renew,
+	"renew with fencing tokens":        renewFenced,
+	"adopt":                            adopt,
+	"inspect":                          inspect,
+	"enqueue":                          enqueue,
+	"keep place":                       keepPlace,
+	"leave queue":                      leaveQueue,
+	"look at queue":                    lookAtQueue,
 }
 
 func scriptOf(source string) (script, bool) {
@@ -104,6 +107,107 @@ func acquireRaise(n *native, keys, argv []string) []byte {
 	}
 	n.setCell(keys[1], at, uint64(integer(highest)))
 	n.put(keys[0], token, integer(ttl))
+	return list(number(1), clock)
+}
+
+// inTheWay is which of the locks somebody else has: nobody's is the token's own, nor what is kept for it.
+func inTheWay(n *native, locks []string, token string, kept []string) (which int, holder string) {
+	for k, key := range locks {
+		holder, held := n.look(key)
+		if held && holder != token && (len(kept) == 0 || holder != kept[k]) {
+			return k, holder
+		}
+	}
+	return -1, ""
+}
+
+func acquireAll(n *native, keys, argv []string) []byte {
+	if k, holder := inTheWay(n, keys, argv[0], argv[2:]); k >= 0 {
+		return list(number(0), bulk(cut(holder)), number(n.pttl(keys[k])), bulk("0"), number(int64(k+1)))
+	}
+	for _, key := range keys {
+		n.put(key, argv[0], integer(argv[1]))
+	}
+	return list(number(1))
+}
+
+func acquireAllFenced(n *native, keys, argv []string) []byte {
+	token, ttl, proposal, fenceTTL, maxAhead := argv[0], argv[1], argv[2], argv[3], argv[4]
+	highest, fences := "0", make([]string, len(keys)/2)
+	for k := range fences {
+		fence, fenced := n.look(keys[2*k+1])
+		if !fenced {
+			fence = "0"
+		}
+		var kept []string
+		if len(argv) > 5 {
+			kept = argv[5+k:]
+		}
+		if at, holder := inTheWay(n, keys[2*k:2*k+1], token, kept); at >= 0 {
+			return list(number(0), bulk(cut(holder)), number(n.pttl(keys[2*k])), bulk(cut(fence)), number(int64(k+1)))
+		}
+		if !numbered(fence) {
+			return text("-WRONGTYPE the fence has a value that is no number of ours")
+		}
+		fences[k] = fence
+		if holder, _ := n.look(keys[2*k]); holder != token && integer(fence) > integer(highest) {
+			highest = fence
+		}
+	}
+	now := n.clock.now().UnixMicro()
+	switch {
+	case integer(proposal) > now+integer(maxAhead):
+		return list(number(3), bulk(strconv.FormatInt(now, 10)))
+	case integer(highest) >= integer(proposal):
+		return list(number(2), bulk(highest))
+	}
+	for k, fence := range fences {
+		n.put(keys[2*k], token, integer(ttl))
+		if integer(fence) < integer(proposal) {
+			n.put(keys[2*k+1], proposal, integer(fenceTTL))
+		}
+	}
+	return list(number(1))
+}
+
+func acquireAllRaise(n *native, keys, argv []string) []byte {
+	locks, table := keys[:len(keys)-1], keys[len(keys)-1]
+	token, ttl, proposal, maxAhead, bounds, kept := argv[0], argv[1], uint64(integer(argv[2])), integer(argv[3]), argv[4:4+2*len(locks)], argv[4+2*len(locks):]
+	at := make([]int, len(locks))
+	for k := range locks {
+		at[k] = int(integer(bounds[2*k])) / cellBytes
+	}
+	now := n.clock.now().UnixMicro()
+	clock := bulk(strconv.FormatInt(now, 10))
+	highest := uint64(0)
+	for k, key := range locks {
+		var its []string
+		if len(kept) > 0 {
+			its = kept[k:]
+		}
+		fence := n.cell(table, at[k])
+		if held, holder := inTheWay(n, locks[k:k+1], token, its); held >= 0 {
+			return list(number(0), clock, bulk(cut(holder)), number(n.pttl(key)), bulk(strconv.FormatUint(fence, 10)), number(int64(k+1)))
+		}
+		if fence >= 1<<53 {
+			return text("-WRONGTYPE the table of fences has a value that is no number of ours")
+		}
+		if holder, _ := n.look(key); holder != token {
+			highest = max(highest, fence)
+		}
+	}
+	switch {
+	case int64(proposal) > now+maxAhead:
+		return list(number(3), clock)
+	case highest >= proposal:
+		return list(number(2), clock, bulk(strconv.FormatUint(highest, 10)))
+	}
+	for k, key := range locks {
+		n.put(key, token, integer(ttl))
+		if n.cell(table, at[k]) < proposal {
+			n.setCell(table, at[k], proposal)
+		}
+	}
 	return list(number(1), clock)
 }
 

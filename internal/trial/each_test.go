@@ -18,7 +18,7 @@ func (w *worker) tryEach(as terms) acquireFunc {
 		for which, fenced := range t.plan.fenced {
 			if fenced == t.plan.fenced[indexOf(wanted)] {
 				one := as
-				one.before, one.asked = t.ledger.before(resource(which)), time.Now()
+				one.before, one.asked = t.ledger.before([]string{resource(which)}), time.Now()
 				names, before = append(names, resource(which)), append(before, one)
 			}
 		}

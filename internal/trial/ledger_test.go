@@ -3,6 +3,7 @@ package trial
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ type ledger struct {
 	fences  map[string]map[uint64]*record // by resource
 	highest map[string]uint64             // fence, by resource
 	early   map[*lease.Lease]ending       // of leases that ended before they were entered
+	wanted  map[string]want               // by resource: by those who want several at once
 }
 
 // record is one lease.
@@ -70,25 +72,58 @@ func newLedger(t *trial) *ledger {
 		fences:  make(map[string]map[uint64]*record),
 		highest: make(map[string]uint64),
 		early:   make(map[*lease.Lease]ending),
+		wanted:  make(map[string]want),
 	}
 }
 
 // before returns the highest fence of a lease that has been granted already: one
 // that is asked for from now on must be higher.
-func (l *ledger) before(resource string) uint64 {
+func (l *ledger) before(resources []string) (highest uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.highest[resource]
+	for _, resource := range resources {
+		highest = max(highest, l.highest[resource])
+	}
+	return highest
+}
+
+// want is how many acquires of several resources at once are under way, and when the last of them began or ended.
+type want struct {
+	n  int
+	at time.Time
+}
+
+func (l *ledger) want(set []string, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, resource := range set {
+		l.wanted[resource] = want{l.wanted[resource].n + n, time.Now()}
+	}
+}
+
+// mayBeKept reports whether a lock may be kept for an acquire of several: it is nobody's lease then.
+func (l *ledger) mayBeKept(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for resource, want := range l.wanted {
+		if l.trial.plan.key(resource) == key && (want.n > 0 || time.Since(want.at) < settled) {
+			return true
+		}
+	}
+	return false
 }
 
 // granted enters a lease, and checks that no other is valid.
 func (l *ledger) granted(granted *lease.Lease, host int, as terms) *holding {
 	r := &record{terms: as, lease: granted, host: host, from: time.Now()}
-	resource := granted.Resource()
 	l.mu.Lock()
-	others := append([]*record(nil), l.held[resource]...)
-	if r.ending = l.early[granted]; r.until.IsZero() {
-		l.held[resource] = append(l.held[resource], r)
+	var others []*record
+	r.ending = l.early[granted]
+	for _, resource := range granted.Resources() {
+		others = append(others, l.held[resource]...)
+		if r.until.IsZero() {
+			l.held[resource] = append(l.held[resource], r)
+		}
 	}
 	l.leases[granted] = r
 	l.tokens[granted.Token()] = append(l.tokens[granted.Token()], r)
@@ -112,7 +147,13 @@ func (l *ledger) granted(granted *lease.Lease, host int, as terms) *holding {
 // enterFence checks that a fence is higher than every one before the lease was
 // asked for, and that no other lease has it. Called with mu held.
 func (l *ledger) enterFence(r *record, before uint64) {
-	fence, resource := r.lease.Fence(), r.lease.Resource()
+	for _, resource := range r.lease.Resources() {
+		l.enterFenceOf(resource, r, before)
+	}
+}
+
+func (l *ledger) enterFenceOf(resource string, r *record, before uint64) {
+	fence := r.lease.Fence()
 	if fence == 0 || l.trial.plan.forgets {
 		return
 	}
@@ -156,12 +197,8 @@ func (l *ledger) ended(ended *lease.Lease, host int, cause error) {
 
 // unhold: nobody relies on the lease any more. Called with mu held.
 func (l *ledger) unhold(r *record) {
-	held := l.held[r.lease.Resource()]
-	for k, other := range held {
-		if other == r {
-			l.held[r.lease.Resource()] = append(held[:k:k], held[k+1:]...)
-			return
-		}
+	for _, resource := range r.lease.Resources() {
+		l.held[resource] = slices.DeleteFunc(slices.Clone(l.held[resource]), func(other *record) bool { return other == r })
 	}
 }
 
@@ -214,10 +251,19 @@ func (l *ledger) look(r *holding) {
 
 // behind counts the instances that have the lease's key until its deadline, or
 // have lost it with their memory, and may not grant another before then.
-func (t *trial) behind(r *record, deadline time.Time) (most int, keys string) {
-	key := t.plan.key(r.lease.Resource())
+func (t *trial) behind(r *record, deadline time.Time) (least int, keys string) {
+	least = t.plan.votes
+	for _, resource := range r.lease.Resources() {
+		n, its := t.behindOne(r, resource, deadline)
+		least, keys = min(least, n), keys+its
+	}
+	return least, keys
+}
+
+func (t *trial) behindOne(r *record, resource string, deadline time.Time) (most int, keys string) {
+	key := t.plan.key(resource)
 	ours := func(token string) bool { return token == r.lease.Token() }
-	if e := &t.plan.engines[r.host]; e.handoff > 0 && !r.own { // no lease shows the token: any one of the engine's
+	if e := &t.plan.engines[r.host]; e.handoff > 0 && !r.own && len(r.lease.Resources()) == 1 { // no lease shows the token: any one of the engine's
 		ours = e.owns
 	}
 	n := make(map[string]int) // by token
@@ -233,7 +279,7 @@ func (t *trial) behind(r *record, deadline time.Time) (most int, keys string) {
 				most = max(most, n[token])
 			}
 		}
-		keys += fmt.Sprintf("%s has %s until %v; ", v.name, instance.Abbreviate(holder), expires.Sub(t.begun))
+		keys += fmt.Sprintf("%s has %s of %s until %v; ", v.name, instance.Abbreviate(holder), key, expires.Sub(t.begun))
 	}
 	return most, keys
 }
@@ -246,7 +292,7 @@ func (l *ledger) describe(r *record) string {
 
 func (l *ledger) describeLocked(r *record) string {
 	since := func(at time.Time) time.Duration { return at.Sub(l.trial.begun) }
-	s := fmt.Sprintf("%s of %s by engine %d, asked for at %v, from %v", instance.Abbreviate(r.lease.Token()), r.lease.Resource(), r.host+1, since(r.asked), since(r.from))
+	s := fmt.Sprintf("%s of %v by engine %d, asked for at %v, from %v", instance.Abbreviate(r.lease.Token()), r.lease.Resources(), r.host+1, since(r.asked), since(r.from))
 	if r.until.IsZero() {
 		s += fmt.Sprintf(" on, deadline %v", since(r.lease.Deadline()))
 	} else {

@@ -128,6 +128,13 @@ func (l *locks) seeLock(w *watched, e sim.Event, k sim.Change) {
 	case e.Verb == "adopt" && slices.Equal(e.Args[:2], []string{k.Before, k.After}):
 		t.log("%s: %s puts %s of %s in the place of %s", server, e.Verb, after, k.Key, before)
 		w.since[k.Key], w.had[k.After] = e.At, true
+	case e.Verb == "acquire" && k.Before != "" && slices.Contains(e.Args, k.After) && slices.Contains(e.Args, k.Before):
+		t.log("%s: %s of all puts %s of %s in the place of %s, which was kept for it", server, e.Verb, after, k.Key, before)
+		if len(t.ledger.find(k.Before)) > 0 {
+			t.complain("locks: on %s the lease of %s gave way to %s", server, before, after)
+		}
+		w.since[k.Key], w.had[k.After] = e.At, true
+		t.counts.count(&t.counts.kept)
 	case k.Before != "" && k.After != "":
 		t.complain("locks: on %s %s put %s in the place of %s", server, e.Verb, after, before)
 	case k.After == "":
@@ -261,6 +268,8 @@ func (l *locks) strange(v *voter, key, token string, end bool) string {
 	switch {
 	case len(all) == 0 && strings.HasPrefix(token, userToken):
 		return "" // it may be an earlier lease's, for all that the engine knows: WithToken says so
+	case len(all) == 0 && !end && l.trial.ledger.mayBeKept(key):
+		return ""
 	case len(all) == 0:
 		return fmt.Sprintf("since %v, and no lease has that token", since.Sub(l.trial.begun))
 	}

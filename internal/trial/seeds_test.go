@@ -126,6 +126,8 @@ func (c *counts) add(o *counts) {
 	c.waits += o.waits
 	c.paces += o.paces
 	c.batches += o.batches
+	c.sets += o.sets
+	c.kept += o.kept
 	c.watched += o.watched
 	c.checks += o.checks
 	c.strays += o.strays
@@ -139,8 +141,8 @@ func (c *counts) add(o *counts) {
 
 // report prints what was exercised, and fails the test when something was not.
 func (c *counts) report(t *testing.T) {
-	fmt.Printf("%s: %d seeds: %d leases granted, %d of them handed on, %d adopted and %d with tokens of the user's; %d acquires refused, %d bounded by WithWait, %d pauses of the user's own; %d watched, and asked about %d times; %d batches; %d leases lost, %d of them held for too long, %d extended; looked at %d times; outside the assumptions %d held twice; %d left behind in clusters; %d failovers of pairs, by which %d locks came back; longest wait after the faults %v\nfaults:",
-		t.Name(), c.seeds, c.acquires, c.handed, c.adopted, c.tokens, c.refused, c.waits, c.paces, c.watched, c.checks, c.batches, c.losses, c.held, c.extended, c.looks, c.overlaps, c.strays, c.failovers, c.revenants, c.wait.Round(time.Millisecond))
+	fmt.Printf("%s: %d seeds: %d leases granted, %d of them handed on, %d adopted and %d with tokens of the user's; %d acquires refused, %d bounded by WithWait, %d pauses of the user's own; %d watched, and asked about %d times; %d batches; %d of several at once, for which %d locks were kept; %d leases lost, %d of them held for too long, %d extended; looked at %d times; outside the assumptions %d held twice; %d left behind in clusters; %d failovers of pairs, by which %d locks came back; longest wait after the faults %v\nfaults:",
+		t.Name(), c.seeds, c.acquires, c.handed, c.adopted, c.tokens, c.refused, c.waits, c.paces, c.watched, c.checks, c.batches, c.sets, c.kept, c.losses, c.held, c.extended, c.looks, c.overlaps, c.strays, c.failovers, c.revenants, c.wait.Round(time.Millisecond))
 	for _, kind := range slices.Sorted(maps.Keys(c.faults)) {
 		fmt.Printf(" %d %s;", c.faults[kind], kind)
 	}
@@ -151,7 +153,7 @@ func (c *counts) report(t *testing.T) {
 	if c.strays > c.seeds/20 {
 		t.Errorf("%d locks were left behind in clusters: far more than can be helped", c.strays)
 	}
-	least := min(c.losses, c.refused, c.extended, c.overlaps, c.handed, c.adopted, c.held, c.tokens, c.waits, c.paces, c.watched, c.checks, c.batches, c.failovers, c.revenants)
+	least := min(c.losses, c.refused, c.extended, c.overlaps, c.handed, c.adopted, c.held, c.tokens, c.waits, c.paces, c.watched, c.checks, c.batches, c.sets, c.kept, c.failovers, c.revenants)
 	if least == 0 || len(c.faults) < len(kinds) {
 		t.Error("something was not exercised at all")
 	}

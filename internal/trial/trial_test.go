@@ -56,6 +56,7 @@ type counts struct {
 	handed, adopted, held, tokens              int // leases handed on, adopted, held for the longest time, and with a token of the user's
 	waits, paces                               int // acquires bounded by WithWait; pauses of the user's own
 	batches                                    int // of resources that were asked for in one call
+	sets, kept                                 int // acquires of several at once; and locks that were kept for one, and gave way
 	watched, checks                            int // leases that are watched; and questions about them, since a server told
 	faults                                     map[string]int
 	failed                                     atomic.Bool

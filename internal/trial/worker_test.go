@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -23,13 +24,15 @@ type worker struct {
 	uses   atomic.Int64 // of tokens of its own
 	watch  *rand.Rand   // whether its leases are watched; apart, since that decides nothing else
 	each   *rand.Rand   // whether it asks for others beside; apart as well
+	sets   *rand.Rand   // whether it acquires several at once, and which
 }
 
 func newWorker(t *trial, host, place int) *worker {
 	r := rand.New(rand.NewPCG(t.plan.seed, uint64(1+host*100+place)))
 	watch := rand.New(rand.NewPCG(t.plan.seed, uint64(1_000_001+host*100+place)))
 	each := rand.New(rand.NewPCG(t.plan.seed, uint64(2_000_001+host*100+place)))
-	return &worker{Rand: r, trial: t, host: host, place: place, engine: t.engines[host], watch: watch, each: each}
+	sets := rand.New(rand.NewPCG(t.plan.seed, uint64(3_000_001+host*100+place)))
+	return &worker{Rand: r, trial: t, host: host, place: place, engine: t.engines[host], watch: watch, each: each, sets: sets}
 }
 
 func (w *worker) run() {
@@ -106,14 +109,50 @@ func (w *worker) acquire(which int) (*holding, error) {
 		opts = append(opts, engine.WithTries(1+w.IntN(3)))
 	}
 	opts = w.mayWatch(opts)
-	if once && !as.own && w.each.IntN(2) == 0 {
-		acquire = w.tryEach(as)
+	set := w.set()
+	switch {
+	case !as.own && len(set) > 1:
+		acquire, opts = w.asOne(set, once, opts)
+	case once && !as.own && w.each.IntN(2) == 0:
+		acquire, set = w.tryEach(as), []string{resource(which)}
+	default:
+		set = []string{resource(which)}
 	}
-	r, err := w.get(ctx, acquire, resource(which), as, opts)
-	if err == nil && w.IntN(12) == 0 {
+	r, err := w.get(ctx, acquire, set, as, opts)
+	if err == nil && w.IntN(12) == 0 && len(set) == 1 {
 		return w.giveAway(r)
 	}
 	return r, err
+}
+
+// set is some of the resources, in any order: most often none.
+func (w *worker) set() (set []string) {
+	n := len(w.trial.plan.fenced)
+	if w.sets.IntN(3) > 0 {
+		return nil
+	}
+	for _, k := range w.sets.Perm(n)[:1+w.sets.IntN(n)] {
+		set = append(set, resource(k))
+	}
+	return set
+}
+
+// asOne acquires several resources at once, with a fence if one of them has it.
+func (w *worker) asOne(set []string, once bool, opts []engine.Option) (acquireFunc, []engine.Option) {
+	for k, fenced := range w.trial.plan.fenced {
+		if fenced && slices.Contains(set, resource(k)) {
+			opts = append(opts, engine.WithFencing())
+		}
+	}
+	w.trial.counts.count(&w.trial.counts.sets)
+	return func(ctx context.Context, _ string, opts ...engine.Option) (*lease.Lease, error) {
+		w.trial.ledger.want(set, +1)
+		defer w.trial.ledger.want(set, -1)
+		if once {
+			return w.engine.TryAcquireAll(ctx, set, opts...)
+		}
+		return w.engine.AcquireAll(ctx, set, opts...)
+	}, opts
 }
 
 // mayWatch has every other lease watched.
@@ -167,10 +206,10 @@ func (w *worker) shows(r *holding) bool { return r.own || w.trial.plan.engines[w
 
 type acquireFunc = func(context.Context, string, ...engine.Option) (*lease.Lease, error)
 
-func (w *worker) get(ctx context.Context, acquire acquireFunc, resource string, as terms, opts []engine.Option) (*holding, error) {
+func (w *worker) get(ctx context.Context, acquire acquireFunc, set []string, as terms, opts []engine.Option) (*holding, error) {
 	t := w.trial
-	as.before, as.asked = t.ledger.before(resource), time.Now()
-	l, err := acquire(ctx, resource, opts...)
+	as.before, as.asked = t.ledger.before(set), time.Now()
+	l, err := acquire(ctx, set[0], opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -241,13 +280,18 @@ func (w *worker) last() {
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), t.plan.patience())
 	defer cancel()
-	r, err := w.get(ctx, w.engine.Acquire, resource(which), terms{}, opts)
+	set, acquire := []string{resource(which)}, w.engine.Acquire
+	if several := w.set(); len(several) > 1 {
+		set = several
+		acquire, opts = w.asOne(set, false, opts)
+	}
+	r, err := w.get(ctx, acquire, set, terms{}, opts)
 	for t.plan.engines[w.host].hasty() && (errors.Is(err, engine.ErrHeld) || errors.Is(err, engine.ErrNoQuorum)) && ctx.Err() == nil {
 		time.Sleep(grid)
-		r, err = w.get(ctx, w.engine.Acquire, resource(which), terms{}, opts)
+		r, err = w.get(ctx, acquire, set, terms{}, opts)
 	}
 	if err != nil {
-		t.complain("waiting: the faults have ended, and a waiter did not get %s in %v: %v", resource(which), time.Since(begun), err)
+		t.complain("waiting: the faults have ended, and a waiter did not get %s in %v: %v", set, time.Since(begun), err)
 		return
 	}
 	t.counts.mu.Lock()
