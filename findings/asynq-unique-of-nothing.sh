@@ -2,7 +2,7 @@
 # asynq refuses a unique task as a duplicate of one that has been processed, was deleted, or has never been in the queue.
 #
 # Expected: a task enqueued with Unique is refused while another like it is there; once that is processed successfully, or the TTL is over, another may be
-# enqueued (asynq's documentation). A deleted task gives the lock free (its CHANGELOG, 0.18.2).
+# enqueued (asynq's documentation). A deleted task gives the lock free (its CHANGELOG, 0.17.2).
 # What happens: that is so for a task alone. One with Group is deleted with the group when the handler of the group has succeeded, and its lock is forgotten; so it
 # is when the inspector deletes a task that waits in a group. And who is refused with ErrTaskIDConflict, because a completed task of that ID is retained, has
 # taken the lock before it was refused. Each time the queue is empty, and the next one is a duplicate of nothing, for the whole TTL: an hour here.
