@@ -29,8 +29,10 @@ type worker struct {
 func newWorker(t *trial, host, place int) *worker {
 	r := rand.New(rand.NewPCG(t.plan.seed, uint64(1+host*100+place)))
 	watch := rand.New(rand.NewPCG(t.plan.seed, uint64(1_000_001+host*100+place)))
-	return &worker{Rand: r, trial: t, host: host, place: place, engine: t.engines[host], watch: watch,
-		sets: rand.New(rand.NewPCG(t.plan.seed, uint64(2_000_001+host*100+place)))}
+	return &worker{
+		Rand: r, trial: t, host: host, place: place, engine: t.engines[host], watch: watch,
+		sets: rand.New(rand.NewPCG(t.plan.seed, uint64(2_000_001+host*100+place))),
+	}
 }
 
 func (w *worker) run() {
