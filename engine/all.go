@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -93,13 +92,17 @@ func (e *Engine) requestAll(resources []string, opts []Option) (*request, error)
 	return r, nil
 }
 
+// maxSeveral is how many resources one lease may be of: a script call blocks the server while it runs, and their renewals
+// travel together.
+const maxSeveral = 64
+
 // checkSet checks names that are in ascending order.
 func checkSet(resources []string) error {
 	switch n := len(resources); {
 	case n == 0:
 		return errors.New("no resources: name at least one that is to be locked")
-	case n > instance.MaxSeveral:
-		return fmt.Errorf("%d resources: at most %d can be locked at once", n, instance.MaxSeveral)
+	case n > maxSeveral:
+		return fmt.Errorf("%d resources: at most %d can be locked at once", n, maxSeveral)
 	}
 	for k, resource := range resources {
 		if err := checkResource(resource); err != nil {

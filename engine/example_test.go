@@ -117,7 +117,11 @@ func ExampleEngine_TryAcquire() {
 // AcquireAll has both accounts or none, so two transfers in opposite directions cannot wait for each other for ever.
 func ExampleEngine_AcquireAll() {
 	ctx := context.Background()
-	locks, stop := exampleEngine(engine.Config{})
+	locks, stop := exampleEngine(engine.Config{Trace: &engine.Trace{
+		Acquired: func(_ context.Context, a engine.AcquiredInfo) {
+			fmt.Printf("%s and %d more: %s\n", a.Resource, a.More, engine.Outcome(a.Err))
+		},
+	}})
 	defer stop()
 
 	held, err := locks.AcquireAll(ctx, []string{"account/7", "account/42"})
@@ -129,12 +133,14 @@ func ExampleEngine_AcquireAll() {
 	_, err = locks.TryAcquireAll(ctx, []string{"account/42", "account/99"})
 	var q *engine.QuorumError
 	if errors.As(err, &q) && errors.Is(err, engine.ErrHeld) {
-		fmt.Println("in the way:", q.Resource)
+		fmt.Printf("in the way: %s, of %d\n", q.Resource, len(q.Resources))
 	}
 	fmt.Println(held.Release(ctx))
 	// Output:
+	// account/42 and 1 more: granted
 	// held: [account/42 account/7]
-	// in the way: account/42
+	// account/42 and 1 more: held
+	// in the way: account/42, of 2
 	// <nil>
 }
 

@@ -385,7 +385,7 @@ func (m *severalRules) with(change func(*severalRules)) *severalRules {
 
 const keyA, keyB, keyC = 1, 2, 4
 
-func TestModelSeveral(t *testing.T) {
+func TestModelLeasesOfSeveralExcludeEachOther(t *testing.T) {
 	for name, m := range map[string]*severalRules{
 		"ab and bc":                           severalModel(3, keyA|keyB, keyB|keyC),
 		"ab and bc, by slot":                  severalModel(2, keyA|keyB, keyB|keyC).with(func(m *severalRules) { m.bySlot = true }),
@@ -402,7 +402,7 @@ func TestModelSeveral(t *testing.T) {
 	}
 }
 
-func TestMutantsOfSeveral(t *testing.T) {
+func TestModelOfSeveralFindsEveryMutant(t *testing.T) {
 	anyKey := func(m *severalRules, votes [severalKeys]uint8) bool {
 		return modelTally(votes[0]|votes[1]|votes[2], m.need).won()
 	}

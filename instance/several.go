@@ -8,19 +8,13 @@ import (
 	"github.com/holdfast-go/holdfast/internal/scripts"
 )
 
-// MaxSeveral is how many locks one Acquire may ask for: a script call blocks the server
-// while it runs.
-//
-// It is for the engine.
-const MaxSeveral = 64
-
 // Several makes an Acquire one of several locks, all of them or none, with one token and one fence. One script
 // takes them; in a cluster, one for each slot, so that some may be taken although the vote is not Granted: then it
 // says Again.
 //
 // It is for the engine.
 type Several struct {
-	Keys     []string // all of them, each once: 1 to MaxSeveral. Key is the first. Read until the question has been answered
+	Keys     []string // all of them, each once. Key is the first. Read until the question has been answered
 	Kept     []string // as Keys: a token of ours that may have the lock, and gives way; "": none. nil: none at all
 	InTheWay int      // which of Keys it is that is Held. It is set before the vote is cast
 

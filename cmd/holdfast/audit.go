@@ -122,21 +122,23 @@ func (a *audit) trace() *engine.Trace {
 		return nil
 	}
 	return &engine.Trace{Ended: func(end engine.EndedInfo) {
-		e := entryOf(end.Lease)
-		e.Event, e.Cause = "release", engine.Cause(end.Cause)
-		if errors.Is(end.Cause, lease.ErrLost) {
-			e.Event = "loss"
+		for _, e := range entriesOf(end.Lease) {
+			e.Event, e.Cause = "release", engine.Cause(end.Cause)
+			if errors.Is(end.Cause, lease.ErrLost) {
+				e.Event = "loss"
+			}
+			ms := end.Held.Milliseconds()
+			e.Held = &ms
+			a.put(e)
 		}
-		ms := end.Held.Milliseconds()
-		e.Held = &ms
-		a.put(e)
 	}}
 }
 
 func (a *audit) granted(l *lease.Lease) {
-	e := entryOf(l)
-	e.Event = "grant"
-	a.put(e)
+	for _, e := range entriesOf(l) {
+		e.Event = "grant"
+		a.put(e)
+	}
 }
 
 // gaveBack writes down a release by the token that held the lock: since when, and
@@ -164,10 +166,14 @@ func (a *audit) forced(seen engine.Status, err error) {
 	}
 }
 
-func entryOf(l *lease.Lease) entry {
-	e := holderEntry(l.Resource(), l.Token())
-	e.Fence = l.Fence()
-	return e
+// entriesOf is an entry for each resource of a lease.
+func entriesOf(l *lease.Lease) (entries []entry) {
+	for _, resource := range l.Resources() {
+		e := holderEntry(resource, l.Token())
+		e.Fence = l.Fence()
+		entries = append(entries, e)
+	}
+	return entries
 }
 
 func holderEntry(resource, token string) entry {

@@ -26,6 +26,7 @@ func newRun() action { return new(runAction) }
 // runAction is `holdfast run`: a command under a lock.
 type runAction struct {
 	servers
+	all      bool // the lock is of several resources
 	now      bool
 	wait     span
 	heldCode int
@@ -44,6 +45,7 @@ type runAction struct {
 func (r *runAction) flags(fs *flag.FlagSet) {
 	r.servers.flags(fs)
 	r.ttl = span(10 * time.Second)
+	fs.BoolVar(&r.all, "all", false, "lock several resources, all of them or none: name each in front of --")
 	fs.BoolVar(&r.now, "n", false, "do not wait: fail at once when somebody else has the lock")
 	fs.Var(&r.wait, "w", "wait at most for `TIME`, for the instances and for the lock. Default: for ever, but 5s for the instances")
 	fs.IntVar(&r.heldCode, "E", exitHeld, "exit with `CODE` when the lock was not granted")
@@ -61,7 +63,7 @@ func (r *runAction) flags(fs *flag.FlagSet) {
 
 // run acquires, runs the command, and releases.
 func (r *runAction) run(ctx context.Context, args arguments) error {
-	resource, argv, err := r.split(args)
+	resources, argv, err := r.split(args)
 	if err != nil {
 		return err
 	}
@@ -87,7 +89,7 @@ func (r *runAction) run(ctx context.Context, args arguments) error {
 		return err
 	}
 	defer func() { _ = shut(locks) }() // releases what is still held; the rest has been said
-	held, err := r.acquire(bounded, locks, resource)
+	held, err := r.acquire(bounded, locks, resources)
 	if err != nil {
 		return err
 	}
@@ -95,7 +97,7 @@ func (r *runAction) run(ctx context.Context, args arguments) error {
 	r.audit.granted(held)
 	done()
 	if waiting.Err() != nil { // granted and called off in the same moment
-		return fmt.Errorf("acquire %q: %w", resource, context.Cause(waiting))
+		return fmt.Errorf("acquire %q: %w", resources[0], context.Cause(waiting))
 	}
 	reaped()
 	code, err := r.supervise(held, signals, path, argv, r.environ(held))
@@ -108,8 +110,8 @@ func (r *runAction) run(ctx context.Context, args arguments) error {
 	return r.end(held, code)
 }
 
-// split tells the resource from the command, and completes the flags.
-func (r *runAction) split(args arguments) (resource string, argv []string, err error) {
+// split tells the resources from the command, and completes the flags. Without --all there is one.
+func (r *runAction) split(args arguments) (resources, argv []string, err error) {
 	front, argv := args.front, args.behind
 	if len(front) == 0 && len(argv) > 0 { // run -- RESOURCE -- COMMAND: a name that begins with a dash
 		front, argv = argv[:1], argv[1:]
@@ -122,25 +124,25 @@ func (r *runAction) split(args arguments) (resource string, argv []string, err e
 	}
 	switch {
 	case len(front) == 0:
-		return "", nil, usage("name the resource and the command: holdfast run RESOURCE -- COMMAND")
-	case len(front) > 1:
-		return "", nil, usage("name one resource, and write -- between it and the command: holdfast run RESOURCE -- COMMAND")
+		return nil, nil, usage("name the resource and the command: holdfast run RESOURCE -- COMMAND")
+	case len(front) > 1 && !r.all:
+		return nil, nil, usage("name one resource, and write -- between it and the command: holdfast run RESOURCE -- COMMAND. With --all they may be several")
 	case len(argv) == 0:
-		return "", nil, usage("name the command, behind --: holdfast run RESOURCE -- COMMAND")
+		return nil, nil, usage("name the command, behind --: holdfast run RESOURCE -- COMMAND")
 	case r.now && r.wait > 0:
-		return "", nil, usage("-n does not wait and -w does: choose one")
+		return nil, nil, usage("-n does not wait and -w does: choose one")
 	case r.heldCode < 0 || r.heldCode > 255:
-		return "", nil, usage("-E is %d: an exit code must be from 0 to 255", r.heldCode)
+		return nil, nil, usage("-E is %d: an exit code must be from 0 to 255", r.heldCode)
 	case r.ttl > r.maxTTL:
-		return "", nil, usage("--ttl is %v: it must be at most --max-ttl, which is %v and the same for all that share locks", &r.ttl, &r.maxTTL)
+		return nil, nil, usage("--ttl is %v: it must be at most --max-ttl, which is %v and the same for all that share locks", &r.ttl, &r.maxTTL)
 	case r.grace > r.ttl/2:
-		return "", nil, usage("--grace is %v: it must be at most half the TTL, which is %v: renewals need the rest", &r.grace, &r.ttl)
+		return nil, nil, usage("--grace is %v: it must be at most half the TTL, which is %v: renewals need the rest", &r.grace, &r.ttl)
 	case r.atLeast > r.maxTTL:
-		return "", nil, usage("--at-least is %v: it must be at most --max-ttl, which is %v: instances that restart are quarantined no longer", &r.atLeast, &r.maxTTL)
+		return nil, nil, usage("--at-least is %v: it must be at most --max-ttl, which is %v: instances that restart are quarantined no longer", &r.atLeast, &r.maxTTL)
 	case r.maxHold > 0 && r.maxHold <= r.grace:
-		return "", nil, usage("--max-hold is %v: it must be longer than the grace, which is %v", &r.maxHold, &r.grace)
+		return nil, nil, usage("--max-hold is %v: it must be longer than the grace, which is %v", &r.maxHold, &r.grace)
 	}
-	return front[0], argv, nil
+	return front, argv, nil
 }
 
 // lookUp finds the command before anybody waits for a lock. Its exit codes are
@@ -216,7 +218,7 @@ func (r *runAction) open(ctx context.Context, cfg engine.Config) (*engine.Engine
 	return locks, nil
 }
 
-func (r *runAction) acquire(ctx context.Context, locks *engine.Engine, resource string) (held *lease.Lease, err error) {
+func (r *runAction) acquire(ctx context.Context, locks *engine.Engine, resources []string) (held *lease.Lease, err error) {
 	var opts []engine.Option
 	if r.fencing {
 		opts = append(opts, engine.WithFencing())
@@ -224,10 +226,15 @@ func (r *runAction) acquire(ctx context.Context, locks *engine.Engine, resource 
 	if r.watch {
 		opts = append(opts, engine.WithWatch())
 	}
-	if r.now {
-		held, err = locks.TryAcquire(ctx, resource, opts...)
-	} else {
-		held, err = locks.Acquire(ctx, resource, opts...)
+	switch {
+	case r.all && r.now:
+		held, err = locks.TryAcquireAll(ctx, resources, opts...)
+	case r.all:
+		held, err = locks.AcquireAll(ctx, resources, opts...)
+	case r.now:
+		held, err = locks.TryAcquire(ctx, resources[0], opts...)
+	default:
+		held, err = locks.Acquire(ctx, resources[0], opts...)
 	}
 	if exitCode(err) == exitHeld {
 		return nil, &exitError{r.heldCode, err}
@@ -246,7 +253,7 @@ func (r *runAction) environ(l *lease.Lease) []string {
 		})
 	}
 	env = append(env,
-		"HOLDFAST_RESOURCE="+l.Resource(),
+		"HOLDFAST_RESOURCE="+strings.Join(l.Resources(), "\n"),
 		"HOLDFAST_TOKEN="+l.Token(),
 		"HOLDFAST_FENCE=",
 		"HOLDFAST_DEADLINE="+l.Deadline().UTC().Format(timeFormat),

@@ -38,6 +38,10 @@ but not HOLDFAST_REDIS and HOLDFAST_REDIS_FILE, unless --pass-redis is given.
 --audit writes down when the lock was granted, given back or lost, and who held it: see
 ` + "`holdfast help audit`" + `.
 
+With --all the lock is of several resources, of all or of none: holdfast run --all A B --
+COMMAND. Whoever locks one of them is excluded. No order need be kept: two who want the
+same resources do not wait for each other. HOLDFAST_RESOURCE has one a line, sorted.
+
 With --at-least the lock stays for that long after it was acquired, even if the command
 ends before, and however it ends. No process waits for that: the lock ends with its TTL.
 A command that ends shortly before may leave the lock for up to --ttl longer.

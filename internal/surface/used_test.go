@@ -32,6 +32,7 @@ var users = []string{
 var engines = map[string]string{
 	"instance.Command":            "a message to the actor, which users see at work in the package's picture: its kinds cast Votes, and an alias would hide those",
 	"instance.Acquire":            "a Command",
+	"instance.Several":            "what an Acquire of several locks has besides",
 	"instance.Release":            "a Command",
 	"instance.Renew":              "a Command",
 	"instance.Renewal":            "one lease of a Renew",

@@ -319,7 +319,7 @@ func (l *ledger) handedOn(host int, key string) (all []record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range l.leases {
-		if r.host == host && !r.own && l.trial.plan.key(r.lease.Resource()) == key {
+		if r.host == host && !r.own && len(r.lease.Resources()) == 1 && l.trial.plan.key(r.lease.Resource()) == key {
 			all = append(all, *r)
 		}
 	}

@@ -32,7 +32,9 @@ func newWorker(t *trial, host, place int) *worker {
 	watch := rand.New(rand.NewPCG(t.plan.seed, uint64(1_000_001+host*100+place)))
 	each := rand.New(rand.NewPCG(t.plan.seed, uint64(2_000_001+host*100+place)))
 	sets := rand.New(rand.NewPCG(t.plan.seed, uint64(3_000_001+host*100+place)))
-	return &worker{Rand: r, trial: t, host: host, place: place, engine: t.engines[host], watch: watch, each: each, sets: sets}
+	return &worker{
+		Rand: r, trial: t, host: host, place: place, engine: t.engines[host], watch: watch, each: each, sets: sets,
+	}
 }
 
 func (w *worker) run() {
