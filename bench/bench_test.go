@@ -47,7 +47,6 @@ var tiny = plan{
 	processes: 100 * time.Millisecond,
 	crowds:    []int{2, 3},
 	crowding:  100 * time.Millisecond,
-	mixing:    mixing{2, 300 * time.Millisecond},
 	idlers:    10,
 	idling:    100 * time.Millisecond,
 	held:      holding{500, 2 * time.Second, 100 * time.Millisecond},
@@ -85,6 +84,9 @@ func ownTemp(t *testing.T) {
 func TestEveryScenarioRunsOnRealServers(t *testing.T) {
 	needRedis(t)
 	for _, s := range scenarios {
+		if s.name == mixed.name { // TestAMixedFleetServesEverybody: its version before takes long to build
+			continue
+		}
 		t.Run(s.name, func(t *testing.T) {
 			ownTemp(t)
 			b := &bench{plan: tiny, progress: t.Output(), began: time.Now()}

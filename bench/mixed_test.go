@@ -13,22 +13,18 @@ func TestAMixedFleetServesEverybody(t *testing.T) {
 	ownTemp(t)
 	b := &bench{plan: tiny, progress: t.Output(), began: time.Now()}
 	b.mixing = mixing{4, 6 * time.Second}
-	kinds, remove, err := b.kinds(t.Context())
+	r, err := b.run(t.Context(), mixed)
 	if err != nil {
-		t.Fatalf("b.kinds: %v", err)
+		t.Fatalf("b.run: %v", err)
 	}
-	defer remove()
-	all, err := b.mix(t.Context(), 3, kinds)
-	if err != nil {
-		t.Fatalf("b.mix: %v", err)
-	}
-	for i, v := range all {
-		t.Logf("%s: %v", kinds[i].name, v)
-		if v["longest"] > 5 {
-			t.Errorf("one of %s went without the resource for %.1f s, want 5 s at most", kinds[i].name, v["longest"])
+	r.print(t.Output(), false)
+	checkRecords(t, r)
+	for _, rec := range r.Records {
+		if longest := rec.Median["longest"]; longest > 5 {
+			t.Errorf("N=%d: one of %s went without the resource for %.1f s, want 5 s at most", rec.Instances, rec.Peer, longest)
 		}
-		if v["overlaps"] > 0 {
-			t.Errorf("it was held twice %v times", v["overlaps"])
+		if twice := rec.Median["overlaps"]; twice > 0 {
+			t.Errorf("N=%d: it was held twice %v times", rec.Instances, twice)
 		}
 	}
 }
