@@ -42,8 +42,9 @@ var wayOfAMessage = []struct{ by, called, file string }{
 	{"encode", "appendCommand", "acquire.go"},
 	{"appendCommand", "send", "acquire.go"},
 	{"appendCommand", "plain", "acquire.go"},
-	{"plain", "AppendArg", "internal/resp/resp.go"},
-	{"plain", "AppendNumber", "internal/resp/resp.go"},
+	{"plain", "appendSet", "acquire.go"},
+	{"appendSet", "AppendArg", "internal/resp/resp.go"},
+	{"appendSet", "AppendNumber", "internal/resp/resp.go"},
 	{"send", "write", "pipeline.go"},
 	{"write", "putUnderWay", "pipeline.go"},
 }

@@ -358,7 +358,7 @@ func TestTheResourcesOfATryAcquireEachAreCounted(t *testing.T) {
 	each(t.Context(), engine.EachInfo{Resources: 3, Results: []engine.Each{{Lease: new(lease.Lease)}, {Err: engine.ErrHeld}, {Err: engine.ErrHeld}}})
 	each(t.Context(), engine.EachInfo{Resources: 5, Err: context.Canceled})
 	want := `
-# HELP holdfast_acquires_total Acquires that are over.
+# HELP holdfast_acquires_total Acquires that are over, by outcome.
 # TYPE holdfast_acquires_total counter
 `
 	for _, outcome := range slices.Sorted(slices.Values(engine.Outcomes())) {

@@ -426,7 +426,7 @@ var table = []mutant{
 	{
 		name: "an answer too many is believed",
 		edits: one("instance/reader.go",
-			"if k == last && l.In.Buffered() > 0 && r.mailbox.flow.lastUnderWay() {",
+			"if end && l.In.Buffered() > 0 && r.mailbox.flow.lastUnderWay() {",
 			"if false {"),
 		in: "instance", test: "TestOneAnswerTooManyGrantsNothing",
 	},
