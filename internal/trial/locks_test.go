@@ -28,13 +28,15 @@ type watched struct {
 	had      map[string]bool      // what has been put there: tokens
 	given    map[string]bool      // what a release has carried: tokens
 	returned map[string]string    // by key: a token that had been given back and was put there again
-	lost     map[string]loss      // by token
+	lost     map[lock]loss        // with the server's memory
 	copied   map[string]bool      // what a replica had when it was made the master: tokens
 }
 
+// lock is one key's: a token may have several.
+type lock struct{ key, token string }
+
 // loss is of a lock, with the server's memory.
 type loss struct {
-	key   string
 	at    time.Time
 	until time.Time // when it would have expired
 }
@@ -54,7 +56,7 @@ func newWatched(v *voter) *watched {
 	return &watched{
 		voter: v,
 		since: make(map[string]time.Time), had: make(map[string]bool), given: make(map[string]bool),
-		returned: make(map[string]string), lost: make(map[string]loss), copied: make(map[string]bool),
+		returned: make(map[string]string), lost: make(map[lock]loss), copied: make(map[string]bool),
 	}
 }
 
@@ -67,9 +69,9 @@ func (l *locks) forgotten(v *voter, key string, ours func(token string) bool) ma
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	until := make(map[string]time.Time)
-	for token, loss := range l.of(v).lost {
-		if loss.key == key && ours(token) {
-			until[token] = loss.until
+	for lock, loss := range l.of(v).lost {
+		if lock.key == key && ours(lock.token) {
+			until[lock.token] = loss.until
 		}
 	}
 	return until
@@ -89,7 +91,7 @@ func (l *locks) see(e sim.Event) {
 		case l.trial.plan.isFence(k.Key):
 			l.seeFence(e, k)
 		case e.Verb == "forget":
-			w.lost[k.Before] = loss{k.Key, e.At, k.Expires}
+			w.lost[lock{k.Key, k.Before}] = loss{e.At, k.Expires}
 			delete(w.returned, k.Key)
 		case e.Verb == "replicate":
 			w.since[k.Key], w.copied[k.After] = e.At, true
@@ -209,7 +211,7 @@ func (l *locks) checkHealing(e sim.Event, k sim.Change) {
 	n := 0
 	for _, v := range t.voters {
 		there, _ := v.get(k.Key)
-		if !slices.Contains(v.servers, e.Server) && there == k.After || e.At.Before(l.of(v).lost[k.After].at.Add(inFlight)) {
+		if !slices.Contains(v.servers, e.Server) && there == k.After || e.At.Before(l.of(v).lost[lock{k.Key, k.After}].at.Add(inFlight)) {
 			n++
 		}
 	}
