@@ -59,6 +59,10 @@ func (c *allLoop) run(ctx context.Context) (*lease.Lease, error) {
 			if l, err := c.takeInOrder(ctx); l != nil || err != nil {
 				return l, err
 			}
+			if err := c.rest(ctx); err != nil { // what it has given back is a change, too
+				return nil, err
+			}
+			continue
 		}
 		if l, err := c.await(ctx); l != nil || err != nil {
 			return l, err
@@ -108,6 +112,7 @@ func (c *allLoop) await(ctx context.Context) (*lease.Lease, error) {
 	v := c.watchWhatStands()
 	timer := c.waiter.after(pause)
 	defer timer.Stop()
+	stands, moves := c.request.resource, 0 // what stands in the way, and how often it was another
 	for {
 		what, err := c.event(ctx, v, timer.C)
 		if err != nil {
@@ -126,17 +131,36 @@ func (c *allLoop) await(ctx context.Context) (*lease.Lease, error) {
 			case l != nil || err != nil:
 				return l, err
 			case again: // the others have not heard of the release yet, or hold another
-				if pause, err = c.pause(ctx); err != nil {
-					return nil, err
-				}
+				return nil, c.rest(ctx)
 			}
 			if time.Now().After(until) {
 				return nil, nil
+			}
+			if inTheWay := c.request.resource; inTheWay != stands {
+				stands = inTheWay
+				moves++
+			}
+			if moves > len(c.waiters) { // where one is free at the arbiter of another, each would send it to the other at once
+				return nil, c.rest(ctx)
 			}
 			v, rest = c.watchWhatStands(), pause
 		}
 		timer.Reset(rest)
 	}
+}
+
+// rest pauses, and hears of nothing meanwhile: what the arbiter has granted and was given back is a change as well.
+func (c *allLoop) rest(ctx context.Context) error {
+	pause, err := c.pause(ctx)
+	if err != nil {
+		return err
+	}
+	timer := c.waiter.after(pause)
+	defer timer.Stop()
+	if err := c.engine.wait(ctx, timer.C); err != nil {
+		return because(err, c.refused)
+	}
+	return nil
 }
 
 // event is waitLoop.event for one that takes nothing from a holder.

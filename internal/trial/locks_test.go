@@ -25,8 +25,8 @@ type locks struct {
 type watched struct {
 	voter    *voter
 	since    map[string]time.Time // when each lock that is there was put there
-	had      map[string]bool      // what has been put there: tokens
-	given    map[string]bool      // what a release has carried: tokens
+	had      map[lock]bool        // what has been put there
+	given    map[lock]bool        // what a release has carried
 	returned map[string]string    // by key: a token that had been given back and was put there again
 	lost     map[lock]loss
 	copied   map[string]bool // what a replica had when it was made the master: tokens
@@ -55,7 +55,7 @@ func newLocks(t *trial) *locks {
 func newWatched(v *voter) *watched {
 	return &watched{
 		voter: v,
-		since: make(map[string]time.Time), had: make(map[string]bool), given: make(map[string]bool),
+		since: make(map[string]time.Time), had: make(map[lock]bool), given: make(map[lock]bool),
 		returned: make(map[string]string), lost: make(map[lock]loss), copied: make(map[string]bool),
 	}
 }
@@ -95,7 +95,7 @@ func (l *locks) see(e sim.Event) {
 			delete(w.returned, k.Key)
 		case e.Verb == "replicate":
 			w.since[k.Key], w.copied[k.After] = e.At, true
-			if w.given[k.After] {
+			if w.given[lock{k.Key, k.After}] {
 				l.trial.counts.count(&l.trial.counts.revenants)
 			}
 		default:
@@ -103,8 +103,10 @@ func (l *locks) see(e sim.Event) {
 		}
 	}
 	if e.Verb == "release" {
-		for _, arg := range e.Args {
-			w.given[arg] = true
+		for _, k := range e.Keys {
+			for _, arg := range e.Args {
+				w.given[lock{k.Key, arg}] = true
+			}
 		}
 	}
 }
@@ -129,13 +131,13 @@ func (l *locks) seeLock(w *watched, e sim.Event, k sim.Change) {
 		return
 	case e.Verb == "adopt" && slices.Equal(e.Args[:2], []string{k.Before, k.After}):
 		t.log("%s: %s puts %s of %s in the place of %s", server, e.Verb, after, k.Key, before)
-		w.since[k.Key], w.had[k.After] = e.At, true
+		w.since[k.Key], w.had[lock{k.Key, k.After}] = e.At, true
 	case e.Verb == "acquire" && k.Before != "" && slices.Contains(e.Args, k.After) && slices.Contains(e.Args, k.Before):
 		t.log("%s: %s of all puts %s of %s in the place of %s, which was kept for it", server, e.Verb, after, k.Key, before)
 		if len(t.ledger.find(k.Before)) > 0 {
 			t.complain("locks: on %s the lease of %s gave way to %s", server, before, after)
 		}
-		w.since[k.Key], w.had[k.After] = e.At, true
+		w.since[k.Key], w.had[lock{k.Key, k.After}] = e.At, true
 		t.counts.count(&t.counts.kept)
 	case k.Before != "" && k.After != "":
 		t.complain("locks: on %s %s put %s in the place of %s", server, e.Verb, after, before)
@@ -151,9 +153,9 @@ func (l *locks) seeLock(w *watched, e sim.Event, k sim.Change) {
 			t.complain("locks: on %s %s put %s there", server, e.Verb, after)
 		}
 		w.since[k.Key] = e.At
-		again := w.had[k.After]
-		w.had[k.After] = true
-		if w.given[k.After] && !l.mayComeBack(k.After) { // as happens when a whole batch is sent again: its release is in it
+		again := w.had[lock{k.Key, k.After}]
+		w.had[lock{k.Key, k.After}] = true
+		if w.given[lock{k.Key, k.After}] && !l.mayComeBack(k.After) { // as happens when a whole batch is sent again: its release is in it
 			w.returned[k.Key] = k.After
 		}
 		if again {
