@@ -221,13 +221,13 @@ func TestWhatTheHolderDoesItselfIsNoLoss(t *testing.T) {
 				t.Fatalf("extend: %v", err)
 			}
 			next := acquiring(t.Context(), e, "r", watch) // handed over as it is
-			elsewhere := acquiring(t.Context(), other, "r", watch)
 			time.Sleep(every / 2)
 			release(t, l)
 			second := <-next
 			if second.err != nil {
 				t.Fatalf("acquire: %v", second.err)
 			}
+			elsewhere := acquiring(t.Context(), other, "r", watch)
 			time.Sleep(every)
 			release(t, second.lease)
 			third := <-elsewhere

@@ -235,7 +235,7 @@ var table = []mutant{
 		edits: []edit{
 			{"engine/option.go", "	errs     []error\n}", "	errs     []error\n	oks      int\n}"},
 			{"engine/attempt.go", "	a.open(a.engine.instances)\n", "	a.open(a.engine.instances)\n	a.tally.yes = r.oks\n"},
-			{"engine/round.go", "	votes := a.result()\n	refused := e.refusal", "	r.oks = a.tally.yes\n	votes := a.result()\n	refused := e.refusal"},
+			{"engine/round.go", "	votes := a.result()\n	if r.several", "	r.oks = a.tally.yes\n	votes := a.result()\n	if r.several"},
 		},
 	},
 	{
