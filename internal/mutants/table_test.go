@@ -730,8 +730,8 @@ var table = []mutant{
 	{
 		name: "a lease that is lost keeps its place in the queue",
 		edits: one("engine/holding.go",
-			"		e.lines.released(l.Resource())\n		h.mu.Lock()\n		h.leaveQueue()\n		h.mu.Unlock()\n",
-			"		e.lines.released(l.Resource())\n"),
+			"		h.wakeLines()\n		h.mu.Lock()\n		h.leaveQueue()\n		h.mu.Unlock()\n",
+			"		h.wakeLines()\n"),
 		in: "engine", test: "TestALostLeaseGivesUpItsPlace",
 	},
 	{
@@ -758,7 +758,7 @@ var table = []mutant{
 	{
 		name: "a watched lease that ends because one server told",
 		edits: one("engine/check.go",
-			"Lost: r.tallies[n].loss()}",
+			"Lost: r.loss(n)}",
 			"Lost: lease.ErrGone}"),
 		in: "engine", test: "TestAWatchedLeaseOutlivesTheLossOnAMinority",
 	},
@@ -814,8 +814,8 @@ var table = []mutant{
 	{
 		name: "of several resources in a cluster, one slot grants all",
 		edits: one("instance/several.go",
-			"weight(v.Kind) > weight(j.vote.Kind)",
-			"weight(v.Kind) < weight(j.vote.Kind)"),
+			"importance(v.Kind) > importance(j.vote.Kind)",
+			"importance(v.Kind) < importance(j.vote.Kind)"),
 		in: "engine", test: "TestAcquireAllOnACluster",
 	},
 	{
@@ -828,7 +828,7 @@ var table = []mutant{
 	{
 		name: "what an AcquireAll keeps is not given back when it gives up",
 		edits: one("engine/keeping.go",
-			"			kept[k].letGo()\n",
+			"			kept[k].unkeep()\n",
 			"			kept[k].entry.Control.End(lease.ErrReleased)\n"),
 		in: "engine", test: "TestAcquireAllThatIsCancelledLeavesNothing",
 	},
