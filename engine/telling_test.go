@@ -62,7 +62,7 @@ func logging(enabled, handle, with func()) *slog.Logger {
 }
 
 // hooks has a way to plant each func that a user may give to an engine, by name,
-// but for Trace.Acquired, which is called on its caller's own goroutine.
+// but for Trace.Acquired and Trace.Each, which are called on their callers' own goroutines.
 func hooks() map[string]func(h *hook, cfg *engine.Config, icfg *instance.Config) {
 	all := map[string]func(*hook, *engine.Config, *instance.Config){
 		"Logger, Enabled":          func(h *hook, c *engine.Config, _ *instance.Config) { c.Logger = logging(h.hang, nothing, nothing) },
@@ -82,7 +82,7 @@ func hooks() map[string]func(h *hook, cfg *engine.Config, icfg *instance.Config)
 	}
 	fields := reflect.TypeFor[engine.Trace]()
 	for n := range fields.NumField() {
-		if name := fields.Field(n).Name; name != "Acquired" {
+		if name := fields.Field(n).Name; name != "Acquired" && name != "Each" {
 			all["Trace."+name] = func(h *hook, c *engine.Config, _ *instance.Config) {
 				c.Trace = new(engine.Trace)
 				v := reflect.ValueOf(c.Trace).Elem().Field(n)
@@ -93,9 +93,9 @@ func hooks() map[string]func(h *hook, cfg *engine.Config, icfg *instance.Config)
 	return all
 }
 
-// hung is a trace without the func that is called on its caller's own goroutine.
+// hung is a trace without the funcs that are called on their callers' own goroutines.
 func hung(t *engine.Trace) *engine.Trace {
-	t.Acquired = nil
+	t.Acquired, t.Each = nil, nil
 	return t
 }
 
