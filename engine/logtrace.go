@@ -26,8 +26,8 @@ func LogTrace(log *slog.Logger) *Trace {
 			debug(background, "round of votes", of(r.Resource), span("took", r.Took), slog.Any("error", r.Err))
 		},
 		Acquired: func(ctx context.Context, a AcquiredInfo) {
-			debug(ctx, "acquire is over", of(a.Resource), slog.Int("more", a.More), slog.String("outcome", Outcome(a.Err)),
-				span("waited", a.Waited), slog.Int("rounds", a.Rounds), slog.Any("error", a.Err))
+			debug(ctx, "acquire is over", of(a.Resource), slog.String("outcome", Outcome(a.Err)),
+				span("waited", a.Waited), slog.Int("rounds", a.Rounds), slog.Int("more", a.More), slog.Any("error", a.Err))
 		},
 		Each: func(ctx context.Context, a EachInfo) {
 			debug(ctx, "acquire of each is over", slog.Int("resources", a.Resources), slog.Int("granted", a.Granted()),
