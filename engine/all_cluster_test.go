@@ -60,7 +60,7 @@ func TestAcquireAllOnACluster(t *testing.T) {
 				if held.Fence() <= l.Fence() && len(opts) > 0 {
 					t.Errorf("the fence is %d, after %d of all", held.Fence(), l.Fence())
 				}
-				_, err = e.TryAcquireAll(within(t), set, opts...)
+				_, err = e.TryAcquireAll(within(t), set, append(opts, engine.WithTTL(time.Minute))...) // longer than anybody waits here
 				var q *engine.QuorumError
 				if !errors.Is(err, engine.ErrHeld) || !errors.As(err, &q) || q.Resource != set[len(set)-1] {
 					t.Errorf("one is held: %v", err)

@@ -832,11 +832,4 @@ var table = []mutant{
 			"			kept[k].entry.Control.End(lease.ErrReleased)\n"),
 		in: "engine", test: "TestAcquireAllThatIsCancelledLeavesNothing",
 	},
-	{
-		name: "an AcquireAll that has waited for long keeps nothing",
-		edits: one("engine/keeping.go",
-			"len(c.waiters) > 1 && time.Since(c.begun) >= keepPatience",
-			"len(c.waiters) > 1 && time.Since(c.begun) < 0"),
-		in: "engine", test: "TestASetAmongSinglesIsServed",
-	},
 }
