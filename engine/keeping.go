@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/holdfast-go/holdfast/lease"
@@ -27,9 +28,10 @@ func (k *keeping) note(h *holding) {
 	}
 }
 
-// mayKeep reports whether it is time to keep what it gets: not where tries are counted, or the user paces them.
+// mayKeep reports whether it is time to keep what it gets: not where tries are counted, or the user paces them, nor where it
+// is no holder that stands in the way.
 func (c *allLoop) mayKeep() bool {
-	return c.request.tries == 0 && !c.engine.paced && len(c.waiters) > 1 && time.Since(c.begun) >= keepPatience
+	return c.request.tries == 0 && !c.engine.paced && errors.Is(c.refused, ErrHeld) && time.Since(c.begun) >= keepPatience
 }
 
 // takeInOrder takes the resources one after the other, and then asks for all of them. It returns neither a lease nor an

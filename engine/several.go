@@ -60,6 +60,7 @@ func (e *Engine) holdAll(g lease.Grant, r *request, fencing instance.Fencing, st
 	if fencing.Fence != 0 {
 		h.fencing = &fencing
 	}
+	h.entry.Locks = uint8(len(r.several.keys))
 	g.Resources = r.several.resources
 	return e.keep(h, g, r, start)
 }

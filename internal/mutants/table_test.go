@@ -832,4 +832,35 @@ var table = []mutant{
 			"			kept[k].entry.Control.End(lease.ErrReleased)\n"),
 		in: "engine", test: "TestAcquireAllThatIsCancelledLeavesNothing",
 	},
+	{
+		name:  "an AcquireAll that has waited for long keeps nothing",
+		edits: one("engine/keeping.go", ">= keepPatience\n", ">= time.Hour\n"),
+		in:    "engine", test: "TestAnAcquireAllThatHasWaitedForLongKeepsWhatItGets",
+	},
+	{
+		name: "two arbiters send an AcquireAll to each other without a pause",
+		edits: one("engine/allwait.go",
+			"				moves++\n",
+			""),
+		in: "internal/trial", test: "TestArbitersThatSendToEachOther",
+	},
+	{
+		name: "an AcquireAll that nothing it has kept has helped begins anew at once",
+		edits: one("engine/allwait.go",
+			"			if err := c.rest(ctx); err != nil { // what it has given back is a change, too\n				return nil, err\n			}\n",
+			""),
+		in: "internal/trial", test: "TestKeptLocksThatDoNotHelp",
+	},
+	{
+		name:  "an AcquireAll has the place in a queue that was left to it",
+		edits: one("engine/allwait.go", "				c.engine.queues.leave(p)\n", "				_ = p\n"),
+		in:    "engine", test: "TestAnAcquireAllStandsInNoQueue",
+	},
+	{
+		name: "a lease of many locks is one renewal",
+		edits: one("keeper/keeper.go",
+			"		k.underWay += e.locks()\n",
+			"		k.underWay++\n"),
+		in: "keeper", test: "TestALeaseOfManyLocksIsManyRenewals",
+	},
 }
