@@ -857,6 +857,35 @@ var table = []mutant{
 		in:    "engine", test: "TestAnAcquireAllStandsInNoQueue",
 	},
 	{
+		name:  "of permits, the others are not asked for the one that was chosen",
+		edits: one("engine/permitround.go", "q.Key = taken[0]; len(taken) > 1", "len(taken) > 1"),
+		in:    "engine", test: "TestAsManyHoldAsThereArePermits",
+	},
+	{
+		name: "of permits, what an instance has chosen is the lease's",
+		edits: one("engine/permitround.go",
+			"decided && stop == nil && a.won() {",
+			"decided && stop == nil && kind == instance.Granted {"),
+		in: "internal/trial", test: "TestNoMorePermitsAreHeldThanThereAre",
+	},
+	{
+		name: "of permits, what was chosen in vain is not given back",
+		edits: one("engine/attempt.go",
+			"s.undoAll(s.acquire.Any.MayHave(votes[place].Kind))",
+			"s.undoAll(nil)"),
+		in: "engine", test: "TestAPermitOfWhichTheOthersAreTakenIsGivenBack",
+	},
+	{
+		name:  "who gives back a permit rings no bell",
+		edits: one("engine/several.go", "			posts = append(posts, permits.set.ring())\n", ""),
+		in:    "engine", test: "TestWhoWaitsForAPermitIsToldOfAny",
+	},
+	{
+		name:  "an acquire of several permits that has waited for long collects none",
+		edits: one("engine/permitloop.go", ">= keepPatience\n", ">= time.Hour\n"),
+		in:    "engine", test: "TestAnAcquireOfPermitsThatIsCancelledLeavesNothing",
+	},
+	{
 		name: "a lease of many locks is one renewal",
 		edits: one("keeper/keeper.go",
 			"		k.underWay += e.locks()\n",
