@@ -92,21 +92,21 @@ var table = []mutant{
 	},
 	{
 		name: "fences are raised natively whatever the server's clock",
-		edits: one("instance/acquire.go",
+		edits: one("instance/pipeline.go",
 			"	return a.isHealing() || s.serverClock != 0 && ",
 			"	return true || "),
 		in: "instance", test: "TestAProposalFarAheadOfTheServersClockIsNotTakenOver",
 	},
 	{
 		name: "a server's clock is believed for ever",
-		edits: one("instance/fences.go",
+		edits: one("instance/link.go",
 			"c.at.IsZero() || age > freshClock {",
 			"c.at.IsZero() || age > 1000*freshClock {"),
 		in: "instance", test: "TestServersClockIsKnownBeforeAFenceIsRaised",
 	},
 	{
 		name: "fences are raised natively where nothing can be killed",
-		edits: one("instance/pipeline.go",
+		edits: one("instance/actor.go",
 			"		s.raises = s.ordered && a.link.raisesFences()\n",
 			"		s.raises = a.link.raisesFences()\n"),
 		in: "instance", test: "TestFencesAreRaisedByANativeCommand",
@@ -120,7 +120,7 @@ var table = []mutant{
 	},
 	{
 		name: "a node of a cluster that is named as a server keeps fences of its own",
-		edits: one("instance/pipeline.go",
+		edits: one("instance/actor.go",
 			"s.ordered, s.misnamed = a.link.Kills, a.link.IsCluster",
 			"s.ordered, s.misnamed = a.link.Kills, false"),
 		in: "instance", test: "TestNodeOfAClusterThatIsNamedAsAServerIsNotFenced",
