@@ -27,6 +27,7 @@ type Acquire struct {
 	Shared  bool          // the token is the user's own, so that finding it in the lock proves nothing
 	Former  string        // the token that must have the lock now, and gives way to Token: an adoption, without fencing; "": nobody may have it
 	Several *Several      // of several locks, all or none; nil: of one
+	Any     *AnyOf        // of some of several locks; nil: of all that it names
 	Fencing
 	To Caster
 
@@ -51,6 +52,7 @@ const (
 	scriptTakesAll // those for several locks, as the three above
 	scriptFencesAll
 	scriptRaisesAll
+	scriptTakesAny
 )
 
 // The stages of an Acquire. The actor sends it, its undo withdraws it; only one
@@ -113,6 +115,8 @@ func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 		return a.raising(out), true
 	case scriptTakesAll, scriptFencesAll, scriptRaisesAll:
 		return a.appendSeveral(out), true
+	case scriptTakesAny:
+		return a.appendAnyOf(s, out), true
 	}
 	return a.scripted(out), true
 }
@@ -128,6 +132,8 @@ func (a *Acquire) formIn(s *sending) form {
 		return adoption
 	case a.Several != nil:
 		return a.formOfSeveral(s)
+	case a.Any != nil:
+		return scriptTakesAny
 	case a.Fence == 0, a.isHealing() && s.ordered:
 		if mayBeNative {
 			return native
@@ -227,6 +233,8 @@ func (a *Acquire) readReply(s *sending, r *resp.Reply) {
 		a.To.Cast(a.adopted(s, r))
 	case a.form == scriptRaises, a.form == scriptRaisesAll:
 		a.To.Cast(a.readRaising(s, r))
+	case a.form == scriptTakesAny:
+		a.To.Cast(a.readAnyOf(s, r))
 	case a.form != native:
 		a.To.Cast(a.read(s, r.List[0].N, r.List[1:]))
 	case a.raise != nil && !a.isHealing() && r.Kind == resp.Status:

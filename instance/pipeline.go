@@ -90,6 +90,9 @@ func (b *bundles) fold(s *sending, batch []Command) []Command {
 					b.closeFor(key)
 				}
 			}
+			if c.Any != nil { // any of its keys may be theirs
+				b.close()
+			}
 			b.raise(s, c)
 		case *AcquireEach:
 			if !c.goesWhole(s) && c.send() { // else there is nothing to be taken apart
