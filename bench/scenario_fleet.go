@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -35,7 +36,7 @@ func runFleet(ctx context.Context, b *bench, r *report) error {
 	r.Notes = []string{
 		"One round. A client is an engine, or what the peer has in its place, with connections of its own, as a process has. All are",
 		"in this process. A client that is back has heard from the restarted server: an engine says so, the peers are asked to PING it,",
-		fmt.Sprintf("again and again, all at once. After %v it is too late. Commands are those that the restarted server has got in that time.", b.returning),
+		fmt.Sprintf("some ten times a second each. After %v it is too late. Commands are those that the restarted server has got in that time.", b.returning),
 	}
 	once := *b
 	once.rounds = 1
@@ -47,6 +48,9 @@ func runFleet(ctx context.Context, b *bench, r *report) error {
 	}
 	return nil
 }
+
+// lookBack is how long it is on average until a client is looked at again. More looks than that would be a load of their own.
+const lookBack = 100 * time.Millisecond
 
 // returning is a locker that knows whether it has a server.
 type returning interface {
@@ -139,7 +143,7 @@ func (b *bench) restarted(ctx context.Context, f *fleet, p peer, lockers []locke
 					back = append(back, time.Since(begun))
 					return
 				}
-				sleep(ctx, 20*time.Millisecond)
+				sleep(ctx, lookBack/2+rand.N(lookBack))
 			}
 		})
 	}

@@ -36,8 +36,10 @@ type Link struct {
 	IsCluster bool
 }
 
-// Room for replies: a link begins with little, which an idle one stays with, and gets more when that is full.
+// Room for replies: a link begins with little, which an idle one stays with, and gets more when that is full. go-redis has the
+// least, for as long as the link lives.
 const (
+	least  = 1 << 10
 	narrow = 4 << 10
 	wide   = 64 << 10
 )
