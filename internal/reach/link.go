@@ -36,8 +36,8 @@ type Link struct {
 	IsCluster bool
 }
 
-// Room for replies: a link begins with little, which an idle one stays with, and gets more when that is full. go-redis has the
-// least, for as long as the link lives.
+// Room for replies: a link begins with little, which an idle one stays with, and gets more when that is full. go-redis has as little
+// for as long as the link lives (a Door must hear in one piece what a server says), and the least for what it writes.
 const (
 	least  = 1 << 10
 	narrow = 4 << 10

@@ -43,8 +43,8 @@ func Tune(opt *redis.Options, timeout time.Duration) {
 	opt.PoolSize, opt.MaxActiveConns = 1, 0
 	opt.MinIdleConns, opt.MaxIdleConns = 0, 0
 	opt.PoolTimeout = timeout
-	opt.ReadBufferSize, opt.WriteBufferSize = least, least // it greets and asks who is there, no more
-	opt.PipelinePoolSize = -1                              // pipelines and single commands share the one connection
+	opt.ReadBufferSize, opt.WriteBufferSize = narrow, least // it greets and asks who is there, no more
+	opt.PipelinePoolSize = -1                               // pipelines and single commands share the one connection
 	opt.ConnMaxIdleTime, opt.ConnMaxLifetime = -1, -1
 	opt.Protocol = 2 // nothing is pushed on this connection
 	opt.DisableIdentity = true
