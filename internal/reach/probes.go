@@ -32,13 +32,13 @@ func Late(before int, err error) int {
 // attempts are more of the work that it is late with already: so each next one may take longer.
 func Patience(timeout time.Duration, late int) time.Duration { return timeout << late }
 
-// Stretched is a pause between attempts after so many that took too long: longer, and spread, so that not all come at once
-// again.
+// Stretched is a pause between attempts after so many that took too long: up to twice as long, and spread, so that not all come at
+// once again.
 func Stretched(pause time.Duration, late int) time.Duration {
 	if late == 0 || pause <= 0 {
 		return pause
 	}
-	return pause + rand.N(pause<<late)
+	return pause + rand.N(pause)
 }
 
 // NewProbes are the pauses between attempts to connect.
