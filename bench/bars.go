@@ -65,6 +65,10 @@ var bars = []bar{
 
 	{"idle", cell{1, 1000, ""}, "sent", atMost, 100, ""},
 	{"idle", cell{3, 1000, ""}, "sent", atMost, 100, ""},
+	{"fleet", cell{3, 1000, ""}, "heap", atMost, 100, ""},
+	{"fleet", cell{3, 1000, ""}, "goroutines", atMost, 10, ""},
+	{"fleet", cell{3, 1000, ""}, "server", atMost, 0.01, ""},
+	{"fleet", cell{3, 1000, ""}, "back", atMost, 5, ""},
 	{"crowd", cell{1, 128, ""}, "to two", atLeast, 0.9, ""},
 	{"crowd", cell{3, 128, ""}, "to two", atLeast, 0.9, ""},
 	{"crowd", cell{1, 128, ""}, "to redsync", atLeast, 2, ""},

@@ -48,6 +48,8 @@ var tiny = plan{
 	crowds:    []int{2, 3},
 	crowding:  100 * time.Millisecond,
 	idlers:    10,
+	fleet:     10,
+	returning: 5 * time.Second,
 	idling:    100 * time.Millisecond,
 	held:      holding{500, 2 * time.Second, 100 * time.Millisecond},
 	most:      holding{1000, 2 * time.Second, 100 * time.Millisecond},

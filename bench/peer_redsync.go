@@ -84,7 +84,7 @@ func redsyncPeer(name string, pooling pooling, options ...redsync.Option) peer {
 			if err != nil {
 				return nil, err
 			}
-			return &redsyncLocker{redsync.New(pools...), options, closeAll}, nil
+			return &redsyncLocker{redsync.New(pools...), options, pools, closeAll}, nil
 		},
 	}
 }
@@ -92,7 +92,19 @@ func redsyncPeer(name string, pooling pooling, options ...redsync.Option) peer {
 type redsyncLocker struct {
 	redsync  *redsync.Redsync
 	options  []redsync.Option
+	pools    []redis.Pool
 	closeAll func()
+}
+
+// ping has one of the servers answer.
+func (l *redsyncLocker) ping(ctx context.Context, server int) error {
+	conn, err := l.pools[server].Get(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = conn.Get("ping") // redsync's connections have no PING
+	return err
 }
 
 func (l *redsyncLocker) close() { l.closeAll() }

@@ -24,7 +24,9 @@ type plan struct {
 	crowding  time.Duration // crowd
 	mixing    mixing
 	idlers    int           // idle: callers
-	idling    time.Duration // idle; twice that is less than the TTL of those who do not renew
+	fleet     int           // fleet: clients
+	returning time.Duration // fleet: that they have to come back
+	idling    time.Duration // idle and fleet; twice that is less than the TTL of those who do not renew
 	held      holding       // many leases on three instances
 	most      holding       // even more on one
 	lost      loss
@@ -60,6 +62,8 @@ var full = plan{
 	crowding:  2500 * time.Millisecond,
 	mixing:    mixing{8, 8 * time.Second},
 	idlers:    1000,
+	fleet:     1000,
+	returning: 10 * time.Second,
 	idling:    4500 * time.Millisecond,
 	held:      holding{100_000, 30 * time.Second, 35 * time.Second},
 	most:      holding{1_000_000, 30 * time.Second, 35 * time.Second},
@@ -88,6 +92,8 @@ var quickly = plan{
 	crowding:  500 * time.Millisecond,
 	mixing:    mixing{4, 2 * time.Second},
 	idlers:    200,
+	fleet:     200,
+	returning: 5 * time.Second,
 	idling:    time.Second,
 	held:      holding{20_000, 10 * time.Second, 4 * time.Second},
 	lost:      loss{2_000, 3 * time.Second, 2 * time.Second, 100, time.Second},

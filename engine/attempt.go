@@ -12,6 +12,7 @@ import (
 type attempt struct {
 	ballot
 	engine *Engine
+	start  time.Time
 	slots  []slot
 }
 
@@ -20,6 +21,7 @@ type slot struct {
 	attempt *attempt
 	place   int
 	asked   bool // the caller's own
+	absent  bool // the caller's own: nothing was posted, since the instance was down
 	acquire instance.Acquire
 	undo    instance.Release
 	undoes  []instance.Release // of several resources
@@ -56,10 +58,11 @@ func (e *Engine) newAttempt() *attempt {
 // prepare makes the attempt ready to ask. The caller calls release afterwards.
 func (a *attempt) prepare(r *request, token string, fencing instance.Fencing, start time.Time, askLeft bool) {
 	a.open(a.engine.instances)
+	a.start = start
 	giveUp := start.Add(a.engine.cfg.validity(r.ttl))
 	for place := range a.slots {
 		s := &a.slots[place]
-		s.asked = false
+		s.asked, s.absent = false, false
 		q := &s.acquire
 		q.Key, q.Token, q.TTL = r.key, token, r.ttl
 		q.GiveUp, q.AskLeft, q.Shared, q.Fencing = giveUp, askLeft, r.token != "", fencing
@@ -71,8 +74,17 @@ func (a *attempt) prepare(r *request, token string, fencing instance.Fencing, st
 	}
 }
 
-// ask posts the question to one instance.
-func (a *attempt) ask(place int) { a.engine.instances[place].Post(a.question(place)) }
+// ask posts the question to one instance, unless that is known to be down.
+func (a *attempt) ask(place int) {
+	i, question := a.engine.instances[place], a.question(place)
+	if v, absent := i.Absent(a.start); absent {
+		s := &a.slots[place]
+		s.absent = true
+		s.Cast(v)
+		return
+	}
+	i.Post(question)
+}
 
 // question returns what to post to an instance. The caller must post it.
 func (a *attempt) question(place int) *instance.Acquire {
@@ -123,7 +135,7 @@ func (a *attempt) undo() {
 	votes := a.result()
 	for place, i := range a.engine.instances {
 		switch s := &a.slots[place]; {
-		case !s.asked || !mayHaveLeft(votes[place], votes, &s.acquire):
+		case !s.asked || s.absent || !mayHaveLeft(votes[place], votes, &s.acquire):
 		case s.acquire.Several != nil:
 			s.undoAll(s.acquire.Several.Keys)
 		case s.acquire.Any != nil:

@@ -32,11 +32,11 @@ type chunk struct {
 	wishes []wish
 	items  []instance.EachItem // as wishes; read by all actors
 	text   []byte              // the commands, encoded once for all instances
-	random []byte              // room
-	failed []failure           // room
-	slots  []chunkSlot         // one an instance
-	done   chan struct{}       // one slot: sent to once, when all are decided; the caller receives
-	ours   instance.Acquire    // what all questions have in common, as mayHaveLeft looks at it
+	tokens batch
+	failed []failure        // room
+	slots  []chunkSlot      // one an instance
+	done   chan struct{}    // one slot: sent to once, when all are decided; the caller receives
+	ours   instance.Acquire // what all questions have in common, as mayHaveLeft looks at it
 
 	mu      sync.Mutex
 	closed  bool            // all are decided, or the caller does not wait any longer
@@ -123,6 +123,7 @@ func (c *chunk) release(votes int) {
 	}
 	clear(c.wishes)
 	clear(c.items)
+	c.tokens.all = ""
 	clear(c.votes)
 	clear(c.failed)
 	c.wishes, c.votes, c.failed = c.wishes[:0], c.votes[:0], c.failed[:0]
@@ -186,12 +187,14 @@ func (c *chunk) ask(r *request) {
 	e := c.engine
 	c.prepare()
 	c.start = clock.Sample()
-	c.random = e.tokens.random(c.random, len(c.wishes))
+	if r.token == "" {
+		c.tokens.make(e.tokens, len(c.wishes))
+	}
 	for k := range c.wishes {
 		w, item := &c.wishes[k], &c.items[k]
 		*item = instance.EachItem{Key: w.key, Token: r.token}
 		if r.token == "" {
-			item.Token = e.tokens.spell(c.random[k*randomChars:], e.tokens.mark)
+			item.Token = c.tokens.token(k)
 		}
 		if r.fencing {
 			item.Fencing = w.load(r).propose(e.cfg.KeyPrefix, c.start.Time)

@@ -3,6 +3,7 @@ package engine
 import (
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,9 +17,12 @@ import (
 // So that costs a resource that nobody else wants next to nothing, and the longest quantum is
 // how long an engine that begins to wait may be kept waiting by one that does not know of it.
 type fairness struct {
-	quantum time.Duration // the shortest
-	turns   [1 << 10]turn // by hash; of two resources in one place the earlier is forgotten
+	quantum time.Duration             // the shortest
+	turns   [32]atomic.Pointer[turns] // by hash; of two resources in one place the earlier is forgotten
 }
+
+// turns are made when one of them is needed first: an engine that does nothing is small.
+type turns [32]turn
 
 // turn is the time that a resource has been this engine's without a look.
 type turn struct {
@@ -51,7 +55,13 @@ var fairnessSeed = maphash.MakeSeed()
 // turn returns a resource's place, locked, and whether it is the resource's now.
 func (f *fairness) turn(key string) (t *turn, hash uint64, its bool) {
 	hash = maphash.String(fairnessSeed, key)
-	t = &f.turns[hash%uint64(len(f.turns))]
+	some := &f.turns[hash%uint64(len(f.turns))]
+	list := some.Load()
+	if list == nil {
+		some.CompareAndSwap(nil, new(turns)) // or another has
+		list = some.Load()
+	}
+	t = &list[hash/uint64(len(f.turns))%uint64(len(list))]
 	t.mu.Lock()
 	return t, hash, t.key == hash
 }

@@ -13,6 +13,7 @@ const (
 	recentLosses = 64
 	// recentEnds is how many leases it remembers that have ended, however they did.
 	recentEnds = 64
+	mostRecent = max(recentLosses, recentEnds)
 )
 
 // End is a lease that has ended.
@@ -30,7 +31,7 @@ type End struct {
 // of all: once of those that were lost, and once of all.
 type past struct {
 	mu    sync.Mutex
-	ring  [max(recentLosses, recentEnds)]bygone
+	ring  []bygone // mostRecent of them, once there have been so many
 	count uint64
 }
 
@@ -45,7 +46,11 @@ type bygone struct {
 func (p *past) add(x bygone) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ring[p.count%uint64(len(p.ring))] = x
+	if len(p.ring) < mostRecent {
+		p.ring = append(p.ring, x)
+	} else {
+		p.ring[p.count%mostRecent] = x
+	}
 	p.count++
 }
 
@@ -54,9 +59,8 @@ func (p *past) add(x bygone) {
 func (p *past) latest(limit int) (all uint64, recent []End) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	size := uint64(len(p.ring))
-	for n := range min(uint64(limit), p.count, size) {
-		x := p.ring[(p.count-1-n)%size]
+	for n := range min(uint64(limit), p.count, mostRecent) {
+		x := p.ring[(p.count-1-n)%mostRecent]
 		recent = append(recent, End{
 			Resource: x.lease.Resource(), More: len(x.lease.Resources()) - 1, Holder: instance.Abbreviate(x.lease.Token()), Fence: x.lease.Fence(),
 			Cause: x.cause, At: x.at, Held: x.held,

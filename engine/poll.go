@@ -63,13 +63,17 @@ func granted(k instance.Kind) bool { return k == instance.Granted }
 func (e *Engine) giveBack(h *holding, yes func(instance.Kind) bool, next *attempt) *poll {
 	p := e.newPoll(yes)
 	n := len(e.instances)
-	first := 0
+	first, since := 0, h.askedFor()
 	if h.place != nil { // the next engine is told by that instance, and finds the others released
 		first = h.place.at + 1
 	}
 	for k := range n {
 		place := (first + k) % n
 		i, s := e.instances[place], &p.slots[place]
+		if v, absent := i.Absent(since); absent && next == nil && (h.place == nil || place != h.place.at) {
+			s.Cast(v)
+			continue
+		}
 		h.describe(&s.release)
 		s.release.To = s
 		switch {
@@ -87,11 +91,16 @@ func (e *Engine) giveBack(h *holding, yes func(instance.Kind) bool, next *attemp
 // describe makes r a release of this lock.
 func (h *holding) describe(r *instance.Release) {
 	r.Key, r.Token, r.Fencing = h.key, h.token(), h.fence()
-	r.TTL, r.Since = h.engine.cfg.MaxTTL, h.acquired()
-	if h.shared { // another may have put the key there before us
-		r.Since = time.Time{}
-	}
+	r.TTL, r.Since = h.engine.cfg.MaxTTL, h.askedFor()
 	r.Undo = nil
+}
+
+// askedFor is when the instances may have heard of the lock first; zero: that is not known.
+func (h *holding) askedFor() time.Time {
+	if h.shared { // another may have put the key there before us
+		return time.Time{}
+	}
+	return h.acquired()
 }
 
 // wait waits until the poll is decided, which the instances' timeouts bound. The

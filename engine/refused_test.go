@@ -167,7 +167,7 @@ func TestOpenWaitsForWhatPasses(t *testing.T) {
 		}
 		opened <- err
 	}()
-	eventually(t, "it has been tried", func() bool { return server.Calls("script|load") > 20 })
+	eventually(t, "it has been tried", func() bool { return server.Calls("client|id") > 1 })
 	server.MustDo("REPLICAOF", "NO", "ONE")
 	if err := <-opened; err != nil {
 		t.Errorf("open while the replica becomes a master: %v", err)

@@ -48,24 +48,42 @@ func (t tokens) endingWith(end string) string {
 	return t.spell(random[:], end)
 }
 
-// random returns the bytes that so many tokens are spelt of, in room if it is large enough.
-func (t tokens) random(room []byte, n int) []byte {
-	room = slices.Grow(room[:0], n*randomChars)[:n*randomChars]
-	_, _ = rand.Read(room) // it never fails
-	return room
-}
-
 // spell makes a token of randomChars random bytes at least, in one allocation.
 func (t tokens) spell(random []byte, end string) string {
-	token := make([]byte, 0, maxOwner+1+randomChars+markChars)
+	return string(t.append(make([]byte, 0, maxOwner+1+randomChars+markChars), random, end))
+}
+
+// append appends a token to text.
+func (t tokens) append(text, random []byte, end string) []byte {
 	if t.owner != "" {
-		token = append(append(token, t.owner...), '~')
+		text = append(append(text, t.owner...), '~')
 	}
 	for _, b := range random[:randomChars+markChars-len(end)] {
-		token = append(token, alphabet[b%byte(len(alphabet))])
+		text = append(text, alphabet[b%byte(len(alphabet))])
 	}
-	return string(append(token, end...))
+	return append(text, end...)
 }
+
+// batch makes fresh tokens for a batch, all in one allocation: it stays as long as one of them is in use.
+type batch struct {
+	random, text []byte // room
+	all          string
+	length       int // of each
+}
+
+// make makes so many.
+func (b *batch) make(t tokens, n int) {
+	b.random = slices.Grow(b.random[:0], n*randomChars)[:n*randomChars]
+	_, _ = rand.Read(b.random) // it never fails
+	b.text = b.text[:0]
+	for k := range n {
+		b.text = t.append(b.text, b.random[k*randomChars:], t.mark)
+	}
+	b.all, b.length = string(b.text), len(b.text)/n
+}
+
+// token returns one of them.
+func (b *batch) token(k int) string { return b.all[k*b.length : (k+1)*b.length] }
 
 // made reports whether a token is this engine's.
 func (t tokens) made(token string) bool {

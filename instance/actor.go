@@ -15,6 +15,7 @@ type actor struct {
 	// Its own goroutine's: act, and what that calls.
 	former     *reach.Link       // the last link, to be killed by the next
 	shortLived int               // links in a row that ended as soon as they were open
+	late       int               // attempts to connect in a row that took too long
 	before     *restart.Sighting // the last server seen
 	batch      []Command         // room for the mailbox's next queue
 

@@ -3,6 +3,7 @@ package instance
 import (
 	"context"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -52,6 +53,7 @@ func (a *actor) connect(ctx context.Context, probes backoff.BackOff, err error) 
 			err = a.payDebts()
 		}
 		if err == nil {
+			a.late = 0
 			a.become(Up, nil)
 			a.ready.open()
 			a.startReader(nil)
@@ -60,7 +62,8 @@ func (a *actor) connect(ctx context.Context, probes backoff.BackOff, err error) 
 		a.drop()
 		a.down(a.verdict(err))
 		a.ready.open()
-		if !a.pause(ctx, probes.NextBackOff()) {
+		a.late = reach.Late(a.late, err)
+		if !a.pause(ctx, reach.Stretched(probes.NextBackOff(), a.late)) {
 			return false
 		}
 		err = nil
@@ -75,7 +78,8 @@ func (a *actor) probe(ctx context.Context) error {
 	if !a.isUp() {
 		defer context.AfterFunc(a.mailbox.life, cancel)()
 	}
-	return a.dial(ctx, time.Now().Add(a.cfg.Timeout))
+	now := time.Now()
+	return a.dial(ctx, now.Add(a.cfg.Timeout), now.Add(reach.Patience(a.cfg.Timeout, a.late)))
 }
 
 // linkLost gives up a link that came to its end with nothing under way. It is replaced
@@ -94,15 +98,16 @@ func (a *actor) linkLost(why error) error {
 	return why
 }
 
-// dial opens a link and judges who is at its other end.
-func (a *actor) dial(ctx context.Context, deadline time.Time) error {
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
+// dial opens a link and judges who is at its other end: there must be a connection by the first deadline, and a link by the
+// second.
+func (a *actor) dial(ctx context.Context, connected, open time.Time) error {
 	began := time.Now()
-	conn, err := a.dialer(ctx, a.network, a.addr)
+	conn, err := a.connection(ctx, connected)
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithDeadline(ctx, open)
+	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // go-redis would not notice
 	defer stop()
 	at := reach.NewDoor(conn)
@@ -129,6 +134,12 @@ func (a *actor) dial(ctx context.Context, deadline time.Time) error {
 	a.link, a.former = &link{Link: l}, nil
 	a.guard(l.Seen)
 	return nil
+}
+
+func (a *actor) connection(ctx context.Context, deadline time.Time) (net.Conn, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	return a.dialer(ctx, a.network, a.addr)
 }
 
 // guard applies the restart guard to what the new link has seen.

@@ -66,6 +66,7 @@ func (m *mailbox) takeDebts() []debt {
 	m.owed = nil
 	if len(owed) == 0 {
 		m.refusal = nil
+		m.noteAbsence()
 	}
 	return owed
 }

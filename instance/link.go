@@ -26,6 +26,7 @@ type link struct {
 	// The reader's own, until done is closed by it.
 	forgotten bool  // the server has forgotten our scripts, or refuses a native command: all from there on is sent again
 	used      bool  // something has been answered
+	full      bool  // there was no more room for replies
 	err       error // why the reader ended
 	done      chan struct{}
 }
@@ -39,7 +40,7 @@ func (l *link) nativeDeletion() *reach.Deletion {
 }
 
 // raisesFences reports whether fences are raised by BITFIELD on this link.
-func (l *link) raisesFences() bool { return l.HasBitfield && !l.bitfieldRefused.Load() }
+func (l *link) raisesFences() bool { return !l.bitfieldRefused.Load() }
 
 // refusesNative reports whether the server refuses a native command that a script can replace, to this user or
 // altogether. Then it is not used on this link any more, and as after a SCRIPT FLUSH all is sent again from this message on, so

@@ -5,6 +5,7 @@ import (
 	"math"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,11 +30,12 @@ type mailbox struct {
 
 	mu      sync.Mutex
 	queue   []Command
-	refusal *Vote     // while not nil, every message is answered with it at once: the instance is down
-	down    time.Time // since when there is a refusal
-	owed    []debt    // releases to be made good when the instance is back
-	pruned  time.Time // when the debts that have become void were last looked for
-	repaid  time.Time // when debts were last queued again
+	refusal *Vote                   // while not nil, every message is answered with it at once: the instance is down
+	down    time.Time               // since when there is a refusal
+	absence atomic.Pointer[absence] // both, for those who only look; nil: there is none, or the mailbox is closed
+	owed    []debt                  // releases to be made good when the instance is back
+	pruned  time.Time               // when the debts that have become void were last looked for
+	repaid  time.Time               // when debts were last queued again
 	closed  bool
 	flow    flow
 }
@@ -283,6 +285,7 @@ func (m *mailbox) refuse(v Vote) []Command {
 		m.down = time.Now()
 	}
 	m.refusal = &v
+	m.noteAbsence()
 	waiting := m.queue
 	m.queue = nil
 	for _, c := range waiting {
@@ -298,6 +301,7 @@ func (m *mailbox) drain() []Command {
 	defer m.mu.Unlock()
 	waiting := m.queue
 	m.queue, m.refusal = nil, nil
+	m.noteAbsence()
 	return waiting
 }
 
@@ -305,6 +309,7 @@ func (m *mailbox) drain() []Command {
 func (m *mailbox) close() {
 	m.mu.Lock()
 	m.closed = true
+	m.noteAbsence()
 	m.mu.Unlock()
 	m.die()
 	m.ring()

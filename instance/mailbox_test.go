@@ -199,6 +199,43 @@ func TestRefusingMailboxAnswersAtTheDoorUntilNothingIsOwed(t *testing.T) {
 	}
 }
 
+// Who only looks is told what the door would say: of what has begun since, as long as everything is refused.
+func TestWhoOnlyLooksIsToldWhatTheDoorWouldSay(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
+		i := bare("i")
+		i.mailbox = newMailbox(10)
+		before := time.Now()
+		time.Sleep(time.Second)
+		is := func(when string, want bool) {
+			t.Helper()
+			v, absent := i.Absent(time.Now())
+			if absent != want || want && v.Kind != TimedOut {
+				t.Errorf("%s: absent %v: %v, want %v", when, absent, v, want)
+			}
+			for _, since := range []time.Time{before, {}} {
+				if v, absent := i.Absent(since); absent {
+					t.Errorf("%s: absent for what has begun at %v: %v", when, since, v)
+				}
+			}
+		}
+		is("it is up", false)
+		i.mailbox.refuse(Vote{Kind: Unreachable})
+		time.Sleep(time.Second)
+		i.mailbox.refuse(Vote{Kind: TimedOut}) // it is still down, for another reason
+		is("it is down", true)
+		post(i.mailbox, releaseTo(new(votes), "t", time.Minute))
+		i.mailbox.takeDebts()
+		is("something is owed", true)
+		i.mailbox.takeDebts()
+		is("it is up again", false)
+		i.mailbox.refuse(Vote{Kind: TimedOut})
+		time.Sleep(time.Second)
+		is("it is down again", true)
+		i.mailbox.close()
+		is("it is closed", false)
+	})
+}
+
 func TestDebtsAreBoundedAndThoseThatExpiredGiveWay(t *testing.T) {
 	testkit.Simulate(t, func(t *testing.T) {
 		m := newMailbox(1)

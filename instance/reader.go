@@ -40,6 +40,9 @@ func (r *reader) read(l *link) {
 
 func (r *reader) readPipelines(l *link) error {
 	for {
+		if l.full {
+			l.Widen(patient{l, r.mailbox})
+		}
 		if err := l.Await(); err != nil {
 			return err
 		}
@@ -133,6 +136,7 @@ type patient struct {
 func (r patient) Read(p []byte) (int, error) {
 	for {
 		n, err := r.link.Net.Read(p)
+		r.link.full = r.link.full || n == len(p)
 		if n > 0 || err == nil || !fault.IsTimeout(err) {
 			return n, err
 		}

@@ -28,7 +28,7 @@ func (a *actor) repair(ctx context.Context) (broken error) {
 		return a.linkLost(err)
 	case !fault.IsTimeout(err) && !unanswered[0].again && !a.mailbox.isClosed():
 		a.drop()
-		err = a.dial(ctx, deadline)
+		err = a.dial(ctx, deadline, deadline)
 	}
 	if err != nil {
 		a.fail(unanswered, err)

@@ -255,7 +255,8 @@ func TestNewLeavesTheClientsOptionsAlone(t *testing.T) {
 	if opt := client.Options(); opt.PoolSize != 7 || opt.MaxRetries != 5 || opt.ReadTimeout == time.Second {
 		t.Errorf("changed: %d, %d, %v", opt.PoolSize, opt.MaxRetries, opt.ReadTimeout)
 	}
-	if opt := i.client.Options(); opt.ReadTimeout != time.Second || opt.MaxRetries > 0 {
+	// A greeting may take four times as long where servers are late; how long it may take now, a context says.
+	if opt := i.client.Options(); opt.ReadTimeout != 4*time.Second || opt.MaxRetries > 0 {
 		t.Errorf("not tuned: %v, %d", opt.ReadTimeout, opt.MaxRetries)
 	}
 }

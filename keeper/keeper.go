@@ -13,7 +13,7 @@ import (
 // none but Run blocks.
 type Keeper struct {
 	renew  func([]*Entry)
-	losses *losses
+	losses losses
 	wake   chan struct{} // one slot: "something is due earlier than you think"
 	epoch  clock.Moment  // due times count from here
 	over   []*Entry      // the loop's own: found past their deadlines
@@ -39,12 +39,12 @@ const maxUnderWay = 8192
 // each is settled once. ask is handed those that Check is about, under the same rules; of
 // each, Checked must be told once.
 func New(renew, ask func([]*Entry)) *Keeper {
-	return &Keeper{renew: renew, checks: checks{ask: ask}, losses: newLosses(), wake: make(chan struct{}, 1), epoch: clock.Now()}
+	return &Keeper{renew: renew, checks: checks{ask: ask}, wake: make(chan struct{}, 1), epoch: clock.Now()}
 }
 
 // Lost returns the channel of leases that were lost (lease.ErrLost). It is closed when
 // Run has returned.
-func (k *Keeper) Lost() <-chan *lease.Lease { return k.losses.ch }
+func (k *Keeper) Lost() <-chan *lease.Lease { return k.losses.lost() }
 
 // Dropped returns how many losses were dropped because nobody read Lost.
 func (k *Keeper) Dropped() uint64 { return k.losses.count() }

@@ -13,12 +13,28 @@ const lostBuffer = 1024
 // oldest loss gives way.
 type losses struct {
 	mu      sync.Mutex
-	ch      chan *lease.Lease // sent to and closed under mu; capacity lostBuffer
+	ch      chan *lease.Lease // sent to and closed under mu; capacity lostBuffer. nil: nobody has needed it
 	dropped uint64
 	closed  bool
 }
 
-func newLosses() *losses { return &losses{ch: make(chan *lease.Lease, lostBuffer)} }
+// lost returns the channel.
+func (l *losses) lost() <-chan *lease.Lease {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.channel()
+}
+
+// channel makes it if there is none: it is large. Called with mu held.
+func (l *losses) channel() chan *lease.Lease {
+	if l.ch == nil {
+		l.ch = make(chan *lease.Lease, lostBuffer)
+		if l.closed {
+			close(l.ch)
+		}
+	}
+	return l.ch
+}
 
 func (l *losses) emit(lost *lease.Lease) {
 	l.mu.Lock()
@@ -27,14 +43,14 @@ func (l *losses) emit(lost *lease.Lease) {
 		l.dropped++
 		return
 	}
-	for {
+	for ch := l.channel(); ; {
 		select {
-		case l.ch <- lost:
+		case ch <- lost:
 			return
 		default:
 		}
 		select {
-		case <-l.ch: // the only sender holds mu, so this makes room, or a reader did
+		case <-ch: // the only sender holds mu, so this makes room, or a reader did
 			l.dropped++
 		default:
 		}
@@ -46,7 +62,9 @@ func (l *losses) close() {
 	defer l.mu.Unlock()
 	if !l.closed {
 		l.closed = true
-		close(l.ch)
+		if l.ch != nil {
+			close(l.ch)
+		}
 	}
 }
 

@@ -13,10 +13,13 @@ const grain = 1 << 24 * time.Nanosecond // 17 ms
 // many there are; in a heap of a million it would take a hundred cache misses.
 type queue struct {
 	near dueHeap
-	edge int64        // the first grain that has not begun
-	far  [1024]*Entry // the lists of the grains from edge on, round and round; the farthest in use has all that is due later, too
+	edge int64    // the first grain that has not begun
+	far  []*Entry // the lists of the grains from edge on, round and round; the farthest in use has all that is due later, too. None until there is an entry
 	size int
 }
+
+// grains is how many lists there are.
+const grains = 1024
 
 // add puts an entry where its due time belongs.
 func (q *queue) add(e *Entry) {
@@ -26,8 +29,11 @@ func (q *queue) add(e *Entry) {
 		q.near.add(e)
 		return
 	}
+	if q.far == nil {
+		q.far = make([]*Entry, grains)
+	}
 	// Not all the way round, or take would meet again what it puts there.
-	g = min(g, q.edge+int64(len(q.far))-2)
+	g = min(g, q.edge+grains-2)
 	e.link(q.list(g))
 }
 
@@ -54,7 +60,11 @@ func (q *queue) move(e *Entry, due time.Duration) {
 // take calls each with every entry that is due by now, which is out of the queue
 // then; each may add it again, for later.
 func (q *queue) take(now time.Duration, each func(*Entry)) {
-	for begun := int64(now / grain); q.edge <= begun; {
+	begun := int64(now / grain)
+	if q.far == nil {
+		q.edge = max(q.edge, begun+1)
+	}
+	for q.edge <= begun {
 		list := q.list(q.edge)
 		q.edge++
 		for e := *list; e != nil; e = *list {
@@ -108,7 +118,7 @@ func (q *queue) all(yield func(*Entry) bool) {
 }
 
 // list returns the head of a grain's list.
-func (q *queue) list(g int64) **Entry { return &q.far[g%int64(len(q.far))] }
+func (q *queue) list(g int64) **Entry { return &q.far[g%grains] }
 
 // The list of a grain is linked through its entries: next, and the place that
 // points here, be that another's next or the head of the list.

@@ -168,6 +168,18 @@ var table = []mutant{
 		in: "instance", test: "TestNativeReleaseThatIsSentTwice",
 	},
 	{
+		name:  "nothing is owed to an instance that is down, of what it has granted before",
+		edits: one("instance/absence.go", " || !since.After(a.down)", ""),
+		in:    "engine", test: "TestReleaseThatAnInstanceMissedIsMadeGoodWhenItIsBack",
+	},
+	{
+		name: "a greeting that is late gets no more time the next time",
+		edits: one("internal/reach/probes.go",
+			"return timeout << late",
+			"return timeout"),
+		in: "instance", test: "TestALateServerGetsTimeToGreet",
+	},
+	{
 		name: "a native release deletes all but what is ours",
 		edits: one("internal/reach/deletion.go",
 			`"$4\r\nifeq\r\n"`,

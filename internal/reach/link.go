@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -29,13 +30,19 @@ type Link struct {
 
 	// Deletion is its native compare-and-delete; nil: it has none. Whether it is permitted is left to find out.
 	Deletion *Deletion
-	// HasBitfield: it has BITFIELD. All have it but imitations.
-	HasBitfield bool
 	// Kills: the link that follows this one can kill it, so that nothing is executed behind what is sent there.
 	Kills bool
 	// IsCluster: the server is a node of a cluster.
 	IsCluster bool
 }
+
+// Room for replies: a link begins with little, which an idle one stays with, and gets more when that is full. go-redis has as little
+// for as long as the link lives (a Door must hear in one piece what a server says), and the least for what it writes.
+const (
+	least  = 1 << 10
+	narrow = 4 << 10
+	wide   = 64 << 10
+)
 
 // OpenLink introduces us on a new connection and learns who is there, before ctx
 // ends. former is the link that this one takes the place of, or nil.
@@ -48,7 +55,7 @@ type Link struct {
 // client is made to pick up conn as its only connection. Its handshake leaves
 // nothing unread there, so that both can use it, one at a time.
 func OpenLink(ctx context.Context, client *redis.Client, conn net.Conn, former *Link) (*Link, error) {
-	l := &Link{conn: client.EphemeralConn(), Net: conn, In: bufio.NewReaderSize(conn, 1<<16)}
+	l := &Link{conn: client.EphemeralConn(), Net: conn, In: bufio.NewReaderSize(conn, narrow)}
 	if err := l.introduce(ctx); err != nil {
 		l.Close()
 		return nil, err
@@ -60,7 +67,7 @@ func OpenLink(ctx context.Context, client *redis.Client, conn net.Conn, former *
 	return l, nil
 }
 
-// introduce loads the scripts and asks who is there, in one round trip.
+// introduce asks who is there, and loads the scripts if the server has not got them, in another round trip.
 func (l *Link) introduce(ctx context.Context) error {
 	pipe := l.conn.Pipeline()
 	id := pipe.ClientID(ctx)
@@ -71,9 +78,7 @@ func (l *Link) introduce(ctx context.Context) error {
 	for _, d := range deletions {
 		deletes = append(deletes, pipe.Do(ctx, d.name))
 	}
-	bitfield := pipe.Do(ctx, "bitfield")
-	questions := pipe.Len()
-	l.load(ctx, pipe)
+	known := pipe.EvalSha(ctx, scripts.Loaded.SHA, nil)
 	cmds, err := pipe.Exec(ctx)
 	switch {
 	case err == nil:
@@ -85,12 +90,15 @@ func (l *Link) introduce(ctx context.Context) error {
 	case !slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return errors.Is(c.Err(), err) }):
 		return err // not one of ours: go-redis's own greeting failed, as with a wrong password or database
 	}
-	for _, cmd := range cmds[questions:] { // without scripts there is nothing to vote with
-		if err := cmd.Err(); err != nil {
+	if known.Err() != nil {
+		switch err := l.load(ctx); {
+		case err != nil && !fault.IsServerError(err):
+			return err
+		case err != nil: // without scripts there is nothing to vote with
 			return fmt.Errorf("cannot load the lock scripts: %w", err)
 		}
 	}
-	l.Deletion, l.HasBitfield = deletionOf(deletes), has(bitfield)
+	l.Deletion = deletionOf(deletes)
 	l.id = id.Val() // 0 where CLIENT is not permitted
 	l.Seen, err = ReadInfo(server.Val(), replication.Val())
 	l.Kills = kill.Err() == nil && l.id != 0 && l.Seen.RunID != ""
@@ -115,21 +123,22 @@ func (l *Link) killFormer(ctx context.Context, former *Link) error {
 	return nil
 }
 
-// load queues the loading of every script.
-func (l *Link) load(ctx context.Context, pipe redis.Pipeliner) {
+// load loads all scripts. An error of the server's is that of the first that it refuses.
+func (l *Link) load(ctx context.Context) error {
+	pipe := l.conn.Pipeline()
 	for _, s := range scripts.All {
 		pipe.ScriptLoad(ctx, s.Source)
 	}
+	pipe.ScriptLoad(ctx, scripts.Loaded.Source)
+	_, err := pipe.Exec(ctx)
+	return err
 }
 
 // Reload loads the scripts again, after a SCRIPT FLUSH.
 func (l *Link) Reload(ctx context.Context, deadline time.Time) error {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	pipe := l.conn.Pipeline()
-	l.load(ctx, pipe)
-	_, err := pipe.Exec(ctx)
-	return err
+	return l.load(ctx)
 }
 
 // Send sends a batch. Its replies are to be read before deadline, too.
@@ -148,6 +157,13 @@ func (l *Link) Next(r *resp.Reply) error { return r.Read(l.In) }
 func (l *Link) Await() error {
 	_, err := l.In.Peek(1)
 	return err
+}
+
+// Widen makes more room for replies if there is little, and none is waiting there. They are read from in.
+func (l *Link) Widen(in io.Reader) {
+	if l.In.Size() < wide && l.In.Buffered() == 0 {
+		l.In = bufio.NewReaderSize(in, wide)
+	}
 }
 
 // IsDirect reports whether a small write does not block, when everything before

@@ -96,27 +96,54 @@ func (l *Looks) Running(ctx context.Context) (end func()) {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	var looker sync.WaitGroup
-	looker.Go(func() { l.run(ctx) })
+	r := new(rounds)
+	r.begin(l.pause, func(n int) { l.look(ctx, n%looksProbe == 0) })
 	return func() {
 		cancel()
-		looker.Wait()
+		r.end()
 	}
 }
 
-// run looks until ctx ends. The actor starts it, through Running, and waits for it.
-func (l *Looks) run(ctx context.Context) {
-	for n := 1; ; n++ {
-		timer := time.NewTimer(l.Every/2 + rand.N(l.Every))
-		select {
-		case <-timer.C:
-			l.look(ctx, n%looksProbe == 0)
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		}
-	}
+// rounds calls a func again and again. In the pauses there is no goroutine, of which very many engines would have very many.
+type rounds struct {
+	mu    sync.Mutex
+	timer *time.Timer
+	over  bool
+	calls sync.WaitGroup // one that is to come, or goes on
 }
+
+// begin has look called after each pause, with how often it was called.
+func (r *rounds) begin(pause func() time.Duration, look func(n int)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	r.calls.Add(1)
+	r.timer = time.AfterFunc(pause(), func() {
+		defer r.calls.Done()
+		n++
+		look(n)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if !r.over {
+			r.calls.Add(1)
+			r.timer.Reset(pause())
+		}
+	})
+}
+
+// end waits for the end of a call that goes on.
+func (r *rounds) end() {
+	r.mu.Lock()
+	r.over = true
+	if r.timer.Stop() {
+		r.calls.Done()
+	}
+	r.mu.Unlock()
+	r.calls.Wait()
+}
+
+// pause is how long it is until the next look.
+func (l *Looks) pause() time.Duration { return l.Every/2 + rand.N(l.Every) }
 
 // look leaves the link if the address leads elsewhere. A name whose address has changed
 // may still lead to the same server, as a balancer's does: only a connection tells.

@@ -38,11 +38,13 @@ func Tune(opt *redis.Options, timeout time.Duration) {
 	opt.MaxRetries = -1   // a repeated SET NX answers "held" about ourselves; we know when to repeat
 	opt.DialerRetries = 1 // probing is ours
 	opt.ContextTimeoutEnabled = true
-	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = timeout, timeout, timeout
+	most := Patience(timeout, mostLate)
+	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = most, most, most // a context says how long it may take
 	opt.PoolSize, opt.MaxActiveConns = 1, 0
 	opt.MinIdleConns, opt.MaxIdleConns = 0, 0
 	opt.PoolTimeout = timeout
-	opt.PipelinePoolSize = -1 // pipelines and single commands share the one connection
+	opt.ReadBufferSize, opt.WriteBufferSize = narrow, least // it greets and asks who is there, no more
+	opt.PipelinePoolSize = -1                               // pipelines and single commands share the one connection
 	opt.ConnMaxIdleTime, opt.ConnMaxLifetime = -1, -1
 	opt.Protocol = 2 // nothing is pushed on this connection
 	opt.DisableIdentity = true

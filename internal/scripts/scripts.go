@@ -3,6 +3,7 @@
 package scripts
 
 import (
+	"crypto/sha256"
 	"embed"
 	"fmt"
 
@@ -42,7 +43,7 @@ var (
 	LeaveQueue       = script("leave_queue")
 	LookAtQueue      = script("look_at_queue")
 
-	// All are those that a server must know.
+	// All are those that a server must know, but for Loaded.
 	All = []Script{
 		Acquire, AcquireFenced, AcquireRaise,
 		AcquireAll, AcquireAllFenced, AcquireAllRaise,
@@ -52,6 +53,9 @@ var (
 		Adopt, Inspect,
 		Enqueue, KeepPlace, LeaveQueue, LookAtQueue,
 	}
+
+	// Loaded is loaded behind all the others of this build. Whoever knows it knows them: it takes no keys, and replies 1.
+	Loaded = loaded(All)
 )
 
 // AppendCall begins the call of a script with so many keys, and as many arguments
@@ -68,5 +72,15 @@ func script(name string) Script {
 	if err != nil {
 		panic(fmt.Sprintf("scripts: %s is not embedded: %v", name, err)) // cannot happen: the build embeds it
 	}
-	return Script{Source: string(source), SHA: redis.NewScript(string(source)).Hash()}
+	return of(string(source))
 }
+
+func loaded(all []Script) Script {
+	digest := sha256.New()
+	for _, s := range all {
+		digest.Write([]byte(s.SHA))
+	}
+	return of(fmt.Sprintf("-- loaded: all scripts are known\nreturn 1 -- %x\n", digest.Sum(nil)))
+}
+
+func of(source string) Script { return Script{Source: source, SHA: redis.NewScript(source).Hash()} }

@@ -66,7 +66,9 @@ func (n *native) do(args []string) []byte {
 		return n.rangeOf(args[1], integer(args[2]), integer(args[3]))
 	case command == "SETRANGE" && arity == 3:
 		return number(n.overwrite(args[1], integer(args[2]), args[3]))
-	case command == "BITFIELD" && !n.lacksBitfield:
+	case command == "BITFIELD" && n.lacksBitfield:
+		return text("-ERR unknown command 'BITFIELD'") // as real servers say it of what they have not got
+	case command == "BITFIELD":
 		return n.bitfield(args[1:])
 	case command == "DEL" && arity == 1:
 		return number(n.remove(args[1]))

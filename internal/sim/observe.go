@@ -89,6 +89,9 @@ func (s *Server) analyse(e *Event, args []string) (keys []string) {
 		s.mu.Lock()
 		name := s.names[args[1]]
 		s.mu.Unlock()
+		if name == "" || name == loaded {
+			return nil // a greeting asks whether it is there
+		}
 		e.Verb, _, _ = strings.Cut(name, " ")
 		n, _ := strconv.Atoi(args[2])
 		e.Args = args[3+n:]

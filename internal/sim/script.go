@@ -35,7 +35,11 @@ var scripts = map[string]script{
 	"keep place":                       keepPlace,
 	"leave queue":                      leaveQueue,
 	"look at queue":                    lookAtQueue,
+	loaded:                             func(*native, []string, []string) []byte { return number(1) },
 }
+
+// loaded is the name of the script that tells that all are there: a greeting asks for it.
+const loaded = "loaded"
 
 func scriptOf(source string) (script, bool) {
 	s, ok := scripts[nameOf(source)]

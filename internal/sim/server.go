@@ -235,8 +235,12 @@ func (s *Server) note(args []string) (refusal string) {
 	switch strings.ToUpper(args[0]) {
 	case "HELLO":
 		return ""
-	case "DELIFEQ", "DELEX", "BITFIELD":
+	case "DELIFEQ", "DELEX":
 		if len(args) == 1 { // a greeting asks whether it is there
+			return ""
+		}
+	case "EVALSHA":
+		if s.names[args[1]] == loaded {
 			return ""
 		}
 	case "SCRIPT":

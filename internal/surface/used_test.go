@@ -58,6 +58,7 @@ var engines = map[string]string{
 	"instance.Instance.Disclaim":  "takes it back",
 	"instance.Instance.Run":       "the actor's life",
 	"instance.Instance.Close":     "its end",
+	"instance.Instance.Absent":    "whether a Command need not be posted",
 	"instance.Instance.Post":      "a Command to the actor",
 	"instance.Instance.Watch":     "a waiter that the server wakes",
 	"instance.Instance.WatchHeld": "a holder that the server tells of its loss",
