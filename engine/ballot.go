@@ -48,7 +48,6 @@ type ballot struct {
 	free func()        // puts it back into its pool
 	refs atomic.Int32  // the caller's, and one a message that has not been answered
 	done chan struct{} // one slot: sent to once, when decided; the caller receives
-	with *together     // the ballots that are waited for together, of which it is one: then these wake the caller; nil: none
 
 	mu     sync.Mutex
 	tally  tally
@@ -71,7 +70,7 @@ func (b *ballot) open(instances []*instance.Instance) {
 	b.voters = instances
 	b.tally = tally{voters: len(instances), need: quorum(len(instances))}
 	clear(b.kinds)
-	b.first, b.closed, b.with = false, false, nil
+	b.first, b.closed = false, false
 }
 
 // resume opens a ballot that was closed by its first vote for those still to
@@ -101,10 +100,6 @@ func (b *ballot) cast(place int, v instance.Vote, yes bool) {
 	wake := !b.closed && (b.first || b.tally.decided())
 	if wake {
 		b.closed = true
-	}
-	if wake && b.with != nil {
-		b.with.decided() // with mu held: see together.leave
-		wake = false
 	}
 	b.mu.Unlock()
 	if wake {

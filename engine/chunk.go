@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/clock"
@@ -27,6 +26,7 @@ type wish struct {
 //
 // It is used again when its caller has left it, and every instance has voted on every resource, and on what was taken back.
 type chunk struct {
+	counts // of the wishes
 	engine *Engine
 	start  clock.Moment
 	wishes []wish
@@ -35,16 +35,7 @@ type chunk struct {
 	tokens batch
 	failed []failure        // room
 	slots  []chunkSlot      // one an instance
-	done   chan struct{}    // one slot: sent to once, when all are decided; the caller receives
 	ours   instance.Acquire // what all questions have in common, as mayHaveLeft looks at it
-
-	mu      sync.Mutex
-	closed  bool            // all are decided, or the caller does not wait any longer
-	open    int             // votes that have not been cast, and one for the caller
-	pending int             // wishes that are not decided
-	tallies []tally         // as wishes
-	kinds   []instance.Kind // the votes on a wish are side by side, one an instance
-	votes   []instance.Vote // as kinds; not kept for those that granted or have not answered; empty while there are no others
 }
 
 // failure is a wish that was not granted.
@@ -65,23 +56,8 @@ type chunkSlot struct {
 
 // CastEach takes an instance's votes on some of the wishes.
 func (s *chunkSlot) CastEach(which []int, votes []instance.Vote) {
-	c, n := s.chunk, len(which)
-	if which == nil {
-		n = len(s.ask.Items)
-	}
-	c.mu.Lock()
-	for k := range n {
-		item := k
-		if which != nil {
-			item = which[k]
-		}
-		c.count(item, s.place, &votes[min(k, len(votes)-1)])
-	}
-	if c.pending == 0 && !c.closed {
-		c.closed = true
-		c.done <- struct{}{} // never blocks: one slot, sent to once
-	}
-	c.mu.Unlock()
+	c := s.chunk
+	n := c.cast(s.place, which, votes, granted)
 	if t := c.engine.telling; t.trace.Vote != nil {
 		for k := range n {
 			if says := votes[min(k, len(votes)-1)].Kind; says != instance.Unanswered {
@@ -92,21 +68,6 @@ func (s *chunkSlot) CastEach(which []int, votes []instance.Vote) {
 	c.release(n)
 }
 
-// count counts one vote. Called with mu held.
-func (c *chunk) count(item, place int, v *instance.Vote) {
-	at := item*len(c.slots) + place
-	c.kinds[at] = v.Kind
-	if v.Kind != instance.Granted && v.Kind != instance.Unanswered {
-		c.votes = slices.Grow(c.votes, len(c.kinds)-len(c.votes))[:len(c.kinds)]
-		c.votes[at] = *v
-	}
-	t := &c.tallies[item]
-	before := t.decided()
-	if t.count(v.Kind == instance.Granted); !before && t.decided() {
-		c.pending--
-	}
-}
-
 // undoneEach takes the answers to what was taken back, as undone does.
 type undoneEach chunk
 
@@ -114,19 +75,14 @@ func (u *undoneEach) Cast(instance.Vote) { (*chunk)(u).release(1) }
 
 // release gives up so many votes; with the last, the chunk is free.
 func (c *chunk) release(votes int) {
-	c.mu.Lock()
-	c.open -= votes
-	free := c.open == 0
-	c.mu.Unlock()
-	if !free {
+	if !c.giveUp(votes) {
 		return
 	}
 	clear(c.wishes)
 	clear(c.items)
 	c.tokens.all = ""
-	clear(c.votes)
 	clear(c.failed)
-	c.wishes, c.votes, c.failed = c.wishes[:0], c.votes[:0], c.failed[:0]
+	c.wishes, c.failed = c.wishes[:0], c.failed[:0]
 	for place := range c.slots {
 		s := &c.slots[place]
 		clear(s.undos)
@@ -139,7 +95,8 @@ func (c *chunk) release(votes int) {
 func (e *Engine) newChunk() *chunk {
 	c, ok := e.chunks.Get().(*chunk)
 	if !ok {
-		c = &chunk{engine: e, done: make(chan struct{}, 1), slots: make([]chunkSlot, len(e.instances))}
+		c = &chunk{engine: e, slots: make([]chunkSlot, len(e.instances))}
+		c.done, c.voters = make(chan struct{}, 1), e.instances
 		for place := range c.slots {
 			s := &c.slots[place]
 			s.chunk, s.place, s.ask.To = c, place, s
@@ -162,20 +119,6 @@ func (c *chunk) wishFor(r *request, resources []string, results []Each) {
 	}
 }
 
-// prepare makes room for the votes.
-func (c *chunk) prepare() {
-	n, voters := len(c.wishes), len(c.slots)
-	c.items = slices.Grow(c.items[:0], n)[:n]
-	c.tallies = slices.Grow(c.tallies[:0], n)[:n]
-	for k := range c.tallies {
-		c.tallies[k] = tally{voters: voters, need: c.engine.need}
-	}
-	c.kinds = slices.Grow(c.kinds[:0], n*voters)[:n*voters]
-	clear(c.kinds)
-	c.closed, c.pending = false, n
-	c.open += n * voters
-}
-
 // load makes r the request of one of the wishes.
 func (w *wish) load(r *request) *request {
 	r.resource, r.key, r.seen, r.clock, r.proposed = w.result.Resource, w.key, w.seen, w.clock, w.proposed
@@ -185,7 +128,9 @@ func (w *wish) load(r *request) *request {
 // ask posts the questions.
 func (c *chunk) ask(r *request) {
 	e := c.engine
-	c.prepare()
+	n := len(c.wishes)
+	c.items = slices.Grow(c.items[:0], n)[:n]
+	c.expect(n, e.need)
 	c.start = clock.Sample()
 	if r.token == "" {
 		c.tokens.make(e.tokens, len(c.wishes))
@@ -230,36 +175,12 @@ func (c *chunk) finish(ctx context.Context, r *request) (again []wish, stop erro
 	return again, stop
 }
 
-// await waits until all is decided, or the caller's context ends: then stop says why, and leave must be called.
-func (c *chunk) await(ctx context.Context) (stop error) {
-	select { // Close need not interrupt it: the instances' timeouts bound it
-	case <-c.done:
-		if ctx.Err() != nil {
-			return ended(ctx)
-		}
-		return nil
-	case <-ctx.Done():
-		return ended(ctx)
-	}
-}
-
-// leave closes the chunk for a caller that does not wait any longer.
-func (c *chunk) leave() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closed = true
-	select { // what has been sent is taken back: nothing will be
-	case <-c.done:
-	default:
-	}
-}
-
 // grant makes the leases of those that were won, unless the caller must stop, and gathers the failures.
 func (c *chunk) grant(r *request, stop error) error {
 	c.failed = c.failed[:0]
 	c.mu.Lock()
 	for k := range c.wishes {
-		if stop != nil || !c.tallies[k].won() {
+		if stop != nil || !c.won(k) {
 			c.failed = append(c.failed, failure{item: k, votes: c.result(k)})
 		}
 	}
@@ -289,21 +210,6 @@ func (c *chunk) grant(r *request, stop error) error {
 	return stop
 }
 
-// result returns a copy of the votes on a wish so far. Called with mu held.
-func (c *chunk) result(item int) []instance.Vote {
-	votes := make([]instance.Vote, len(c.slots))
-	for place := range votes {
-		at := item*len(c.slots) + place
-		switch kind := c.kinds[at]; kind {
-		case instance.Granted, instance.Unanswered:
-			votes[place] = instance.Vote{Instance: c.engine.instances[place].Name(), Kind: kind}
-		default:
-			votes[place] = c.votes[at]
-		}
-	}
-	return votes
-}
-
 // undo takes back what the failures have or may have left: as in attempt.undo, all of an instance's together. all: nothing has
 // been granted.
 func (c *chunk) undo(r *request, all bool) {
@@ -326,9 +232,7 @@ func (c *chunk) undo(r *request, all bool) {
 			s.messages = append(s.messages, &s.undos[len(s.undos)-1])
 		}
 		if len(s.messages) > 0 {
-			c.mu.Lock()
-			c.open += len(s.messages)
-			c.mu.Unlock()
+			c.keep(len(s.messages))
 			at.Post(s.messages...)
 		}
 	}

@@ -38,7 +38,6 @@ type Engine struct {
 	renewals  sync.Pool           // of *renewal
 	chunks    sync.Pool           // of *chunk
 	givings   sync.Pool           // of *giving
-	givens    sync.Pool           // of *given
 	gate      *semaphore.Weighted // of what TryAcquireEach and ReleaseEach may have under way
 
 	// The actors and the keeper run for the life of the engine. closing ends

@@ -2,20 +2,25 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
 )
 
-// giving gives back some leases that have ended: by releases that are posted together, and waited for once. Those of them that
-// Lease.Release would do more for are given back one by one, as it does that.
+// giving gives back some leases that have ended: by one message to each instance, and one wake-up of the caller, when all of them
+// are decided. Those of them that Lease.Release would do more for are given back one by one, as it does that.
+//
+// It is used again when its caller has left it, and every instance has voted on every lease.
 type giving struct {
-	together
-	engine   *Engine
-	entered  int // through the gate
-	items    []*given
-	alone    []alone
-	messages []instance.Command
+	counts  // of the plain ones
+	engine  *Engine
+	entered int                    // through the gate
+	plain   []leaseEnd             // whose releases go together
+	items   []instance.ReleaseItem // as plain; read by all actors
+	text    []byte                 // the commands, encoded once for all instances
+	slots   []givingSlot           // one an instance
+	alone   []alone
 }
 
 // leaseEnd is a lease that has been ended, to be given back.
@@ -26,13 +31,6 @@ type leaseEnd struct {
 	cause error // of its end
 }
 
-// given is a lease whose release is posted together with others.
-type given struct {
-	ballot
-	leaseEnd
-	slots []givenSlot
-}
-
 // alone is one that is given back by itself. There is no poll when there is nothing to wait for.
 type alone struct {
 	leaseEnd
@@ -40,54 +38,42 @@ type alone struct {
 	polls []*poll // of several resources
 }
 
-type givenSlot struct {
-	given   *given
-	place   int
-	release instance.Release
+// givingSlot is a giving's part at one instance.
+type givingSlot struct {
+	giving *giving
+	place  int
+	ask    instance.ReleaseEach
 }
 
-func (s *givenSlot) Cast(v instance.Vote) {
-	s.given.cast(s.place, v, gone(v.Kind))
-	s.given.ballot.release()
+// CastEach takes an instance's votes on some of the releases.
+func (s *givingSlot) CastEach(which []int, votes []instance.Vote) {
+	s.giving.release(s.giving.cast(s.place, which, votes, gone))
 }
 
 // newGiving sorts leases that have ended, chunkSize at most. It must be posted, and then waited for or left.
 func (e *Engine) newGiving(ends []leaseEnd) *giving {
 	g, ok := e.givings.Get().(*giving)
 	if !ok {
-		g = &giving{
-			engine:   e,
-			items:    make([]*given, 0, chunkSize),
-			messages: make([]instance.Command, 0, chunkSize),
+		g = &giving{engine: e, slots: make([]givingSlot, len(e.instances))}
+		g.done, g.voters = make(chan struct{}, 1), e.instances
+		for place := range g.slots {
+			s := &g.slots[place]
+			s.giving, s.place, s.ask.To = g, place, s
 		}
 	}
-	g.entered = len(ends)
+	g.open, g.entered = 1, len(ends)
 	now := time.Now()
 	for _, end := range ends {
 		switch keys := end.several(); {
 		case keys != nil:
 			g.alone = append(g.alone, alone{leaseEnd: end, polls: end.letGoOfAll(keys, end.cause)})
 		case end.givesUpPlainly(now):
-			g.items = append(g.items, e.newGiven(end))
+			g.plain = append(g.plain, end)
 		default:
 			g.alone = append(g.alone, alone{leaseEnd: end, poll: end.letGo(end.first, end.cause)})
 		}
 	}
 	return g
-}
-
-func (e *Engine) newGiven(end leaseEnd) *given {
-	i, ok := e.givens.Get().(*given)
-	if !ok {
-		i = &given{slots: make([]givenSlot, len(e.instances))}
-		i.free = func() { e.givens.Put(i) }
-		for place := range i.slots {
-			i.slots[place].given, i.slots[place].place = i, place
-		}
-	}
-	i.open(e.instances)
-	i.leaseEnd = end
-	return i
 }
 
 // givesUpPlainly is giveUp where all that is to be done is to post the release: the caller ended the lease, and nobody
@@ -107,44 +93,64 @@ func (end *leaseEnd) givesUpPlainly(now time.Time) bool {
 
 // post posts the releases.
 func (g *giving) post() {
-	g.expect(len(g.items))
-	for _, i := range g.items {
-		i.with = &g.together
-		i.refs.Add(int32(len(i.slots)))
+	e, n := g.engine, len(g.plain)
+	if n == 0 {
+		return
 	}
-	for place, at := range g.engine.instances {
-		for _, i := range g.items {
-			s := &i.slots[place]
-			i.describe(&s.release)
-			s.release.To = s
-			g.messages = append(g.messages, &s.release)
+	g.expect(n, e.need)
+	g.items = slices.Grow(g.items[:0], n)[:n]
+	oldest := time.Now()
+	for k := range g.plain {
+		h := g.plain[k].holding
+		g.items[k] = instance.ReleaseItem{Key: h.key, Token: h.token(), Since: h.askedFor(), Fencing: h.fence()}
+		if since := g.items[k].Since; since.Before(oldest) {
+			oldest = since
 		}
-		if len(g.messages) > 0 {
-			at.Post(g.messages...)
+	}
+	g.text = instance.EncodeReleases(g.text[:0], g.items)
+	for place, at := range e.instances {
+		s := &g.slots[place]
+		if v, absent := at.Absent(oldest); absent {
+			s.CastEach(nil, []instance.Vote{v})
+			continue
 		}
-		clear(g.messages)
-		g.messages = g.messages[:0]
+		s.ask.Items, s.ask.Text, s.ask.TTL = g.items, g.text, e.cfg.MaxTTL
+		at.Post(&s.ask)
 	}
-	for _, i := range g.items {
-		g.engine.lines.released(i.lease().Resource()) // one may wait since: its acquire is refused, or is posted behind our release
+	for k := range g.plain {
+		e.lines.released(g.plain[k].lease().Resource()) // one may wait since: its acquire is refused, or is posted behind our release
 	}
+}
+
+// release gives up so many votes; with the last, the giving is free.
+func (g *giving) release(votes int) {
+	if !g.giveUp(votes) {
+		return
+	}
+	clear(g.plain)
+	clear(g.items)
+	clear(g.alone)
+	g.plain, g.alone = g.plain[:0], g.alone[:0]
+	g.engine.givings.Put(g)
 }
 
 // wait waits until it is known what became of all of them, which the instances' timeouts bound, and notes it. The giving must
 // not be used afterwards.
 func (g *giving) wait(note func(which int, err error)) {
-	if len(g.items) > 0 {
+	defer g.release(1)
+	if len(g.plain) > 0 {
 		_ = g.await(context.Background()) // which does not end
 	}
-	for _, i := range g.items {
+	for k := range g.plain {
 		var votes []instance.Vote
-		won := i.won()
+		g.mu.Lock()
+		won := g.won(k)
 		if !won {
-			votes = i.result()
+			votes = g.result(k)
 		}
-		note(i.which, i.outcome(i.cause, votes, won))
-		i.leaseEnd = leaseEnd{}
-		i.ballot.release()
+		g.mu.Unlock()
+		end := &g.plain[k]
+		note(end.which, end.outcome(end.cause, votes, won))
 	}
 	for _, a := range g.alone {
 		if keys := a.several(); keys != nil {
@@ -158,19 +164,12 @@ func (g *giving) wait(note func(which int, err error)) {
 		votes, won := a.poll.wait()
 		note(a.which, a.outcome(a.cause, votes, won))
 	}
-	g.free()
 }
 
 // leaveAll waits for none of them. The giving must not be used afterwards.
 func (g *giving) leaveAll() {
-	for _, i := range g.items {
-		i.close()
-	}
+	defer g.release(1)
 	g.leave()
-	for _, i := range g.items {
-		i.leaseEnd = leaseEnd{}
-		i.ballot.release()
-	}
 	for _, a := range g.alone {
 		if a.poll != nil {
 			a.poll.leave()
@@ -181,12 +180,4 @@ func (g *giving) leaveAll() {
 			p.release()
 		}
 	}
-	g.free()
-}
-
-func (g *giving) free() {
-	clear(g.items)
-	clear(g.alone)
-	g.items, g.alone = g.items[:0], g.alone[:0]
-	g.engine.givings.Put(g)
 }

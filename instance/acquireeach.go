@@ -250,6 +250,8 @@ func severalOf(c Command) several {
 		return c
 	case *holdersQuestion:
 		return c
+	case *ReleaseEach:
+		return c
 	}
 	return nil
 }

@@ -88,8 +88,11 @@ func (a *actor) sendAll(messages []Command) {
 
 // weight is how many commands a message is about.
 func weight(c Command) int {
-	if each, ok := c.(*AcquireEach); ok {
-		return len(each.Items)
+	switch c := c.(type) {
+	case *AcquireEach:
+		return len(c.Items)
+	case *ReleaseEach:
+		return len(c.Items)
 	}
 	return 1
 }

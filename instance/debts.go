@@ -30,8 +30,15 @@ type debt struct {
 // went down, and does not grow while it stays down. A node of a cluster is another
 // matter: it may have been given the lock by the node that was asked.
 func (m *mailbox) owe(c Command) {
-	d, ok := c.debt()
-	if !ok || m.refusal != nil && !m.slotsMove && d.since.After(m.down) {
+	if each, ok := c.(*ReleaseEach); ok {
+		each.debts(m.oweOne)
+	} else if d, ok := c.debt(); ok {
+		m.oweOne(d)
+	}
+}
+
+func (m *mailbox) oweOne(d debt) {
+	if m.refusal != nil && !m.slotsMove && d.since.After(m.down) {
 		return
 	}
 	if now := time.Now(); len(m.owed) >= maxDebts && now.Sub(m.pruned) >= time.Second {

@@ -61,9 +61,12 @@ func (i *Instance) Post(messages ...Command) {
 	}
 	if i.route != nil {
 		for _, c := range messages {
-			if each, ok := c.(*AcquireEach); ok {
-				each.route(i)
-			} else {
+			switch c := c.(type) {
+			case *AcquireEach:
+				c.route(i)
+			case *ReleaseEach:
+				c.route(i)
+			default:
 				i.route(c)
 			}
 		}
@@ -87,6 +90,8 @@ func reset(c Command) {
 		c.moot = c.Undo != nil && c.Undo.withdraw()
 		c.native, c.looks = false, false
 	case *AcquireEach:
+		c.reset()
+	case *ReleaseEach:
 		c.reset()
 	}
 }

@@ -78,11 +78,8 @@ func (b *bundles) fold(s *sending, batch []Command) []Command {
 	for _, c := range batch {
 		switch c := c.(type) {
 		case *Release:
-			if !c.moot && !c.looks && c.isPlain(s) && !c.isNative(s) {
-				b.hold(c)
-				continue
-			}
-			b.closeFor(c.Key)
+			b.release(s, c)
+			continue
 		case *Acquire:
 			b.closeFor(c.Key)
 			if c.Several != nil {
@@ -105,6 +102,14 @@ func (b *bundles) fold(s *sending, batch []Command) []Command {
 				continue
 			}
 			b.close()
+		case *ReleaseEach:
+			if !c.goesWhole(s) {
+				for _, part := range c.takeApart() {
+					b.release(s, part.(*Release))
+				}
+				continue
+			}
+			b.close()
 		default: // about many keys, or a bundle that is sent again
 			b.close()
 		}
@@ -115,6 +120,16 @@ func (b *bundles) fold(s *sending, batch []Command) []Command {
 		b.folded = append(b.folded, r)
 	}
 	return b.folded
+}
+
+// release folds a release into a bundle, if it may be in one.
+func (b *bundles) release(s *sending, r *Release) {
+	if !r.moot && !r.looks && r.isPlain(s) && !r.isNative(s) {
+		b.hold(r)
+		return
+	}
+	b.closeFor(r.Key)
+	b.folded = append(b.folded, r)
 }
 
 // raise has the fence of an acquire raised behind it, if that may be. It does not matter what else goes out before that.
@@ -158,6 +173,9 @@ func unfold(s *sending, batch []Command) (unfolded []Command) {
 				unfolded = append(unfolded, c.takeApart(s.actor.name)...)
 				continue
 			}
+		case *ReleaseEach:
+			unfolded = append(unfolded, c.takeApart()...)
+			continue
 		}
 		b, ok := c.(*bundle)
 		if !ok || b.isPlain(s) {

@@ -74,7 +74,11 @@ func (r *Release) appendTombstone(s *sending, out []byte) []byte {
 // its release. One that was posted when the link was open already has travelled in
 // front of its release, and has left its number at the fence if it took the lock.
 func (r *Release) isPlain(s *sending) bool {
-	return r.Former == "" && (r.Fence == 0 || !s.again && !s.opened.IsZero() && r.Since.After(s.opened))
+	return r.Former == "" && isPlain(s, r.Fence, r.Since)
+}
+
+func isPlain(s *sending, fence uint64, since time.Time) bool {
+	return fence == 0 || !s.again && !s.opened.IsZero() && since.After(s.opened)
 }
 
 func (r *Release) fits(reply *resp.Reply) bool { return reply.Kind == resp.Number }

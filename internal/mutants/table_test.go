@@ -168,6 +168,16 @@ var table = []mutant{
 		in: "instance", test: "TestNativeReleaseThatIsSentTwice",
 	},
 	{
+		name:  "a batch of releases that is not answered is not owed",
+		edits: one("instance/debts.go", "		each.debts(m.oweOne)\n", "		_ = each\n"),
+		in:    "instance", test: "TestReleaseEachThatIsNotAnsweredIsOwed",
+	},
+	{
+		name:  "a batch of releases leaves no tombstone where an acquire may come late",
+		edits: one("instance/releaseeach.go", "!isPlain(s, item.Fence, item.Since)", "item.Key == \"\""),
+		in:    "instance", test: "TestReleaseEachIsTakenApartWhereMoreIsToBeDoneForEach",
+	},
+	{
 		name:  "nothing is owed to an instance that is down, of what it has granted before",
 		edits: one("instance/absence.go", " || !since.After(a.down)", ""),
 		in:    "engine", test: "TestReleaseThatAnInstanceMissedIsMadeGoodWhenItIsBack",
@@ -266,8 +276,8 @@ var table = []mutant{
 	{
 		name: "no tombstone, on another connection than the acquire's, where the former may not be killed",
 		edits: one("instance/release.go",
-			"!s.again && !s.opened.IsZero() && r.Since.After(s.opened)",
-			"!r.Since.IsZero()"),
+			"!s.again && !s.opened.IsZero() && since.After(s.opened)",
+			"!since.IsZero()"),
 		in: "engine", test: "TestReleaseThatOvertakesItsAcquireLeavesATombstone",
 	},
 	{
