@@ -44,14 +44,11 @@ func (c *waitLoop) round(ctx context.Context) (*lease.Lease, error) {
 // vote takes part in a round: everybody's, or with one asked first. It returns neither a lease
 // nor an error when it was refused, as c.refused says, and there is reason to try again.
 func (c *waitLoop) vote(ctx context.Context, first int, askLeft bool) (*lease.Lease, error) {
-	e, r := c.engine, c.request
-	l, err := e.round(ctx, r, first, askLeft)
+	e := c.engine
+	l, err := e.round(ctx, c.request, first, askLeft)
 	c.looked(err)
 	switch stop := e.stopped(ctx); {
 	case err == nil:
-		if r.overrode {
-			e.fairness.mixed(r.key, time.Now())
-		}
 		return l, nil
 	case stop != nil:
 		return nil, interrupted(stop, err, c.refused)

@@ -14,6 +14,7 @@ type attempt struct {
 	engine *Engine
 	start  time.Time
 	slots  []slot
+	queue  int // the instance that has the queue in which it is this one's turn; everybody: it stands in none
 }
 
 // slot is an attempt's part at one instance.
@@ -31,10 +32,18 @@ type slot struct {
 func (s *slot) Cast(v instance.Vote) {
 	a := s.attempt
 	a.cast(s.place, v, v.Kind == instance.Granted)
+	if v.Kind == instance.Held && s.place == a.queue && a.won() { // it comes late
+		a.engine.fairness.mixed(s.acquire.Key, time.Now())
+	}
 	if v.Kind != instance.Unanswered && s.acquire.Former == "" {
 		a.engine.telling.voted(a.engine.instances[s.place].Name(), v.Kind)
 	}
 	a.release()
+}
+
+// overrules reports whether it has been won against the vote of the instance that has the queue, as far as that has voted.
+func (a *attempt) overrules() bool {
+	return a.queue != everybody && a.kind(a.queue) == instance.Held
 }
 
 // undone takes the answer to an undo. Nobody waits for it: what could not be

@@ -128,7 +128,6 @@ type request struct {
 	proposed uint64   // the highest number of the last attempt
 	clock    uint64   // in µs, a server's, when ours is too far ahead; else 0
 	place    *place   // in the queue; nil: none
-	overrode bool     // the last grant was against the vote of the instance that has the queue
 	several  *several // of AcquireAll: then resource and key are those of the one that stands in the way; nil: it is one
 	permits  *permits // of Permits: then key is that of the resource, which nobody locks; nil: it is a lock of the resource's own
 	keeps    *keeping // it is for an AcquireAll that waits for others besides; nil: it is not

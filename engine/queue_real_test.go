@@ -102,6 +102,36 @@ func TestNoQueueIsLeftOfThousandsOfWaiters(t *testing.T) {
 	eventually(t, "nothing is left but the locks", func() bool { return keys() == waiters })
 }
 
+// The tries of an acquire come to their end, however often the lock changes hands meanwhile.
+func TestTriesEndThoughProcessesHandTheLockOnAllTheTime(t *testing.T) {
+	for _, n := range []int{1, 3} {
+		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
+			servers := redistest.StartN(t, n)
+			e := open(t, servers, engine.Config{Backoff: constantly(50 * time.Millisecond)})
+			over := make(chan struct{})
+			var others sync.WaitGroup
+			for _, s := range servers {
+				s.MustDo("SET", "r", "another library's")
+				others.Go(func() {
+					for k := 0; ; k++ {
+						select {
+						case <-over:
+							return
+						case <-time.After(2 * time.Millisecond):
+							s.MustDo("SET", "r", fmt.Sprint("another library's ", k))
+						}
+					}
+				})
+			}
+			_, err := e.Acquire(within(t), "r", engine.WithTries(4))
+			close(over)
+			others.Wait()
+			isAll(t, err, engine.ErrHeld)
+			isNone(t, err, context.DeadlineExceeded)
+		})
+	}
+}
+
 // A place ends as soon after it was last kept, whoever stands or has stood before it.
 func TestPlacesEndTogether(t *testing.T) {
 	servers := redistest.StartN(t, 1)

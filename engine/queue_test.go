@@ -392,6 +392,68 @@ func TestThoseInTheQueueAreServedAmongOthers(t *testing.T) {
 	}
 }
 
+// One who asks when it likes, beside many in the queue: it is told of each release as soon as the first of these, and what it
+// asks then does not put off its round of all. Nor does it always lose that: whoever wins against the vote of the arbiter
+// leaves the next release to who asks there first.
+func TestOneWhoStandsInNoQueueIsServedBesideIt(t *testing.T) {
+	paced, tries := config(), config()
+	paced.Backoff = constantly(20 * time.Millisecond)
+	tries.Tries = 1 << 20
+	for name, c := range map[string]struct {
+		n        int
+		outsider engine.Config
+	}{
+		"a Backoff, N=3": {3, paced},
+		"tries, N=3":     {3, tries},
+		"a Backoff, N=5": {5, paced},
+	} {
+		t.Run(name, func(t *testing.T) {
+			queuing(t, c.n, func(t *testing.T, fleet *sim.Fleet) {
+				const longestWait = 200 * time.Millisecond
+				other := newContender(t, fleet, c.outsider)
+				var line []*contender
+				for range 6 {
+					line = append(line, newContender(t, fleet, config()))
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 3*longestWait)
+				defer cancel()
+				var all sync.WaitGroup
+				all.Go(func() {
+					for k, longest := range crowd(ctx, t, line, time.Millisecond, time.Millisecond) {
+						between(t, fmt.Sprintf("the longest wait of number %d in the queue", k), longest, 0, longestWait)
+					}
+				})
+				longest := crowd(ctx, t, []*contender{other}, time.Millisecond, time.Millisecond)
+				all.Wait()
+				between(t, "the longest wait of the one outside", longest[0], 0, longestWait)
+			})
+		})
+	}
+}
+
+// The tries of an acquire come to their end, however often the lock changes hands meanwhile.
+func TestTriesEndThoughTheLockChangesHandsAllTheTime(t *testing.T) {
+	for _, n := range []int{1, 3} {
+		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
+			queuing(t, n, func(t *testing.T, fleet *sim.Fleet) {
+				fleet.Each(func(s *sim.Server) { s.Set("r", "another library's", time.Hour) })
+				cfg := config()
+				cfg.Backoff = constantly(20 * time.Millisecond)
+				c := newContender(t, fleet, cfg)
+				begun := time.Now()
+				acquiring := acquiring(t.Context(), c.Engine, "r", engine.WithTries(5))
+				for k := range 500 {
+					time.Sleep(2 * time.Millisecond)
+					fleet.Each(func(s *sim.Server) { s.Set("r", fmt.Sprint("another library's ", k), time.Hour) })
+				}
+				r := got(t, acquiring)
+				isAll(t, r.err, engine.ErrHeld)
+				between(t, "five tries", r.at.Sub(begun), 80*time.Millisecond, 80*time.Millisecond+50*aHop)
+			})
+		})
+	}
+}
+
 // Where engines disagree about the instance that has the queue, there are two: no two hold the lock, and
 // everybody is served when they agree again.
 func TestTwoQueuesBecomeOne(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/clock"
@@ -67,6 +68,9 @@ func (e *Engine) draft(r *request, p *place, start clock.Moment, askLeft bool) q
 	q.fencing = r.propose(e.cfg.KeyPrefix, start.Time)
 	r.proposed = q.fencing.Fence + q.fencing.Reserved
 	q.attempt.prepare(r, q.token, q.fencing, start.Time, askLeft)
+	if q.attempt.queue = everybody; p != nil {
+		q.attempt.queue = p.at
+	}
 	return q
 }
 
@@ -76,7 +80,9 @@ func (e *Engine) decide(ctx context.Context, r *request, q question, first int) 
 	defer a.release()
 	decided, stop := a.pose(ctx, first)
 	if decided && stop == nil && a.won() {
-		r.overrode = r.place != nil && a.kind(r.place.at) == instance.Held
+		if a.overrules() {
+			e.fairness.mixed(r.key, time.Now())
+		}
 		l, err := e.grant(r, q.token, q.fencing, q.start)
 		if err == nil {
 			return l, nil, nil

@@ -32,7 +32,7 @@ import (
 //
 // The first state is in the func line, the others in behind and rely. When the arbiter
 // alone refuses, the loop relies on being told again. When the arbiter grants and
-// the others refuse, it begins to rely anew.
+// the others refuse, it relies on another instance.
 type waitLoop struct {
 	engine  *Engine
 	request *request
@@ -112,12 +112,7 @@ func (c *waitLoop) wait(ctx context.Context) (l *lease.Lease, ask bool, err erro
 			return l, ask, err
 		}
 	}
-	for again := true; again; {
-		if l, ask, again, err = c.rely(ctx); l != nil || err != nil {
-			return l, ask, err
-		}
-	}
-	return nil, ask, nil
+	return c.rely(ctx)
 }
 
 // line waits until all waiters before c are served. When the last of them holds the
@@ -173,13 +168,13 @@ func (c *waitLoop) isHeldHere() bool {
 }
 
 // rely waits for the time of the next round of all, which ask then says, and relies on
-// being told when the lock changes before. again says that the arbiter has granted in
-// vain, because the others did not, and that it is not yet time. None of these: the arbiter has
-// refused, so that others wait, too, and there may be a queue to stand in.
-func (c *waitLoop) rely(ctx context.Context) (l *lease.Lease, ask, again bool, err error) {
+// being told when the lock changes before. What it is told, and asks the arbiter then, puts that round off only where
+// nobody says when it is to be: others may have the lock so often that it would never be.
+// None of these: the arbiter has refused, so that others wait, too, and there may be a queue to stand in.
+func (c *waitLoop) rely(ctx context.Context) (l *lease.Lease, ask bool, err error) {
 	pause, err := c.pause(ctx)
 	if err != nil {
-		return nil, false, false, err
+		return nil, false, err
 	}
 	begun := time.Now()
 	until := begun.Add(patient(c.rounds))
@@ -190,9 +185,9 @@ func (c *waitLoop) rely(ctx context.Context) (l *lease.Lease, ask, again bool, e
 		l, what, err := c.event(ctx, v, timer.C)
 		switch {
 		case l != nil:
-			return l, false, false, nil
+			return l, false, nil
 		case err != nil:
-			return nil, false, false, because(err, c.refused)
+			return nil, false, because(err, c.refused)
 		}
 		var rest time.Duration
 		if what == due {
@@ -200,15 +195,31 @@ func (c *waitLoop) rely(ctx context.Context) (l *lease.Lease, ask, again bool, e
 		}
 		switch on(what) {
 		case askAll:
-			return nil, true, false, nil
+			return nil, true, nil
 		case askArbiter:
 			l, again, err := c.askArbiter(ctx, v)
-			if l != nil || again || err != nil || c.mayStand() && time.Since(begun) >= pause {
-				return l, false, again, err
+			switch {
+			case l != nil || err != nil:
+				return l, false, err
+			case again: // the arbiter has granted, and the others have refused
+				v = c.watchArbiter()
+			case c.mayStand() && time.Since(begun) >= pause:
+				return nil, false, nil
+			default:
+				c.ask(v)
 			}
-			c.ask(v)
-			rest = pause
+			switch {
+			case c.isPaced():
+				rest = max(0, pause-time.Since(begun))
+			case again:
+				rest = soonest(c.refused, c.nextPause())
+			default:
+				rest = pause
+			}
 		}
 		timer.Reset(rest)
 	}
 }
+
+// isPaced reports whether rounds are counted, or paced by the user's own Backoff.
+func (c *waitLoop) isPaced() bool { return c.engine.paced || c.request.tries > 0 }

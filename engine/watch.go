@@ -71,7 +71,7 @@ func (c *waitLoop) judge(v watch, until time.Time) (what event, rest time.Durati
 	rest = until.Sub(now)
 	outlook, expires := v.outlook()
 	switch {
-	case outlook == tracking.Silent || c.engine.paced || c.request.tries > 0 || rest <= 0:
+	case outlook == tracking.Silent || c.isPaced() || rest <= 0:
 		return due, 0
 	case outlook == tracking.Asked:
 		return early, min(rest, anAnswer)

@@ -736,6 +736,27 @@ var table = []mutant{
 		in: "engine", test: "TestThoseWhoStandInNoQueueHaveTheirChance",
 	},
 	{
+		name: "whoever is told of a change puts off the round that was due",
+		edits: one("engine/waitloop.go",
+			"				rest = max(0, pause-time.Since(begun))\n",
+			"				rest = pause\n"),
+		in: "engine", test: "TestTriesEndThoughTheLockChangesHandsAllTheTime",
+	},
+	{
+		name: "who overrules the arbiter does not learn it from a vote that comes late",
+		edits: one("engine/attempt.go",
+			"s.place == a.queue && a.won() {",
+			"s.place == a.queue && false {"),
+		in: "engine", test: "TestOneWhoStandsInNoQueueIsServedBesideIt",
+	},
+	{
+		name: "who has overruled the arbiter goes on asking all at once",
+		edits: one("engine/stand.go",
+			"	if q.engine.fairness.isMixed(q.request.key, now) {\n",
+			"	if false {\n"),
+		in: "engine", test: "TestOneWhoStandsInNoQueueIsServedBesideIt",
+	},
+	{
 		name: "a bell that is prolonged rings",
 		edits: one("engine/stand.go",
 			"	case !q.ends.IsZero() && q.ends.Sub(now) < placeLife/2+keepSlack:\n",
