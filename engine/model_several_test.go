@@ -470,7 +470,7 @@ func TestModelNoTwoLeasesHaveOnePermit(t *testing.T) {
 
 func TestModelOfPermitsFindsEveryMutant(t *testing.T) {
 	for name, m := range map[string]*severalRules{
-		"votes for different permits are added up": permitsModel(3, 3, keyA, keyB).with(func(m *severalRules) {
+		"votes for different permits are added up": permitsModel(2, 3, keyA, keyB).with(func(m *severalRules) {
 			m.anyFree = true
 			m.enough = func(m *severalRules, a *severalAttempt) bool {
 				return modelTally(a.oks[0]|a.oks[1]|a.oks[2], m.need).won()
