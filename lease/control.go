@@ -29,7 +29,10 @@ func (c *Control) Begin(g Grant) {
 	l := &c.lease
 	l.resource, l.token, l.backend = g.Resource, g.Token, g.Backend
 	if g.Fence != 0 || !g.Limit.IsZero() || g.Resources != nil || g.Slots != nil {
-		l.special = &special{fence: g.Fence, limit: g.Limit, resources: g.Resources, slots: g.Slots}
+		l.special = &special{fence: g.Fence, limit: g.Limit}
+	}
+	if g.Resources != nil || g.Slots != nil {
+		l.special.parts = &parts{g.Resources, g.Slots}
 	}
 	l.deadline = l.capped(g.Deadline)
 }

@@ -30,10 +30,23 @@ type Lease struct {
 
 // special is what few leases have: a million others need not carry it.
 type special struct {
-	fence     uint64       // 0: none
-	limit     clock.Moment // the deadline never passes it; zero: no limit
-	resources []string     // all of them, if they are several; else nil
-	slots     []int        // of the permits, if it is of some; else nil
+	fence uint64       // 0: none
+	limit clock.Moment // the deadline never passes it; zero: no limit
+	parts *parts       // nil: it is of one resource, and no permits
+}
+
+// parts are what a lease of more than one lock is of.
+type parts struct {
+	resources []string // all of them, if they are several; else nil
+	slots     []int    // of the permits, if it is of some; else nil
+}
+
+// parts are those of the lease: none of either, if it is of one lock.
+func (l *Lease) parts() parts {
+	if l.special == nil || l.special.parts == nil {
+		return parts{}
+	}
+	return *l.special.parts
 }
 
 // Backend is how a lease reaches the instances. The engine implements it, and knows
@@ -74,31 +87,26 @@ func (l *Lease) Resource() string { return l.resource }
 // Resources returns the names of all that is locked, in ascending order of their bytes: of a lease of one resource, just
 // Resource. What is returned is the caller's own.
 func (l *Lease) Resources() []string {
-	if l.special == nil || l.special.resources == nil {
-		return []string{l.resource}
+	if all := l.parts().resources; all != nil {
+		return slices.Clone(all)
 	}
-	return slices.Clone(l.special.resources)
+	return []string{l.resource}
 }
 
 // Slots returns which of the resource's permits the lease is of (engine.Permits): their numbers, from 0, in ascending order. It
 // is nil for a lease of the resource itself. No two leases that are valid at the same time have the same one, so it may
 // choose what the holder uses: the third of five connections, say. What is returned is the caller's own.
-func (l *Lease) Slots() []int {
-	if l.special == nil {
-		return nil
-	}
-	return slices.Clone(l.special.slots)
-}
+func (l *Lease) Slots() []int { return slices.Clone(l.parts().slots) }
 
 // name is what the lease is of, for people.
 func (l *Lease) name() string {
-	switch {
-	case l.special == nil || l.special.resources == nil && l.special.slots == nil:
-		return strconv.Quote(l.resource)
-	case l.special.resources == nil:
-		return fmt.Sprintf("%q, permit %s", l.resource, strings.Trim(fmt.Sprint(l.special.slots), "[]"))
+	switch p := l.parts(); {
+	case p.resources != nil:
+		return fmt.Sprintf("%q and %d more", l.resource, len(p.resources)-1)
+	case p.slots != nil:
+		return fmt.Sprintf("%q, permit %s", l.resource, strings.Trim(fmt.Sprint(p.slots), "[]"))
 	}
-	return fmt.Sprintf("%q and %d more", l.resource, len(l.special.resources)-1)
+	return strconv.Quote(l.resource)
 }
 
 // Token returns the random value that proves ownership: anybody that knows it can

@@ -33,6 +33,8 @@ var engines = map[string]string{
 	"instance.Command":            "a message to the actor, which users see at work in the package's picture: its kinds cast Votes, and an alias would hide those",
 	"instance.Acquire":            "a Command",
 	"instance.Several":            "what an Acquire of several locks has besides",
+	"instance.AnyOf":              "what an Acquire of some of several locks has besides",
+	"instance.BellToken":          "what their bell has, by which it is released",
 	"instance.Release":            "a Command",
 	"instance.Renew":              "a Command",
 	"instance.Renewal":            "one lease of a Renew",

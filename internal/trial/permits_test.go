@@ -7,12 +7,12 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -36,7 +36,7 @@ func TestNoMorePermitsAreHeldThanThereAre(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(seed, 7))
 			p := &permitTrial{Rand: r, permits: 1 + r.IntN(5), servers: pick(r, 3, 5), held: make(map[int]*lease.Lease)}
-			synctest.Test(t, p.run)
+			testkit.Simulate(t, p.run)
 			t.Logf("%d permits on %d servers: %d grants", p.permits, p.servers, p.grants)
 			if p.grants < 50 {
 				t.Errorf("%d grants in %v", p.grants, permitTrialLength)

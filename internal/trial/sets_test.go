@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 )
 
 // mostRounds is more than an AcquireAll asks in a few seconds, if it pauses when it should.
@@ -53,7 +53,7 @@ func TestArbitersThatSendToEachOther(t *testing.T) {
 		for place := range 3 {
 			t.Run(fmt.Sprintf("pair %d, server %d", pair, place), func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
+				testkit.Simulate(t, func(t *testing.T) {
 					fleet := sim.NewNative(t, 3)
 					x, y := fmt.Sprintf("x%d", pair), fmt.Sprintf("y%d", pair)
 					for k, s := range fleet.Servers {
@@ -74,7 +74,7 @@ func TestArbitersThatSendToEachOther(t *testing.T) {
 
 // TestKeptLocksThatDoNotHelp: an AcquireAll gets all locks one by one, on majorities that have none in common that is whole.
 func TestKeptLocksThatDoNotHelp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.NewNative(t, 3)
 		fleet.Servers[0].Set("x", "somebody's", time.Hour)
 		fleet.Servers[1].Set("y", "somebody's", time.Hour)
