@@ -13,7 +13,7 @@ import (
 // several: what do four resources at once cost?
 var several = scenario{
 	name:  "several",
-	title: "four resources: all or none, or one after the other, to one resource; every caller has its own",
+	title: "four resources, all or none, or one after the other, and one of eight permits, to one resource; every caller has its own",
 	columns: []column{
 		{"rate", "cycles/s", count},
 		{"p50", "p50", duration},
@@ -45,6 +45,10 @@ var (
 		}
 		return all, nil
 	})
+	holdfastPermit = severalPeer("holdfast, one of 8 permits", func(ctx context.Context, e *engine.Engine, names []string, opts []engine.Option) ([]*lease.Lease, error) {
+		l, err := e.Acquire(ctx, names[0], append(opts, engine.Permits(8))...)
+		return []*lease.Lease{l}, err
+	})
 	holdfastOne = severalPeer(holdfast.name, func(ctx context.Context, e *engine.Engine, names []string, opts []engine.Option) ([]*lease.Lease, error) {
 		l, err := e.Acquire(ctx, names[0], opts...)
 		return []*lease.Lease{l}, err
@@ -57,7 +61,7 @@ func runSeveral(ctx context.Context, b *bench, r *report) error {
 		"alone: of names that nobody has had, for a second, and nothing is released: CPU and latencies are the acquires'.",
 	}
 	for _, c := range []cell{{3, 1, ""}, {3, 64, ""}, {1, 64, alone}, {3, 64, alone}} {
-		records, err := b.cell(ctx, r, c, []peer{holdfastOne, holdfastAll, holdfastFour}, here(func(ctx context.Context, f *fleet, l locker) (values, error) {
+		records, err := b.cell(ctx, r, c, []peer{holdfastOne, holdfastPermit, holdfastAll, holdfastFour}, here(func(ctx context.Context, f *fleet, l locker) (values, error) {
 			sessions := make([]session, c.callers)
 			for i := range sessions {
 				sessions[i] = &severalSession{severalLocker: l.(severalLocker), caller: i, anew: c.under == alone}

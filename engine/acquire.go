@@ -29,6 +29,9 @@ func (e *Engine) Acquire(ctx context.Context, resource string, opts ...Option) (
 		return nil, err
 	}
 	defer e.requests.Put(r)
+	if r.permits != nil {
+		return e.acquirePermits(ctx, r)
+	}
 	return e.acquire(ctx, r)
 }
 

@@ -51,6 +51,9 @@ func (e *Engine) Adopt(ctx context.Context, resource, token string, opts ...Opti
 }
 
 func checkAdoption(r *request, token string) error {
+	if err := r.permits.refuseWith("Adopt"); err != nil {
+		return err
+	}
 	switch {
 	case r.fencing:
 		return errors.New("WithFencing: a fencing token cannot be taken over; acquire anew for one")

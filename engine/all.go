@@ -81,6 +81,9 @@ func (e *Engine) requestAll(resources []string, opts []Option) (*request, error)
 	if err != nil {
 		return nil, err
 	}
+	if err := r.permits.refuseWith("AcquireAll"); err != nil {
+		return nil, fmt.Errorf("engine: %s: %w", op, err)
+	}
 	if r.token != "" {
 		return nil, fmt.Errorf("engine: %s: WithToken: a lease of several resources gets a fresh token", op)
 	}

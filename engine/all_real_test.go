@@ -181,6 +181,82 @@ func TestAcquireAllThatIsCancelledLeavesNothing(t *testing.T) {
 	release(t, held)
 }
 
+func TestAnAcquireAllThatHasWaitedForLongKeepsWhatItGets(t *testing.T) {
+	for _, handoffs := range []int{0, 16} {
+		t.Run(fmt.Sprintf("LocalHandoff %d", handoffs), func(t *testing.T) {
+			t.Parallel()
+			servers := redistest.StartN(t, 3)
+			e, other := open(t, servers, engine.Config{LocalHandoff: handoffs}), open(t, servers, engine.Config{})
+			a, b, c := acquire(t, other, "a"), acquire(t, e, "b"), acquire(t, other, "c")
+			got := make(chan *lease.Lease, 1)
+			go func() {
+				l, err := e.AcquireAll(within(t), []string{"a", "b", "c"})
+				if err != nil {
+					t.Errorf("acquire all: %v", err)
+				}
+				got <- l
+			}()
+			time.Sleep(1100 * time.Millisecond)
+			kept := func(l *lease.Lease) {
+				key := l.Resource()
+				release(t, l)
+				eventually(t, key+" is kept", func() bool {
+					holder := servers[0].Get(key)
+					return holder != "" && holder != l.Token()
+				})
+				if _, err := other.TryAcquire(within(t), key); !errors.Is(err, engine.ErrHeld) {
+					t.Errorf("%q, which is kept, is acquired by another: %v", key, err)
+				}
+			}
+			kept(a)
+			kept(b)
+			if leases := e.Leases(); len(leases) > 0 {
+				t.Errorf("the engine has %v before all are there", leases)
+			}
+			release(t, c)
+			if l := <-got; l != nil {
+				allEverywhere(t, servers, l)
+				release(t, l)
+			}
+			for _, key := range []string{"a", "b", "c"} {
+				clean(t, servers, key)
+			}
+		})
+	}
+}
+
+// TestAnAcquireAllStandsInNoQueue: the place of one that it stood behind in its engine is given up, or others would wait
+// behind that.
+func TestAnAcquireAllStandsInNoQueue(t *testing.T) {
+	servers := redistest.StartN(t, 3)
+	e, other := open(t, servers, engine.Config{}), open(t, servers, engine.Config{})
+	a, b := acquire(t, other, "a"), acquire(t, other, "b")
+	ctx, cancel := context.WithCancel(within(t))
+	defer cancel()
+	var waiters sync.WaitGroup
+	wait := func(acquire func() error) {
+		waiters.Go(func() {
+			if err := acquire(); !errors.Is(err, context.Canceled) {
+				t.Errorf("it ended with %v", err)
+			}
+		})
+	}
+	first, giveUp := context.WithCancel(ctx)
+	wait(func() error { _, err := e.Acquire(first, "a"); return err })
+	eventually(t, "the first has its place", func() bool { return len(queueKeysAt(servers)) > 0 })
+	wait(func() error { // which keeps nothing, as tries are counted
+		_, err := e.AcquireAll(ctx, []string{"a", "b"}, engine.WithTries(1_000_000))
+		return err
+	})
+	eventually(t, "the other stands in line", func() bool { return e.Snapshot(0).Waiting == 2 })
+	giveUp()
+	eventually(t, "no queue is left", func() bool { return len(queueKeysAt(servers)) == 0 })
+	cancel()
+	waiters.Wait()
+	release(t, a)
+	release(t, b)
+}
+
 func TestALeaseOfAllIsLostWithOneOfThem(t *testing.T) {
 	for _, how := range []string{"DEL", "SET"} {
 		t.Run(how, func(t *testing.T) {

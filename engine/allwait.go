@@ -79,6 +79,9 @@ func (c *allLoop) line(ctx context.Context) error {
 		select {
 		case <-w.head:
 			w.head = nil
+			if p := c.engine.lines.inherit(w); p != nil { // it stands in no queue: others would wait behind it for nothing
+				c.engine.queues.leave(p)
+			}
 		case <-ctx.Done():
 			return ended(ctx)
 		case <-c.engine.closing.Done():

@@ -57,3 +57,17 @@ func rank(name, key string) uint64 {
 	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
 	return h ^ h>>33
 }
+
+// arbiterBut is the arbiter if those that have been passed over could not vote.
+func (e *Engine) arbiterBut(key string, passed []bool) int {
+	votes := make([]instance.Vote, len(passed))
+	for place, over := range passed {
+		if over {
+			votes[place].Kind = instance.Unreachable
+		}
+	}
+	if len(passed) == 1 && passed[0] {
+		return everybody
+	}
+	return e.arbiter(key, votes)
+}

@@ -66,7 +66,7 @@ func (a *attempt) prepare(r *request, token string, fencing instance.Fencing, st
 		q := &s.acquire
 		q.Key, q.Token, q.TTL = r.key, token, r.ttl
 		q.GiveUp, q.AskLeft, q.Shared, q.Fencing = giveUp, askLeft, r.token != "", fencing
-		q.Former = r.former
+		q.Former, q.Any = r.former, nil
 		if q.Several = nil; r.several != nil {
 			q.Key, q.Several = r.several.keys[0], r.several.question()
 		}
@@ -137,7 +137,9 @@ func (a *attempt) undo() {
 		switch s := &a.slots[place]; {
 		case !s.asked || s.absent || !mayHaveLeft(votes[place], votes, &s.acquire):
 		case s.acquire.Several != nil:
-			s.undoAll()
+			s.undoAll(s.acquire.Several.Keys)
+		case s.acquire.Any != nil:
+			s.undoAll(s.acquire.Any.MayHave(votes[place].Kind))
 		default:
 			i.Post(s.undoing())
 		}

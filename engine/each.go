@@ -90,7 +90,14 @@ func (e *Engine) requestEach(resources []string, opts []Option) (*request, error
 	if err := checkResources(resources); err != nil {
 		return nil, fmt.Errorf("engine: %s: %w", op, err)
 	}
-	return e.request("acquire", resources[0], opts)
+	r, err := e.request("acquire", resources[0], opts)
+	if err == nil {
+		err = r.permits.refuseWith("TryAcquireEach")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // checkResources names all that are bad, and all that are there before.

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/redistest"
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -71,7 +72,7 @@ func allGranted(t *testing.T, results []engine.Each) []*lease.Lease {
 // simulateMany is simulate on servers that answer many questions in little time.
 func simulateMany(t *testing.T, n int, cfg engine.Config, test func(*testing.T, *sim.Fleet, *engine.Engine)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.NewNative(t, n)
 		test(t, fleet, start(t, fleet, cfg))
 	})
@@ -338,7 +339,7 @@ func TestEachIsRefusedByAServerThatMayHaveForgotten(t *testing.T) {
 func TestEachInClusters(t *testing.T) {
 	for _, fenced := range []bool{false, true} {
 		t.Run(fmt.Sprintf("fenced %v", fenced), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testkit.Simulate(t, func(t *testing.T) {
 				fleet := sim.NewNative(t, 2)
 				fleet.AddCluster(3, 0)
 				e := start(t, fleet, config())

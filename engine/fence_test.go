@@ -7,13 +7,14 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
 // simulateFences is simulate on native servers, whose clocks the engine knows: its fences are raised natively.
 func simulateFences(t *testing.T, n int, prepare func(*sim.Server), test func(*testing.T, *sim.Fleet, *engine.Engine)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.NewNative(t, n)
 		fleet.Each(prepare)
 		e := start(t, fleet, config())

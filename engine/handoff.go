@@ -31,7 +31,9 @@ type redisLock struct {
 	token  string    // what Redis has; no lease shows it
 	since  time.Time // when the attempt began that acquired it
 	handed int       // how often it has been handed on
-	keys   []string  // of several resources: all of them. Such a lock is never handed on. nil: it is one
+	keys   []string  // of several resources, or permits: all of them. Such a lock is never handed on. nil: it is one
+
+	permits *heldPermits // nil: it is of none
 }
 
 // token is what proves to the instances that the lock is ours.
@@ -77,7 +79,7 @@ func (h *holding) handOver(now time.Time) bool {
 
 // suits reports whether an acquire may be served with this lock.
 func (h *holding) suits(r *request) bool {
-	return r.token == "" && r.renew && r.ttl == h.entry.TTL && r.fencing == (h.fencing != nil)
+	return r.key == h.key && r.token == "" && r.renew && r.ttl == h.entry.TTL && r.fencing == (h.fencing != nil)
 }
 
 // nextHolding makes the next lease of the lock: nil, when the engine is closed.

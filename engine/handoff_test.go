@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -261,7 +262,7 @@ func TestReservedFencesNeverLockTheEngineOut(t *testing.T) {
 		times int
 	}{{10 * time.Millisecond, 2000}, {100 * time.Microsecond, 8000}} {
 		t.Run(fmt.Sprintf("every %v", c.pause), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testkit.Simulate(t, func(t *testing.T) {
 				fleet, ahead := sim.NewNative(t, 1), 0
 				cfg := handingOn(1 << 16)
 				cfg.Trace = &engine.Trace{Vote: func(v engine.VoteInfo) {

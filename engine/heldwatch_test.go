@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -349,7 +350,7 @@ func TestALeaseIsWatchedWhereItsSlotHasGone(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testkit.Simulate(t, func(t *testing.T) {
 				fleet := sim.New(t, 0)
 				cluster := fleet.AddCluster(3, 1)
 				e := start(t, fleet, config())
@@ -380,7 +381,7 @@ func TestALeaseIsWatchedWhereItsSlotHasGone(t *testing.T) {
 func TestALeaseIsWatchedAtTheMasterThatSentinelsName(t *testing.T) {
 	for name, lives := range map[string]bool{"the old one dies": false, "the old one lives": true} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testkit.Simulate(t, func(t *testing.T) {
 				fleet := sim.New(t, 0)
 				pair := fleet.AddPair()
 				e := start(t, fleet, config())

@@ -91,7 +91,9 @@ func (e *Engine) hold(g lease.Grant, r *request, fencing instance.Fencing, start
 
 // keep makes the lease of a holding, and takes it into care.
 func (e *Engine) keep(h *holding, g lease.Grant, r *request, start clock.Moment) (*lease.Lease, error) {
-	g.Resource = h.key[len(e.cfg.KeyPrefix):] // the same bytes
+	if g.Slots == nil {
+		g.Resource = h.key[len(e.cfg.KeyPrefix):] // the same bytes
+	}
 	g.Backend = h
 	h.entry.Control.Begin(g)
 	h.entry.TTL = r.ttl
@@ -361,6 +363,9 @@ func (h *holding) Ended(cause error) {
 	e.keeper.Remove(&h.entry)
 	if h.shared {
 		e.share(h.key, l.Token(), -1)
+	}
+	if p := h.permits(); p != nil {
+		p.set.gaveBack(p.slots)
 	}
 	now := time.Now()
 	if h.kept { // nobody's lease

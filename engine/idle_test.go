@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 )
 
 // Those who wait for long send next to nothing: many keep their places, and look after what has
@@ -16,7 +17,7 @@ func TestIdleWaitersAreSilent(t *testing.T) {
 	const waiters, most, window = 200, 100, 7500 * time.Millisecond
 	for n, renewed := range map[int]bool{1: true, 3: true, 2: false} {
 		t.Run(fmt.Sprintf("N=%d, renewed: %v", n, renewed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testkit.Simulate(t, func(t *testing.T) {
 				fleet := sim.NewNative(t, n)
 				e := start(t, fleet, config())
 				set := func(i int, ttl time.Duration) {
@@ -65,7 +66,7 @@ func TestIdleWaitersHearOfTheEnd(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testkit.Simulate(t, func(t *testing.T) {
 				fleet := sim.NewNative(t, 1)
 				e := start(t, fleet, config())
 				s := fleet.Servers[0]

@@ -119,6 +119,44 @@ func TestBadSetOfResourcesNamesWhatIsWrong(t *testing.T) {
 	release(t, acquireAll(t, e, many[:1]))
 }
 
+func TestBadPermitsNameWhatIsWrong(t *testing.T) {
+	e := open(t, redistest.StartN(t, 1), engine.Config{})
+	for _, bad := range []struct {
+		opts []engine.Option
+		says string
+	}{
+		{[]engine.Option{engine.Permits(0)}, "Permits is 0: it must be from 1 to 128"},
+		{[]engine.Option{engine.Permits(129)}, "Permits is 129"},
+		{[]engine.Option{engine.Permits(3), engine.Weight(0)}, "Weight is 0: it must be from 1 to 64"},
+		{[]engine.Option{engine.Permits(128), engine.Weight(65)}, "Weight is 65"},
+		{[]engine.Option{engine.Permits(3), engine.Weight(4)}, "Weight is 4, of 3 permits"},
+		{[]engine.Option{engine.Weight(1)}, "Weight without Permits"},
+		{[]engine.Option{engine.Permits(3), engine.WithFencing()}, "Permits with WithFencing"},
+		{[]engine.Option{engine.WithToken("mine"), engine.Permits(3)}, "Permits with WithToken"},
+	} {
+		for name, use := range map[string]func(context.Context, string, ...engine.Option) (*lease.Lease, error){
+			"Acquire": e.Acquire, "TryAcquire": e.TryAcquire,
+		} {
+			if _, err := use(within(t), "r", bad.opts...); err == nil || !strings.Contains(err.Error(), bad.says) {
+				t.Errorf("%s: %v, want it to say %q", name, err, bad.says)
+			}
+		}
+	}
+	for name, use := range map[string]func() error{
+		"AcquireAll":     func() error { _, err := e.AcquireAll(within(t), []string{"r", "s"}, engine.Permits(3)); return err },
+		"TryAcquireEach": func() error { _, err := e.TryAcquireEach(within(t), []string{"r"}, engine.Permits(3)); return err },
+		"Adopt":          func() error { _, err := e.Adopt(within(t), "r", "token", engine.Permits(3)); return err },
+	} {
+		if err := use(); err == nil || !strings.Contains(err.Error(), "Permits with "+name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, n := range []int{1, 128} {
+		release(t, acquire(t, e, "r", engine.Permits(n)))
+	}
+	release(t, acquire(t, e, "r", engine.Permits(128), engine.Weight(64)))
+}
+
 func TestTheSameServerTwiceIsNoQuorum(t *testing.T) {
 	s := redistest.StartN(t, 2)
 	for name, urls := range map[string][]string{

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/holdfast-go/holdfast/lease"
@@ -27,9 +28,10 @@ func (k *keeping) note(h *holding) {
 	}
 }
 
-// mayKeep reports whether it is time to keep what it gets: not where tries are counted, or the user paces them.
+// mayKeep reports whether it is time to keep what it gets: not where tries are counted, or the user paces them, nor where it
+// is no holder that stands in the way.
 func (c *allLoop) mayKeep() bool {
-	return c.request.tries == 0 && !c.engine.paced && len(c.waiters) > 1 && time.Since(c.begun) >= keepPatience
+	return c.request.tries == 0 && !c.engine.paced && errors.Is(c.refused, ErrHeld) && time.Since(c.begun) >= keepPatience
 }
 
 // takeInOrder takes the resources one after the other, and then asks for all of them. It returns neither a lease nor an
@@ -45,7 +47,7 @@ func (c *allLoop) takeInOrder(ctx context.Context) (*lease.Lease, error) {
 	}()
 	tokens := make([]string, 0, len(c.waiters))
 	for k := range c.waiters {
-		h, err := c.keep(ctx, k)
+		h, err := c.keepOne(ctx, c.waiters[k], c.request.several.resources[k], c.request.several.keys[k])
 		if stop := c.engine.stopped(ctx); err != nil && stop != nil {
 			return nil, because(stop, c.refused)
 		}
@@ -60,14 +62,14 @@ func (c *allLoop) takeInOrder(ctx context.Context) (*lease.Lease, error) {
 	return l, err
 }
 
-// keep takes one of the resources, however long that takes.
-func (c *allLoop) keep(ctx context.Context, which int) (*holding, error) {
+// keepOne takes one lock and keeps it for c, however long that takes.
+func (c *waitLoop) keepOne(ctx context.Context, w *waiter, resource, key string) (*holding, error) {
 	e, all := c.engine, c.request
 	r := &request{
-		op: all.op, resource: all.several.resources[which], key: all.several.keys[which],
-		ttl: all.ttl, maxTTL: all.maxTTL, renew: true, keeps: new(keeping),
+		op: all.op, resource: resource, key: key, ttl: all.ttl, maxTTL: all.maxTTL, renew: true, keeps: new(keeping),
+		fencing: all.fencing, // or it might come late, where that has none
 	}
-	one := waitLoop{engine: e, request: r, waiter: c.waiters[which]}
+	one := waitLoop{engine: e, request: r, waiter: w}
 	_, err := one.run(ctx)
 	c.rounds += one.rounds
 	if one.unwanted != nil {
@@ -87,6 +89,13 @@ func (c *allLoop) keep(ctx context.Context, which int) (*holding, error) {
 // unkeep gives back a lock that was kept for an AcquireAll. Nobody is told that it waits for it: the servers tell.
 func (h *holding) unkeep() {
 	h.entry.Control.End(lease.ErrReleased)
+	if keys := h.several(); keys != nil {
+		for _, p := range h.giveBackAll(keys) {
+			p.leave()
+			p.release()
+		}
+		return
+	}
 	p, _ := h.giveUp(false)
 	if p == nil {
 		return

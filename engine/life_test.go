@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -122,7 +123,7 @@ func TestDoDoesNotCallItsFunctionWithoutTheLock(t *testing.T) {
 }
 
 func TestCloseReleasesEverythingEndsWaitersAndClosesLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.New(t, 3)
 		e := start(t, fleet, config())
 		var held []*lease.Lease
@@ -175,7 +176,7 @@ func TestCloseReleasesEverythingEndsWaitersAndClosesLost(t *testing.T) {
 }
 
 func TestCloseEndsAnAcquireInMidAttemptAndLeavesNoKey(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.New(t, 3)
 		e := start(t, fleet, config())
 		fleet.Each(func(s *sim.Server) { s.Latency(20*time.Millisecond, 20*time.Millisecond) })
@@ -193,7 +194,7 @@ func TestCloseEndsAnAcquireInMidAttemptAndLeavesNoKey(t *testing.T) {
 }
 
 func TestCloseSaysWhichLeasesCouldNotBeReleasedAndIsBoundedInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.New(t, 3)
 		e := start(t, fleet, config())
 		l := acquire(t, e, "the resource")
@@ -212,7 +213,7 @@ func TestCloseSaysWhichLeasesCouldNotBeReleasedAndIsBoundedInTime(t *testing.T) 
 
 func TestCloseNamesTheFirstOfManyLeasesAndHasThemAll(t *testing.T) {
 	const many = 100
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.New(t, 3)
 		e := start(t, fleet, config())
 		for n := range many {
@@ -233,7 +234,7 @@ func TestCloseNamesTheFirstOfManyLeasesAndHasThemAll(t *testing.T) {
 }
 
 func TestCloseBreaksOffWhatHangsWhenItsContextEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.New(t, 3)
 		e := start(t, fleet, config())
 		acquire(t, e, "r")
@@ -472,7 +473,7 @@ func TestFleetThatIsNewAltogetherVotesAtOnceUnlessTheGuardIsStrict(t *testing.T)
 		instance.GuardStrict:   20 * time.Second,
 	} {
 		t.Run(guard.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testkit.Simulate(t, func(t *testing.T) {
 				fleet := sim.New(t, 3)
 				fleet.Each(func(s *sim.Server) { s.Age(0) })
 				cfg := config()
@@ -487,7 +488,7 @@ func TestFleetThatIsNewAltogetherVotesAtOnceUnlessTheGuardIsStrict(t *testing.T)
 }
 
 func TestOneYoungInstanceAmongOldOnesIsQuarantined(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.New(t, 3)
 		fleet.Servers[0].Age(0)
 		e := start(t, fleet, config())

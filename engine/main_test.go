@@ -54,7 +54,7 @@ func config() engine.Config { return engine.Config{TTL: ttl, RenewEvery: every} 
 // simulate runs a test in a bubble with n servers and an engine that is connected to them.
 func simulate(t *testing.T, n int, cfg engine.Config, test func(*testing.T, *sim.Fleet, *engine.Engine)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.New(t, n)
 		test(t, fleet, start(t, fleet, cfg))
 	})

@@ -56,6 +56,9 @@ type severalRules struct {
 	renewals bool
 	keeps    bool
 
+	choices []uint8 // of permits: what an attempt may ask for; nil: it asks for what it wants
+	anyFree bool    // a mutant: an instance grants one of the permits, whichever is free there
+
 	need          func(int) int
 	enough        func(m *severalRules, a *severalAttempt) bool
 	confirmed     func(m *severalRules, a *severalAttempt) bool
@@ -184,7 +187,9 @@ func (m *severalRules) steps(s severalState, who uint8, to func(model.Step, seve
 	}
 	switch a := &s.attempts[who]; {
 	case a.phase == atRest:
-		step(begins, func(a *severalAttempt) { a.phase, a.want = asking, m.sets[who] })
+		for _, want := range m.wants(who) {
+			step(begins, func(a *severalAttempt) { a.phase, a.want = asking, want })
+		}
 	case a.phase == asking:
 		step(gives, func(a *severalAttempt) { *a = severalAttempt{phase: gaveUp, want: a.want} })
 		if m.enough(m, a) {
@@ -222,6 +227,14 @@ func (m *severalRules) steps(s severalState, who uint8, to func(model.Step, seve
 	}
 }
 
+// wants are the sets that an attempt may begin to ask for.
+func (m *severalRules) wants(who uint8) []uint8 {
+	if m.choices == nil || m.anyFree {
+		return m.sets[who : who+1]
+	}
+	return m.choices
+}
+
 // take has a server grant some of the keys, or none of them.
 func (m *severalRules) take(v *severalServer, who, keys uint8) bool {
 	for k := range severalKeys {
@@ -257,6 +270,14 @@ func (m *severalRules) deliver(s severalState, who, i uint8, to func(model.Step,
 		})
 	}
 	votes := s.servers[i].age == m.oldEnough()
+	if votes && m.anyFree && a.phase != atRest {
+		for k := range severalKeys {
+			if a.want>>k&1 != 0 && !slices.Contains(s.servers[i].holder[:], who+1) {
+				acquire(1 << k)
+			}
+		}
+		votes = false
+	}
 	for k := range severalKeys {
 		key := a.want & (1 << k)
 		switch {
@@ -327,6 +348,9 @@ func (m *severalRules) deliverKept(s severalState, who, i, k uint8, votes bool, 
 }
 
 func (m *severalRules) wrong(s severalState) string {
+	if m.anyFree {
+		return m.tooMany(s)
+	}
 	for b := range m.sets {
 		for c := range b {
 			x, y := &s.attempts[b], &s.attempts[c]
@@ -334,6 +358,20 @@ func (m *severalRules) wrong(s severalState) string {
 				return fmt.Sprintf("%s and %s both have a valid lease, and share a key", modelName(uint8(c)), modelName(uint8(b)))
 			}
 		}
+	}
+	return ""
+}
+
+// tooMany says that more leases are valid than there are permits.
+func (m *severalRules) tooMany(s severalState) string {
+	valid := 0
+	for b := range m.sets {
+		if s.attempts[b].phase == leased {
+			valid++
+		}
+	}
+	if valid > len(m.choices) {
+		return fmt.Sprintf("%d leases are valid, of %d permits", valid, len(m.choices))
 	}
 	return ""
 }
@@ -398,6 +436,57 @@ func TestModelLeasesOfSeveralExcludeEachOther(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			holds(t, m.model())
+		})
+	}
+}
+
+// permitsModel is that of permits: each attempt has a choice of what it asks for, and no two leases may have one permit. With
+// counting, an attempt asks each instance for whatever is free there.
+func permitsModel(ttl uint8, attempts int, choices ...uint8) *severalRules {
+	m := severalModel(ttl)
+	for range attempts {
+		m.sets = append(m.sets, 0)
+		for _, c := range choices {
+			m.sets[len(m.sets)-1] |= c
+		}
+	}
+	m.choices = choices
+	return m
+}
+
+func TestModelNoTwoLeasesHaveOnePermit(t *testing.T) {
+	for name, m := range map[string]*severalRules{
+		"three of two":                      permitsModel(2, 3, keyA, keyB),
+		"two of two, renewals":              permitsModel(2, 2, keyA, keyB).with(func(m *severalRules) { m.renewals = true }),
+		"two of two, restarts and renewals": permitsModel(2, 2, keyA, keyB).with(func(m *severalRules) { m.restarts, m.renewals = true, true }),
+		"two that want two of three":        permitsModel(2, 2, keyA|keyB, keyB|keyC, keyC|keyA),
+		"two that want two of three, kept":  permitsModel(2, 2, keyA|keyB, keyB|keyC, keyC|keyA).with(func(m *severalRules) { m.keeps = true }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			holds(t, m.model())
+		})
+	}
+}
+
+func TestModelOfPermitsFindsEveryMutant(t *testing.T) {
+	for name, m := range map[string]*severalRules{
+		"votes for different permits are added up": permitsModel(3, 3, keyA, keyB).with(func(m *severalRules) {
+			m.anyFree = true
+			m.enough = func(m *severalRules, a *severalAttempt) bool {
+				return modelTally(a.oks[0]|a.oks[1]|a.oks[2], m.need).won()
+			}
+		}),
+		"the choice of one instance is enough": permitsModel(3, 3, keyA, keyB).with(func(m *severalRules) {
+			m.enough = func(m *severalRules, a *severalAttempt) bool { return a.oks != [severalKeys]uint8{} }
+		}),
+		"half is a quorum":     permitsModel(3, 3, keyA, keyB).with(func(m *severalRules) { m.need = func(n int) int { return n / 2 } }),
+		"no restart guard":     permitsModel(3, 3, keyA, keyB).with(func(m *severalRules) { m.restarts, m.grown = true, 1 }),
+		"the answers begin it": permitsModel(3, 3, keyA, keyB).with(func(m *severalRules) { m.lateStart = true }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			breaks(t, name, m.model())
 		})
 	}
 }

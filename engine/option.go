@@ -130,6 +130,7 @@ type request struct {
 	place    *place   // in the queue; nil: none
 	overrode bool     // the last grant was against the vote of the instance that has the queue
 	several  *several // of AcquireAll: then resource and key are those of the one that stands in the way; nil: it is one
+	permits  *permits // of Permits: then key is that of the resource, which nobody locks; nil: it is a lock of the resource's own
 	keeps    *keeping // it is for an AcquireAll that waits for others besides; nil: it is not
 	asked    question // what the one that released the lock has asked already; usually nothing
 	errs     []error
@@ -169,6 +170,9 @@ func (e *Engine) request(op, resource string, opts []Option) (*request, error) {
 	}
 	if r.maxHold > 0 && len(r.errs) == 0 {
 		r.ttl = e.cfg.covering(r.maxHold, r.ttl)
+	}
+	if r.permits != nil && len(r.errs) == 0 {
+		r.check(r.permits.prepare(e, r))
 	}
 	if len(r.errs) > 0 {
 		return nil, fmt.Errorf("engine: %s: %w", op, join(r.errs...))

@@ -3,19 +3,19 @@ package engine_test
 import (
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
 // What is owed to an instance that was down is still owed when it goes down once more
 // while it is being paid: of each lease its own lock, and no other.
 func TestDebtsOutliveASecondOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.NewNative(t, 3)
 		fleet.Each(func(s *sim.Server) { s.Latency(10*time.Millisecond, 10*time.Millisecond) })
 		e, err := engine.New(fleet.Instances(instance.Config{Batch: 2}), config())

@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 )
 
 // oneWay is how long a message takes in these tests.
@@ -173,7 +174,7 @@ func TestArbiterThatDiesHoldsNobodyUp(t *testing.T) {
 }
 
 func TestEnginesTakeTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.New(t, 3)
 		fleet.Each(func(s *sim.Server) { s.Latency(100*time.Microsecond, 100*time.Microsecond) })
 		const engines, callers = 3, 2

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -30,7 +31,7 @@ const (
 // queuing runs a test in a bubble, with n fast servers.
 func queuing(t *testing.T, n int, test func(*testing.T, *sim.Fleet)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.NewNative(t, n)
 		fleet.Each(func(s *sim.Server) { s.Latency(aHop, aHop) })
 		test(t, fleet)

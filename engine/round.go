@@ -20,6 +20,9 @@ const everybody = -1
 // round takes part in one round of votes: everybody's, or with one asked first.
 // askLeft asks also for how long the lock is held, which costs the server more.
 func (e *Engine) round(ctx context.Context, r *request, first int, askLeft bool) (*lease.Lease, error) {
+	if r.permits != nil {
+		return e.permitRound(ctx, r)
+	}
 	for proposal := 1; ; proposal++ {
 		start := clock.Sample()
 		l, votes, err := e.vote(ctx, r, first, start, askLeft)
@@ -87,7 +90,7 @@ func (e *Engine) decide(ctx context.Context, r *request, q question, first int) 
 		r.blame(a, votes)
 	}
 	refused := e.refusal(r.op, r.resource, votes, decided)
-	if r.several != nil {
+	if r.several != nil && r.permits == nil {
 		refused.Resources = r.several.resources
 	}
 	if r.former != "" {
@@ -111,7 +114,10 @@ func (e *Engine) grant(r *request, token string, fencing instance.Fencing, start
 	if r.maxHold > 0 {
 		g.Limit = now.Add(r.maxHold) // or one that is slow to be granted would be over by then
 	}
-	if r.several != nil {
+	switch {
+	case r.permits != nil:
+		return e.holdPermits(g, r, start)
+	case r.several != nil:
 		return e.holdAll(g, r, fencing, start)
 	}
 	return e.hold(g, r, fencing, start)

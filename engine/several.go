@@ -37,13 +37,13 @@ func (r *request) blame(a *attempt, votes []instance.Vote) {
 	r.resource, r.key = r.several.resources[which], r.several.keys[which]
 }
 
-// undoAll posts the undo of an acquire of several resources.
-func (s *slot) undoAll() {
+// undoAll posts the undo of an acquire of several resources, or permits.
+func (s *slot) undoAll(keys []string) {
 	a, q := s.attempt, &s.acquire
-	n := len(q.Several.Keys)
+	n := len(keys)
 	s.undoes = slices.Grow(s.undoes[:0], n)[:n]
 	posts := make([]instance.Command, n)
-	for k, key := range q.Several.Keys {
+	for k, key := range keys {
 		u := &s.undoes[k]
 		u.Key, u.Token, u.TTL, u.Fencing = key, q.Token, q.TTL, q.Fencing
 		u.Undo, u.Former, u.To = q, "", (*undone)(s)
@@ -60,6 +60,7 @@ func (e *Engine) holdAll(g lease.Grant, r *request, fencing instance.Fencing, st
 	if fencing.Fence != 0 {
 		h.fencing = &fencing
 	}
+	h.entry.Locks = uint8(len(r.several.keys))
 	g.Resources = r.several.resources
 	return e.keep(h, g, r, start)
 }
@@ -96,7 +97,7 @@ func (h *holding) extendAll(ctx context.Context, keys []string, ttl time.Duratio
 	for k, p := range polls {
 		decided, stop := p.await(ctx)
 		if !decided || !p.won() {
-			q := e.unproven("extend", e.resource(keys[k]), p.result(), stop)
+			q := e.unproven("extend", h.part(keys[k]), p.result(), stop)
 			if failed == nil || errors.Is(q.reason, lease.ErrLost) {
 				failed = q
 			}
@@ -143,14 +144,20 @@ func (h *holding) giveBackAll(keys []string) []*poll {
 	if h.settled.Load() {
 		return nil
 	}
-	e, now, yes := h.engine, time.Now(), gone
+	e, now, yes, bell := h.engine, time.Now(), gone, everybody
 	if h.released {
 		yes = othersOrGone
 	}
 	h.released = true
+	permits := h.permits()
+	if permits != nil {
+		bell = e.arbiter(permits.set.bell, nil)
+	}
 	polls := make([]*poll, len(keys))
 	for k, key := range keys {
-		e.fairness.had(key, h.since, now)
+		if permits == nil {
+			e.fairness.had(key, h.since, now)
+		}
 		polls[k] = e.newPoll(yes)
 	}
 	for place, i := range e.instances {
@@ -159,6 +166,9 @@ func (h *holding) giveBackAll(keys []string) []*poll {
 			s := &polls[k].slots[place]
 			s.release = instance.Release{Key: key, Token: h.token(), TTL: e.cfg.MaxTTL, Since: h.since, Fencing: h.fence(), To: s}
 			posts[k] = &s.release
+		}
+		if place == bell {
+			posts = append(posts, permits.set.ring())
 		}
 		i.Post(posts...) // together: whoever waits for several of them finds them free at once
 	}
@@ -170,7 +180,7 @@ func (h *holding) giveBackAll(keys []string) []*poll {
 func (h *holding) settleAll(keys []string, polls []*poll) (failed *QuorumError) {
 	for k, p := range polls {
 		if votes, won := p.wait(); !won && failed == nil {
-			failed = h.engine.unproven("release", h.engine.resource(keys[k]), votes, nil)
+			failed = h.engine.unproven("release", h.part(keys[k]), votes, nil)
 		}
 	}
 	if failed == nil {
@@ -225,7 +235,7 @@ func (r *renewal) trouble(n int) *instance.Vote {
 func (r *renewal) loss(n int) error {
 	cause := r.verdict(n).loss()
 	if w := r.tallies[n].whole; w != nil && cause != nil {
-		return fmt.Errorf("%w: %q, one of several", cause, r.engine.resource(w.lost))
+		return fmt.Errorf("%w: %s", cause, holdingOf(r.entries[n]).among(w.lost))
 	}
 	return cause
 }

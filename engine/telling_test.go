@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 	"github.com/holdfast-go/holdfast/lease"
 )
 
@@ -107,7 +108,7 @@ func (s slow) NextBackOff() time.Duration { s.hang(); return time.Hour }
 func TestNoFuncOfTheUsersHoldsUpTheEngine(t *testing.T) {
 	for name, plant := range hooks() {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testkit.Simulate(t, func(t *testing.T) {
 				h := &hook{let: make(chan struct{})}
 				cfg, icfg := config(), instance.Config{Timeout: timeout}
 				plant(h, &cfg, &icfg)

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-go/holdfast/engine"
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 )
 
 // aBreak is what an engine that has had a resource for some time leaves to others.
@@ -322,7 +323,7 @@ func TestWaiterIsServedWhenAnotherEngineReleases(t *testing.T) {
 }
 
 func TestContendingEnginesNeverHoldTogether(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.New(t, 5)
 		fleet.Each(func(s *sim.Server) { s.Latency(time.Millisecond, time.Millisecond) })
 		var holders, served atomic.Int32

@@ -27,6 +27,7 @@ type Acquire struct {
 	Shared  bool          // the token is the user's own, so that finding it in the lock proves nothing
 	Former  string        // the token that must have the lock now, and gives way to Token: an adoption, without fencing; "": nobody may have it
 	Several *Several      // of several locks, all or none; nil: of one
+	Any     *AnyOf        // of some of several locks; nil: of all that it names
 	Fencing
 	To Caster
 
@@ -51,6 +52,7 @@ const (
 	scriptTakesAll // those for several locks, as the three above
 	scriptFencesAll
 	scriptRaisesAll
+	scriptTakesAny
 )
 
 // The stages of an Acquire. The actor sends it, its undo withdraws it; only one
@@ -65,6 +67,14 @@ const (
 // withdraw reports whether the acquire has not been sent, and then never will be.
 func (a *Acquire) withdraw() bool {
 	return a.stage.CompareAndSwap(posted, withdrawn) || a.stage.Load() == withdrawn
+}
+
+// onStage is where the stage of an acquire is kept: one withdraws all parts of a question.
+func (a *Acquire) onStage() *Acquire {
+	if a.Several != nil && a.Several.whole != nil {
+		return a.Several.whole
+	}
+	return a
 }
 
 // send reports whether the acquire may be sent: for the first time, or again.
@@ -105,6 +115,8 @@ func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 		return a.raising(out), true
 	case scriptTakesAll, scriptFencesAll, scriptRaisesAll:
 		return a.appendSeveral(out), true
+	case scriptTakesAny:
+		return a.appendAnyOf(s, out), true
 	}
 	return a.scripted(out), true
 }
@@ -120,6 +132,8 @@ func (a *Acquire) formIn(s *sending) form {
 		return adoption
 	case a.Several != nil:
 		return a.formOfSeveral(s)
+	case a.Any != nil:
+		return scriptTakesAny
 	case a.Fence == 0, a.isHealing() && s.ordered:
 		if mayBeNative {
 			return native
@@ -137,17 +151,6 @@ func (a *Acquire) formIn(s *sending) form {
 // refused attempts of others may have raised what is there: where no acquire can come late, the lock alone is put back. Then
 // its number is raised as well, in case it was lost, whatever that finds.
 func (a *Acquire) isHealing() bool { return !a.Proof.IsZero() }
-
-// mayRaise reports whether its fence may be raised by a command behind it, and the lock taken by a native one: where
-// the order of messages is sure, and the server's clock known well enough to say that the proposal is not ahead of it. A script
-// looks at the clock itself.
-func (a *Acquire) mayRaise(s *sending) bool {
-	switch {
-	case a.Fence == 0, !s.raises, s.again, a.again, a.AskLeft, a.Shared, a.Former != "", a.Several != nil, s.quarantined > 0 && !s.heals(a.Proof):
-		return false
-	}
-	return a.isHealing() || s.serverClock != 0 && a.Fence <= s.serverClock+uint64(a.MaxAhead.Microseconds())
-}
 
 // heals reports whether even a quarantined instance may have a lock back: when the
 // renewal that proved the lock to be ours began after we knew of the restart.
@@ -230,6 +233,8 @@ func (a *Acquire) readReply(s *sending, r *resp.Reply) {
 		a.To.Cast(a.adopted(s, r))
 	case a.form == scriptRaises, a.form == scriptRaisesAll:
 		a.To.Cast(a.readRaising(s, r))
+	case a.form == scriptTakesAny:
+		a.To.Cast(a.readAnyOf(s, r))
 	case a.form != native:
 		a.To.Cast(a.read(s, r.List[0].N, r.List[1:]))
 	case a.raise != nil && !a.isHealing() && r.Kind == resp.Status:
@@ -241,12 +246,6 @@ func (a *Acquire) readReply(s *sending, r *resp.Reply) {
 	default:
 		a.askHolder(s.actor, 0)
 	}
-}
-
-// askHolder has it asked who has the lock; found is the fence there, 0 if that is not known.
-func (a *Acquire) askHolder(by *actor, found uint64) {
-	a.found, a.question.acquire = found, a
-	by.postHolderQuestion(&a.question)
 }
 
 // adopted reads the reply to an adoption. Where it finds its own token it has been
@@ -322,58 +321,6 @@ func (a *Acquire) held(s *sending, holder *resp.Reply, left time.Duration) Vote 
 	if v.Holder == a.Token && s.again && !a.Shared && a.form != scriptRaises {
 		return s.vote(Granted)
 	}
-	return v
-}
-
-// holderQuestion asks which token has the lock, behind a native acquire that was refused. SET
-// could say so itself, but would send all that is there. It casts the acquire's vote,
-// which is Held even if nothing more can be learnt.
-type holderQuestion struct{ acquire *Acquire }
-
-// postHolderQuestion posts one.
-func (a *actor) postHolderQuestion(q *holderQuestion) {
-	if _, taken := a.mailbox.offer(q, a.name); !taken {
-		q.refuse(Vote{Instance: a.name})
-	}
-}
-
-func (q *holderQuestion) appendCommand(_ *sending, out []byte) ([]byte, bool) {
-	return appendHolderQuestion(out, q.acquire.Key), true
-}
-
-func appendHolderQuestion(out []byte, key string) []byte {
-	out = append(out, "*4\r\n$8\r\ngetrange\r\n"...)
-	out = resp.AppendArg(out, key)
-	return append(out, "$1\r\n0\r\n$4\r\n1024\r\n"...)
-}
-
-func (q *holderQuestion) fits(r *resp.Reply) bool { return r.Kind == resp.Text }
-
-func (q *holderQuestion) readReply(s *sending, r *resp.Reply) {
-	v := s.held(r, -1)
-	v.Fence = q.acquire.found
-	q.acquire.To.Cast(v)
-}
-
-func (q *holderQuestion) refuse(v Vote) {
-	if v = unknownHolder(v); v.Kind == Held {
-		v.Fence = q.acquire.found
-	}
-	q.acquire.To.Cast(v)
-}
-
-func (q *holderQuestion) about() (key, fenceKey string) { return q.acquire.Key, "" }
-func (q *holderQuestion) debt() (debt, bool)            { return debt{}, false }
-
-// held is the vote when a holder was found.
-func (s *sending) held(holder *resp.Reply, left time.Duration) Vote {
-	v := s.vote(Held)
-	v.Left = left
-	if len(holder.Text) > maxToken {
-		v.Holder, v.Err = string(holder.Text[:foreignShown]), ErrForeign
-		return v
-	}
-	v.Holder = string(holder.Text)
 	return v
 }
 

@@ -1,7 +1,6 @@
 package instance
 
 import (
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -236,56 +235,6 @@ func (m *AcquireEach) refuse(v Vote) {
 }
 
 func (m *AcquireEach) debt() (debt, bool) { return debt{}, false }
-
-// holdersQuestion asks which tokens have the locks that were refused, as holderQuestion does for one. It casts their votes.
-type holdersQuestion struct {
-	each  *AcquireEach
-	heard int    // of those that were refused
-	asked int    // of them, last
-	votes []Vote // of what has been heard
-}
-
-func (q *holdersQuestion) appendCommand(_ *sending, out []byte) ([]byte, bool) {
-	open := q.each.refused[q.heard:]
-	q.asked = len(open)
-	for _, k := range open {
-		out = appendHolderQuestion(out, q.each.Items[k].Key)
-	}
-	return out, true
-}
-
-func (q *holdersQuestion) replies() int { return q.asked }
-
-func (q *holdersQuestion) fits(r *resp.Reply) bool { return r.Kind == resp.Text }
-
-func (q *holdersQuestion) readReply(s *sending, r *resp.Reply) { q.hear(s.held(r, -1)) }
-
-func (q *holdersQuestion) refuseNext(_ *sending, v Vote) { q.hear(unknownHolder(v)) }
-
-func (q *holdersQuestion) hear(v Vote) {
-	q.votes = append(q.votes, v)
-	if q.heard++; q.heard == len(q.each.refused) {
-		which, votes := q.each.refused, q.votes
-		q.votes = nil // with the last vote, all of it may be used anew
-		q.each.To.CastEach(which, votes)
-	}
-}
-
-func (q *holdersQuestion) refuse(v Vote) {
-	for range q.each.refused[q.heard:] {
-		q.hear(unknownHolder(v))
-	}
-}
-
-func (q *holdersQuestion) debt() (debt, bool) { return debt{}, false }
-
-// unknownHolder is the vote of a lock that was refused, when v came of the question who has it.
-func unknownHolder(v Vote) Vote {
-	if v.Err == nil || !strings.HasPrefix(v.Err.Error(), "WRONGTYPE") { // else it is no lock at all
-		return Vote{Instance: v.Instance, Kind: Held, Left: -1}
-	}
-	return v
-}
 
 // several is a message with a reply for each of several questions.
 type several interface {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 )
 
 // votes keeps what is cast.
@@ -60,7 +61,7 @@ func act(t *testing.T, cfg instance.Config, test func(*testing.T, *sim.Server, *
 // actGuarded is act with a restart guard, whose quarantine is an hour.
 func actGuarded(t *testing.T, cfg instance.Config, guard instance.Guard, test func(*testing.T, *sim.Server, *instance.Instance)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.New(t, 1)
 		if cfg.Timeout == 0 {
 			cfg.Timeout = time.Second
@@ -268,7 +269,7 @@ func TestNothingOfTheFormerConnectionIsExecutedAfterTheFirstMessageOfTheNext(t *
 }
 
 func TestRunEndsWithItsContextThoughTheServerHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.New(t, 1)
 		i := fleet.Instances(instance.Config{Timeout: time.Hour})[0]
 		ctx, cancel := context.WithCancel(t.Context())
@@ -295,7 +296,7 @@ func TestRunEndsWithItsContextThoughTheServerHangs(t *testing.T) {
 }
 
 func TestTwoInstancesOfTheSameServerAreFoundOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.New(t, 1)
 		pair := append(fleet.Instances(instance.Config{}), fleet.Instances(instance.Config{})...)
 		set := instance.NewSet(pair, instance.GuardAdaptive, time.Minute)

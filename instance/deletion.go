@@ -1,22 +1,11 @@
 package instance
 
-import (
-	"github.com/holdfast-go/holdfast/internal/reach"
-	"github.com/holdfast-go/holdfast/internal/resp"
-)
+import "github.com/holdfast-go/holdfast/internal/resp"
 
 // A release that only deletes is one native command where the server has one that compares and deletes: a sixth of the release
 // script's work. It answers 0 where nothing is there and where somebody else's lock is, alike. Then the key is looked at as
 // well. A look changes nothing: what was posted behind the release has been executed by then, perhaps an acquire with the same
 // token.
-
-// nativeDeletion is the command that releases are sent as on this link; nil: they are scripts.
-func (l *link) nativeDeletion() *reach.Deletion {
-	if l.deletionRefused.Load() {
-		return nil
-	}
-	return l.Deletion
-}
 
 // isNative reports whether it is sent as a native command, where it is plain. What is sent again is not: a script's 0 says
 // enough then.

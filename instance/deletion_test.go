@@ -10,12 +10,13 @@ import (
 	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/sim"
+	"github.com/holdfast-go/holdfast/internal/testkit"
 )
 
 // actNative is act on a native server that has been prepared before the instance connects.
 func actNative(t *testing.T, prepare func(*sim.Server), test func(*testing.T, *sim.Server, *instance.Instance)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		fleet := sim.NewNative(t, 1)
 		prepare(fleet.Servers[0])
 		i := fleet.Instances(instance.Config{Timeout: time.Second})[0]

@@ -24,28 +24,6 @@
 //	            │          └◀── late, cut off, scripts forgotten: repair, or be down ◀┘
 //	            └── full, down: answered at the door
 //
-// # The way of a message
-//
-// From Post to the wire there are eight stays in files, two of them in one that was left before:
-//
-//  1. mailbox.go: Post puts it in line (put, accept), or refuses it. The actor's take waits
-//     until what is in line may go out (mayGoOut), and takes all of it.
-//  2. actor.go: act hands it on. It also repairs the link when the reader has ended.
-//  3. pipeline.go: send makes a pipeline, and sending what its commands may know of it.
-//  4. guard.go: left says how long the restart guard still keeps votes back.
-//  5. pipeline.go: fill folds releases that wait together into one script call (fold), puts what
-//     raises fences behind acquires (raise), and lets each message append its command (encode).
-//  6. acquire.go, release.go, renew.go, inspect.go: appendCommand does so,
-//  7. internal/resp/resp.go: in the words of the protocol (AppendArg).
-//  8. pipeline.go: write puts the pipeline under way (putUnderWay), and writes it.
-//
-// A message about many locks (acquireeach.go) goes the same way as one, or is taken apart in fill.
-//
-// The reply comes back through reader.go (readPipeline), which has the message read
-// it (readReply), and cast its vote. underway.go has the states of the link in between.
-// What is sent when, and by whom, is at the top of mailbox.go. The reader reads all the
-// time, so a dead connection is noticed at once.
-//
 // # For whom
 //
 // Programs need Dial or New, SplitURLs, Config, Sentinel, and what an engine shows them: Vote, Kind,
@@ -60,3 +38,26 @@
 // as long as the longest lease it votes InQuarantine on new acquires (see Guard),
 // while renewals and releases go on.
 package instance
+
+// The way of a message.
+//
+// A plain acquire goes from Post to the wire through eight files, and comes back to none of them:
+//
+//  1. mailbox.go: Post puts it in line (put, accept), or refuses it. The actor's take waits
+//     until what is in line may go out (mayGoOut), and takes all of it.
+//  2. actor.go: act hands it on (sendAll). A pipeline is made (send), with what its commands may know (sending):
+//  3. link.go: what is known of the server at the other end,
+//  4. guard.go: and how long the restart guard still keeps votes back (left).
+//  5. pipeline.go: fill folds releases that wait together into one script call (fold), puts what
+//     raises fences behind acquires (raise), and lets each message append its command (encode).
+//  6. acquire.go: appendCommand does so,
+//  7. internal/resp/resp.go: in the words of the protocol (AppendArg).
+//  8. underway.go: write puts the pipeline under way (putUnderWay), and writes it.
+//
+// Other messages differ in the sixth alone: release.go, renew.go, inspect.go, queue.go. A message about many
+// locks (acquireeach.go) goes the same way as one, or is taken apart in fill.
+//
+// The reply comes back through reader.go (readPipeline), which has the message read
+// it (readReply), and cast its vote. At the top of underway.go are the states of the link in between, and
+// repair.go is what happens when the link ends. What is sent when, and by whom, is at the top of mailbox.go.
+// The reader reads all the time, so a dead connection is noticed at once.

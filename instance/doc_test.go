@@ -13,8 +13,7 @@ import (
 	"testing"
 )
 
-// wayOfAMessage is an acquire's way from Post to the wire, call by call. What it does not pass is
-// left out: a full mailbox, a cluster, a message that is sent again.
+// wayOfAMessage is a plain acquire's way from Post to the wire: every call of ours that it makes, in order.
 var wayOfAMessage = []struct{ by, called, file string }{
 	{"", "Post", "mailbox.go"},
 	{"Post", "reset", "mailbox.go"},
@@ -30,32 +29,74 @@ var wayOfAMessage = []struct{ by, called, file string }{
 	{"take", "doneSending", "mailbox.go"},
 	{"take", "makesSmallPipeline", "mailbox.go"},
 	{"", "act", "actor.go"},
-	{"act", "sendAll", "pipeline.go"},
-	{"sendAll", "send", "pipeline.go"},
-	{"send", "pipeline", "pipeline.go"},
-	{"send", "sending", "pipeline.go"},
+	{"act", "sendAll", "actor.go"},
+	{"sendAll", "weight", "actor.go"},
+	{"sendAll", "send", "actor.go"},
+	{"send", "sending", "actor.go"},
+	{"sending", "nativeDeletion", "link.go"},
+	{"sending", "raisesFences", "link.go"},
+	{"sending", "least", "link.go"},
 	{"sending", "left", "guard.go"},
+	{"send", "pipeline", "pipeline.go"},
 	{"send", "fill", "pipeline.go"},
 	{"fill", "fold", "pipeline.go"},
 	{"fold", "closeFor", "pipeline.go"},
+	{"fold", "raise", "pipeline.go"},
+	{"raise", "mayRaise", "pipeline.go"},
+	{"fold", "close", "pipeline.go"},
 	{"fill", "encode", "pipeline.go"},
 	{"encode", "appendCommand", "acquire.go"},
 	{"appendCommand", "send", "acquire.go"},
+	{"send", "onStage", "acquire.go"},
+	{"appendCommand", "formIn", "acquire.go"},
 	{"appendCommand", "plain", "acquire.go"},
 	{"plain", "appendSet", "acquire.go"},
 	{"appendSet", "AppendArg", "internal/resp/resp.go"},
 	{"appendSet", "AppendNumber", "internal/resp/resp.go"},
-	{"send", "write", "pipeline.go"},
-	{"write", "putUnderWay", "pipeline.go"},
+	{"send", "write", "underway.go"},
+	{"write", "putUnderWay", "underway.go"},
+}
+
+// offTheWay are the other calls that those on the way make, and when: never for a plain acquire that is
+// sent for the first time, to a server on its own that is up.
+var offTheWay = map[string]string{
+	"route": "to a cluster", "isPlain": "of a release", "isNative": "of a release", "hold": "of a release",
+	"withdraw": "of an undo", "mayHave": "behind a release", "next": "of several releases",
+	"refuse": "a full mailbox, or a server that is down", "owe": "a full mailbox, or a server that is down",
+	"goesWhole": "of many locks", "takeApart": "of many locks", "appendSeveral": "of several locks", "formOfSeveral": "of several locks",
+	"isHealing": "with fencing", "last": "with fencing", "join": "with fencing", "fenced": "with fencing", "raising": "with fencing",
+	"heals": "after a restart", "vote": "when it is not sent",
+	"scripted": "when it is asked for how long", "appendAdoption": "of an adoption",
+	"discard": "when nothing is left to be sent", "halt": "the server is no master any more",
+	"watching": "when the actor begins", "leave": "when the actor ends", "connect": "without a link",
+	"ended": "the link has ended", "repair": "the link has ended", "repay": "behind it",
+	"Cast": "when it is not sent", "Close": "what cannot be written, or when the actor ends",
 }
 
 // The way of a message is as the package's comment says: a reader that follows it stays eight times in a
-// file, and comes back to one twice.
+// file, and comes back to one twice at most. The table has all calls, so that none is made elsewhere unseen.
 func TestTheWayOfAMessage(t *testing.T) {
 	files := make(map[string]*ast.File)
+	ours := make(map[string]bool) // names of all funcs of this package
+	paths, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		for _, d := range parsed(t, path).Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok {
+				ours[fn.Name.Name] = true
+			}
+		}
+	}
 	var stays []string
 	returns := 0
+	onTheWay := make(map[string]bool)
 	for _, call := range wayOfAMessage {
+		onTheWay[call.called] = true
 		if files[call.file] == nil {
 			files[call.file] = parsed(t, call.file)
 		}
@@ -70,6 +111,20 @@ func TestTheWayOfAMessage(t *testing.T) {
 				returns++
 			}
 			stays = append(stays, call.file)
+		}
+	}
+	for _, call := range wayOfAMessage {
+		for _, fn := range funcsOf(files[call.file], call.called) {
+			for name := range called(fn) {
+				if ours[name] && !onTheWay[name] && offTheWay[name] == "" {
+					t.Errorf("%s calls %s, which is neither on the way nor said to be off it", call.called, name)
+				}
+			}
+		}
+	}
+	for name, when := range offTheWay {
+		if !ours[name] {
+			t.Errorf("nothing is called %s, which is said to be off the way: %s", name, when)
 		}
 	}
 	if len(stays) > 8 || returns > 2 {
@@ -121,19 +176,21 @@ func allFuncs(files map[string]*ast.File, name string) (all []*ast.FuncDecl) {
 }
 
 // mentions reports whether a func calls something of this name.
-func mentions(f *ast.FuncDecl, name string) (found bool) {
+func mentions(f *ast.FuncDecl, name string) bool { return called(f)[name] }
+
+// called are the names of what a func calls.
+func called(f *ast.FuncDecl) map[string]bool {
+	names := make(map[string]bool)
 	ast.Inspect(f, func(n ast.Node) bool {
-		call, ok := n.(*ast.CallExpr)
-		if !ok {
-			return true
-		}
-		switch fun := call.Fun.(type) {
-		case *ast.Ident:
-			found = found || fun.Name == name
-		case *ast.SelectorExpr:
-			found = found || fun.Sel.Name == name
+		if call, ok := n.(*ast.CallExpr); ok {
+			switch fun := call.Fun.(type) {
+			case *ast.Ident:
+				names[fun.Name] = true
+			case *ast.SelectorExpr:
+				names[fun.Sel.Name] = true
+			}
 		}
 		return true
 	})
-	return found
+	return names
 }

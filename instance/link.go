@@ -1,7 +1,9 @@
 package instance
 
 import (
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/holdfast-go/holdfast/internal/fault"
 	"github.com/holdfast-go/holdfast/internal/reach"
@@ -27,6 +29,14 @@ type link struct {
 	full      bool  // there was no more room for replies
 	err       error // why the reader ended
 	done      chan struct{}
+}
+
+// nativeDeletion is the command that releases are sent as on this link; nil: they are scripts.
+func (l *link) nativeDeletion() *reach.Deletion {
+	if l.deletionRefused.Load() {
+		return nil
+	}
+	return l.Deletion
 }
 
 // raisesFences reports whether fences are raised by BITFIELD on this link.
@@ -57,4 +67,32 @@ func (r *reader) refusesNative(l *link, c Command) bool {
 	}
 	refused.Store(true)
 	return true
+}
+
+// freshClock is how old an answer of the server's clock may be to judge a proposal by it. When it is half as old, one acquire
+// of a pipeline is sent as a script, which brings the next.
+const freshClock = time.Second
+
+// serverClock is what the server's clock has shown last on a link. The reader notes it, and the sender asks.
+type serverClock struct {
+	mu     sync.Mutex
+	micros uint64
+	at     time.Time // when the answer had come; zero: never
+}
+
+func (c *serverClock) note(micros int64, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.micros, c.at = uint64(max(micros, 0)), at
+}
+
+// least returns a lower bound of what the clock shows now, in µs; 0: unknown. ages: it is to be asked again.
+func (c *serverClock) least(now time.Time) (micros uint64, ages bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	age := now.Sub(c.at)
+	if c.at.IsZero() || age > freshClock {
+		return 0, true
+	}
+	return c.micros + uint64(max(age, 0).Microseconds()), age > freshClock/2
 }

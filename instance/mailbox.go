@@ -264,7 +264,7 @@ func fitSocket(messages []Command) bool {
 	for _, c := range messages {
 		switch c := c.(type) {
 		case *Acquire:
-			if c.Several != nil {
+			if c.Several != nil || c.Any != nil {
 				return false
 			}
 			text += len(c.Key) + len(c.Prefix) + len(c.Token) + len(c.Former)

@@ -7,8 +7,9 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/testkit"
 )
 
 func acquireTo(to Caster) *Acquire { return &Acquire{Key: "k", Token: "t", TTL: time.Second, To: to} }
@@ -73,7 +74,7 @@ func TestFullMailboxIsBusyAndKeepsItsSecondHalfForUrgentMessages(t *testing.T) {
 }
 
 func TestPostNeverBlocks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // a block would be a deadlock here
+	testkit.Simulate(t, func(t *testing.T) { // a block would be a deadlock here
 		m := newMailbox(2)
 		c := new(votes)
 		for range 100 {
@@ -200,7 +201,7 @@ func TestRefusingMailboxAnswersAtTheDoorUntilNothingIsOwed(t *testing.T) {
 
 // Who only looks is told what the door would say: of what has begun since, as long as everything is refused.
 func TestWhoOnlyLooksIsToldWhatTheDoorWouldSay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		i := bare("i")
 		i.mailbox = newMailbox(10)
 		before := time.Now()
@@ -236,7 +237,7 @@ func TestWhoOnlyLooksIsToldWhatTheDoorWouldSay(t *testing.T) {
 }
 
 func TestDebtsAreBoundedAndThoseThatExpiredGiveWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		m := newMailbox(1)
 		m.refuse(Vote{Kind: Unreachable})
 		c := new(votes)
@@ -262,7 +263,7 @@ func TestDebtsAreBoundedAndThoseThatExpiredGiveWay(t *testing.T) {
 // A server that refuses releases is owed more and more of them. New questions find room all the same,
 // and all that is owed is sent again.
 func TestWhatIsOwedLeavesRoomForNewQuestions(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		const limit = 16
 		m := newMailbox(limit)
 		owed := make(map[string]bool)
@@ -293,7 +294,7 @@ func TestWhatIsOwedLeavesRoomForNewQuestions(t *testing.T) {
 }
 
 func TestOnlyAReleaseThatMayMatterIsOwed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.Simulate(t, func(t *testing.T) {
 		unsent, wasSent := acquireTo(new(votes)), acquireTo(new(votes))
 		wasSent.send()
 		undo := func(a *Acquire) *Release {
@@ -359,7 +360,7 @@ func TestUndoThatFindsTheMailboxFullIsOwedIfItsAcquireIsSent(t *testing.T) {
 }
 
 func TestWakeUpIsNeverLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // a lost wake-up would be a deadlock here
+	testkit.Simulate(t, func(t *testing.T) { // a lost wake-up would be a deadlock here
 		m := newMailbox(1 << 12)
 		const messages = 1000
 		c := new(votes)

@@ -18,81 +18,6 @@ type pipeline struct {
 	bundles  bundles
 }
 
-// sendAll sends messages in pipelines, in order. The actor is the sender.
-func (a *actor) sendAll(messages []Command) {
-	for len(messages) > 0 {
-		n, commands := 0, 0
-		for n < len(messages) && (n == 0 || commands+weight(messages[n]) <= a.cfg.Batch) {
-			commands += weight(messages[n])
-			n++
-		}
-		a.send(messages[:n])
-		messages = messages[n:]
-	}
-}
-
-// weight is how many commands a message is about.
-func weight(c Command) int {
-	switch c := c.(type) {
-	case *AcquireEach:
-		return len(c.Items)
-	case *ReleaseEach:
-		return len(c.Items)
-	}
-	return 1
-}
-
-// send sends one pipeline. Its caller is the sender: the actor, or a poster.
-func (a *actor) send(batch []Command) {
-	p := a.mailbox.flow.pipeline()
-	now := time.Now()
-	p.sending = a.sending(now)
-	p.bundles.bySlot = a.mailbox.slotsMove
-	p.deadline = now.Add(a.cfg.Timeout)
-	a.out = p.fill(batch, a.out[:0])
-	a.write(p)
-}
-
-// sending is what the commands of a pipeline may know of it. A cluster's slots move
-// from one node to another, and with them what is posted.
-func (a *actor) sending(now time.Time) sending {
-	s := sending{actor: a, now: now, quarantined: a.abstention.left(now), deletion: a.link.nativeDeletion(), beside: a.mailbox.slotsMove}
-	if !s.beside {
-		s.opened = a.link.Seen.At
-		s.ordered, s.misnamed = a.link.Kills, a.link.IsCluster
-		s.raises = s.ordered && a.link.raisesFences()
-		s.serverClock, s.clockAges = a.link.clock.least(now)
-	}
-	return s
-}
-
-// sendAgain sends a pipeline once more that was not answered, or for the first
-// time if it could not be sent.
-func (a *actor) sendAgain(p *pipeline) {
-	now := time.Now()
-	p.sending = a.sending(now)
-	p.again = p.written
-	a.out = p.refill(a.out[:0])
-	a.write(p)
-}
-
-// write puts a pipeline under way and writes it. What cannot be written breaks the link, and its reader
-// ends.
-func (a *actor) write(p *pipeline) {
-	l, demoted := a.link, p.demoted
-	switch {
-	case len(p.sent) == 0:
-		a.mailbox.flow.discard(p)
-	case a.mailbox.putUnderWay(p, l):
-		if _, err := l.Net.Write(a.out); err != nil {
-			_ = l.Net.Close()
-		}
-	}
-	if demoted {
-		a.mailbox.flow.halt(l)
-	}
-}
-
 // pipeline returns an empty pipeline.
 func (f *flow) pipeline() *pipeline {
 	f.mu.Lock()
@@ -104,30 +29,6 @@ func (f *flow) pipeline() *pipeline {
 	p := f.spare[n-1]
 	f.spare = f.spare[:n-1]
 	return p
-}
-
-// discard takes back a pipeline that has not been put under way.
-func (f *flow) discard(p *pipeline) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.spare = append(f.spare, p)
-}
-
-// putUnderWay puts a pipeline under way, and reports whether it is to be written: not
-// when the link has been halted since they were taken. Then it is kept, behind
-// what is to be sent again.
-func (m *mailbox) putUnderWay(p *pipeline, l *link) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	f := &m.flow
-	f.pipelines = append(f.pipelines, p)
-	f.messages += len(p.sent)
-	p.written = !f.halted
-	if p.written && !f.deadlineSet {
-		f.deadlineSet = true
-		_ = l.Net.SetReadDeadline(p.deadline)
-	}
-	return p.written
 }
 
 // fill makes the pipeline of a batch, and appends what is to be written to out.
@@ -142,14 +43,6 @@ func (p *pipeline) refill(out []byte) []byte {
 	rest := unfold(&p.sending, p.rest())
 	p.sent, p.answered = p.sent[:0], 0
 	return p.encode(rest, out)
-}
-
-// messagesOf are all that pipelines have left unanswered.
-func messagesOf(unanswered []*pipeline) (all []Command) {
-	for _, p := range unanswered {
-		all = append(all, p.rest()...)
-	}
-	return all
 }
 
 func (p *pipeline) rest() []Command { return p.sent[p.answered:] }
@@ -193,6 +86,9 @@ func (b *bundles) fold(s *sending, batch []Command) []Command {
 				for _, key := range c.Several.Keys {
 					b.closeFor(key)
 				}
+			}
+			if c.Any != nil { // any of its keys may be theirs
+				b.close()
 			}
 			b.raise(s, c)
 		case *AcquireEach:
@@ -248,6 +144,17 @@ func (b *bundles) raise(s *sending, a *Acquire) {
 	}
 	last := b.raises.last()
 	a.raise, a.joined = last, last.join(a)
+}
+
+// mayRaise reports whether its fence may be raised by a command behind it, and the lock taken by a native one: where
+// the order of messages is sure, and the server's clock known well enough to say that the proposal is not ahead of it. A script
+// looks at the clock itself.
+func (a *Acquire) mayRaise(s *sending) bool {
+	switch {
+	case a.Fence == 0, !s.raises, s.again, a.again, a.AskLeft, a.Shared, a.Former != "", a.Several != nil, s.quarantined > 0 && !s.heals(a.Proof):
+		return false
+	}
+	return a.isHealing() || s.serverClock != 0 && a.Fence <= s.serverClock+uint64(a.MaxAhead.Microseconds())
 }
 
 // unfold takes those bundles apart, of a batch that is sent again or later, that have

@@ -21,14 +21,6 @@ type Several struct {
 	whole *Acquire // of a part: what it is a part of
 }
 
-// onStage is where the stage of an acquire is kept: one withdraws all parts of a question.
-func (a *Acquire) onStage() *Acquire {
-	if a.Several != nil && a.Several.whole != nil {
-		return a.Several.whole
-	}
-	return a
-}
-
 // formOfSeveral is how a question for several locks is sent.
 func (a *Acquire) formOfSeveral(s *sending) form {
 	switch {

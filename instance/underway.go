@@ -56,6 +56,47 @@ func (f *flow) open(direct bool) {
 	f.minRTT, f.deadlineSet = 0, false // the last rtt is still the best guess, and spare pipelines are as good
 }
 
+// write puts a pipeline under way and writes it. What cannot be written breaks the link, and its reader
+// ends.
+func (a *actor) write(p *pipeline) {
+	l, demoted := a.link, p.demoted
+	switch {
+	case len(p.sent) == 0:
+		a.mailbox.flow.discard(p)
+	case a.mailbox.putUnderWay(p, l):
+		if _, err := l.Net.Write(a.out); err != nil {
+			_ = l.Net.Close()
+		}
+	}
+	if demoted {
+		a.mailbox.flow.halt(l)
+	}
+}
+
+// putUnderWay puts a pipeline under way, and reports whether it is to be written: not
+// when the link has been halted since they were taken. Then it is kept, behind
+// what is to be sent again.
+func (m *mailbox) putUnderWay(p *pipeline, l *link) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := &m.flow
+	f.pipelines = append(f.pipelines, p)
+	f.messages += len(p.sent)
+	p.written = !f.halted
+	if p.written && !f.deadlineSet {
+		f.deadlineSet = true
+		_ = l.Net.SetReadDeadline(p.deadline)
+	}
+	return p.written
+}
+
+// discard takes back a pipeline that has not been put under way.
+func (f *flow) discard(p *pipeline) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.spare = append(f.spare, p)
+}
+
 // next is the pipeline whose replies come next, or nil: nothing is under way.
 func (f *flow) next() *pipeline {
 	f.mu.Lock()

@@ -56,7 +56,7 @@ func (k *Keeper) takeSuspects() {
 			break
 		}
 		e.check = asked
-		k.checks.underWay++
+		k.checks.underWay += e.locks()
 		k.checks.due = append(k.checks.due, e)
 	}
 }
@@ -65,7 +65,9 @@ func (k *Keeper) takeSuspects() {
 func (k *Keeper) Checked(outcomes []Outcome) {
 	k.end(outcomes, clock.Now())
 	k.mu.Lock()
-	k.checks.underWay -= len(outcomes)
+	for n := range outcomes {
+		k.checks.underWay -= outcomes[n].Entry.locks()
+	}
 	needed := !k.checks.suspects.empty()
 	for n := range outcomes {
 		e, again := outcomes[n].Entry, outcomes[n].Entry.check == askedTooSoon

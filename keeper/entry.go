@@ -23,7 +23,12 @@ type Entry struct {
 	failures uint8  // renewals that failed since the last that did not, as far as retry counts
 	renewals uint16 // that were confirmed, up to maxRenewals
 	check    check
+
+	Locks uint8 // of how many locks it is a lease; 0 is one. Set before Add; here it takes no room
 }
+
+// locks is how many questions its renewal is.
+func (e *Entry) locks() int { return max(1, int(e.Locks)) }
 
 // stage is how far an entry's renewal is. Unless it rests, the entry is due at
 // its deadline.

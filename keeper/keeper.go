@@ -24,11 +24,11 @@ type Keeper struct {
 	queue    queue
 	waiting  line
 	checks   checks
-	underWay int           // renewals handed to renew and not yet settled
+	underWay int           // locks whose renewals have been handed to renew and are not yet settled
 	armed    time.Duration // what the loop sleeps until; 0: it is awake
 }
 
-// maxUnderWay is how many renewals are under way at once at most. It bounds what
+// maxUnderWay is how many locks are being renewed at once at most, and those of one lease more. It bounds what
 // an acquire finds in front of it at an instance, however many leases are due:
 // about 20ms of the server's time. What exceeds it waits here, first come, first
 // served, and goes out as soon as others are settled.
@@ -99,7 +99,9 @@ func (k *Keeper) Settle(start clock.Moment, outcomes []Outcome) {
 	}
 	k.end(outcomes, now)
 	k.mu.Lock()
-	k.underWay -= len(outcomes)
+	for n := range outcomes {
+		k.underWay -= outcomes[n].Entry.locks()
+	}
 	needed := !k.waiting.empty()
 	for n := range outcomes {
 		e := outcomes[n].Entry
@@ -268,7 +270,7 @@ func (k *Keeper) take(now clock.Moment) {
 			break
 		}
 		e.stage = renewing
-		k.underWay++
+		k.underWay += e.locks()
 		k.due = append(k.due, e)
 	}
 }

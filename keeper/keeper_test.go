@@ -146,6 +146,12 @@ func (k *kept) add(name string, d, renewEvery time.Duration) *Entry {
 	return e
 }
 
+func (k *kept) addOf(locks uint8, name string, d, renewEvery time.Duration) {
+	e := k.entry(name, d, renewEvery)
+	e.Locks = locks
+	k.Add(e, clock.Now())
+}
+
 func closed(ch <-chan struct{}) bool {
 	select {
 	case <-ch:
@@ -234,6 +240,29 @@ func TestNoMoreThanSoManyRenewalsAreUnderWayAndTheRestFollow(t *testing.T) {
 				t.Fatalf("%d at once", len(outcomes))
 			}
 			k.Settle(clock.Now(), outcomes)
+		}
+		k.endAll()
+	})
+}
+
+func TestALeaseOfManyLocksIsManyRenewals(t *testing.T) {
+	keep(t, func(t *testing.T, k *kept) {
+		k.answerWith(nil)
+		const locks, leases = 64, maxUnderWay/64 + 10
+		for n := range leases {
+			k.addOf(locks, fmt.Sprint(n), validity, every)
+		}
+		time.Sleep(every)
+		if n := k.underWayNow(); n != maxUnderWay {
+			t.Errorf("%d locks are under way", n)
+		}
+		for _, b := range k.renewed() {
+			for _, e := range b.entries {
+				k.confirm(e)
+			}
+		}
+		if n := k.underWayNow(); n != 10*locks {
+			t.Errorf("%d locks are under way after the first were confirmed", n)
 		}
 		k.endAll()
 	})

@@ -16,6 +16,7 @@ type Control struct{ lease Lease }
 type Grant struct {
 	Resource  string
 	Resources []string // all of them, if they are several, of which Resource is the first; nil: it is one
+	Slots     []int    // of the permits, in ascending order; nil: it is of none
 	Token     string
 	Fence     uint64       // 0: none
 	Deadline  clock.Moment // counted from a moment before the first message left
@@ -27,8 +28,8 @@ type Grant struct {
 func (c *Control) Begin(g Grant) {
 	l := &c.lease
 	l.resource, l.token, l.backend = g.Resource, g.Token, g.Backend
-	if g.Fence != 0 || !g.Limit.IsZero() || g.Resources != nil {
-		l.special = &special{fence: g.Fence, limit: g.Limit, resources: g.Resources}
+	if g.Fence != 0 || !g.Limit.IsZero() || g.Resources != nil || g.Slots != nil {
+		l.special = &special{fence: g.Fence, limit: g.Limit, resources: g.Resources, slots: g.Slots}
 	}
 	l.deadline = l.capped(g.Deadline)
 }

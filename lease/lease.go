@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ type special struct {
 	fence     uint64       // 0: none
 	limit     clock.Moment // the deadline never passes it; zero: no limit
 	resources []string     // all of them, if they are several; else nil
+	slots     []int        // of the permits, if it is of some; else nil
 }
 
 // Backend is how a lease reaches the instances. The engine implements it, and knows
@@ -78,10 +80,23 @@ func (l *Lease) Resources() []string {
 	return slices.Clone(l.special.resources)
 }
 
+// Slots returns which of the resource's permits the lease is of (engine.Permits): their numbers, from 0, in ascending order. It
+// is nil for a lease of the resource itself. No two leases that are valid at the same time have the same one, so it may
+// choose what the holder uses: the third of five connections, say. What is returned is the caller's own.
+func (l *Lease) Slots() []int {
+	if l.special == nil {
+		return nil
+	}
+	return slices.Clone(l.special.slots)
+}
+
 // name is what the lease is of, for people.
 func (l *Lease) name() string {
-	if l.special == nil || l.special.resources == nil {
+	switch {
+	case l.special == nil || l.special.resources == nil && l.special.slots == nil:
 		return strconv.Quote(l.resource)
+	case l.special.resources == nil:
+		return fmt.Sprintf("%q, permit %s", l.resource, strings.Trim(fmt.Sprint(l.special.slots), "[]"))
 	}
 	return fmt.Sprintf("%q and %d more", l.resource, len(l.special.resources)-1)
 }

@@ -109,7 +109,7 @@ check() {
 on() {
 	local programs=$1
 	shift
-	HOLDFAST_TEST_SERVER=$programs go test -race -count=1 -p 2 -timeout "${TIMEOUT:-20m}" "$@" || failed=yes
+	HOLDFAST_TEST_SERVER=$programs go test -race -count=1 -p 2 -parallel 4 -timeout "${TIMEOUT:-20m}" "$@" || failed=yes
 }
 
 # users are the packages whose tests start real servers.

@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 func exitcode() int {
 	pidFile := flag.String("pid", "", "")
 	flag.Parse()
+	hearHangUps()
 	cmd := exec.Command(flag.Arg(0), flag.Args()[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	err := cmd.Start()
@@ -65,6 +66,10 @@ func exitcode() int {
 	fmt.Println("exit", cmd.ProcessState.ExitCode())
 	return 0
 }
+
+// hearHangUps lets the program hear of SIGHUP although the tests do not, as under nohup: what is ignored when a process
+// begins, its children ignore as well, unless it has asked for it.
+func hearHangUps() { signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) }
 
 // passInterrupts is for a script that fails: it ends what runs in the background
 // by an interrupt.

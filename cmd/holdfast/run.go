@@ -27,6 +27,8 @@ func newRun() action { return new(runAction) }
 type runAction struct {
 	servers
 	all      bool // the lock is of several resources
+	permits  int  // how many may hold it at once; 0: one
+	weight   int  // how many permits the command takes
 	now      bool
 	wait     span
 	heldCode int
@@ -46,6 +48,8 @@ func (r *runAction) flags(fs *flag.FlagSet) {
 	r.servers.flags(fs)
 	r.ttl = span(10 * time.Second)
 	fs.BoolVar(&r.all, "all", false, "lock several resources, all of them or none: name each in front of --")
+	fs.IntVar(&r.permits, "permits", 0, "let as many as `N` hold the lock at once: all must say the same number. Default: one holder")
+	fs.IntVar(&r.weight, "weight", 1, "with --permits: take `N` of them")
 	fs.BoolVar(&r.now, "n", false, "do not wait: fail at once when somebody else has the lock")
 	fs.Var(&r.wait, "w", "wait at most for `TIME`, for the instances and for the lock. Default: for ever, but 5s for the instances")
 	fs.IntVar(&r.heldCode, "E", exitHeld, "exit with `CODE` when the lock was not granted")
@@ -127,6 +131,14 @@ func (r *runAction) split(args arguments) (resources, argv []string, err error) 
 		return nil, nil, usage("name the resource and the command: holdfast run RESOURCE -- COMMAND")
 	case len(front) > 1 && !r.all:
 		return nil, nil, usage("name one resource, and write -- between it and the command: holdfast run RESOURCE -- COMMAND. With --all they may be several")
+	case r.permits < 0 || r.permits > engine.MaxPermits:
+		return nil, nil, usage("--permits is %d: it must be from 1 to %d", r.permits, engine.MaxPermits)
+	case r.permits > 0 && r.all:
+		return nil, nil, usage("--permits is for one resource, and --all for several: choose one")
+	case r.permits == 0 && r.weight != 1:
+		return nil, nil, usage("--weight is a number of permits: say with --permits how many there are")
+	case r.weight < 1 || r.weight > engine.MaxWeight || r.weight > max(r.permits, 1):
+		return nil, nil, usage("--weight is %d: it must be from 1 to %d", r.weight, min(r.permits, engine.MaxWeight))
 	case len(argv) == 0:
 		return nil, nil, usage("name the command, behind --: holdfast run RESOURCE -- COMMAND")
 	case r.now && r.wait > 0:
@@ -220,7 +232,10 @@ func (r *runAction) open(ctx context.Context, cfg engine.Config) (*engine.Engine
 
 func (r *runAction) acquire(ctx context.Context, locks *engine.Engine, resources []string) (held *lease.Lease, err error) {
 	var opts []engine.Option
-	if r.fencing {
+	if r.permits > 0 {
+		opts = append(opts, engine.Permits(r.permits), engine.Weight(r.weight))
+	}
+	if r.fencing && r.permits == 0 {
 		opts = append(opts, engine.WithFencing())
 	}
 	if r.watch {
@@ -256,6 +271,7 @@ func (r *runAction) environ(l *lease.Lease) []string {
 		"HOLDFAST_RESOURCE="+strings.Join(l.Resources(), "\n"),
 		"HOLDFAST_TOKEN="+l.Token(),
 		"HOLDFAST_FENCE=",
+		"HOLDFAST_SLOTS="+strings.Trim(fmt.Sprint(l.Slots()), "[]"),
 		"HOLDFAST_DEADLINE="+l.Deadline().UTC().Format(timeFormat),
 	)
 	if l.Fence() != 0 {

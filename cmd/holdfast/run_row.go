@@ -30,7 +30,8 @@ The command finds in its environment
   HOLDFAST_RESOURCE  what is locked
   HOLDFAST_TOKEN     proves that the lock is ours: treat it as a password
   HOLDFAST_FENCE     the fencing token, a number that is higher for each later
-                     holder; empty with --fencing=false
+                     holder; empty with --fencing=false or --permits
+  HOLDFAST_SLOTS     with --permits: which of them the command has, from 0; else empty
   HOLDFAST_DEADLINE  the moment at which the lock would end without a renewal, as
                      2006-01-02T15:04:05.678Z. It is renewed, so it ends later
 but not HOLDFAST_REDIS and HOLDFAST_REDIS_FILE, unless --pass-redis is given.
@@ -41,6 +42,10 @@ but not HOLDFAST_REDIS and HOLDFAST_REDIS_FILE, unless --pass-redis is given.
 With --all the lock is of several resources, of all or of none: holdfast run --all A B --
 COMMAND. Whoever locks one of them is excluded. No order need be kept: two who want the
 same resources do not wait for each other. HOLDFAST_RESOURCE has one a line, sorted.
+
+With --permits 3 as many as three hold the lock at once: holdfast run --permits 3 backups
+-- COMMAND. All must say --permits: a run without it takes another lock. No two have the
+same HOLDFAST_SLOTS at once. With --weight 2 the command takes two of them, or none.
 
 With --at-least the lock stays for that long after it was acquired, even if the command
 ends before, and however it ends. No process waits for that: the lock ends with its TTL.

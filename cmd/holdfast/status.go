@@ -30,6 +30,9 @@ No instance knows who held the lock before. A running engine
 knows it of its own leases (its page, debughttp), and --audit of run and release writes
 it down.
 
+With --permits 3 it looks at each of the three permits of the resource, by its name:
+permit-0:{RESOURCE} is the first.
+
 --json writes one object for each resource, on a line of its own. --watch goes on
 until ^C: on a terminal it shows the present state, else it writes a line for each
 change.
@@ -44,6 +47,8 @@ type statusAction struct {
 	json  bool
 	watch bool
 	every span
+
+	permits int // look at so many permits of each resource; 0: at its lock
 }
 
 func (s *statusAction) flags(fs *flag.FlagSet) {
@@ -51,6 +56,7 @@ func (s *statusAction) flags(fs *flag.FlagSet) {
 	s.every = span(time.Second)
 	fs.BoolVar(&s.json, "json", false, "write JSON")
 	fs.BoolVar(&s.watch, "watch", false, "go on until ^C")
+	fs.IntVar(&s.permits, "permits", 0, "show who has each of the `N` permits of a resource (run --permits)")
 	fs.Var(&s.every, "every", "with --watch: look again after `TIME`")
 }
 
@@ -59,6 +65,9 @@ func (s *statusAction) run(ctx context.Context, args arguments) error {
 	if len(resources) == 0 {
 		return usage("name a resource: holdfast status RESOURCE")
 	}
+	if s.permits < 0 || s.permits > engine.MaxPermits {
+		return usage("--permits is %d: it must be from 1 to %d", s.permits, engine.MaxPermits)
+	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	locks, err := s.look(ctx, s.config())
@@ -66,6 +75,9 @@ func (s *statusAction) run(ctx context.Context, args arguments) error {
 		return err
 	}
 	defer func() { _ = shut(locks) }()
+	if s.permits > 0 {
+		resources = permits(locks, resources, s.permits)
+	}
 	show := s.print
 	if s.watch {
 		show = s.watcher().show
@@ -87,6 +99,16 @@ func (s *statusAction) run(ctx context.Context, args arguments) error {
 			return nil
 		}
 	}
+}
+
+// permits are the names of the permits of some resources.
+func permits(locks *engine.Engine, resources []string, n int) (names []string) {
+	for _, resource := range resources {
+		for slot := range n {
+			names = append(names, locks.PermitName(resource, slot))
+		}
+	}
+	return names
 }
 
 // seen is what one look at a resource has shown.

@@ -84,7 +84,7 @@ that is killed writes nothing: its grant has no end.`},
                      the instances have been locked on
 
 Set by run for its command:
-  HOLDFAST_RESOURCE, HOLDFAST_TOKEN, HOLDFAST_FENCE, HOLDFAST_DEADLINE
+  HOLDFAST_RESOURCE, HOLDFAST_TOKEN, HOLDFAST_FENCE, HOLDFAST_SLOTS, HOLDFAST_DEADLINE
   and all that was set before. HOLDFAST_REDIS and HOLDFAST_REDIS_FILE are passed on only
   with --pass-redis. See ` + "`holdfast help run`" + `.`},
 }

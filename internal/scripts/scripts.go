@@ -29,6 +29,7 @@ var (
 	AcquireAll       = script("acquire_all")
 	AcquireAllFenced = script("acquire_all_fenced")
 	AcquireAllRaise  = script("acquire_all_raise")
+	TakeAny          = script("take_any")
 	Release          = script("release")
 	ReleaseMany      = script("release_many")
 	ReleaseFenced    = script("release_fenced")
@@ -46,6 +47,7 @@ var (
 	All = []Script{
 		Acquire, AcquireFenced, AcquireRaise,
 		AcquireAll, AcquireAllFenced, AcquireAllRaise,
+		TakeAny,
 		Release, ReleaseMany, ReleaseFenced, ReleaseRaise,
 		Renew, RenewFenced,
 		Adopt, Inspect,

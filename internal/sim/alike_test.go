@@ -206,9 +206,14 @@ func (r *ours) all() []string {
 
 func (r *ours) command() []string {
 	key := r.key()
-	switch r.IntN(25) {
+	switch r.IntN(27) {
 	case 22, 23, 24:
 		return r.all()
+	case 25, 26:
+		keys := []string{"k0", "k1", "k2"}
+		r.Shuffle(len(keys), func(a, b int) { keys[a], keys[b] = keys[b], keys[a] })
+		keys = append([]string{"permit-bell:{k}"}, keys[:1+r.IntN(3)]...)
+		return r.call("take_any", keys, r.token(), r.ttl(), strconv.Itoa(1+r.IntN(3)), r.ttl(), strconv.Itoa(r.IntN(2)))
 	case 0, 1:
 		return []string{"set", key, r.token(), "nx", "px", r.ttl()}
 	case 2:

@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -21,6 +22,7 @@ var scripts = map[string]script{
 	"acquire all":                      acquireAll,
 	"acquire all with a fencing token": acquireAllFenced,
 	"acquire all and raise":            acquireAllRaise,
+	"take any":                         takeAny,
 	"release":                          release,
 	"release many":                     releaseMany,
 	"release with a fencing token":     releaseFenced,
@@ -213,6 +215,33 @@ func acquireAllRaise(n *native, keys, argv []string) []byte {
 		}
 	}
 	return list(number(1), clock)
+}
+
+// takeAny takes the first that are free, of those that it has taken before if it is asked again.
+func takeAny(n *native, keys, argv []string) []byte {
+	locks, token, wanted, again := keys[1:], argv[0], int(integer(argv[2])), argv[4] == "1"
+	var free []int
+	for k, key := range locks {
+		switch holder, held := n.look(key); {
+		case again && held && holder == token:
+			free = slices.Insert(free, 0, k)
+		case !held:
+			free = append(free, k)
+		}
+		if len(free) >= wanted && !again {
+			break
+		}
+	}
+	if len(free) < wanted {
+		n.put(keys[0], "taken", integer(argv[3]))
+		return list(number(0), number(int64(len(free))))
+	}
+	reply := [][]byte{number(1)}
+	for _, k := range free[:wanted] {
+		n.put(locks[k], token, integer(argv[1]))
+		reply = append(reply, number(int64(k+1)))
+	}
+	return list(reply...)
 }
 
 // give deletes the lock if it is the token's.

@@ -12,12 +12,15 @@ const (
 	Queue      = "queue"       // the places of those that wait, in order
 	QueueLives = "queue-lives" // when each of these ends
 	QueueBell  = "queue-bell-" // and the place's name: a key that goes when the next in the queue may ask
+	Permit     = "permit-"     // and its number: the lock of one of the permits
+	PermitBell = "permit-bell" // a key that goes when a permit is given back
+	PermitTurn = "permit-turn" // the lock of the one that may collect permits
 )
 
 // IsBeside reports whether a key's name, without the prefix, is that of a table of fences, whatever its number, or of a kind.
 func IsBeside(name string) bool {
 	switch kind, _, _ := strings.Cut(name, ":"); kind {
-	case "fences", Fence, Queue, QueueLives:
+	case "fences", Fence, Queue, QueueLives, PermitBell, PermitTurn:
 		return true
 	default:
 		return strings.HasPrefix(kind, QueueBell)

@@ -1,0 +1,257 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/tracking"
+	"github.com/holdfast-go/holdfast/lease"
+)
+
+// permitLoop is one Acquire of permits: its place in line, then rounds, with waits between them. Whoever finds too few of them
+// free hangs up a bell there, one key for all permits, and watches that: it goes when one is given back, or ends by itself.
+// Then the instance is asked to choose again.
+//
+// It stands in no queue. So an acquire of several permits might never find as many free. After a while it collects them: see
+// collect.
+type permitLoop struct {
+	waitLoop
+	begun time.Time // when it had become the head of the line
+	quick int       // how often in a row it was told at once, in vain
+}
+
+// mostQuick is how often it asks again at once. Where one server tells and another votes, as after a failover, that might
+// never end.
+const mostQuick = 4
+
+// acquirePermits is acquire for permits.
+func (e *Engine) acquirePermits(ctx context.Context, r *request) (*lease.Lease, error) {
+	if err := e.enter(); err != nil {
+		return nil, fmt.Errorf("acquire %q: %w", r.resource, err)
+	}
+	start := e.traceStart()
+	c := permitLoop{waitLoop: waitLoop{engine: e, request: r}}
+	waiting, over := r.bound(ctx)
+	l, err := c.waitFor(waiting)
+	over()
+	e.acquired(ctx, r, start, c.rounds, err)
+	return l, err
+}
+
+// waitFor is waitLoop.waitFor for permits. Where nobody stands in line it asks at once, so that many may at the same time.
+func (c *permitLoop) waitFor(ctx context.Context) (*lease.Lease, error) {
+	e, r := c.engine, c.request
+	defer e.exit()
+	if e.lines.length(r.resource) == 0 {
+		if l, err := c.round(ctx); l != nil || err != nil {
+			return l, err
+		}
+	}
+	if c.waiter = e.lines.join(r.resource); c.waiter == nil {
+		return nil, fmt.Errorf("acquire %q: %w: %d acquires wait in this engine already", r.resource, ErrHeld, e.cfg.MaxWaiters)
+	}
+	l, err := c.run(ctx)
+	c.watch.end()
+	p := e.lines.inherit(c.waiter)
+	if inherited := e.lines.leave(c.waiter, false, p); p != nil && !inherited { // others may be free: the next may ask
+		e.queues.leave(p)
+	}
+	return l, err
+}
+
+func (c *permitLoop) run(ctx context.Context) (*lease.Lease, error) {
+	ask := c.waiter.head != nil // things have changed since, or it has not asked yet
+	if err := c.line(ctx); err != nil {
+		return nil, c.interruptedInLine(err)
+	}
+	c.begun = time.Now()
+	for {
+		if ask || c.rounds == 0 {
+			if l, err := c.round(ctx); l != nil || err != nil {
+				return l, err
+			}
+		}
+		if c.mayCollect() {
+			if l, err := c.collect(ctx); l != nil || err != nil {
+				return l, err
+			}
+			c.request.permits.inVain = true // what it has given back is a change, too
+		}
+		told, err := c.await(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if ask = !told; told {
+			if l, err := c.vote(ctx, everybody, true); l != nil || err != nil {
+				return l, err
+			}
+		}
+	}
+}
+
+// line waits until it is the head of the line.
+func (c *permitLoop) line(ctx context.Context) error {
+	if c.waiter.head == nil {
+		return nil
+	}
+	select {
+	case <-c.waiter.head:
+		c.waiter.head = nil
+		if p := c.engine.lines.inherit(c.waiter); p != nil { // of one that waited for the resource itself
+			c.engine.queues.leave(p)
+		}
+		return nil
+	case <-ctx.Done():
+		return ended(ctx)
+	case <-c.engine.closing.Done():
+		return ErrClosed
+	}
+}
+
+// await waits until there is reason to ask. told: a permit may have been given back. Else it is time for a round.
+func (c *permitLoop) await(ctx context.Context) (told bool, err error) {
+	pause, err := c.pause(ctx)
+	if err != nil {
+		return false, err
+	}
+	if c.request.permits.inVain || c.quick > mostQuick { // it would be told at once
+		c.quick = 0
+		timer := c.waiter.after(pause)
+		defer timer.Stop()
+		if err := c.engine.wait(ctx, timer.C); err != nil {
+			return false, because(err, c.refused)
+		}
+		return false, nil
+	}
+	until := time.Now().Add(patient(c.rounds))
+	v := c.watchBell()
+	timer := c.waiter.after(pause)
+	defer timer.Stop()
+	for {
+		what, err := c.event(ctx, v, timer.C)
+		if err != nil {
+			return false, because(err, c.refused)
+		}
+		var rest time.Duration
+		if what == due {
+			what, rest = c.judge(v, until)
+		}
+		if what != early {
+			return what == changed || what == expired || what == released, nil
+		}
+		timer.Reset(rest)
+	}
+}
+
+// event is waitLoop.event for one that takes nothing from a holder.
+func (c *permitLoop) event(ctx context.Context, v watch, timer <-chan time.Time) (event, error) {
+	select {
+	case <-c.waiter.own.wake:
+		c.woken(ByRelease)
+		return released, nil
+	case <-v.changed():
+		if c.quick++; time.Since(c.asked) > time.Millisecond {
+			c.quick = 0
+		}
+		c.woken(ByServer)
+		return changed, nil
+	case <-timer:
+		return due, nil
+	case <-ctx.Done():
+		return none, ended(ctx)
+	case <-c.engine.closing.Done():
+		return none, ErrClosed
+	}
+}
+
+// watchBell watches the bell where it was hung up in the last round, if it was.
+func (c *permitLoop) watchBell() watch {
+	p := c.request.permits
+	if c.watch.tracked == nil || c.watch.place != p.heldAt {
+		c.watch.end()
+		c.watch = watch{}
+		if p.heldAt == everybody {
+			return c.watch
+		}
+		c.watch = watch{place: p.heldAt, at: c.engine.instances[p.heldAt], tracked: tracking.NewWatch(p.set.bell)}
+	}
+	c.ask(c.watch)
+	return c.watch
+}
+
+// mayCollect reports whether it is time to collect permits: as it is to keep locks of several resources.
+func (c *permitLoop) mayCollect() bool {
+	r := c.request
+	return r.permits.weight > 1 && r.tries == 0 && !c.engine.paced && errors.Is(c.refused, ErrHeld) && time.Since(c.begun) >= keepPatience
+}
+
+// collect takes permits one after the other, and keeps their locks, until it has as many as are wanted; then it asks for all
+// of them, and the kept locks give way. One engine does so at a time, or two of them might each keep what the other wants:
+// whose turn it is, is a lock as well. It returns neither a lease nor an error when the question was refused.
+func (c *permitLoop) collect(ctx context.Context) (*lease.Lease, error) {
+	e, all := c.engine, c.request
+	p := all.permits
+	c.watch.end()
+	c.watch = watch{}
+	turn, err := c.keepOne(ctx, c.waiter, all.resource, p.set.turn)
+	if err != nil {
+		return nil, c.stoppedBy(ctx, err)
+	}
+	kept := []*holding{turn}
+	defer func() {
+		for k := len(kept) - 1; k >= 0; k-- { // the turn last
+			kept[k].unkeep()
+		}
+	}()
+	one := permitLoop{begun: c.begun, waitLoop: waitLoop{engine: e, waiter: c.waiter, request: &request{
+		op: all.op, resource: all.resource, key: all.key, ttl: all.ttl, maxTTL: all.maxTTL, renew: true,
+		permits: &permits{n: p.n, weight: 1, set: p.set, names: p.names, heldAt: everybody},
+	}}}
+	defer func() { one.watch.end() }()
+	var which []int
+	var tokens []string
+	for len(which) < p.weight {
+		one.request.keeps = new(keeping)
+		l, err := one.vote(ctx, everybody, false)
+		if err != nil {
+			return nil, c.stoppedBy(ctx, err)
+		}
+		if l == nil {
+			if _, err := one.await(ctx); err != nil {
+				return nil, c.stoppedBy(ctx, err)
+			}
+			continue
+		}
+		h := one.request.keeps.holding
+		kept, which, tokens = append(kept, h), append(which, one.request.permits.chosen[0]), append(tokens, h.token())
+	}
+	inAscendingOrder(which, tokens)
+	l, err := e.askForPermits(ctx, all, which, tokens)
+	if stop := e.stopped(ctx); l == nil && stop != nil {
+		return nil, because(stop, c.refused)
+	}
+	if errors.Is(err, ErrRefused) {
+		return nil, err
+	}
+	return l, nil
+}
+
+// stoppedBy is the error of an acquire that could not go on.
+func (c *permitLoop) stoppedBy(ctx context.Context, err error) error {
+	if stop := c.engine.stopped(ctx); stop != nil {
+		return because(stop, c.refused)
+	}
+	return err
+}
+
+// inAscendingOrder sorts permits, and their tokens with them.
+func inAscendingOrder(which []int, tokens []string) {
+	for k := range which {
+		for n := k; n > 0 && which[n] < which[n-1]; n-- {
+			which[n], which[n-1] = which[n-1], which[n]
+			tokens[n], tokens[n-1] = tokens[n-1], tokens[n]
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"hash/maphash"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/slots"
+)
+
+// permitSets remember which permits of a resource this engine had, so that it can ask for one that is free without
+// looking. All of it is a guess: the votes decide.
+type permitSets struct {
+	mu  sync.Mutex
+	all map[string]*permitSet // by the resource's key
+}
+
+// permitSet is what is remembered of one resource.
+type permitSet struct {
+	bell, turn string
+	keys       []string // of the permits, by number
+
+	mu     *sync.Mutex
+	used   [MaxPermits]uint8     // how many leases of this engine have each
+	held   int                   // how many that is
+	recent []uint8               // those that were given back, the last at the end
+	doubts [MaxPermits]time.Time // until when each is thought to be taken at some instances
+	start  int                   // where this engine begins, if it has no better guess
+}
+
+// mostPermitSets is how many resources are remembered whose permits nobody here has.
+const mostPermitSets = 1 << 10
+
+var permitSeed = maphash.MakeSeed() // another in each process, so that they begin at different permits
+
+// of returns the set of a resource, with the names of n permits at least.
+func (p *permitSets) of(prefix, key string, n int) *permitSet {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.all[key]
+	if s == nil {
+		p.makeRoom()
+		s = &permitSet{
+			mu:    &p.mu,
+			bell:  slots.Beside(prefix, slots.PermitBell, key),
+			turn:  slots.Beside(prefix, slots.PermitTurn, key),
+			start: int(maphash.String(permitSeed, key) % MaxPermits),
+		}
+		if p.all == nil {
+			p.all = make(map[string]*permitSet)
+		}
+		p.all[key] = s
+	}
+	if len(s.keys) < n { // a copy, since others read it
+		keys := slices.Clone(s.keys)
+		for k := len(keys); k < n; k++ {
+			keys = append(keys, permitKey(prefix, key, k))
+		}
+		s.keys = keys
+	}
+	return s
+}
+
+// makeRoom forgets one that nobody here has a permit of, if there are many.
+func (p *permitSets) makeRoom() {
+	if len(p.all) < mostPermitSets {
+		return
+	}
+	for key, s := range p.all {
+		if s.held == 0 {
+			delete(p.all, key)
+			return
+		}
+	}
+}
+
+// names are the keys of the first n permits.
+func (s *permitSet) names(n int) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keys[:n:n]
+}
+
+// guess returns so many permits that may be free, of the first n, in ascending order: those that this engine had last. For
+// one permit it always has a guess; for more it may return nil. They count as used until they are given back.
+func (s *permitSet) guess(n, weight int) []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	order, known := s.inOrder(n, time.Now())
+	if known < weight && weight > 1 || s.used[order[0]] > 0 {
+		return nil
+	}
+	which := order[:weight:weight]
+	slices.Sort(which)
+	s.use(which)
+	return which
+}
+
+// order returns all of the first n permits, in the order in which they are wanted.
+func (s *permitSet) order(n int) []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	order, _ := s.inOrder(n, time.Now())
+	return order
+}
+
+// inOrder begins with the known: those that were given back here. Then come the others; behind them those that are thought
+// to be taken elsewhere, and last those that leases of this engine have.
+func (s *permitSet) inOrder(n int, now time.Time) (order []int, known int) {
+	order = make([]int, 0, n)
+	var placed [MaxPermits]bool
+	put := func(slot int) {
+		if slot < n && !placed[slot] {
+			placed[slot] = true
+			order = append(order, slot)
+		}
+	}
+	for k := len(s.recent) - 1; k >= 0; k-- {
+		if slot := int(s.recent[k]); s.used[slot] == 0 && !s.doubts[slot].After(now) {
+			put(slot)
+		}
+	}
+	known = len(order)
+	for k := range n {
+		if slot := (s.start + k) % n; s.used[slot] == 0 && !s.doubts[slot].After(now) {
+			put(slot)
+		}
+	}
+	for _, used := range []bool{false, true} {
+		for slot := range n {
+			if s.used[slot] > 0 == used {
+				put(slot)
+			}
+		}
+	}
+	return order, known
+}
+
+// use counts a lease, or an attempt at one, of these permits. Called with mu held.
+func (s *permitSet) use(which []int) {
+	for _, slot := range which {
+		s.used[slot]++
+		s.held++
+	}
+	s.recent = slices.DeleteFunc(s.recent, func(slot uint8) bool { return s.used[slot] > 0 })
+}
+
+// took notes a lease of these permits.
+func (s *permitSet) took(which []int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.use(which)
+}
+
+// missed notes that permits which were guessed are not free, or are a lease's now.
+func (s *permitSet) missed(which []int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, slot := range which {
+		s.used[slot]--
+		s.held--
+	}
+}
+
+// gaveBack notes the end of a lease of these permits.
+func (s *permitSet) gaveBack(which []int) {
+	s.missed(which)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, slot := range which {
+		if s.used[slot] == 0 && !slices.Contains(s.recent, uint8(slot)) {
+			s.recent = append(s.recent, uint8(slot))
+		}
+	}
+}
+
+// doubt notes that others refuse these permits, though one instance has granted them.
+func (s *permitSet) doubt(which []int, until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, slot := range which {
+		s.doubts[slot] = until
+	}
+}
