@@ -35,6 +35,9 @@ func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, actio
 		return l, waitOn, err
 	}
 	switch {
+	case q.isPutOff(time.Now()):
+		q.again = time.Now().Add(q.nextPause())
+		return nil, waitOn, nil
 	case !errors.Is(q.refused, ErrHeld):
 		return nil, q.leave(), nil
 	case q.isPassedOver():
@@ -123,6 +126,16 @@ func (q *inQueue) isPassedOver() bool {
 		}
 	}
 	return q.passed > mostPassed
+}
+
+// isPutOff reports whether the instance that has the queue has refused to vote in the last round, for a reason that passes soon.
+func (q *inQueue) isPutOff(now time.Time) bool {
+	var refused *QuorumError
+	if !errors.As(q.refused, &refused) || errors.Is(q.refused, ErrHeld) {
+		return false
+	}
+	v := refused.Votes[q.place.at]
+	return q.stays(v.Kind, v.Err, now)
 }
 
 // isHeldAt reports whether that instance had another holder in the last round.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -451,6 +452,42 @@ func TestTriesEndThoughTheLockChangesHandsAllTheTime(t *testing.T) {
 				between(t, "five tries", r.at.Sub(begun), 80*time.Millisecond, 80*time.Millisecond+50*aHop)
 			})
 		})
+	}
+}
+
+// Nobody loses its place because its slot moves: those who wait are served in their order when it has, however long it has taken
+// within the life of a place. (While it moves, a bell that moves is taken for one that rings.)
+func TestPlacesOutliveAMoveOfTheirSlot(t *testing.T) {
+	for _, lasts := range []time.Duration{0, 20 * time.Millisecond, 900 * time.Millisecond, 2 * time.Second} {
+		for name, opts := range map[string][]engine.Option{"plain": nil, "fenced": {engine.WithFencing()}} {
+			t.Run(fmt.Sprintf("%s, %v", name, lasts), func(t *testing.T) {
+				queuing(t, 0, func(t *testing.T, fleet *sim.Fleet) {
+					cluster := fleet.AddCluster(3, 0)
+					fleet.Each(func(s *sim.Server) { s.Jitter(aHop/2, aHop) })
+					held := acquire(t, newContender(t, fleet, config()).Engine, "r", opts...)
+					line := inLine(t, fleet, 6, config(), opts...)
+					time.Sleep(time.Second)
+					for range 2 {
+						from := cluster.Owner("r")
+						mv := cluster.BeginMove("r", cluster.Nodes[(slices.Index(cluster.Nodes, from)+1)%3])
+						keys := from.Keys()
+						for _, one := range keys {
+							mv.Keys(func(key string) bool { return key == one })
+							time.Sleep(lasts / time.Duration(len(keys)))
+						}
+						if !mv.End(time.Millisecond) {
+							t.Fatal("the slot does not move")
+						}
+						time.Sleep(2 * keeping)
+					}
+					for k, c := range line {
+						release(t, held)
+						held = c.served(t, fmt.Sprint("engine ", k), 0, 20*aHop)
+						time.Sleep(50 * time.Millisecond)
+					}
+				})
+			})
+		}
 	}
 }
 

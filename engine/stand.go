@@ -41,6 +41,7 @@ type inQueue struct {
 	idle     bool      // it has been told that the lock is free, although others are before it
 	ends     time.Time // when the bell that is watched ends, unless its place is kept; zero: it is not known
 	rang     time.Time // when the bell that is watched has rung; zero: it has not
+	kept     time.Time // when it was last told that it has its place
 	until    time.Time // when it is time for a round of all
 	again    time.Time // when to ask again, after it has asked in vain or for the sake of others; zero: when it is told
 	yielding bool      // until then, and without a place, it leaves others a chance
@@ -96,7 +97,7 @@ func (q *inQueue) enter() bool {
 		return false
 	}
 	q.place = q.engine.queues.enter(r.key, at)
-	r.place, q.looks = q.place, true
+	r.place, q.looks, q.kept = q.place, true, time.Time{}
 	return true
 }
 
@@ -163,7 +164,12 @@ func (q *inQueue) stood() action {
 		return waitOn
 	case instance.Held, instance.Free:
 		q.learn(s, now)
+		q.kept = now
 	default:
+		if q.stays(s.Kind, s.Err, now) {
+			q.looks = false
+			return waitOn
+		}
 		if s.Kind == instance.Refused && strings.HasPrefix(s.Err.Error(), "NOPERM") { // which is so for every resource
 			e.queues.unsupported(q.place, s.Err, now)
 		}
@@ -208,6 +214,13 @@ func (q *inQueue) changed() action {
 		return askArbiter
 	}
 	return askInTurn
+}
+
+// stays reports whether the place may still be there, of which the instance says nothing for a reason that passes: its slot is
+// being moved, say. It is asked again when the place is to be kept.
+func (q *inQueue) stays(kind instance.Kind, why error, now time.Time) bool {
+	return kind == instance.Refused && !instance.IsRefusal(why) && now.Sub(q.kept) < placeLife &&
+		q.engine.arbiter(q.request.key, nil) == q.place.at
 }
 
 // leave gives up the place: it waits without one.
@@ -316,6 +329,9 @@ func (q *inQueue) due(now time.Time) action {
 		q.woken(ByExpiry)
 		return askArbiter
 	case q.until.Sub(now) > 0:
+		if q.rang.IsZero() {
+			q.askAgain(q.watch, outlook, now)
+		}
 		return waitOn
 	}
 	if q.before == "" && q.engine.queues.mayAskAll(now) { // nobody may have told

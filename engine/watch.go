@@ -42,6 +42,13 @@ func (c *waitLoop) ask(w watch) {
 	w.at.Watch(w.tracked)
 }
 
+// askAgain asks anew if that has not been answered: a node of a cluster whose slot is being moved does not say.
+func (c *waitLoop) askAgain(w watch, outlook tracking.Outlook, now time.Time) {
+	if outlook == tracking.Asked && now.Sub(c.asked) >= anAnswer {
+		c.ask(w)
+	}
+}
+
 func (w watch) end() {
 	if w.tracked != nil {
 		w.at.Unwatch(w.tracked)
@@ -74,6 +81,7 @@ func (c *waitLoop) judge(v watch, until time.Time) (what event, rest time.Durati
 	case outlook == tracking.Silent || c.isPaced() || rest <= 0:
 		return due, 0
 	case outlook == tracking.Asked:
+		c.askAgain(v, outlook, now)
 		return early, min(rest, anAnswer)
 	}
 	if !expires.IsZero() {

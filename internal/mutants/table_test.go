@@ -757,6 +757,27 @@ var table = []mutant{
 		in: "engine", test: "TestOneWhoStandsInNoQueueIsServedBesideIt",
 	},
 	{
+		name: "a place is given up when its slot is being moved",
+		edits: one("engine/stand.go",
+			"		if q.stays(s.Kind, s.Err, now) {\n",
+			"		if false {\n"),
+		in: "engine", test: "TestPlacesOutliveAMoveOfTheirSlot",
+	},
+	{
+		name: "a place is given up when a slot that is being moved has no vote",
+		edits: one("engine/inturn.go",
+			"	case q.isPutOff(time.Now()):\n",
+			"	case false:\n"),
+		in: "engine", test: "TestPlacesOutliveAMoveOfTheirSlot",
+	},
+	{
+		name: "a node that has not said whether it will tell is not asked again",
+		edits: one("engine/watch.go",
+			"	if outlook == tracking.Asked && now.Sub(c.asked) >= anAnswer {\n",
+			"	if false {\n"),
+		in: "engine", test: "TestPlacesOutliveAMoveOfTheirSlot",
+	},
+	{
 		name: "a bell that is prolonged rings",
 		edits: one("engine/stand.go",
 			"	case !q.ends.IsZero() && q.ends.Sub(now) < placeLife/2+keepSlack:\n",
