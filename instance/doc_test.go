@@ -63,7 +63,7 @@ var offTheWay = map[string]string{
 	"route": "to a cluster", "isPlain": "of a release", "isNative": "of a release", "hold": "of a release",
 	"withdraw": "of an undo", "mayHave": "behind a release", "next": "of several releases",
 	"refuse": "a full mailbox, or a server that is down", "owe": "a full mailbox, or a server that is down",
-	"goesWhole": "of many locks", "takeApart": "of many locks", "appendSeveral": "of several locks", "formOfSeveral": "of several locks",
+	"goesWhole": "of many locks", "takeApart": "of many locks", "appendSeveral": "of several locks", "formOfSeveral": "of several locks", "appendAnyOf": "of any of several locks",
 	"isHealing": "with fencing", "last": "with fencing", "join": "with fencing", "fenced": "with fencing", "raising": "with fencing",
 	"heals": "after a restart", "vote": "when it is not sent",
 	"scripted": "when it is asked for how long", "appendAdoption": "of an adoption",
