@@ -107,6 +107,7 @@ func TestWhoWaitsForAPermitIsToldOfAny(t *testing.T) {
 	for range 3 {
 		held = append(held, acquire(t, other, "r", engine.Permits(3)))
 	}
+	quickest := time.Hour
 	for k := range held {
 		got := make(chan *lease.Lease, 1)
 		waits := e.Snapshot(0).Waiting
@@ -122,10 +123,11 @@ func TestWhoWaitsForAPermitIsToldOfAny(t *testing.T) {
 		released := time.Now()
 		release(t, held[k])
 		l := <-got
-		if waited := time.Since(released); waited > time.Second { // when the bell would have ended
-			t.Errorf("it has waited for %v", waited)
-		}
+		quickest = min(quickest, time.Since(released))
 		held[k] = l
+	}
+	if quickest > 400*time.Millisecond { // when it would look again by itself, at the earliest
+		t.Errorf("it has waited for %v", quickest)
 	}
 	ctx, cancel := context.WithTimeout(within(t), 100*time.Millisecond)
 	defer cancel()
