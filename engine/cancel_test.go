@@ -287,7 +287,10 @@ func TestAcquireThatAFrozenServerExecutesAfterItsTTLIsTakenBack(t *testing.T) {
 			time.Sleep(2 * time.Minute) // longer than any TTL
 			frozen.ForgetCalls()
 			frozen.Thaw()
-			time.Sleep(time.Second) // until it has been probed
+			for e.Instances()[0].State != instance.Up { // an attempt to connect may last for a while that began before
+				time.Sleep(10 * time.Millisecond)
+			}
+			time.Sleep(time.Second)
 			empty(t, fleet, "r")
 			executed = slices.ContainsFunc(frozen.Calls(), func(call sim.Call) bool {
 				return call.Args[0] == "set" && call.Args[1] == "r"
