@@ -107,6 +107,18 @@ func startWaiters(t *testing.T, servers []*redistest.Server, engines int) *waite
 
 func (p *waiterProcess) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
+// stop returns when the whole process is stopped. The kernel gets round to that, and until then its threads go on.
+func (p *waiterProcess) stop(t *testing.T) {
+	t.Helper()
+	p.signal(syscall.SIGSTOP)
+	var status syscall.WaitStatus
+	for !status.Stopped() {
+		if _, err := syscall.Wait4(p.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil && err != syscall.EINTR {
+			t.Fatalf("waiting until it is stopped: %v", err)
+		}
+	}
+}
+
 // kill ends the process as a crash does.
 func (p *waiterProcess) kill() {
 	p.signal(syscall.SIGKILL)
@@ -163,7 +175,7 @@ func TestProcessThatIsStoppedInItsTurnIsPassedOver(t *testing.T) {
 				line[k] = acquiring(within(t), open(t, servers, engine.Config{}), "r")
 				eventually(t, "the one behind has its place", func() bool { return places(servers) == int64(k+2) })
 			}
-			frozen.signal(syscall.SIGSTOP)
+			frozen.stop(t)
 			release(t, held)
 			second := servedWithin(t, "the one behind the stopped one", line[0], placeLife*3/2).lease
 			time.Sleep(placeLife + 2*keeping)
