@@ -25,6 +25,8 @@ type link struct {
 
 	// The reader's own, until done is closed by it.
 	forgotten bool  // the server has forgotten our scripts, or refuses a native command: all from there on is sent again
+	unloaded  bool  // it has forgotten them: they are loaded before that
+	reloaded  bool  // they have been, once
 	used      bool  // something has been answered
 	full      bool  // there was no more room for replies
 	err       error // why the reader ended

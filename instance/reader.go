@@ -84,7 +84,9 @@ func (r *reader) readPipeline(l *link, p *pipeline) (over bool, err error) {
 			if end && l.In.Buffered() > 0 && r.mailbox.flow.lastUnderWay() {
 				return false, errUnasked // one too many, and nobody can tell which
 			}
-			if !l.forgotten && (isNoScript(&r.reply) || r.refusesNative(l, c)) {
+			noScript := isNoScript(&r.reply)
+			l.unloaded = l.unloaded || noScript
+			if !l.forgotten && (noScript || r.refusesNative(l, c)) {
 				l.forgotten = true
 				r.mailbox.flow.halt(l)
 			}

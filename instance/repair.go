@@ -20,9 +20,12 @@ func (a *actor) repair(ctx context.Context) (broken error) {
 		deadline = unanswered[0].deadline
 	}
 	switch {
-	case forgotten && unanswered[0].again:
+	case forgotten && !a.link.unloaded: // a native command was refused, and scripts take its place
+		err = nil
+	case forgotten && unanswered[0].again && a.link.reloaded:
 		err = errForgetful
 	case forgotten:
+		a.link.reloaded = true
 		err = a.link.Reload(ctx, deadline)
 	case len(unanswered) == 0:
 		return a.linkLost(err)
@@ -44,7 +47,7 @@ func (a *actor) repair(ctx context.Context) (broken error) {
 // this one, left unanswered.
 func (a *actor) startReader(unanswered []*pipeline) {
 	l := a.link
-	l.done, l.forgotten, l.err = make(chan struct{}), false, nil
+	l.done, l.forgotten, l.unloaded, l.err = make(chan struct{}), false, false, nil
 	l.In.Reset(patient{l, a.mailbox})
 	_ = l.Net.SetDeadline(time.Time{})
 	a.mailbox.flow.open(l.IsDirect() && a.set.only) // several are better written to side by side
