@@ -7,7 +7,8 @@
 //     docs/guarantees.md lists; where they fail, fencing tokens still order the
 //     holders.
 //   - No acquire, extend, renewal or release waits for an instance that a quorum
-//     can do without. Open and Inspect do, for its timeout at most.
+//     can do without, but for one: a waiter asks its arbiter first, for one
+//     timeout at most. Open and Inspect wait for all, as long at most.
 //   - A call that fails takes back what it may have left behind, at once, and
 //     says why, instance by instance. Its error is found with errors.Is:
 //     ErrHeld, ErrNoQuorum, ErrRefused, ErrClosed, the context's own, or a lease's
