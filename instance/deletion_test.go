@@ -116,6 +116,49 @@ func TestReleaseIsOneNativeCommand(t *testing.T) {
 	}
 }
 
+// Where the native command is refused, the script is what is sent next: none is loaded, of a server that has them.
+func TestReleaseThatIsRefusedNativelyTakesOneRoundTripMore(t *testing.T) {
+	const oneWay = 10 * time.Millisecond
+	for _, command := range []string{"DELIFEQ", "DELEX"} {
+		t.Run(command, func(t *testing.T) {
+			actNative(t, func(s *sim.Server) { s.HasDeletion(command, false) }, func(t *testing.T, s *sim.Server, i *instance.Instance) {
+				s.Set("key", "t", time.Minute)
+				s.Jitter(oneWay, oneWay)
+				reply := make(answer, 1)
+				begun := time.Now()
+				i.Post(&instance.Release{Key: "key", Token: "t", TTL: time.Minute, To: reply})
+				if v := <-reply; v.Kind != instance.Granted {
+					t.Errorf("got %v, want %v", v, instance.Granted)
+				}
+				if got, want := time.Since(begun), 4*oneWay; got != want {
+					t.Errorf("it took %v, want %v", got, want)
+				}
+			})
+		})
+	}
+}
+
+// A server that refuses the native command, and has lost the scripts that take its place, gets them once more: the release, which
+// is then sent for the third time, is carried out.
+func TestReleaseThatIsRefusedNativelyByAServerWithoutScripts(t *testing.T) {
+	for _, command := range []string{"DELIFEQ", "DELEX"} {
+		t.Run(command, func(t *testing.T) {
+			actNative(t, func(s *sim.Server) { s.HasDeletion(command, false) }, func(t *testing.T, s *sim.Server, i *instance.Instance) {
+				s.Set("key", "t", time.Minute)
+				s.ForgetScripts()
+				reply := make(answer, 1)
+				i.Post(&instance.Release{Key: "key", Token: "t", TTL: time.Minute, To: reply})
+				if v := <-reply; v.Kind != instance.Granted {
+					t.Errorf("got %v, want %v", v, instance.Granted)
+				}
+				if got := s.Get("key"); got != "" {
+					t.Errorf("the key has %q afterwards, want none", got)
+				}
+			})
+		})
+	}
+}
+
 // On a real server: what a release says, whatever the server has.
 func TestReleaseSaysWhatBecameOfTheLock(t *testing.T) {
 	f := startFenced(t)

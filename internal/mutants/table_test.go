@@ -183,6 +183,16 @@ var table = []mutant{
 		in:    "engine", test: "TestReleaseThatAnInstanceMissedIsMadeGoodWhenItIsBack",
 	},
 	{
+		name:  "scripts are loaded again where a native command is refused",
+		edits: one("instance/repair.go", "case forgotten && !a.link.unloaded:", "case forgotten && !forgotten:"),
+		in:    "instance", test: "TestReleaseThatIsRefusedNativelyTakesOneRoundTripMore",
+	},
+	{
+		name:  "scripts are not loaded where a native command has been refused before",
+		edits: one("instance/repair.go", "case forgotten && unanswered[0].again && a.link.reloaded:", "case forgotten && unanswered[0].again:"),
+		in:    "instance", test: "TestReleaseThatIsRefusedNativelyByAServerWithoutScripts",
+	},
+	{
 		name: "a native release deletes all but what is ours",
 		edits: one("internal/reach/deletion.go",
 			`"$4\r\nifeq\r\n"`,
