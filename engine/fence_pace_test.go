@@ -19,9 +19,9 @@ func TestNumbersReservedInVainAreLearnt(t *testing.T) {
 	cfg.LocalHandoff = 1 << 16
 	cfg.Backoff = func() engine.Backoff { return backoff.NewConstantBackOff(time.Millisecond) }
 	simulate(t, 2, cfg, func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
-		fleet.Each(func(s *sim.Server) { s.Latency(20*time.Millisecond, 20*time.Millisecond) })
+		fleet.Each(func(s *sim.Server) { s.Latency(5*time.Millisecond, 5*time.Millisecond) })
 		time.Sleep(time.Second)
-		ahead := time.Now().Add(30 * time.Millisecond).UnixMicro()
+		ahead := time.Now().Add(10 * time.Millisecond).UnixMicro()
 		fleet.Servers[0].SetFence("", "r", uint64(ahead))
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()

@@ -104,9 +104,10 @@ func TestAGreetingIsShort(t *testing.T) {
 }
 
 // A server that answers each question late, but answers, as one does that has been restarted and is overrun, is back all the
-// same: the greeting gets more time after each attempt that took too long.
+// same: the greeting gets more time after each attempt that took too long. Two round trips are more than the timeout here, so that
+// no greeting is in time at first, not even one that finds the scripts of an attempt before.
 func TestALateServerGetsTimeToGreet(t *testing.T) {
-	actNative(t, func(s *sim.Server) { s.Latency(0, 450*time.Millisecond) }, func(t *testing.T, s *sim.Server, i *instance.Instance) {
+	actNative(t, func(s *sim.Server) { s.Latency(0, 600*time.Millisecond) }, func(t *testing.T, s *sim.Server, i *instance.Instance) {
 		end := time.Now().Add(20 * time.Second) // simulated
 		for i.Health().State != instance.Up {
 			if time.Now().After(end) {

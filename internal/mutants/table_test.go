@@ -193,6 +193,13 @@ var table = []mutant{
 		in:    "instance", test: "TestReleaseThatIsRefusedNativelyByAServerWithoutScripts",
 	},
 	{
+		name: "a greeting that is late gets no more time the next time",
+		edits: one("internal/reach/probes.go",
+			"return timeout << late",
+			"return timeout"),
+		in: "instance", test: "TestALateServerGetsTimeToGreet",
+	},
+	{
 		name: "a native release deletes all but what is ours",
 		edits: one("internal/reach/deletion.go",
 			`"$4\r\nifeq\r\n"`,
@@ -722,6 +729,14 @@ var table = []mutant{
 			"	return w.Map != nil && runID != \"\" && w.RunID == runID && w.Map[slot] == addr\n",
 			"	return w.Map != nil && w.Map[slot] == addr\n"),
 		in: "instance", test: "TestANodeThatIsDownMaySayThatItHasHandedOver",
+	},
+	{
+		name: "numbers that were reserved in vain are not learnt",
+		edits: []edit{
+			{"engine/fencing.go", "			r.seen = max(r.seen, r.proposed)\n		case instance.Unanswered", "		case instance.Unanswered"},
+			{"engine/fencing.go", "	if leaves && !held && !ahead {\n", "	if leaves && !held && ahead {\n"},
+		},
+		in: "engine", test: "TestNumbersReservedInVainAreLearnt",
 	},
 	{
 		name: "an engine whose turn is over takes no break for those who stand in no queue",
