@@ -111,7 +111,8 @@ func (c *allLoop) await(ctx context.Context) (*lease.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	until := time.Now().Add(patient(c.rounds))
+	begun := time.Now()
+	until := begun.Add(patient(c.rounds))
 	v := c.watchWhatStands()
 	timer := c.waiter.after(pause)
 	defer timer.Stop()
@@ -134,7 +135,7 @@ func (c *allLoop) await(ctx context.Context) (*lease.Lease, error) {
 			case l != nil || err != nil:
 				return l, err
 			case again: // the others have not heard of the release yet, or hold another
-				return nil, c.rest(ctx)
+				return nil, c.restOf(ctx, begun, pause)
 			}
 			if time.Now().After(until) {
 				return nil, nil
@@ -144,9 +145,12 @@ func (c *allLoop) await(ctx context.Context) (*lease.Lease, error) {
 				moves++
 			}
 			if moves > len(c.waiters) { // where one is free at the arbiter of another, each would send it to the other at once
-				return nil, c.rest(ctx)
+				return nil, c.restOf(ctx, begun, pause)
 			}
 			v, rest = c.watchWhatStands(), pause
+			if c.isPaced() { // the round is due when it is, whatever it is told: as in waitLoop.rely
+				rest = max(0, pause-time.Since(begun))
+			}
 		}
 		timer.Reset(rest)
 	}
@@ -158,6 +162,18 @@ func (c *allLoop) rest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return c.sleep(ctx, pause)
+}
+
+// restOf is rest in the middle of a pause that began then: if rounds are paced or counted, what is left of that.
+func (c *allLoop) restOf(ctx context.Context, begun time.Time, pause time.Duration) error {
+	if c.isPaced() {
+		return c.sleep(ctx, pause-time.Since(begun))
+	}
+	return c.rest(ctx)
+}
+
+func (c *allLoop) sleep(ctx context.Context, pause time.Duration) error {
 	timer := c.waiter.after(pause)
 	defer timer.Stop()
 	if err := c.engine.wait(ctx, timer.C); err != nil {

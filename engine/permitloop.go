@@ -20,6 +20,9 @@ type permitLoop struct {
 	waitLoop
 	begun time.Time // when it had become the head of the line
 	quick int       // how often in a row it was told at once, in vain
+
+	pauseBegun time.Time     // when the pause before the next round began; zero: it has not
+	pauseTakes time.Duration // and how long it is
 }
 
 // mostQuick is how often it asks again at once. Where one server tells and another votes, as after a failover, that might
@@ -69,6 +72,7 @@ func (c *permitLoop) run(ctx context.Context) (*lease.Lease, error) {
 	c.begun = time.Now()
 	for {
 		if ask || c.rounds == 0 {
+			c.pauseBegun = time.Time{}
 			if l, err := c.round(ctx); l != nil || err != nil {
 				return l, err
 			}
@@ -112,7 +116,7 @@ func (c *permitLoop) line(ctx context.Context) error {
 
 // await waits until there is reason to ask. told: a permit may have been given back. Else it is time for a round.
 func (c *permitLoop) await(ctx context.Context) (told bool, err error) {
-	pause, err := c.pause(ctx)
+	pause, err := c.untilRound(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -143,6 +147,17 @@ func (c *permitLoop) await(ctx context.Context) (told bool, err error) {
 		}
 		timer.Reset(rest)
 	}
+}
+
+// untilRound is how long it is until the next round. What it is told before that puts the round off only where nobody says when
+// it is to be, as in waitLoop.rely.
+func (c *permitLoop) untilRound(ctx context.Context) (time.Duration, error) {
+	if c.isPaced() && !c.pauseBegun.IsZero() {
+		return max(0, c.pauseTakes-time.Since(c.pauseBegun)), nil
+	}
+	pause, err := c.pause(ctx)
+	c.pauseBegun, c.pauseTakes = time.Now(), pause
+	return pause, err
 }
 
 // event is waitLoop.event for one that takes nothing from a holder.

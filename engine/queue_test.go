@@ -432,26 +432,51 @@ func TestOneWhoStandsInNoQueueIsServedBesideIt(t *testing.T) {
 	}
 }
 
-// The tries of an acquire come to their end, however often the lock changes hands meanwhile.
+// The tries of an acquire come to their end, however often the lock changes hands meanwhile; so do those for several
+// resources, and for permits, whose bell is rung each time.
 func TestTriesEndThoughTheLockChangesHandsAllTheTime(t *testing.T) {
-	for _, n := range []int{1, 3} {
-		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
-			queuing(t, n, func(t *testing.T, fleet *sim.Fleet) {
-				fleet.Each(func(s *sim.Server) { s.Set("r", "another library's", time.Hour) })
-				cfg := config()
-				cfg.Backoff = constantly(20 * time.Millisecond)
-				c := newContender(t, fleet, cfg)
-				begun := time.Now()
-				acquiring := acquiring(t.Context(), c.Engine, "r", engine.WithTries(5))
-				for k := range 500 {
-					time.Sleep(2 * time.Millisecond)
-					fleet.Each(func(s *sim.Server) { s.Set("r", fmt.Sprint("another library's ", k), time.Hour) })
-				}
-				r := got(t, acquiring)
-				isAll(t, r.err, engine.ErrHeld)
-				between(t, "five tries", r.at.Sub(begun), 80*time.Millisecond, 80*time.Millisecond+50*aHop)
+	const permit, bell = "permit-0:{r}", "permit-bell:{r}"
+	for name, acquire := range map[string]func(context.Context, *engine.Engine) (*lease.Lease, error){
+		"one": func(ctx context.Context, e *engine.Engine) (*lease.Lease, error) {
+			return e.Acquire(ctx, "r", engine.WithTries(5))
+		},
+		"several": func(ctx context.Context, e *engine.Engine) (*lease.Lease, error) {
+			return e.AcquireAll(ctx, []string{"a", "r"}, engine.WithTries(5))
+		},
+		"permits": func(ctx context.Context, e *engine.Engine) (*lease.Lease, error) {
+			return e.Acquire(ctx, "r", engine.WithTries(5), engine.Permits(1))
+		},
+	} {
+		for _, n := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s, N=%d", name, n), func(t *testing.T) {
+				queuing(t, n, func(t *testing.T, fleet *sim.Fleet) {
+					hands := func(k int) {
+						fleet.Each(func(s *sim.Server) {
+							s.Set("r", fmt.Sprint("another library's ", k), time.Hour)
+							s.Set(permit, fmt.Sprint("another's ", k), time.Hour)
+							s.Del(bell)
+						})
+					}
+					hands(0)
+					cfg := config()
+					cfg.Backoff = constantly(20 * time.Millisecond)
+					c := newContender(t, fleet, cfg)
+					begun := time.Now()
+					acquiring := make(chan result, 1)
+					go func() {
+						l, err := acquire(t.Context(), c.Engine)
+						acquiring <- result{l, err, time.Now()}
+					}()
+					for k := range 500 {
+						time.Sleep(2 * time.Millisecond)
+						hands(k + 1)
+					}
+					r := got(t, acquiring)
+					isAll(t, r.err, engine.ErrHeld)
+					between(t, "five tries", r.at.Sub(begun), 80*time.Millisecond, 80*time.Millisecond+50*aHop)
+				})
 			})
-		})
+		}
 	}
 }
 

@@ -200,6 +200,16 @@ var table = []mutant{
 		in: "instance", test: "TestALateServerGetsTimeToGreet",
 	},
 	{
+		name:  "what is told puts off the next try for several resources",
+		edits: one("engine/allwait.go", "			if c.isPaced() { // the round", "			if false { // the round"),
+		in:    "engine", test: "TestTriesEndThoughTheLockChangesHandsAllTheTime",
+	},
+	{
+		name:  "what is told puts off the next try for a permit",
+		edits: one("engine/permitloop.go", "if c.isPaced() && !c.pauseBegun.IsZero()", "if false && !c.pauseBegun.IsZero()"),
+		in:    "engine", test: "TestTriesEndThoughTheLockChangesHandsAllTheTime",
+	},
+	{
 		name: "a native release deletes all but what is ours",
 		edits: one("internal/reach/deletion.go",
 			`"$4\r\nifeq\r\n"`,
