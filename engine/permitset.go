@@ -18,15 +18,17 @@ type permitSets struct {
 
 // permitSet is what is remembered of one resource.
 type permitSet struct {
+	sets       *permitSets
+	key        string // the resource's
 	bell, turn string
 	keys       []string // of the permits, by number
 
-	mu     *sync.Mutex
-	used   [MaxPermits]uint8     // how many leases of this engine have each
-	held   int                   // how many that is
-	recent []uint8               // those that were given back, the last at the end
-	doubts [MaxPermits]time.Time // until when each is thought to be taken at some instances
-	start  int                   // where this engine begins, if it has no better guess
+	// Guarded by the mutex of all sets.
+	used   [MaxPermits]uint8 // how many leases of this engine have each
+	held   int               // how many that is
+	recent []uint8           // those that were given back, the last at the end
+	doubts []time.Time       // until when each is thought to be taken at some instances; nil: none is
+	start  int               // where this engine begins, if it has no better guess
 }
 
 // mostPermitSets is how many resources are remembered whose permits nobody here has.
@@ -42,7 +44,8 @@ func (p *permitSets) of(prefix, key string, n int) *permitSet {
 	if s == nil {
 		p.makeRoom()
 		s = &permitSet{
-			mu:    &p.mu,
+			sets:  p,
+			key:   key,
 			bell:  slots.Beside(prefix, slots.PermitBell, key),
 			turn:  slots.Beside(prefix, slots.PermitTurn, key),
 			start: int(maphash.String(permitSeed, key) % MaxPermits),
@@ -62,14 +65,22 @@ func (p *permitSets) of(prefix, key string, n int) *permitSet {
 	return s
 }
 
-// makeRoom forgets one that nobody here has a permit of, if there are many.
+// mostLooks is how many sets are looked at for one that may be forgotten.
+const mostLooks = 8
+
+// makeRoom forgets one that nobody here has a permit of, if there are many, and it finds one at once: a resource whose
+// permits are all given back later is forgotten then.
 func (p *permitSets) makeRoom() {
 	if len(p.all) < mostPermitSets {
 		return
 	}
-	for key, s := range p.all {
+	looks := 0
+	for key, s := range p.all { // begins anywhere
 		if s.held == 0 {
 			delete(p.all, key)
+			return
+		}
+		if looks++; looks == mostLooks {
 			return
 		}
 	}
@@ -77,16 +88,16 @@ func (p *permitSets) makeRoom() {
 
 // names are the keys of the first n permits.
 func (s *permitSet) names(n int) []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.sets.mu.Lock()
+	defer s.sets.mu.Unlock()
 	return s.keys[:n:n]
 }
 
 // guess returns so many permits that may be free, of the first n, in ascending order: those that this engine had last. For
 // one permit it always has a guess; for more it may return nil. They count as used until they are given back.
 func (s *permitSet) guess(n, weight int) []int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.sets.mu.Lock()
+	defer s.sets.mu.Unlock()
 	order, known := s.inOrder(n, time.Now())
 	if known < weight && weight > 1 || s.used[order[0]] > 0 {
 		return nil
@@ -99,8 +110,8 @@ func (s *permitSet) guess(n, weight int) []int {
 
 // order returns all of the first n permits, in the order in which they are wanted.
 func (s *permitSet) order(n int) []int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.sets.mu.Lock()
+	defer s.sets.mu.Unlock()
 	order, _ := s.inOrder(n, time.Now())
 	return order
 }
@@ -117,13 +128,13 @@ func (s *permitSet) inOrder(n int, now time.Time) (order []int, known int) {
 		}
 	}
 	for k := len(s.recent) - 1; k >= 0; k-- {
-		if slot := int(s.recent[k]); s.used[slot] == 0 && !s.doubts[slot].After(now) {
+		if slot := int(s.recent[k]); s.used[slot] == 0 && !s.doubted(slot, now) {
 			put(slot)
 		}
 	}
 	known = len(order)
 	for k := range n {
-		if slot := (s.start + k) % n; s.used[slot] == 0 && !s.doubts[slot].After(now) {
+		if slot := (s.start + k) % n; s.used[slot] == 0 && !s.doubted(slot, now) {
 			put(slot)
 		}
 	}
@@ -137,6 +148,10 @@ func (s *permitSet) inOrder(n int, now time.Time) (order []int, known int) {
 	return order, known
 }
 
+func (s *permitSet) doubted(slot int, now time.Time) bool {
+	return s.doubts != nil && s.doubts[slot].After(now)
+}
+
 // use counts a lease, or an attempt at one, of these permits. Called with mu held.
 func (s *permitSet) use(which []int) {
 	for _, slot := range which {
@@ -148,26 +163,30 @@ func (s *permitSet) use(which []int) {
 
 // took notes a lease of these permits.
 func (s *permitSet) took(which []int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.sets.mu.Lock()
+	defer s.sets.mu.Unlock()
 	s.use(which)
 }
 
-// missed notes that permits which were guessed are not free, or are a lease's now.
+// missed notes that permits which were guessed are not free, or are a lease's now. A resource of which nobody here has any more is
+// forgotten if there are many.
 func (s *permitSet) missed(which []int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.sets.mu.Lock()
+	defer s.sets.mu.Unlock()
 	for _, slot := range which {
 		s.used[slot]--
 		s.held--
+	}
+	if all := s.sets.all; s.held == 0 && len(all) > mostPermitSets && all[s.key] == s {
+		delete(all, s.key)
 	}
 }
 
 // gaveBack notes the end of a lease of these permits.
 func (s *permitSet) gaveBack(which []int) {
 	s.missed(which)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.sets.mu.Lock()
+	defer s.sets.mu.Unlock()
 	for _, slot := range which {
 		if s.used[slot] == 0 && !slices.Contains(s.recent, uint8(slot)) {
 			s.recent = append(s.recent, uint8(slot))
@@ -177,8 +196,11 @@ func (s *permitSet) gaveBack(which []int) {
 
 // doubt notes that others refuse these permits, though one instance has granted them.
 func (s *permitSet) doubt(which []int, until time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.sets.mu.Lock()
+	defer s.sets.mu.Unlock()
+	if s.doubts == nil {
+		s.doubts = make([]time.Time, MaxPermits)
+	}
 	for _, slot := range which {
 		s.doubts[slot] = until
 	}

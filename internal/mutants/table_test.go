@@ -210,6 +210,11 @@ var table = []mutant{
 		in:    "engine", test: "TestTriesEndThoughTheLockChangesHandsAllTheTime",
 	},
 	{
+		name:  "resources are remembered for ever of which permits were held",
+		edits: one("engine/permitset.go", "s.held == 0 && len(all) > mostPermitSets", "s.held == 0 && len(all) < 0"),
+		in:    "engine", test: "TestPermitSetsAreForgotten",
+	},
+	{
 		name: "a native release deletes all but what is ours",
 		edits: one("internal/reach/deletion.go",
 			`"$4\r\nifeq\r\n"`,
