@@ -126,11 +126,15 @@ func (s *Server) Age(age time.Duration) {
 
 // SetClock steps the server's clock, and has it run at this rate from now on: its
 // seconds in one of the bubble's. It needs a native server.
-func (s *Server) SetClock(step time.Duration, rate float64) {
+func (s *Server) SetClock(step time.Duration, rate float64) { s.SwingClock(step, rate, 0) }
+
+// SwingClock is SetClock for a clock that is kept near the time, as by NTP: it runs at this rate for so long, for as long
+// as much slower or faster, and so on.
+func (s *Server) SwingClock(step time.Duration, rate float64, swing time.Duration) {
 	if _, ok := s.store.(*native); !ok {
 		panic("sim: only a native server has a clock of its own")
 	}
-	s.clock.set(step, rate)
+	s.clock.set(step, rate, swing)
 }
 
 // StepClock steps the server's clock. It needs a native server.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,6 +52,29 @@ func TestKeysExpireByTheServersOwnClock(t *testing.T) {
 		s.StepClock(-time.Hour)
 		if left := r.ask(t, []string{"PTTL", "k"}); left != int64(3_606_000) {
 			t.Errorf("after the step back %v ms are left", left)
+		}
+	})
+}
+
+func TestClockSwingsToAndFro(t *testing.T) {
+	native(t, func(t *testing.T, s *sim.Server, r *respondent) {
+		s.SwingClock(0, 1.25, 4*time.Second) // it is ahead by a second after four, and by none after eight
+		for _, c := range []struct{ ttl, want time.Duration }{
+			{5 * time.Second, 4 * time.Second},
+			{7250 * time.Millisecond, 7 * time.Second},
+			{8 * time.Second, 8 * time.Second},
+			{13 * time.Second, 12 * time.Second},
+			{15250 * time.Millisecond, 15 * time.Second},
+		} {
+			r.ask(t, []string{"SET", "k", "v", "PX", strconv.FormatInt(c.ttl.Milliseconds(), 10)})
+			if got := s.TTL("k"); got != c.want {
+				t.Errorf("a TTL of %v lasts for %v, want %v", c.ttl, got, c.want)
+			}
+			time.Sleep(c.want)
+			if left := r.ask(t, []string{"PTTL", "k"}); left != int64(0) && left != int64(-2) {
+				t.Errorf("a TTL of %v: after %v, %v ms are left", c.ttl, c.want, left)
+			}
+			time.Sleep(16*time.Second - c.want)
 		}
 	})
 }

@@ -31,9 +31,9 @@ type record struct {
 	lease    *lease.Lease
 	host     int
 	from     time.Time
-	ending        // guarded by ledger.mu
-	released bool // by its holder; guarded by ledger.mu
-	given    bool // to another engine, which adopts it; guarded by ledger.mu
+	ending             // guarded by ledger.mu
+	released time.Time // when its holder began to give it back, which may be long after a loss; zero: it has not; guarded by ledger.mu
+	given    bool      // to another engine, which adopts it; guarded by ledger.mu
 }
 
 // terms are how a lease was asked for.
@@ -214,7 +214,7 @@ func (l *ledger) giving(r *record) {
 func (l *ledger) releasing(r *record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r.released = true
+	r.released = time.Now()
 }
 
 // look is a holder's look at its lease, at any time: it checks what the lease says.

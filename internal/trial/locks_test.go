@@ -206,7 +206,7 @@ func (l *locks) checkHealing(e sim.Event, k sim.Change) {
 		return
 	}
 	for _, r := range all {
-		if r.own || r.given || r.released || e.At.Before(r.from.Add(inFlight)) || r.expired() {
+		if r.own || r.given || !r.released.IsZero() || e.At.Before(r.from.Add(inFlight)) || r.expired() {
 			return
 		}
 	}
@@ -280,7 +280,7 @@ func (l *locks) strange(v *voter, key, token string, end bool) string {
 	}
 	for _, r := range all {
 		switch {
-		case r.until.IsZero() && !end, r.lost() && !r.released, r.given, r.loose, time.Since(r.until) < settled && !end:
+		case r.until.IsZero() && !end, r.lost() && r.released.IsZero(), r.given, r.loose, (time.Since(r.until) < settled || time.Since(r.released) < settled) && !end:
 			return ""
 		}
 	}

@@ -40,6 +40,7 @@ type plan struct {
 type clockPlan struct {
 	offset time.Duration
 	rate   float64
+	swing  time.Duration // how long it runs so, before it swings back
 }
 
 // clusterPlan is an instance that is a cluster.
@@ -187,10 +188,12 @@ func (p *plan) isFence(key string) bool {
 func (p *plan) isQueue(key string) bool { return strings.HasPrefix(key, p.prefix+"queue") }
 
 // chooseClocks: as fast as the drift allows, or any rate within it; and apart by
-// less than what a fence may be ahead of a server.
+// less than what a fence may be ahead of a server, which is half of MaxTTL, or some would wait for as long as others are
+// granted higher numbers. So clocks of many rates swing to and fro: by 2 times 1/8 and 2 times 1/12 of MaxTTL at most
+// they are apart, and 1/16 of it may be reserved.
 func (p *plan) chooseClocks(r *rand.Rand) {
 	fastest := 1 + p.drift - p.drift/100
-	apart := p.maxTTL / 4
+	apart := p.maxTTL / 8
 	profile := r.IntN(3)
 	for range p.servers {
 		c := clockPlan{rate: 1}
@@ -198,7 +201,9 @@ func (p *plan) chooseClocks(r *rand.Rand) {
 		case 1:
 			c.rate = fastest
 		case 2:
-			c.rate = 1 - p.drift + r.Float64()*(fastest-1+p.drift)
+			slowest := 2 - fastest
+			c.rate = slowest + r.Float64()*(fastest-slowest)
+			c.swing = time.Duration(float64(p.maxTTL) / 12 / p.drift)
 		}
 		if r.IntN(2) == 0 {
 			c.offset = between(r, -apart, apart)

@@ -32,6 +32,7 @@ type trial struct {
 
 	moves  map[int]*sim.Move // slots on their way, by the number of the fault
 	moving sync.WaitGroup    // what goes on behind a fault
+	calm   chan struct{}     // closed when the faults have ended, and what went on behind them
 
 	mu         sync.Mutex
 	complaints []string
@@ -78,7 +79,7 @@ func run(t *testing.T, p *plan, logf func(string, ...any)) *trial {
 }
 
 func (t *trial) run(tt *testing.T) {
-	t.begun = time.Now()
+	t.begun, t.calm = time.Now(), make(chan struct{})
 	t.build(tt)
 	var workers sync.WaitGroup
 	for h := range t.plan.hosts {
@@ -116,7 +117,7 @@ func (t *trial) build(tt *testing.T) {
 	t.ledger, t.locks = newLedger(t), newLocks(t)
 	for k, s := range t.fleet.Servers {
 		if !p.mini {
-			s.SetClock(p.clocks[k].offset, p.clocks[k].rate)
+			s.SwingClock(p.clocks[k].offset, p.clocks[k].rate, p.clocks[k].swing)
 			s.Age(24 * time.Hour)
 		}
 		if p.unkind {
@@ -192,6 +193,7 @@ func (t *trial) direct() {
 	time.Sleep(t.plan.length - t.now())
 	t.moving.Wait()
 	t.log("the faults have ended")
+	close(t.calm)
 }
 
 // await waits for the workers, all of whose calls return in time.

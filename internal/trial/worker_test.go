@@ -273,7 +273,7 @@ func (w *worker) release(r *holding) {
 // last is an acquire when the faults have ended: it must succeed.
 func (w *worker) last() {
 	t := w.trial
-	time.Sleep(t.plan.length - t.now())
+	<-t.calm
 	which := w.place % len(t.plan.fenced)
 	opts := []engine.Option{engine.WithTries(0)}
 	if t.plan.fenced[which] {
