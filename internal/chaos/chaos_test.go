@@ -82,15 +82,24 @@ func checkAlways(t *testing.T, events []event, leases []span) {
 	check(t, "who was overtaken is refused", checkOvertaken(events, leases))
 	check(t, "every waiter got its lock, and nothing was left in a client", checkEnd(events))
 	counts := make(map[string]int)
+	ways := map[wishKind]int{one: 0, several: 0, batch: 0, permit: 0}
 	refused := 0
 	for _, e := range events {
 		counts[string(e.Kind)]++
+		if e.Kind == acquired {
+			ways[e.As]++
+		}
 		if e.Kind == written && !e.OK {
 			refused++
 		}
 	}
-	t.Logf("%d leases, %d questions whether they are valid, %d looks at keys, %d writes to the register, %d of them refused",
-		len(leases), counts[string(held)], counts[string(sampled)], counts[string(written)], refused)
+	for way, n := range ways {
+		if n < len(leases)/100 {
+			t.Errorf("%d of %d locks were of the kind %q: too few to show anything", n, len(leases), way)
+		}
+	}
+	t.Logf("%v of %d locks, %d questions whether they are valid, %d looks at keys, %d writes to the register, %d of them refused",
+		ways, len(leases), counts[string(held)], counts[string(sampled)], counts[string(written)], refused)
 }
 
 func check(t *testing.T, what string, faults []string) {

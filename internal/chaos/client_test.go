@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -232,62 +233,87 @@ func (c *client) drive(n int, e *locker) error {
 	return e.Close(ctx)
 }
 
-// cycle acquires a resource, uses it and gives it back.
+// cycle acquires what is wished for, uses it and gives it back.
 func (c *client) cycle(e *locker, random *rand.Rand, ctx context.Context, patience time.Duration) {
-	n := random.IntN(c.Resources)
-	resource, opts := fmt.Sprintf("plain-%d", n), []engine.Option(nil)
-	fenced := n%2 == 1
-	if fenced {
-		resource, opts = fmt.Sprintf("fenced-%d", n), append(opts, engine.WithFencing())
+	w := c.wish(random)
+	if w.kind == batch && patience == lastPatience {
+		w.kind = several // which waits
 	}
 	asking, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	opts = append(opts, c.options(random, !fenced && patience != lastPatience)...)
+	w.opts = append(w.opts, c.options(random, w.kind == one && !w.fenced && patience != lastPatience)...)
 	if patience == lastPatience {
-		opts = append(opts, engine.WithTries(0), engine.WithWait(lastPatience))
+		w.opts = append(w.opts, engine.WithTries(0), engine.WithWait(lastPatience))
 	}
 	call := now()
-	l, err := e.Acquire(asking, resource, opts...)
+	leases, err := w.ask(asking, e)
 	for e.waiters > 0 && err != nil && asking.Err() == nil && errors.Is(err, engine.ErrHeld) { // there were too many
 		time.Sleep(time.Millisecond)
 		call = now()
-		l, err = e.Acquire(asking, resource, opts...)
+		leases, err = w.ask(asking, e)
 	}
-	if err == nil && !fenced && random.IntN(20) == 0 {
+	if err == nil && w.kind == one && !w.fenced && random.IntN(20) == 0 {
 		other := c.lockers[random.IntN(len(c.lockers))]
-		if l, err = giveAway(asking, l, other); err != nil {
+		if leases[0], err = giveAway(asking, leases[0], other); err != nil {
 			return // it goes by its TTL
 		}
 		e = other
 	}
 	if err != nil {
 		if patience == lastPatience {
-			c.add(event{Kind: starved, Resource: resource, At: now(), Text: err.Error()})
+			c.add(event{Kind: starved, Resource: w.resources[0], At: now(), Text: err.Error()})
 		}
 		return
 	}
-	id := int(c.leases.Add(1))
-	c.add(event{Kind: acquired, Lease: id, Resource: resource, Fence: l.Fence(), Call: call, At: now(), Until: onClock(l.Deadline())})
+	held := make([]*holding, len(leases))
+	for k, l := range leases {
+		held[k] = c.hold(e, w.kind, l, call)
+	}
+	c.use(e, held, w.fenced, random)
+	c.giveBack(e, held)
+	if w.fenced && random.IntN(10) == 0 {
+		c.write(held)
+	}
+}
+
+// use uses leases for a while, or until one of them is over.
+func (c *client) use(e *locker, held []*holding, fenced bool, random *rand.Rand) {
 	use := usage(random)
 	if use == 0 {
-		use = c.sample(e, l, resource)
+		for _, h := range held {
+			c.sample(e, h)
+		}
 	}
 	if fenced {
-		c.write(l, id)
+		c.write(held)
 	}
-	for end := time.Now().Add(use); c.holds(l, id) && time.Now().Before(end) && c.over.Err() == nil; {
+	all := func() bool { return !slices.ContainsFunc(held, func(h *holding) bool { return !c.holds(h) }) }
+	for end := time.Now().Add(use); all() && time.Now().Before(end) && c.over.Err() == nil; {
 		time.Sleep(min(20*time.Millisecond, time.Until(end)))
 	}
 	if fenced {
-		c.write(l, id) // valid or not: the register must know
+		c.write(held) // valid or not: the register must know
 	}
-	c.holds(l, id)
-	c.add(event{Kind: ended, Lease: id, At: now()})
+	for _, h := range held {
+		c.holds(h)
+	}
+}
+
+// giveBack ends leases.
+func (c *client) giveBack(e *locker, held []*holding) {
 	release, cancel := context.WithTimeout(context.Background(), lastPatience)
 	defer cancel()
-	_ = l.Release(release) // says whether it was lost, which the history knows
-	if fenced && random.IntN(10) == 0 {
-		c.write(l, id)
+	leases := make([]*locks.Lease, len(held))
+	for k, h := range held {
+		leases[k] = h.Lease
+		c.tell(h, event{Kind: ended, At: now()})
+	}
+	if len(leases) > 1 {
+		_ = e.ReleaseEach(release, leases)
+		return
+	}
+	for _, l := range leases {
+		_ = l.Release(release) // says whether it was lost, which the history knows
 	}
 }
 
@@ -340,35 +366,77 @@ func usage(random *rand.Rand) time.Duration {
 	return time.Millisecond
 }
 
+// holding is a lease, and what it is of: each by a number of its own.
+type holding struct {
+	*locks.Lease
+	names []string
+	ids   []int
+}
+
+// hold notes a lease that was granted to a call that began then.
+func (c *client) hold(e *locker, as wishKind, l *locks.Lease, call int64) *holding {
+	h := &holding{Lease: l, names: l.Resources()}
+	if slots := l.Slots(); slots != nil {
+		h.names = nil
+		for _, slot := range slots { // each of which is somebody's alone
+			h.names = append(h.names, e.PermitName(l.Resource(), slot))
+		}
+	}
+	for range h.names {
+		h.ids = append(h.ids, int(c.leases.Add(1)))
+	}
+	c.tell(h, event{Kind: acquired, As: as, Fence: l.Fence(), Call: call, At: now(), Until: onClock(l.Deadline())})
+	return h
+}
+
+// tell adds an event to the history of all that a lease is of.
+func (c *client) tell(h *holding, e event) {
+	for k, name := range h.names {
+		e.Lease, e.Resource = h.ids[k], name
+		c.add(e)
+	}
+}
+
 // holds asks the lease whether it is valid, and writes down the answer.
-func (c *client) holds(l *locks.Lease, id int) bool {
+func (c *client) holds(h *holding) bool {
 	at := now()
-	if !l.Valid() {
+	if !h.Valid() {
 		return false
 	}
-	c.add(event{Kind: held, Lease: id, At: at, Until: onClock(l.Deadline())})
+	c.tell(h, event{Kind: held, At: at, Until: onClock(h.Deadline())})
 	return true
 }
 
-// write writes to the protected register, whose fence has the last word.
-func (c *client) write(l *locks.Lease, id int) {
-	value := fmt.Sprintf("%s-%d", c.Name, c.values.Add(1))
-	c.add(event{Kind: writing, Lease: id, Resource: l.Resource(), Fence: l.Fence(), Value: value, At: now()})
-	ok, before, err := put(context.Background(), c.register, l.Resource(), l.Fence(), value)
-	if err == nil { // else nobody knows, and the history says so
-		c.add(event{Kind: written, Lease: id, Resource: l.Resource(), Fence: l.Fence(), Value: value, Before: before, OK: ok, At: now()})
+// write writes to the protected registers, whose fences have the last word.
+func (c *client) write(held []*holding) {
+	for _, h := range held {
+		for k, name := range h.names {
+			value := fmt.Sprintf("%s-%d", c.Name, c.values.Add(1))
+			e := event{Kind: writing, Lease: h.ids[k], Resource: name, Fence: h.Fence(), Value: value, At: now()}
+			c.add(e)
+			ok, before, err := put(context.Background(), c.register, name, h.Fence(), value)
+			if err == nil { // else nobody knows, and the history says so
+				e.Kind, e.Before, e.OK, e.At = written, before, ok, now()
+				c.add(e)
+			}
+		}
 	}
 }
 
 // sample counts the keys of a valid lease on the servers themselves. Those that
 // do not answer, or have restarted so lately that they may not vote, cannot help
-// anybody else either. It returns how long the lease is used.
-func (c *client) sample(e *locker, l *locks.Lease, resource string) time.Duration {
+// anybody else either.
+func (c *client) sample(e *locker, h *holding) {
+	for _, name := range h.names {
+		if h.Valid() {
+			c.sampleKeys(e, h.Lease, name)
+		}
+	}
+}
+
+func (c *client) sampleKeys(e *locker, l *locks.Lease, resource string) {
 	var there, excused atomic.Int32
 	var looks sync.WaitGroup
-	if !l.Valid() {
-		return 0
-	}
 	for _, nodes := range c.servers {
 		looks.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), ttl/2)
@@ -396,7 +464,6 @@ func (c *client) sample(e *locker, l *locks.Lease, resource string) time.Duratio
 		enough := int(there.Load()+excused.Load()) > len(c.servers)/2
 		c.add(event{Kind: sampled, Resource: resource, At: now(), OK: enough, Text: fmt.Sprintf("%d keys, %d instances that cannot vote", there.Load(), excused.Load())})
 	}
-	return 0
 }
 
 // isNew: the restart guard keeps such a server from voting on new acquires, or the one that took its place while it was dead.

@@ -2,7 +2,8 @@
 //
 // Three redis-servers, each behind a proxy, a cluster of three masters, and a master
 // behind sentinels; child processes as clients, each with
-// several engines and many goroutines; a nemesis that stops, kills, cuts, delays, moves slots
+// several engines and many goroutines, which want one resource, several at once, a batch, or permits, and some of them
+// all want; a nemesis that stops, kills, cuts, delays, moves slots
 // and corrupts the state of everything, by a schedule that a seed repeats. Every
 // client writes down what it was told and when, on the clock that all processes
 // of the machine share. Afterwards checkers read the histories.

@@ -32,17 +32,18 @@ const (
 // the same for all processes of the machine.
 type event struct {
 	Kind     kind
-	Client   string `json:",omitempty"`
-	Lease    int    `json:",omitempty"` // its number in this client
-	Resource string `json:",omitempty"`
-	Fence    uint64 `json:",omitempty"`
-	Call     int64  `json:",omitempty"` // acquired: when it was asked for
-	At       int64  // acquired, written: after the answer; held, writing: before the question
-	Until    int64  `json:",omitempty"` // acquired, held: the deadline
-	Value    string `json:",omitempty"` // writing: what is written; no two are alike
-	Before   string `json:",omitempty"` // written: what was there
-	OK       bool   `json:",omitempty"` // written: accepted; sampled: enough keys
-	Text     string `json:",omitempty"` // leaked, starved, sampled: what there was
+	As       wishKind `json:",omitempty"` // acquired: in which way
+	Client   string   `json:",omitempty"`
+	Lease    int      `json:",omitempty"` // its number in this client
+	Resource string   `json:",omitempty"`
+	Fence    uint64   `json:",omitempty"`
+	Call     int64    `json:",omitempty"` // acquired: when it was asked for
+	At       int64    // acquired, written: after the answer; held, writing: before the question
+	Until    int64    `json:",omitempty"` // acquired, held: the deadline
+	Value    string   `json:",omitempty"` // writing: what is written; no two are alike
+	Before   string   `json:",omitempty"` // written: what was there
+	OK       bool     `json:",omitempty"` // written: accepted; sampled: enough keys
+	Text     string   `json:",omitempty"` // leaked, starved, sampled: what there was
 }
 
 // now reads the clock that all processes share.
