@@ -137,7 +137,7 @@ func (k *KeepPlaces) readReply(sent *sending, r *resp.Reply) {
 		case text.Kind != resp.Text || code.Kind != resp.Number:
 			k.Places[i].To.CastStanding(Standing{Kind: Refused, Err: resp.ErrNotRedis})
 		case code.N == -4:
-			v := sent.actor.verdict(text.Err())
+			v := sent.actor.classify(text.Err())
 			k.Places[i].To.CastStanding(Standing{Kind: v.Kind, Err: v.Err})
 		default:
 			k.Places[i].To.CastStanding(standing(text.Text, code.N))
