@@ -60,7 +60,7 @@ func (e *Engine) TryAcquire(ctx context.Context, resource string, opts ...Option
 // anything of the user's is called.
 func (e *Engine) try(ctx context.Context, r *request) (*lease.Lease, error) {
 	defer e.exit()
-	return e.round(ctx, r, everybody, false)
+	return e.takeRound(ctx, r, everybody, false)
 }
 
 // acquire stands in line and takes part in rounds of votes until one is won.

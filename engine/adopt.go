@@ -46,7 +46,7 @@ func (e *Engine) Adopt(ctx context.Context, resource, token string, opts ...Opti
 	defer e.requests.Put(r)
 	ctx, over := r.bound(ctx)
 	defer over()
-	l, _, err := e.vote(ctx, r, everybody, clock.Sample(), false)
+	l, _, err := e.askOnce(ctx, r, everybody, clock.Sample(), false)
 	return l, err
 }
 

@@ -84,14 +84,14 @@ func TestAcquireAllLocksAllOfThemByOneToken(t *testing.T) {
 func TestOneThatIsHeldHasAllOthersGivenBack(t *testing.T) {
 	servers := redistest.StartN(t, 3)
 	e, other := open(t, servers, engine.Config{}), open(t, servers, engine.Config{})
-	for place := range servers { // also by another library, on a minority or on all
-		servers[place].MustDo("SET", "b", "somebody's", "NX", "PX", "600000")
+	for seat := range servers { // also by another library, on a minority or on all
+		servers[seat].MustDo("SET", "b", "somebody's", "NX", "PX", "600000")
 		l, err := e.TryAcquireAll(within(t), []string{"a", "b", "c"})
-		if err == nil && place == 0 {
+		if err == nil && seat == 0 {
 			release(t, l)
 		}
-		if place > 0 && !errors.Is(err, engine.ErrHeld) {
-			t.Errorf("held on %d servers: %v", place+1, err)
+		if seat > 0 && !errors.Is(err, engine.ErrHeld) {
+			t.Errorf("held on %d servers: %v", seat+1, err)
 		}
 		var q *engine.QuorumError
 		if errors.As(err, &q) && (q.Resource != "b" || len(q.Resources) != 3 || !strings.Contains(err.Error(), `acquire all of 3: "b": held by another`)) {
@@ -99,7 +99,7 @@ func TestOneThatIsHeldHasAllOthersGivenBack(t *testing.T) {
 		}
 		clean(t, servers, "a")
 		clean(t, servers, "c")
-		for _, s := range servers[:place+1] {
+		for _, s := range servers[:seat+1] {
 			if holder := s.Get("b"); holder != "somebody's" {
 				t.Errorf("b is %q", holder)
 			}

@@ -44,7 +44,7 @@ func (c *allLoop) waitFor(ctx context.Context) (*lease.Lease, error) {
 }
 
 func (c *allLoop) run(ctx context.Context) (*lease.Lease, error) {
-	if err := c.line(ctx); err != nil {
+	if err := c.standInLine(ctx); err != nil {
 		return nil, c.request.failed(fmt.Errorf("%w, waiting in line: %w", err, ErrHeld))
 	}
 	c.begun = time.Now()
@@ -52,7 +52,7 @@ func (c *allLoop) run(ctx context.Context) (*lease.Lease, error) {
 		return nil, c.request.failed(err)
 	}
 	for {
-		if l, err := c.round(ctx); l != nil || err != nil {
+		if l, err := c.askEverybody(ctx); l != nil || err != nil {
 			return l, err
 		}
 		if c.mayKeep() {
@@ -70,8 +70,8 @@ func (c *allLoop) run(ctx context.Context) (*lease.Lease, error) {
 	}
 }
 
-// line waits until it is the head of every line. Nobody who stands before it in one of them can stand behind it in another.
-func (c *allLoop) line(ctx context.Context) error {
+// standInLine waits until it is the head of every line. Nobody who stands before it in one of them can stand behind it in another.
+func (c *allLoop) standInLine(ctx context.Context) error {
 	for _, w := range c.waiters {
 		if w.head == nil {
 			continue
@@ -212,26 +212,26 @@ func (c *allLoop) inTheWay() *waiter {
 
 // watchWhatStands watches the resource that stands in the way, at its arbiter.
 func (c *allLoop) watchWhatStands() watch {
-	place := everybody
+	seat := everybody
 	var q *QuorumError
 	if errors.As(c.refused, &q) && errors.Is(q, ErrHeld) {
-		place = c.engine.arbiter(c.request.key, q.Votes)
+		seat = c.engine.arbiter(c.request.key, q.Votes)
 	}
-	if t := c.watch.tracked; t == nil || c.watch.place != place || t.Key != c.request.key {
+	if t := c.watch.tracked; t == nil || c.watch.seat != seat || t.Key != c.request.key {
 		c.watch.end()
 		c.watch = watch{}
-		if place == everybody {
+		if seat == everybody {
 			return c.watch
 		}
-		c.watch = watch{place: place, at: c.engine.instances[place], tracked: tracking.NewWatch(c.request.key)}
+		c.watch = watch{seat: seat, at: c.engine.instances[seat], tracked: tracking.NewWatch(c.request.key)}
 	}
-	c.ask(c.watch)
+	c.rewatch(c.watch)
 	return c.watch
 }
 
 // askArbiter is waitLoop's, but remembers what stands in the way by now.
 func (c *allLoop) askArbiter(ctx context.Context, v watch) (l *lease.Lease, again bool, err error) {
-	l, err = c.engine.round(ctx, c.request, v.place, true)
+	l, err = c.engine.takeRound(ctx, c.request, v.seat, true)
 	c.looked(err)
 	switch stop := c.engine.stopped(ctx); {
 	case err == nil:
@@ -242,5 +242,5 @@ func (c *allLoop) askArbiter(ctx context.Context, v watch) (l *lease.Lease, agai
 		return nil, false, err
 	}
 	c.refused = err
-	return nil, !refusedBy(err, v.place), nil
+	return nil, !refusedBy(err, v.seat), nil
 }

@@ -18,15 +18,15 @@ import (
 // holding nothing but the arbiter stands in nobody's way for longer than
 // patience, since every so often everybody is asked at once.
 //
-// arbiter returns its place, or everybody when there is none, or no need of one.
+// arbiter returns its seat, or everybody when there is none, or no need of one.
 // votes are the last full round's; nil: none has been.
 func (e *Engine) arbiter(key string, votes []instance.Vote) int {
 	best, highest := everybody, uint64(0)
 	if len(e.instances) == 1 {
 		return 0
 	}
-	for place, i := range e.instances {
-		if votes != nil && votes[place].Kind != instance.Held && votes[place].Kind != instance.Unanswered {
+	for seat, i := range e.instances {
+		if votes != nil && votes[seat].Kind != instance.Held && votes[seat].Kind != instance.Unanswered {
 			continue
 		}
 		h := i.Health()
@@ -38,7 +38,7 @@ func (e *Engine) arbiter(key string, votes []instance.Vote) int {
 			name = h.Name
 		}
 		if rank := rank(name, key); best == everybody || rank > highest {
-			best, highest = place, rank
+			best, highest = seat, rank
 		}
 	}
 	return best
@@ -61,9 +61,9 @@ func rank(name, key string) uint64 {
 // arbiterBut is the arbiter if those that have been passed over could not vote.
 func (e *Engine) arbiterBut(key string, passed []bool) int {
 	votes := make([]instance.Vote, len(passed))
-	for place, over := range passed {
+	for seat, over := range passed {
 		if over {
-			votes[place].Kind = instance.Unreachable
+			votes[seat].Kind = instance.Unreachable
 		}
 	}
 	if len(passed) == 1 && passed[0] {

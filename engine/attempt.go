@@ -11,16 +11,16 @@ import (
 // ballot that they answer to, and the messages that undo it.
 type attempt struct {
 	ballot
-	engine *Engine
-	start  time.Time
-	slots  []slot
-	queue  int // the instance that has the queue in which it is this one's turn; everybody: it stands in none
+	engine  *Engine
+	start   time.Time
+	seats   []attemptSeat
+	queueAt int // the instance that has the queue in which it is this one's turn; everybody: it stands in none
 }
 
-// slot is an attempt's part at one instance.
-type slot struct {
+// attemptSeat is what an attempt has for one instance.
+type attemptSeat struct {
 	attempt *attempt
-	place   int
+	seat    int
 	asked   bool // the caller's own
 	absent  bool // the caller's own: nothing was posted, since the instance was down
 	acquire instance.Acquire
@@ -29,26 +29,26 @@ type slot struct {
 }
 
 // Cast takes the vote on the acquire.
-func (s *slot) Cast(v instance.Vote) {
+func (s *attemptSeat) Cast(v instance.Vote) {
 	a := s.attempt
-	a.cast(s.place, v, v.Kind == instance.Granted)
-	if v.Kind == instance.Held && s.place == a.queue && a.won() { // it comes late
+	a.cast(s.seat, v, v.Kind == instance.Granted)
+	if v.Kind == instance.Held && s.seat == a.queueAt && a.won() { // it comes late
 		a.engine.fairness.mixed(s.acquire.Key, time.Now())
 	}
 	if v.Kind != instance.Unanswered && s.acquire.Former == "" {
-		a.engine.telling.voted(a.engine.instances[s.place].Name(), v.Kind)
+		a.engine.telling.voted(a.engine.instances[s.seat].Name(), v.Kind)
 	}
 	a.release()
 }
 
 // overrules reports whether it has been won against the vote of the instance that has the queue, as far as that has voted.
 func (a *attempt) overrules() bool {
-	return a.queue != everybody && a.kind(a.queue) == instance.Held
+	return a.queueAt != everybody && a.kind(a.queueAt) == instance.Held
 }
 
 // undone takes the answer to an undo. Nobody waits for it: what could not be
 // undone stays owed by the instance.
-type undone slot
+type undone attemptSeat
 
 func (u *undone) Cast(instance.Vote) { u.attempt.release() }
 
@@ -56,10 +56,10 @@ func (e *Engine) newAttempt() *attempt {
 	if a, ok := e.attempts.Get().(*attempt); ok {
 		return a
 	}
-	a := &attempt{engine: e, slots: make([]slot, len(e.instances))}
+	a := &attempt{engine: e, seats: make([]attemptSeat, len(e.instances))}
 	a.free = func() { e.attempts.Put(a) }
-	for place := range a.slots {
-		a.slots[place].attempt, a.slots[place].place = a, place
+	for seat := range a.seats {
+		a.seats[seat].attempt, a.seats[seat].seat = a, seat
 	}
 	return a
 }
@@ -69,8 +69,8 @@ func (a *attempt) prepare(r *request, token string, fencing instance.Fencing, st
 	a.open(a.engine.instances)
 	a.start = start
 	giveUp := start.Add(a.engine.cfg.validity(r.ttl))
-	for place := range a.slots {
-		s := &a.slots[place]
+	for seat := range a.seats {
+		s := &a.seats[seat]
 		s.asked, s.absent = false, false
 		q := &s.acquire
 		q.Key, q.Token, q.TTL = r.key, token, r.ttl
@@ -84,10 +84,10 @@ func (a *attempt) prepare(r *request, token string, fencing instance.Fencing, st
 }
 
 // ask posts the question to one instance, unless that is known to be down.
-func (a *attempt) ask(place int) {
-	i, question := a.engine.instances[place], a.question(place)
+func (a *attempt) ask(seat int) {
+	i, question := a.engine.instances[seat], a.question(seat)
 	if v, absent := i.Absent(a.start); absent {
-		s := &a.slots[place]
+		s := &a.seats[seat]
 		s.absent = true
 		s.Cast(v)
 		return
@@ -96,8 +96,8 @@ func (a *attempt) ask(place int) {
 }
 
 // question returns what to post to an instance. The caller must post it.
-func (a *attempt) question(place int) *instance.Acquire {
-	s := &a.slots[place]
+func (a *attempt) question(seat int) *instance.Acquire {
+	s := &a.seats[seat]
 	s.asked = true
 	a.refs.Add(1)
 	return &s.acquire
@@ -105,9 +105,9 @@ func (a *attempt) question(place int) *instance.Acquire {
 
 // askAll posts the question to all that have not been asked yet.
 func (a *attempt) askAll() {
-	for place := range a.slots {
-		if !a.slots[place].asked {
-			a.ask(place)
+	for seat := range a.seats {
+		if !a.seats[seat].asked {
+			a.ask(seat)
 		}
 	}
 }
@@ -142,13 +142,13 @@ func (a *attempt) pose(ctx context.Context, first int) (decided bool, stop error
 // acquire has not yet been sent.
 func (a *attempt) undo() {
 	votes := a.result()
-	for place, i := range a.engine.instances {
-		switch s := &a.slots[place]; {
-		case !s.asked || s.absent || !mayHaveLeft(votes[place], votes, &s.acquire):
+	for seat, i := range a.engine.instances {
+		switch s := &a.seats[seat]; {
+		case !s.asked || s.absent || !mayHaveLeft(votes[seat], votes, &s.acquire):
 		case s.acquire.Several != nil:
 			s.undoAll(s.acquire.Several.Keys)
 		case s.acquire.Any != nil:
-			s.undoAll(s.acquire.Any.MayHave(votes[place].Kind))
+			s.undoAll(s.acquire.Any.MayHave(votes[seat].Kind))
 		default:
 			i.Post(s.undoing())
 		}
@@ -156,7 +156,7 @@ func (a *attempt) undo() {
 }
 
 // undoing returns what takes back what was or may have been left on the instance. The caller must post it.
-func (s *slot) undoing() *instance.Release {
+func (s *attemptSeat) undoing() *instance.Release {
 	u := &s.undo
 	u.Key, u.Token, u.TTL, u.Fencing = s.acquire.Key, s.acquire.Token, s.acquire.TTL, s.acquire.Fencing
 	u.Undo, u.Former = &s.acquire, s.acquire.Former

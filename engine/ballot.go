@@ -82,19 +82,19 @@ func (b *ballot) resume() (decided bool) {
 	return b.closed
 }
 
-// kind returns what the instance at this place has voted.
-func (b *ballot) kind(place int) instance.Kind {
+// kind returns what the instance of this seat has voted.
+func (b *ballot) kind(seat int) instance.Kind {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.kinds[place]
+	return b.kinds[seat]
 }
 
-// cast records the vote of the instance at this place.
-func (b *ballot) cast(place int, v instance.Vote, yes bool) {
+// cast records the vote of the instance of this seat.
+func (b *ballot) cast(seat int, v instance.Vote, yes bool) {
 	b.mu.Lock()
-	b.kinds[place] = v.Kind
+	b.kinds[seat] = v.Kind
 	if v.Kind != instance.Granted {
-		b.votes[place] = v
+		b.votes[seat] = v
 	}
 	b.tally.count(yes)
 	wake := !b.closed && (b.first || b.tally.decided())
@@ -154,12 +154,12 @@ func (b *ballot) result() []instance.Vote {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	votes := make([]instance.Vote, len(b.kinds))
-	for place, kind := range b.kinds {
+	for seat, kind := range b.kinds {
 		switch kind {
 		case instance.Granted, instance.Unanswered:
-			votes[place] = instance.Vote{Instance: b.voters[place].Name(), Kind: kind}
+			votes[seat] = instance.Vote{Instance: b.voters[seat].Name(), Kind: kind}
 		default:
-			votes[place] = b.votes[place]
+			votes[seat] = b.votes[seat]
 		}
 	}
 	return votes

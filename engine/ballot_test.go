@@ -96,9 +96,9 @@ func TestBallotWakesItsCallerOnceHoweverManyVotesComeLater(t *testing.T) {
 		for round := range 200 { // it is used again and again
 			b.open(members)
 			var casting sync.WaitGroup
-			for place := range n {
+			for seat := range n {
 				yes := round%2 == 0
-				casting.Go(func() { b.cast(place, instance.Vote{Kind: instance.Granted}, yes) })
+				casting.Go(func() { b.cast(seat, instance.Vote{Kind: instance.Granted}, yes) })
 			}
 			<-b.done
 			if won := round%2 == 0; b.won() != won {
@@ -121,8 +121,8 @@ func TestBallotThatItsCallerLeftWakesNobody(t *testing.T) {
 	for range 500 {
 		b.open(members)
 		var casting sync.WaitGroup
-		for place := range 3 {
-			casting.Go(func() { b.cast(place, instance.Vote{Kind: instance.Granted}, true) })
+		for seat := range 3 {
+			casting.Go(func() { b.cast(seat, instance.Vote{Kind: instance.Granted}, true) })
 		}
 		b.leave() // before, during or after the decision
 		casting.Wait()

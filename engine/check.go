@@ -14,25 +14,25 @@ import (
 
 // check asks whose the locks of these leases are. It is called by the keeper and does not block.
 func (e *Engine) check(suspects []*keeper.Entry) {
-	var round *renewal
+	var next *renewal
 	for _, entry := range suspects {
-		holdingOf(entry).watch.keep(e.instances, false) // it may have told because it cannot tell any more
-		if round == nil {
-			round = e.newRenewal()
-			round.asksOnly = true
+		holdingOf(entry).watch.refresh(e.instances, false) // it may have told because it cannot tell any more
+		if next == nil {
+			next = e.newRenewal()
+			next.asksOnly = true
 		}
-		if n := holdingOf(entry).locks(); n > 1 && len(round.items)+n > instance.MaxRenewals {
-			round.post()
-			round = e.newRenewal()
-			round.asksOnly = true
+		if n := holdingOf(entry).locks(); n > 1 && len(next.items)+n > instance.MaxRenewals {
+			next.post()
+			next = e.newRenewal()
+			next.asksOnly = true
 		}
-		if round.addQuestion(entry); len(round.items) == instance.MaxRenewals {
-			round.post()
-			round = nil
+		if next.addQuestion(entry); len(next.items) == instance.MaxRenewals {
+			next.post()
+			next = nil
 		}
 	}
-	if round != nil {
-		round.post()
+	if next != nil {
+		next.post()
 	}
 }
 
@@ -64,7 +64,7 @@ func (v verdict) loss() error {
 	switch v {
 	case stolen:
 		return lease.ErrStolen
-	case missing: // if its time is over, that is why: the first cause wins
+	case gone: // if its time is over, that is why: the first cause wins
 		return lease.ErrGone
 	}
 	return nil

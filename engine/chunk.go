@@ -34,7 +34,7 @@ type chunk struct {
 	text   []byte              // the commands, encoded once for all instances
 	tokens batch
 	failed []failure        // room
-	slots  []chunkSlot      // one an instance
+	seats  []chunkSeat      // one an instance
 	ours   instance.Acquire // what all questions have in common, as mayHaveLeft looks at it
 }
 
@@ -45,23 +45,23 @@ type failure struct {
 	votes []instance.Vote
 }
 
-// chunkSlot is a chunk's part at one instance.
-type chunkSlot struct {
+// chunkSeat is what a chunk has for one instance.
+type chunkSeat struct {
 	chunk    *chunk
-	place    int
+	seat     int
 	ask      instance.AcquireEach
 	undos    []instance.Release
 	messages []instance.Command // room
 }
 
 // CastEach takes an instance's votes on some of the wishes.
-func (s *chunkSlot) CastEach(which []int, votes []instance.Vote) {
+func (s *chunkSeat) CastEach(which []int, votes []instance.Vote) {
 	c := s.chunk
-	n := c.cast(s.place, which, votes, granted)
+	n := c.cast(s.seat, which, votes, granted)
 	if t := c.engine.telling; t.trace.Vote != nil {
 		for k := range n {
 			if says := votes[min(k, len(votes)-1)].Kind; says != instance.Unanswered {
-				t.voted(c.engine.instances[s.place].Name(), says)
+				t.voted(c.engine.instances[s.seat].Name(), says)
 			}
 		}
 	}
@@ -83,8 +83,8 @@ func (c *chunk) release(votes int) {
 	c.tokens.all = ""
 	clear(c.failed)
 	c.wishes, c.failed = c.wishes[:0], c.failed[:0]
-	for place := range c.slots {
-		s := &c.slots[place]
+	for seat := range c.seats {
+		s := &c.seats[seat]
 		clear(s.undos)
 		s.undos = s.undos[:0]
 	}
@@ -95,11 +95,11 @@ func (c *chunk) release(votes int) {
 func (e *Engine) newChunk() *chunk {
 	c, ok := e.chunks.Get().(*chunk)
 	if !ok {
-		c = &chunk{engine: e, slots: make([]chunkSlot, len(e.instances))}
+		c = &chunk{engine: e, seats: make([]chunkSeat, len(e.instances))}
 		c.done, c.voters = make(chan struct{}, 1), e.instances
-		for place := range c.slots {
-			s := &c.slots[place]
-			s.chunk, s.place, s.ask.To = c, place, s
+		for seat := range c.seats {
+			s := &c.seats[seat]
+			s.chunk, s.seat, s.ask.To = c, seat, s
 		}
 	}
 	c.open = 1
@@ -151,8 +151,8 @@ func (c *chunk) ask(r *request) {
 		c.text = instance.EncodeAcquires(c.text, c.items, r.ttl)
 	}
 	c.ours.Shared, c.ours.Token = r.token != "", r.token
-	for place, at := range e.instances {
-		a := &c.slots[place].ask
+	for seat, at := range e.instances {
+		a := &c.seats[seat].ask
 		a.Items, a.Text, a.TTL, a.Shared = c.items, c.text, r.ttl, r.token != ""
 		a.GiveUp = c.start.Time.Add(e.cfg.validity(r.ttl))
 		at.Post(a)
@@ -213,15 +213,15 @@ func (c *chunk) grant(r *request, stop error) error {
 // undo takes back what the failures have or may have left: as in attempt.undo, all of an instance's together. all: nothing has
 // been granted.
 func (c *chunk) undo(r *request, all bool) {
-	for place, at := range c.engine.instances {
-		s := &c.slots[place]
+	for seat, at := range c.engine.instances {
+		s := &c.seats[seat]
 		if all && s.ask.Withdraw() {
 			continue
 		}
 		s.undos, s.messages = s.undos[:0], s.messages[:0]
 		s.undos = slices.Grow(s.undos, len(c.failed))
 		for _, f := range c.failed {
-			if v := f.votes[place]; !s.ask.Left(v.Kind) || !mayHaveLeft(v, f.votes, &c.ours) {
+			if v := f.votes[seat]; !s.ask.Left(v.Kind) || !mayHaveLeft(v, f.votes, &c.ours) {
 				continue
 			}
 			item := &c.items[f.item]
@@ -232,7 +232,7 @@ func (c *chunk) undo(r *request, all bool) {
 			s.messages = append(s.messages, &s.undos[len(s.undos)-1])
 		}
 		if len(s.messages) > 0 {
-			c.keep(len(s.messages))
+			c.expectMore(len(s.messages))
 			at.Post(s.messages...)
 		}
 	}

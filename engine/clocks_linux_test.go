@@ -58,14 +58,14 @@ const stepped = "the server's clock was stepped"
 
 // isStep fails the test unless the engine has seen that one instance's clock, and
 // no other's, was stepped by about so much.
-func isStep(t *testing.T, e *engine.Engine, place int, by time.Duration) {
+func isStep(t *testing.T, e *engine.Engine, seat int, by time.Duration) {
 	t.Helper()
 	for n, h := range e.Instances() {
 		want := time.Duration(0)
-		if n == place {
+		if n == seat {
 			want = by
 		}
-		if off := h.Stepped - want; off.Abs() > time.Second || h.SteppedAt.IsZero() != (n != place) {
+		if off := h.Stepped - want; off.Abs() > time.Second || h.SteppedAt.IsZero() != (n != seat) {
 			t.Errorf("instance %d was stepped by %v at %v, want %v", n, h.Stepped, h.SteppedAt, want)
 		}
 	}

@@ -42,7 +42,7 @@ func (e *Engine) close(ctx context.Context) error {
 	e.beginClose()
 	e.calls.Wait()
 
-	e.queues.keeping.Wait()
+	e.queues.loop.Wait()
 	err := e.releaseAll()
 
 	for _, i := range e.instances {
@@ -51,7 +51,7 @@ func (e *Engine) close(ctx context.Context) error {
 	err = join(err, e.actors.Wait())
 	e.stopActors()
 	e.stopKeeper()
-	err = join(err, e.keeping.Wait())
+	err = join(err, e.keeperLoop.Wait())
 	e.telling.close(ctx)
 	return err
 }

@@ -40,7 +40,7 @@ func (c *counts) expect(questions, need int) {
 
 // cast counts an instance's votes on the questions in which, or on all: one each, or one for all of them. Each must be given
 // up by release afterwards; cast returns how many there are.
-func (c *counts) cast(place int, which []int, votes []instance.Vote, yes func(instance.Kind) bool) (n int) {
+func (c *counts) cast(seat int, which []int, votes []instance.Vote, yes func(instance.Kind) bool) (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n = len(which); which == nil {
@@ -51,7 +51,7 @@ func (c *counts) cast(place int, which []int, votes []instance.Vote, yes func(in
 		if which != nil {
 			item = which[k]
 		}
-		c.count(item, place, &votes[min(k, len(votes)-1)], yes)
+		c.count(item, seat, &votes[min(k, len(votes)-1)], yes)
 	}
 	if c.pending == 0 && !c.closed {
 		c.closed = true
@@ -61,8 +61,8 @@ func (c *counts) cast(place int, which []int, votes []instance.Vote, yes func(in
 }
 
 // count counts one vote. Called with mu held.
-func (c *counts) count(item, place int, v *instance.Vote, yes func(instance.Kind) bool) {
-	at := item*len(c.voters) + place
+func (c *counts) count(item, seat int, v *instance.Vote, yes func(instance.Kind) bool) {
+	at := item*len(c.voters) + seat
 	c.kinds[at] = v.Kind
 	if v.Kind != instance.Granted && v.Kind != instance.Unanswered {
 		c.votes = slices.Grow(c.votes, len(c.kinds)-len(c.votes))[:len(c.kinds)]
@@ -75,8 +75,8 @@ func (c *counts) count(item, place int, v *instance.Vote, yes func(instance.Kind
 	}
 }
 
-// keep adds votes that are to be cast.
-func (c *counts) keep(votes int) {
+// expectMore adds votes that are to be cast.
+func (c *counts) expectMore(votes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open += votes
@@ -120,13 +120,13 @@ func (c *counts) won(item int) bool { return c.tallies[item].won() }
 // result returns a copy of the votes on a question so far.
 func (c *counts) result(item int) []instance.Vote {
 	votes := make([]instance.Vote, len(c.voters))
-	for place := range votes {
-		at := item*len(c.voters) + place
+	for seat := range votes {
+		at := item*len(c.voters) + seat
 		switch kind := c.kinds[at]; kind {
 		case instance.Granted, instance.Unanswered:
-			votes[place] = instance.Vote{Instance: c.voters[place].Name(), Kind: kind}
+			votes[seat] = instance.Vote{Instance: c.voters[seat].Name(), Kind: kind}
 		default:
-			votes[place] = c.votes[at]
+			votes[seat] = c.votes[at]
 		}
 	}
 	return votes

@@ -44,7 +44,7 @@ type Engine struct {
 	// what waits; stopActors and stopKeeper are the last resort and the last step.
 	actors     *errgroup.Group
 	stopActors context.CancelFunc
-	keeping    *errgroup.Group
+	keeperLoop *errgroup.Group
 	stopKeeper context.CancelFunc
 	closing    context.Context
 	beginClose context.CancelFunc
@@ -166,8 +166,8 @@ func (e *Engine) start() {
 		e.actors.Go(func() error { i.Run(acting, set); return nil })
 	}
 	keeping, stop := context.WithCancel(context.Background())
-	e.keeping, e.stopKeeper = new(errgroup.Group), stop
-	e.keeping.Go(func() error { return e.keeper.Run(keeping) })
+	e.keeperLoop, e.stopKeeper = new(errgroup.Group), stop
+	e.keeperLoop.Go(func() error { return e.keeper.Run(keeping) })
 }
 
 // enter counts a call in, so that Close can wait for what it still posts.

@@ -42,7 +42,7 @@ type QuorumError struct {
 	Votes     []instance.Vote // one an instance, in the engine's order
 
 	reason  error  // the sentinel
-	held    string // by whom, when the holder is known; "" otherwise
+	heldBy  string // by whom, when the holder is known; "" otherwise
 	decided bool   // nobody waits any longer for the answers that are missing
 	stop    error  // why the caller did not wait for the end: its context's error; nil otherwise
 }
@@ -111,8 +111,8 @@ func (q *QuorumError) advices() (advices []string) {
 func (q *QuorumError) why() string {
 	reason := q.reason.Error()
 	switch {
-	case q.held != "":
-		reason = q.held
+	case q.heldBy != "":
+		reason = q.heldBy
 	case q.stop != nil && q.stop.Error() == reason:
 		return reason
 	case errors.Is(q.stop, lease.ErrLost):
@@ -151,7 +151,7 @@ func (e *Engine) refusal(op, resource string, votes []instance.Vote, decided boo
 	}
 	if held && able >= e.need {
 		q.reason = ErrHeld
-		q.held = e.heldHere(e.key(resource), votes)
+		q.heldBy = e.heldHere(e.key(resource), votes)
 	}
 	return q
 }

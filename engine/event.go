@@ -101,7 +101,7 @@ func (c *waitLoop) takeOver(ctx context.Context, h handoff) (l *lease.Lease, wha
 		return h.holding.lease(), none, nil
 	case h.question.attempt != nil:
 		c.woken(ByRelease)
-		c.request.asked = h.question
+		c.request.posed = h.question
 		c.takePlace(h.place)
 		return nil, questioned, nil
 	}

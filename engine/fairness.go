@@ -153,9 +153,9 @@ func (e *Engine) breakTime(key string) time.Duration {
 }
 
 // trip is how long an instance takes to answer.
-func (e *Engine) trip(place int) time.Duration {
-	if place == everybody {
+func (e *Engine) trip(seat int) time.Duration {
+	if seat == everybody {
 		return 0
 	}
-	return e.instances[place].Health().Latency
+	return e.instances[seat].Health().Latency
 }

@@ -49,8 +49,8 @@ func TestMinorityFaults(t *testing.T) {
 					fault.inject(s)
 				}
 				wg.Wait()
-				for place := range minority {
-					state(t, e, place, fault.stateAfterIt)
+				for seat := range minority {
+					state(t, e, seat, fault.stateAfterIt)
 				}
 				if !held.Valid() {
 					t.Fatalf("the lease has ended, want it valid: %v", held.Err())
@@ -70,8 +70,8 @@ func TestMinorityFaults(t *testing.T) {
 				for _, s := range minority {
 					fault.mend(s)
 				}
-				for place := range minority {
-					state(t, e, place, fault.stateAfterAll)
+				for seat := range minority {
+					state(t, e, seat, fault.stateAfterAll)
 				}
 				cycles(t, e, 100)
 				everywhere(t, servers, held) // healed where it was lost

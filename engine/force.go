@@ -37,18 +37,18 @@ func (e *Engine) ForceRelease(ctx context.Context, seen Status) error {
 
 	p := e.newPoll(notTheirs)
 	defer p.release()
-	for place, i := range e.instances {
-		s := &p.slots[place]
-		token := seen.Votes[place].Holder
+	for seat, i := range e.instances {
+		s := &p.seats[seat]
+		token := seen.Votes[seat].Holder
 		switch {
-		case errors.Is(seen.Votes[place].Err, instance.ErrForeign): // what was seen is not all of it
-			s.Cast(seen.Votes[place])
+		case errors.Is(seen.Votes[seat].Err, instance.ErrForeign): // what was seen is not all of it
+			s.Cast(seen.Votes[seat])
 			continue
 		case token != "":
-		case seen.Token != "" && seen.Votes[place].Kind != instance.Free:
+		case seen.Token != "" && seen.Votes[seat].Kind != instance.Free:
 			token = seen.Token // it has not said, and may have what the others have
 		default:
-			s.Cast(seen.Votes[place])
+			s.Cast(seen.Votes[seat])
 			continue
 		}
 		s.release = instance.Release{Key: e.key(seen.Resource), Token: token, TTL: e.cfg.MaxTTL, To: s}

@@ -19,7 +19,7 @@ type giving struct {
 	plain   []leaseEnd             // whose releases go together
 	items   []instance.ReleaseItem // as plain; read by all actors
 	text    []byte                 // the commands, encoded once for all instances
-	slots   []givingSlot           // one an instance
+	seats   []givingSeat           // one an instance
 	alone   []alone
 }
 
@@ -38,27 +38,27 @@ type alone struct {
 	polls []*poll // of several resources
 }
 
-// givingSlot is a giving's part at one instance.
-type givingSlot struct {
+// givingSeat is what a giving has for one instance.
+type givingSeat struct {
 	giving *giving
-	place  int
+	seat   int
 	ask    instance.ReleaseEach
 }
 
 // CastEach takes an instance's votes on some of the releases.
-func (s *givingSlot) CastEach(which []int, votes []instance.Vote) {
-	s.giving.release(s.giving.cast(s.place, which, votes, gone))
+func (s *givingSeat) CastEach(which []int, votes []instance.Vote) {
+	s.giving.release(s.giving.cast(s.seat, which, votes, isGone))
 }
 
 // newGiving sorts leases that have ended, chunkSize at most. It must be posted, and then waited for or left.
 func (e *Engine) newGiving(ends []leaseEnd) *giving {
 	g, ok := e.givings.Get().(*giving)
 	if !ok {
-		g = &giving{engine: e, slots: make([]givingSlot, len(e.instances))}
+		g = &giving{engine: e, seats: make([]givingSeat, len(e.instances))}
 		g.done, g.voters = make(chan struct{}, 1), e.instances
-		for place := range g.slots {
-			s := &g.slots[place]
-			s.giving, s.place, s.ask.To = g, place, s
+		for seat := range g.seats {
+			s := &g.seats[seat]
+			s.giving, s.seat, s.ask.To = g, seat, s
 		}
 	}
 	g.open, g.entered = 1, len(ends)
@@ -108,8 +108,8 @@ func (g *giving) post() {
 		}
 	}
 	g.text = instance.EncodeReleases(g.text[:0], g.items)
-	for place, at := range e.instances {
-		s := &g.slots[place]
+	for seat, at := range e.instances {
+		s := &g.seats[seat]
 		if v, absent := at.Absent(oldest); absent {
 			s.CastEach(nil, []instance.Vote{v})
 			continue
@@ -158,7 +158,7 @@ func (g *giving) wait(note func(which int, err error)) {
 			continue
 		}
 		if a.poll == nil {
-			note(a.which, a.verdict(a.cause))
+			note(a.which, a.releaseError(a.cause))
 			continue
 		}
 		votes, won := a.poll.wait()

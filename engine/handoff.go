@@ -96,7 +96,7 @@ func (h *holding) nextHolding(r *request, deadline clock.Moment) *holding {
 	next := &holding{engine: e, key: h.key, since: now.Time, lock: h.lock, fencing: h.fencing, kept: r.keeps != nil}
 	next.takePlace(h.place, r.resource)
 	h.place = nil
-	if _, err := e.keep(next, g, r, deadline.Add(-e.cfg.validity(r.ttl))); err != nil {
+	if _, err := e.takeIntoCare(next, g, r, deadline.Add(-e.cfg.validity(r.ttl))); err != nil {
 		h.lock.handed--
 		return nil
 	}

@@ -23,20 +23,20 @@ func (h *holding) beginWatch() {
 	n := len(h.engine.instances)
 	w := &heldWatch{at: make([]tracking.Held, n*h.locks())}
 	tell := func() { h.engine.keeper.Check(&h.entry) }
-	for place := range w.at {
-		s := &w.at[place]
+	for k := range w.at {
+		s := &w.at[k]
 		s.Key, s.Token, s.Often, s.Tell = h.key, h.token(), h.entry.RenewEvery, tell
 		if keys := h.several(); keys != nil {
-			s.Key = keys[place/n]
+			s.Key = keys[k/n]
 		}
 	}
 	h.watch = w
-	w.keep(h.engine.instances, false)
+	w.refresh(h.engine.instances, false)
 }
 
-// keep sees to it that the lock is watched, in a cluster where the key is now. renews says that it is about to be
+// refresh sees to it that the lock is watched, in a cluster where the key is now. renews says that it is about to be
 // renewed. w may be nil.
-func (w *heldWatch) keep(instances []*instance.Instance, renews bool) {
+func (w *heldWatch) refresh(instances []*instance.Instance, renews bool) {
 	if w == nil {
 		return
 	}
@@ -61,8 +61,8 @@ func (w *heldWatch) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over = true
-	for place := range w.at {
-		w.at[place].LeaveHeld()
+	for k := range w.at {
+		w.at[k].LeaveHeld()
 	}
 }
 

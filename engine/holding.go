@@ -82,15 +82,15 @@ func (e *Engine) hold(g lease.Grant, r *request, fencing instance.Fencing, start
 		g.Token = e.tokens.fresh()
 	}
 	r.keeps.note(h)
-	l, err := e.keep(h, g, r, start)
+	l, err := e.takeIntoCare(h, g, r, start)
 	if err != nil {
 		h.leaveQueue()
 	}
 	return l, err
 }
 
-// keep makes the lease of a holding, and takes it into care.
-func (e *Engine) keep(h *holding, g lease.Grant, r *request, start clock.Moment) (*lease.Lease, error) {
+// takeIntoCare makes the lease of a holding, and takes it into care.
+func (e *Engine) takeIntoCare(h *holding, g lease.Grant, r *request, start clock.Moment) (*lease.Lease, error) {
 	if g.Slots == nil {
 		g.Resource = h.key[len(e.cfg.KeyPrefix):] // the same bytes
 	}
@@ -199,7 +199,7 @@ func (h *holding) Release(context.Context) error {
 	}
 	p := h.letGo(first, cause)
 	if p == nil {
-		return h.verdict(cause)
+		return h.releaseError(cause)
 	}
 	votes, won := p.wait()
 	return h.outcome(cause, votes, won)
@@ -230,7 +230,7 @@ func (h *holding) letGo(first bool, cause error) *poll {
 func (h *holding) outcome(cause error, votes []instance.Vote, won bool) error {
 	if won {
 		h.settled.Store(true)
-		return h.verdict(cause)
+		return h.releaseError(cause)
 	}
 	return unreleased(cause, h.engine.unproven("release", h.lease().Resource(), votes, nil))
 }
@@ -286,7 +286,7 @@ func (h *holding) giveUp(first bool) (p *poll, left bool) {
 	if h.settled.Load() {
 		return nil, false
 	}
-	e, now, yes := h.engine, time.Now(), gone
+	e, now, yes := h.engine, time.Now(), isGone
 	e.fairness.had(h.key, h.acquired(), now)
 	if first && !h.released && h.handOver(now) {
 		h.released = true // nothing of the lock is ours to put back or to delete
@@ -294,7 +294,7 @@ func (h *holding) giveUp(first bool) (p *poll, left bool) {
 		return nil, true
 	}
 	if h.released {
-		yes = othersOrGone
+		yes = isGoneOrAnothers
 	}
 	h.released = true
 	var r *request
@@ -347,9 +347,9 @@ func (h *holding) leaveQueue() {
 // is the user's own, nor when tries are counted.
 func mayBeAsked(r *request) bool { return r.token == "" && r.tries == 0 }
 
-// verdict is what a confirmed release returns: nil, unless the lease had ended
+// releaseError is what a confirmed release returns: nil, unless the lease had ended
 // before, so that what it protected was not protected to its end.
-func (h *holding) verdict(cause error) error {
+func (h *holding) releaseError(cause error) error {
 	if cause == lease.ErrReleased { // the bare cause
 		return nil
 	}

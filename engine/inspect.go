@@ -80,9 +80,9 @@ func (e *Engine) Inspect(ctx context.Context, resource string) (Status, error) {
 	s.Votes = make([]instance.Vote, len(e.instances))
 	queues := make([]instance.QueueLook, len(e.instances))
 	var asked errgroup.Group
-	for place, i := range e.instances {
+	for seat, i := range e.instances {
 		asked.Go(func() (err error) {
-			s.Votes[place], queues[place], err = e.ask(ctx, i, e.key(resource))
+			s.Votes[seat], queues[seat], err = e.ask(ctx, i, e.key(resource))
 			return err
 		})
 	}
@@ -151,8 +151,8 @@ func (s *Status) count(need int) (decided bool) {
 // at two, and nobody stands in both.
 func (s *Status) countWaiting(queues []instance.QueueLook) {
 	waiting, first, answered := 0, time.Duration(0), false
-	for place, q := range queues {
-		switch v := s.Votes[place]; {
+	for seat, q := range queues {
+		switch v := s.Votes[seat]; {
 		case v.Kind != instance.Held && v.Kind != instance.Free:
 		case q.Waiting < 0:
 			return

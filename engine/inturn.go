@@ -30,7 +30,7 @@ type failures struct {
 // the instance say where the place stands now.
 func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, action, error) {
 	e, was := q.engine, q.passed
-	l, err := q.vote(ctx, first, q.misses > 0)
+	l, err := q.tryRound(ctx, first, q.misses > 0)
 	if l != nil || err != nil {
 		return l, waitOn, err
 	}
@@ -63,7 +63,7 @@ func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, actio
 		if q.passed > was { // by another than it has seen: it was no renewal
 			q.watch.tracked.Patient = q.watch.tracked.Patient.Add(impatience)
 		}
-		q.ask(q.watch)
+		q.rewatch(q.watch)
 	}
 	return nil, waitOn, nil
 }
@@ -82,7 +82,7 @@ func (q *inQueue) isCalledFalsely(now time.Time) bool {
 	if now.Sub(q.falseAt) > time.Second {
 		q.falseCalls = 0
 	}
-	if now.Sub(q.waitLoop.asked) >= time.Millisecond {
+	if now.Sub(q.waitLoop.rewatched) >= time.Millisecond {
 		return false
 	}
 	q.falseCalls, q.falseAt = q.falseCalls+1, now
@@ -97,7 +97,7 @@ func (q *inQueue) askAtOnce(ctx context.Context) (*lease.Lease, action, error) {
 	if q.rounds == 0 { // it has not asked yet
 		first = everybody
 	}
-	l, err := q.vote(ctx, first, false)
+	l, err := q.tryRound(ctx, first, false)
 	if l != nil || err != nil {
 		return l, waitOn, err
 	}

@@ -19,10 +19,10 @@ import (
 // refused then, and it begins anew.
 const keepPatience = time.Second
 
-type keeping struct{ holding *holding } // what has been got
+type keptLock struct{ holding *holding } // what has been got
 
 // note notes what has been got. k may be nil.
-func (k *keeping) note(h *holding) {
+func (k *keptLock) note(h *holding) {
 	if k != nil {
 		k.holding = h
 	}
@@ -57,7 +57,7 @@ func (c *allLoop) takeInOrder(ctx context.Context) (*lease.Lease, error) {
 		kept, tokens = append(kept, h), append(tokens, h.token())
 	}
 	c.request.several.kept = tokens
-	l, err := c.vote(ctx, everybody, true)
+	l, err := c.tryRound(ctx, everybody, true)
 	c.request.several.kept = nil
 	return l, err
 }
@@ -66,7 +66,7 @@ func (c *allLoop) takeInOrder(ctx context.Context) (*lease.Lease, error) {
 func (c *waitLoop) keepOne(ctx context.Context, w *waiter, resource, key string) (*holding, error) {
 	e, all := c.engine, c.request
 	r := &request{
-		op: all.op, resource: resource, key: key, ttl: all.ttl, maxTTL: all.maxTTL, renew: true, keeps: new(keeping),
+		op: all.op, resource: resource, key: key, ttl: all.ttl, maxTTL: all.maxTTL, renew: true, keeps: new(keptLock),
 		fencing: all.fencing, // or it might come late, where that has none
 	}
 	one := waitLoop{engine: e, request: r, waiter: w}

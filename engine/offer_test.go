@@ -23,7 +23,7 @@ func TestNothingIsPromisedToAWaiterThatDoesNotWait(t *testing.T) {
 			t.Fatal("the head is not promised anything")
 		}
 		l, what, err := c.event(t.Context(), watch{}, nil)
-		if l != nil || err != nil || what != questioned || c.request.asked.attempt == nil {
+		if l != nil || err != nil || what != questioned || c.request.posed.attempt == nil {
 			t.Fatalf("%v, %v, %v: it has not taken its question", l, what, err)
 		}
 		if r, _ := e.lines.successor("r", anything); r != nil {

@@ -123,15 +123,15 @@ type request struct {
 	former   string // of an adoption: the token that has the lock
 	maxHold  time.Duration
 	maxTTL   time.Duration
-	reserve  uint64   // fences that a grant brings besides its own: see redisLock
-	seen     uint64   // the highest fence that a refusal has shown
-	proposed uint64   // the highest number of the last attempt
-	clock    uint64   // in µs, a server's, when ours is too far ahead; else 0
-	place    *place   // in the queue; nil: none
-	several  *several // of AcquireAll: then resource and key are those of the one that stands in the way; nil: it is one
-	permits  *permits // of Permits: then key is that of the resource, which nobody locks; nil: it is a lock of the resource's own
-	keeps    *keeping // it is for an AcquireAll that waits for others besides; nil: it is not
-	asked    question // what the one that released the lock has asked already; usually nothing
+	reserve  uint64    // fences that a grant brings besides its own: see redisLock
+	seen     uint64    // the highest fence that a refusal has shown
+	proposed uint64    // the highest number of the last attempt
+	clock    uint64    // in µs, a server's, when ours is too far ahead; else 0
+	place    *place    // in the queue; nil: none
+	several  *several  // of AcquireAll: then resource and key are those of the one that stands in the way; nil: it is one
+	permits  *permits  // of Permits: then key is that of the resource, which nobody locks; nil: it is a lock of the resource's own
+	keeps    *keptLock // it is for an AcquireAll that waits for others besides; nil: it is not
+	posed    question  // what the one that released the lock has asked already; usually nothing
 	errs     []error
 }
 

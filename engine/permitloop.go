@@ -48,7 +48,7 @@ func (c *permitLoop) waitFor(ctx context.Context) (*lease.Lease, error) {
 	e, r := c.engine, c.request
 	defer e.exit()
 	if e.lines.length(r.resource) == 0 {
-		if l, err := c.round(ctx); l != nil || err != nil {
+		if l, err := c.askEverybody(ctx); l != nil || err != nil {
 			return l, err
 		}
 	}
@@ -66,14 +66,14 @@ func (c *permitLoop) waitFor(ctx context.Context) (*lease.Lease, error) {
 
 func (c *permitLoop) run(ctx context.Context) (*lease.Lease, error) {
 	ask := c.waiter.head != nil // things have changed since, or it has not asked yet
-	if err := c.line(ctx); err != nil {
+	if err := c.standInLine(ctx); err != nil {
 		return nil, c.interruptedInLine(err)
 	}
 	c.begun = time.Now()
 	for {
 		if ask || c.rounds == 0 {
 			c.pauseBegun = time.Time{}
-			if l, err := c.round(ctx); l != nil || err != nil {
+			if l, err := c.askEverybody(ctx); l != nil || err != nil {
 				return l, err
 			}
 		}
@@ -88,15 +88,15 @@ func (c *permitLoop) run(ctx context.Context) (*lease.Lease, error) {
 			return nil, err
 		}
 		if ask = !told; told {
-			if l, err := c.vote(ctx, everybody, true); l != nil || err != nil {
+			if l, err := c.tryRound(ctx, everybody, true); l != nil || err != nil {
 				return l, err
 			}
 		}
 	}
 }
 
-// line waits until it is the head of the line.
-func (c *permitLoop) line(ctx context.Context) error {
+// standInLine waits until it is the head of the line.
+func (c *permitLoop) standInLine(ctx context.Context) error {
 	if c.waiter.head == nil {
 		return nil
 	}
@@ -167,7 +167,7 @@ func (c *permitLoop) event(ctx context.Context, v watch, timer <-chan time.Time)
 		c.woken(ByRelease)
 		return released, nil
 	case <-v.changed():
-		if c.quick++; time.Since(c.asked) > time.Millisecond {
+		if c.quick++; time.Since(c.rewatched) > time.Millisecond {
 			c.quick = 0
 		}
 		c.woken(ByServer)
@@ -184,15 +184,15 @@ func (c *permitLoop) event(ctx context.Context, v watch, timer <-chan time.Time)
 // watchBell watches the bell where it was hung up in the last round, if it was.
 func (c *permitLoop) watchBell() watch {
 	p := c.request.permits
-	if c.watch.tracked == nil || c.watch.place != p.heldAt {
+	if c.watch.tracked == nil || c.watch.seat != p.heldAt {
 		c.watch.end()
 		c.watch = watch{}
 		if p.heldAt == everybody {
 			return c.watch
 		}
-		c.watch = watch{place: p.heldAt, at: c.engine.instances[p.heldAt], tracked: tracking.NewWatch(p.set.bell)}
+		c.watch = watch{seat: p.heldAt, at: c.engine.instances[p.heldAt], tracked: tracking.NewWatch(p.set.bell)}
 	}
-	c.ask(c.watch)
+	c.rewatch(c.watch)
 	return c.watch
 }
 
@@ -228,8 +228,8 @@ func (c *permitLoop) collect(ctx context.Context) (*lease.Lease, error) {
 	var which []int
 	var tokens []string
 	for len(which) < p.weight {
-		one.request.keeps = new(keeping)
-		l, err := one.vote(ctx, everybody, false)
+		one.request.keeps = new(keptLock)
+		l, err := one.tryRound(ctx, everybody, false)
 		if err != nil {
 			return nil, c.stoppedBy(ctx, err)
 		}

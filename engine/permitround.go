@@ -53,7 +53,7 @@ func (e *Engine) askForPermits(ctx context.Context, r *request, which []int, kep
 		r.several = &several{resources: slices.Repeat([]string{r.resource}, len(keys)), keys: keys, kept: kept}
 	}
 	start := clock.Sample()
-	l, votes, err := e.vote(ctx, r, everybody, start, false)
+	l, votes, err := e.askOnce(ctx, r, everybody, start, false)
 	r.several, r.key = nil, base
 	e.telling.round(r.resource, votes, start.Time, err)
 	if at := e.arbiter(p.set.bell, nil); err != nil && at != everybody && votes != nil && mayRing(votes[at].Kind) {
@@ -100,7 +100,7 @@ func (e *Engine) chooseAt(ctx context.Context, r *request, at int) (l *lease.Lea
 	q := e.draft(r, nil, start, false)
 	a := q.attempt
 	defer a.release()
-	s := &a.slots[at]
+	s := &a.seats[at]
 	s.acquire.Any = &instance.AnyOf{Keys: p.keys(order), Want: p.weight, Bell: p.set.bell, BellLife: bellLife}
 	s.acquire.Key = s.acquire.Any.Keys[0]
 
@@ -148,9 +148,9 @@ func (a *attempt) poseAny(ctx context.Context, first int) (decided bool, stop er
 	if a.kind(first) != instance.Granted || a.resume() {
 		return true, nil
 	}
-	taken := a.slots[first].acquire.Any.MayHave(instance.Granted)
-	for place := range a.slots {
-		if q := &a.slots[place].acquire; place != first {
+	taken := a.seats[first].acquire.Any.MayHave(instance.Granted)
+	for seat := range a.seats {
+		if q := &a.seats[seat].acquire; seat != first {
 			if q.Key = taken[0]; len(taken) > 1 {
 				q.Several = &instance.Several{Keys: taken}
 			}

@@ -145,7 +145,7 @@ func (e *Engine) holdPermits(g lease.Grant, r *request, start clock.Moment) (*le
 	g.Resource, g.Slots = r.resource, p.chosen
 	p.set.took(p.chosen)
 	r.keeps.note(h)
-	l, err := e.keep(h, g, r, start)
+	l, err := e.takeIntoCare(h, g, r, start)
 	if err != nil {
 		p.set.gaveBack(p.chosen)
 	}

@@ -12,48 +12,48 @@ import (
 // of ownership. There is nothing to undo.
 type poll struct {
 	ballot
-	slots []pollSlot
+	seats []pollSeat
 	yes   func(instance.Kind) bool
 }
 
-type pollSlot struct {
+type pollSeat struct {
 	poll    *poll
-	place   int
+	seat    int
 	release instance.Release
 	renew   instance.Renew
 	item    [1]instance.Renewal
 }
 
-func (s *pollSlot) Cast(v instance.Vote) {
-	s.poll.cast(s.place, v, s.poll.yes(v.Kind))
+func (s *pollSeat) Cast(v instance.Vote) {
+	s.poll.cast(s.seat, v, s.poll.yes(v.Kind))
 	s.poll.release()
 }
 
-func (s *pollSlot) CastRenewals(_ []instance.Renewal, votes []instance.Vote) { s.Cast(votes[0]) }
+func (s *pollSeat) CastRenewals(_ []instance.Renewal, votes []instance.Vote) { s.Cast(votes[0]) }
 
 func (e *Engine) newPoll(yes func(instance.Kind) bool) *poll {
 	p, ok := e.polls.Get().(*poll)
 	if !ok {
-		p = &poll{slots: make([]pollSlot, len(e.instances))}
+		p = &poll{seats: make([]pollSeat, len(e.instances))}
 		p.free = func() { e.polls.Put(p) }
-		for place := range p.slots {
-			p.slots[place].poll, p.slots[place].place = p, place
+		for seat := range p.seats {
+			p.seats[seat].poll, p.seats[seat].seat = p, seat
 		}
 	}
 	p.open(e.instances)
-	p.refs.Add(int32(len(p.slots))) // all are asked
+	p.refs.Add(int32(len(p.seats))) // all are asked
 	p.yes = yes
 	return p
 }
 
-// gone: the lock is not ours any more at that instance, as a release wants it.
-func gone(k instance.Kind) bool {
+// isGone: the lock is not ours any more at that instance, as a release wants it.
+func isGone(k instance.Kind) bool {
 	return k == instance.Granted || k == instance.Gone
 }
 
-// othersOrGone: the same, where a release of ours went before, and another may have
+// isGoneOrAnothers: the same, where a release of ours went before, and another may have
 // the lock by now.
-func othersOrGone(k instance.Kind) bool { return gone(k) || k == instance.Stolen }
+func isGoneOrAnothers(k instance.Kind) bool { return isGone(k) || k == instance.Stolen }
 
 func granted(k instance.Kind) bool { return k == instance.Granted }
 
@@ -68,9 +68,9 @@ func (e *Engine) giveBack(h *holding, yes func(instance.Kind) bool, next *attemp
 		first = h.place.at + 1
 	}
 	for k := range n {
-		place := (first + k) % n
-		i, s := e.instances[place], &p.slots[place]
-		if v, absent := i.Absent(since); absent && next == nil && (h.place == nil || place != h.place.at) {
+		seat := (first + k) % n
+		i, s := e.instances[seat], &p.seats[seat]
+		if v, absent := i.Absent(since); absent && next == nil && (h.place == nil || seat != h.place.at) {
 			s.Cast(v)
 			continue
 		}
@@ -78,8 +78,8 @@ func (e *Engine) giveBack(h *holding, yes func(instance.Kind) bool, next *attemp
 		s.release.To = s
 		switch {
 		case next != nil:
-			i.Post(&s.release, next.question(place))
-		case h.place != nil && place == h.place.at:
+			i.Post(&s.release, next.question(seat))
+		case h.place != nil && seat == h.place.at:
 			i.Post(&s.release, &instance.LeaveQueue{Place: h.place.Place})
 		default:
 			i.Post(&s.release)
@@ -119,8 +119,8 @@ func (p *poll) wait() (votes []instance.Vote, won bool) {
 func (e *Engine) prove(ctx context.Context, proof instance.Renewal) (votes []instance.Vote, won bool, stop error) {
 	p := e.newPoll(granted)
 	defer p.release()
-	for place, i := range e.instances {
-		s := &p.slots[place]
+	for seat, i := range e.instances {
+		s := &p.seats[seat]
 		s.item[0] = proof
 		s.renew.Items = s.item[:]
 		s.renew.To = s

@@ -32,8 +32,8 @@ func TestBallotIsCountedAsByHand(t *testing.T) {
 		decided := func() bool { return 2*yes > n || 2*(n-no) <= n }
 		t.Repeat(map[string]func(*rapid.T){
 			"cast": func(t *rapid.T) {
-				place := rapid.IntRange(0, n-1).Draw(t, "place")
-				if votes[place].Kind != instance.Unanswered {
+				seat := rapid.IntRange(0, n-1).Draw(t, "place")
+				if votes[seat].Kind != instance.Unanswered {
 					t.Skip("has voted")
 				}
 				v := instance.Vote{Kind: rapid.SampledFrom([]instance.Kind{instance.Granted, instance.Held, instance.TimedOut}).Draw(t, "vote")}
@@ -45,8 +45,8 @@ func TestBallotIsCountedAsByHand(t *testing.T) {
 				} else {
 					no++
 				}
-				votes[place] = v
-				b.cast(place, v, v.Kind == instance.Granted)
+				votes[seat] = v
+				b.cast(seat, v, v.Kind == instance.Granted)
 				if !closed && (first || decided()) {
 					rung, closed = true, true
 				}

@@ -89,14 +89,14 @@ type queues struct {
 	refused atomic.Int64 // when an instance last refused it, in Unix ns; 0: never
 
 	mu      sync.Mutex
-	kept    map[*place]position
+	places  map[*place]position
 	counts  [inFront + 1]int // how many are kept in each position
 	pace    pace.Pace        // of asking all though nobody has told
 	running bool             // keepAll
-	keeping sync.WaitGroup
+	loop    sync.WaitGroup
 }
 
-func newQueues(e *Engine) *queues { return &queues{engine: e, kept: make(map[*place]position)} }
+func newQueues(e *Engine) *queues { return &queues{engine: e, places: make(map[*place]position)} }
 
 // enter takes the last place in the queue for a resource. What comes of it is told to the place.
 func (q *queues) enter(key string, at int) *place {
@@ -105,7 +105,7 @@ func (q *queues) enter(key string, at int) *place {
 	p.Place = instance.Place{Name: e.tokens.placeName(), Key: key, To: p}
 	p.Order, p.Lives = queueKeys(e.cfg.KeyPrefix, key)
 	p.Bell = q.bell(key, p.Name)
-	q.keep(p, keepNew)
+	q.keepPlace(p, keepNew)
 	e.instances[at].Post(&instance.Enqueue{Place: p.Place, Life: placeLife})
 	return p
 }

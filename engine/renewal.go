@@ -18,7 +18,7 @@ type renewal struct {
 	entries []*keeper.Entry
 	items   []instance.Renewal // as entries; read by all actors
 	text    []byte             // the items, encoded once for all instances
-	slots   []renewSlot        // one an instance
+	seats   []renewSeat        // one an instance
 	open    atomic.Int64       // votes not yet cast
 
 	asksOnly bool // whose they are: see check
@@ -34,7 +34,7 @@ type renewTally struct {
 	stolen  bool
 	verdict verdict
 	trouble *instance.Vote // the last before the verdict that does not confirm
-	missing uint64         // the places, below 64, that had nothing there: they are healed
+	emptyAt uint64         // the seats, below 64, that had nothing there: they are healed
 	whole   *whole         // of a lease of several resources: what all of them come to; nil: it is of one
 }
 
@@ -44,15 +44,15 @@ type verdict uint8
 const (
 	undecided verdict = iota
 	confirmed
-	missing // lost: a quorum has nothing there
-	stolen  // lost: a quorum says that it is not ours
-	failed  // neither confirmed nor lost
+	gone   // lost: a quorum has nothing there
+	stolen // lost: a quorum says that it is not ours
+	failed // neither confirmed nor lost
 )
 
-// renewSlot is a renewal's part at one instance.
-type renewSlot struct {
+// renewSeat is what a renewal has for one instance.
+type renewSeat struct {
 	renewal *renewal
-	place   int
+	seat    int
 	renew   instance.Renew
 }
 
@@ -60,22 +60,22 @@ type renewSlot struct {
 // instance for every instance.MaxRenewals of them. It is called by the keeper
 // and does not block.
 func (e *Engine) renew(due []*keeper.Entry) {
-	var round *renewal
+	var next *renewal
 	for _, entry := range due {
-		if round == nil {
-			round = e.newRenewal()
+		if next == nil {
+			next = e.newRenewal()
 		}
-		if n := holdingOf(entry).locks(); n > 1 && len(round.items)+n > instance.MaxRenewals {
-			round.post()
-			round = e.newRenewal()
+		if n := holdingOf(entry).locks(); n > 1 && len(next.items)+n > instance.MaxRenewals {
+			next.post()
+			next = e.newRenewal()
 		}
-		if round.add(entry); len(round.items) == instance.MaxRenewals {
-			round.post()
-			round = nil
+		if next.add(entry); len(next.items) == instance.MaxRenewals {
+			next.post()
+			next = nil
 		}
 	}
-	if round != nil {
-		round.post()
+	if next != nil {
+		next.post()
 	}
 }
 
@@ -87,12 +87,12 @@ func (e *Engine) newRenewal() *renewal {
 		engine:  e,
 		entries: make([]*keeper.Entry, 0, instance.MaxRenewals),
 		items:   make([]instance.Renewal, 0, instance.MaxRenewals),
-		slots:   make([]renewSlot, len(e.instances)),
+		seats:   make([]renewSeat, len(e.instances)),
 		tallies: make([]renewTally, 0, instance.MaxRenewals),
 	}
-	for place := range r.slots {
-		s := &r.slots[place]
-		s.renewal, s.place, s.renew.To = r, place, s
+	for seat := range r.seats {
+		s := &r.seats[seat]
+		s.renewal, s.seat, s.renew.To = r, seat, s
 	}
 	return r
 }
@@ -103,7 +103,7 @@ func (r *renewal) add(entry *keeper.Entry) {
 	if !entry.Control.Limit().IsZero() {
 		ttl = h.within(ttl, clock.Sample())
 	}
-	h.watch.keep(r.engine.instances, true)
+	h.watch.refresh(r.engine.instances, true)
 	r.putAll(h, instance.Renewal{
 		Key: h.key, Token: h.token(), TTL: ttl, Fencing: h.fence(),
 		Until: until, Since: until.Add(-r.engine.cfg.validity(entry.TTL)), // for an extended lease this is too late, so that its server's clock is not doubted
@@ -126,7 +126,7 @@ func (r *renewal) putAll(h *holding, item instance.Renewal) {
 }
 
 func (r *renewal) put(entry *keeper.Entry, item instance.Renewal) {
-	blank := tally{voters: len(r.slots), need: r.engine.need}
+	blank := tally{voters: len(r.seats), need: r.engine.need}
 	item.Number = len(r.items)
 	r.items = append(r.items, item)
 	r.entries = append(r.entries, entry)
@@ -135,10 +135,10 @@ func (r *renewal) put(entry *keeper.Entry, item instance.Renewal) {
 
 func (r *renewal) post() {
 	r.text = instance.EncodeRenewals(r.text[:0], r.items)
-	r.open.Store(int64(len(r.items) * len(r.slots)))
+	r.open.Store(int64(len(r.items) * len(r.seats)))
 	r.start = clock.Sample()
-	for place, i := range r.engine.instances {
-		s := &r.slots[place]
+	for seat, i := range r.engine.instances {
+		s := &r.seats[seat]
 		s.renew.Items, s.renew.Text = r.items, r.text
 		i.Post(&s.renew)
 	}
@@ -158,7 +158,7 @@ func (r *renewal) close(votes int) {
 
 // CastRenewals takes an instance's votes on some of the leases, and tells the keeper of those
 // that are decided by them.
-func (s *renewSlot) CastRenewals(items []instance.Renewal, votes []instance.Vote) {
+func (s *renewSeat) CastRenewals(items []instance.Renewal, votes []instance.Vote) {
 	r := s.renewal
 	var room [instance.MaxRenewals]int
 	decided := room[:0]
@@ -167,10 +167,10 @@ func (s *renewSlot) CastRenewals(items []instance.Renewal, votes []instance.Vote
 	for k := range items {
 		n := items[k].Number
 		t := &r.tallies[n]
-		if t.count(s.place, &votes[min(k, len(votes)-1)], r.entries[n]) && t.whole.take(t, items[k].Key) {
+		if t.count(s.seat, &votes[min(k, len(votes)-1)], r.entries[n]) && t.whole.take(t, items[k].Key) {
 			decided = append(decided, n)
 		}
-		if t.missing != 0 && !r.asksOnly && t.ours.all() && t.ours.won() {
+		if t.emptyAt != 0 && !r.asksOnly && t.ours.all() && t.ours.won() {
 			missed = append(missed, n)
 		}
 	}
@@ -182,7 +182,7 @@ func (s *renewSlot) CastRenewals(items []instance.Renewal, votes []instance.Vote
 		r.tellKeeper(decided)
 	}
 	for _, n := range missed {
-		r.heal(r.entries[n], r.items[n].Key, r.tallies[n].missing)
+		r.heal(r.entries[n], r.items[n].Key, r.tallies[n].emptyAt)
 	}
 	r.close(len(items))
 }
@@ -192,7 +192,7 @@ func (s *renewSlot) CastRenewals(items []instance.Renewal, votes []instance.Vote
 // A doubt about the server's clock is a vote that does not count, once: when the
 // renewal has failed for it, the lock's life has been counted anew, by the clock as
 // it is now, and the next renewal need not doubt it.
-func (t *renewTally) count(place int, v *instance.Vote, entry *keeper.Entry) bool {
+func (t *renewTally) count(seat int, v *instance.Vote, entry *keeper.Entry) bool {
 	ours := v.Kind == instance.Granted || v.Kind == instance.Stepped && holdingOf(entry).doubted(v.Instance)
 	t.ours.count(ours)
 	switch v.Kind {
@@ -201,8 +201,8 @@ func (t *renewTally) count(place int, v *instance.Vote, entry *keeper.Entry) boo
 		t.gone.count(false)
 	case instance.Gone:
 		t.gone.count(false)
-		if place < 64 {
-			t.missing |= 1 << place
+		if seat < 64 {
+			t.emptyAt |= 1 << seat
 		}
 	}
 	if t.verdict != undecided {
@@ -232,7 +232,7 @@ func (t *renewTally) decide() verdict {
 	case t.gone.against() && t.stolen:
 		return stolen
 	case t.gone.against():
-		return missing
+		return gone
 	case t.ours.all():
 		return failed
 	}
@@ -291,7 +291,7 @@ func (r *renewal) note(o keeper.Outcome, trouble *instance.Vote) {
 // heal puts the key back on the instances that have lost it, as one that was
 // restarted empty has. Only there, and only after a quorum has just proved
 // that the lease is ours.
-func (r *renewal) heal(entry *keeper.Entry, key string, missing uint64) {
+func (r *renewal) heal(entry *keeper.Entry, key string, emptyAt uint64) {
 	h := holdingOf(entry)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -299,8 +299,8 @@ func (r *renewal) heal(entry *keeper.Entry, key string, missing uint64) {
 	if h.released || !l.Valid() {
 		return
 	}
-	for place, i := range r.engine.instances {
-		if place < 64 && missing&(1<<place) != 0 {
+	for seat, i := range r.engine.instances {
+		if seat < 64 && emptyAt&(1<<seat) != 0 {
 			i.Post(&instance.Acquire{
 				Key: key, Token: h.token(), TTL: h.within(entry.TTL, clock.Sample()), GiveUp: l.Deadline(),
 				Proof: r.start.Time, Fencing: h.fence(), To: healed{},

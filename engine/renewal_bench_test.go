@@ -64,10 +64,10 @@ func BenchmarkRenewal(b *testing.B) {
 			r.add(entries[(done+k)%len(entries)])
 		}
 		r.text = instance.EncodeRenewals(r.text[:0], r.items)
-		r.open.Store(int64(len(r.items) * len(r.slots)))
+		r.open.Store(int64(len(r.items) * len(r.seats)))
 		r.start = clock.Sample()
-		for place := range r.slots {
-			r.slots[place].CastRenewals(r.items, votes)
+		for seat := range r.seats {
+			r.seats[seat].CastRenewals(r.items, votes)
 		}
 	}
 }

@@ -15,18 +15,19 @@ import (
 // enough unless many contend with clocks apart.
 const maxProposals = 4
 
-// everybody, in the place of the one that is asked first: all are asked at once.
+// everybody, instead of the seat of the one that is asked first: all are asked at once.
 const everybody = -1
 
-// round takes part in one round of votes: everybody's, or with one asked first.
+// takeRound takes one round of votes: of everybody at once, or with one asked first. Where a fence was too low, it asks
+// again with a higher one, which is the same round.
 // askLeft asks also for how long the lock is held, which costs the server more.
-func (e *Engine) round(ctx context.Context, r *request, first int, askLeft bool) (*lease.Lease, error) {
+func (e *Engine) takeRound(ctx context.Context, r *request, first int, askLeft bool) (*lease.Lease, error) {
 	if r.permits != nil {
 		return e.permitRound(ctx, r)
 	}
 	for proposal := 1; ; proposal++ {
 		start := clock.Sample()
-		l, votes, err := e.vote(ctx, r, first, start, askLeft)
+		l, votes, err := e.askOnce(ctx, r, first, start, askLeft)
 		e.telling.round(r.resource, votes, start.Time, err)
 		if err == nil || !r.fencing || proposal == maxProposals || !r.learn(votes) || ctx.Err() != nil {
 			return l, err
@@ -34,11 +35,11 @@ func (e *Engine) round(ctx context.Context, r *request, first int, askLeft bool)
 	}
 }
 
-// vote is the Redlock algorithm: ask all, count until decided, check that the
+// askOnce is the Redlock algorithm: ask all, count until decided, check that the
 // lease is still valid, else undo everywhere.
-func (e *Engine) vote(ctx context.Context, r *request, first int, start clock.Moment, askLeft bool) (*lease.Lease, []instance.Vote, error) {
-	if q := r.asked; q.attempt != nil { // in our place
-		r.asked = question{}
+func (e *Engine) askOnce(ctx context.Context, r *request, first int, start clock.Moment, askLeft bool) (*lease.Lease, []instance.Vote, error) {
+	if q := r.posed; q.attempt != nil { // in our place
+		r.posed = question{}
 		return e.decide(ctx, r, q, everybody)
 	}
 	if ctx.Err() != nil {
@@ -68,8 +69,8 @@ func (e *Engine) draft(r *request, p *place, start clock.Moment, askLeft bool) q
 	q.fencing = r.propose(e.cfg.KeyPrefix, start.Time)
 	r.proposed = q.fencing.Fence + q.fencing.Reserved
 	q.attempt.prepare(r, q.token, q.fencing, start.Time, askLeft)
-	if q.attempt.queue = everybody; p != nil {
-		q.attempt.queue = p.at
+	if q.attempt.queueAt = everybody; p != nil {
+		q.attempt.queueAt = p.at
 	}
 	return q
 }

@@ -28,9 +28,9 @@ func (s *several) question() *instance.Several {
 // blame makes the request's resource the one that stands in the way, by the votes on an attempt: the first, if none does.
 func (r *request) blame(a *attempt, votes []instance.Vote) {
 	which := 0
-	for place, v := range votes {
+	for seat, v := range votes {
 		if v.Kind == instance.Held {
-			which = a.slots[place].acquire.Several.InTheWay
+			which = a.seats[seat].acquire.Several.InTheWay
 			break
 		}
 	}
@@ -38,7 +38,7 @@ func (r *request) blame(a *attempt, votes []instance.Vote) {
 }
 
 // undoAll posts the undo of an acquire of several resources, or permits.
-func (s *slot) undoAll(keys []string) {
+func (s *attemptSeat) undoAll(keys []string) {
 	a, q := s.attempt, &s.acquire
 	n := len(keys)
 	s.undoes = slices.Grow(s.undoes[:0], n)[:n]
@@ -50,7 +50,7 @@ func (s *slot) undoAll(keys []string) {
 		posts[k] = u
 	}
 	a.refs.Add(int32(n))
-	a.engine.instances[s.place].Post(posts...)
+	a.engine.instances[s.seat].Post(posts...)
 }
 
 // holdAll is hold for a lease of several resources.
@@ -62,7 +62,7 @@ func (e *Engine) holdAll(g lease.Grant, r *request, fencing instance.Fencing, st
 	}
 	h.entry.Locks = uint8(len(r.several.keys))
 	g.Resources = r.several.resources
-	return e.keep(h, g, r, start)
+	return e.takeIntoCare(h, g, r, start)
 }
 
 // several are the keys of a lease of several resources; nil: it is of one.
@@ -86,8 +86,8 @@ func (h *holding) extendAll(ctx context.Context, keys []string, ttl time.Duratio
 	for k, key := range keys {
 		p := e.newPoll(granted)
 		polls[k] = p
-		for place, i := range e.instances {
-			s := &p.slots[place]
+		for seat, i := range e.instances {
+			s := &p.seats[seat]
 			s.item[0] = instance.Renewal{Key: key, Token: h.token(), TTL: ttl, Fencing: h.fence()}
 			s.renew.Items, s.renew.To = s.item[:], s
 			i.Post(&s.renew)
@@ -125,7 +125,7 @@ func (h *holding) outcomeOfAll(keys []string, polls []*poll, cause error) error 
 			return unreleased(cause, failed)
 		}
 	}
-	return h.verdict(cause)
+	return h.releaseError(cause)
 }
 
 // closeAll gives several resources back when the engine is closed.
@@ -144,9 +144,9 @@ func (h *holding) giveBackAll(keys []string) []*poll {
 	if h.settled.Load() {
 		return nil
 	}
-	e, now, yes, bell := h.engine, time.Now(), gone, everybody
+	e, now, yes, bell := h.engine, time.Now(), isGone, everybody
 	if h.released {
-		yes = othersOrGone
+		yes = isGoneOrAnothers
 	}
 	h.released = true
 	permits := h.permits()
@@ -160,14 +160,14 @@ func (h *holding) giveBackAll(keys []string) []*poll {
 		}
 		polls[k] = e.newPoll(yes)
 	}
-	for place, i := range e.instances {
+	for seat, i := range e.instances {
 		posts := make([]instance.Command, len(keys))
 		for k, key := range keys {
-			s := &polls[k].slots[place]
+			s := &polls[k].seats[seat]
 			s.release = instance.Release{Key: key, Token: h.token(), TTL: e.cfg.MaxTTL, Since: h.since, Fencing: h.fence(), To: s}
 			posts[k] = &s.release
 		}
-		if place == bell {
+		if seat == bell {
 			posts = append(posts, permits.set.ring())
 		}
 		i.Post(posts...) // together: whoever waits for several of them finds them free at once
@@ -204,7 +204,7 @@ func (w *whole) take(t *renewTally, key string) bool {
 		return true
 	}
 	w.open--
-	if w.verdict == stolen || w.verdict == missing {
+	if w.verdict == stolen || w.verdict == gone {
 		return false
 	}
 	switch {
@@ -213,7 +213,7 @@ func (w *whole) take(t *renewTally, key string) bool {
 	case w.verdict == undecided:
 		w.verdict = confirmed
 	}
-	return w.verdict == stolen || w.verdict == missing || w.open == 0
+	return w.verdict == stolen || w.verdict == gone || w.open == 0
 }
 
 // verdict is that on the lease of an item that has decided about it.

@@ -42,7 +42,7 @@ type inQueue struct {
 	told     int       // how often it has been told so, since another was the first
 	ends     time.Time // when the bell that is watched ends, unless its place is kept; zero: it is not known
 	rang     time.Time // when the bell that is watched has rung; zero: it has not
-	kept     time.Time // when it was last told that it has its place
+	keptAt   time.Time // when it was last told that it has its place
 	until    time.Time // when it is time for a round of all
 	again    time.Time // when to ask again, after it has asked in vain or for the sake of others; zero: when it is told
 	yielding bool      // until then, and without a place, it leaves others a chance
@@ -57,7 +57,7 @@ func (c *waitLoop) mayStand() bool {
 	if c.refused != nil && !errors.Is(c.refused, ErrHeld) {
 		return false
 	}
-	return c.request.tries == 0 && !c.engine.paced && now.Sub(c.untold) > reassurance && c.engine.queues.supported(now)
+	return c.request.tries == 0 && !c.engine.paced && now.Sub(c.silent) > reassurance && c.engine.queues.supported(now)
 }
 
 // stand waits in the queue for the resource. ask says that a round of all is due;
@@ -89,7 +89,7 @@ func (q *inQueue) enter() bool {
 		r.place = q.engine.lines.inherit(q.waiter)
 	}
 	if q.place = r.place; q.place != nil {
-		q.engine.queues.keep(q.place, keepEvery)
+		q.engine.queues.keepPlace(q.place, keepEvery)
 		q.askPlace()
 		return true
 	}
@@ -98,7 +98,7 @@ func (q *inQueue) enter() bool {
 		return false
 	}
 	q.place = q.engine.queues.enter(r.key, at)
-	r.place, q.looks, q.kept = q.place, true, time.Time{}
+	r.place, q.looks, q.keptAt = q.place, true, time.Time{}
 	return true
 }
 
@@ -165,7 +165,7 @@ func (q *inQueue) stood() action {
 		return waitOn
 	case instance.Held, instance.Free:
 		q.learn(s, now)
-		q.kept = now
+		q.keptAt = now
 	default:
 		if q.stays(s.Kind, s.Err, now) {
 			q.looks = false
@@ -223,7 +223,7 @@ func (q *inQueue) changed() action {
 		return askArbiter
 	case !q.ends.IsZero() && q.ends.Sub(now) < placeLife/2+keepSlack:
 		q.ends = time.Time{}
-		q.ask(q.watch)
+		q.rewatch(q.watch)
 		return waitOn
 	}
 	q.rang = now
@@ -236,7 +236,7 @@ func (q *inQueue) changed() action {
 // stays reports whether the place may still be there, of which the instance says nothing for a reason that passes: its slot is
 // being moved, say. It is asked again when the place is to be kept.
 func (q *inQueue) stays(kind instance.Kind, why error, now time.Time) bool {
-	return kind == instance.Refused && !instance.IsRefusal(why) && now.Sub(q.kept) < placeLife &&
+	return kind == instance.Refused && !instance.IsRefusal(why) && now.Sub(q.keptAt) < placeLife &&
 		q.engine.arbiter(q.request.key, nil) == q.place.at
 }
 
@@ -266,11 +266,11 @@ func (q *inQueue) watchFor(before string) {
 		key = q.engine.queues.bell(key, before)
 	}
 	q.before, q.rang, q.ends = before, time.Time{}, time.Time{}
-	q.watch = watch{place: q.place.at, at: q.engine.instances[q.place.at], tracked: tracking.NewWatch(key)}
+	q.watch = watch{seat: q.place.at, at: q.engine.instances[q.place.at], tracked: tracking.NewWatch(key)}
 	if before == "" {
 		q.watch.tracked.Patient = time.Now().Add(impatience)
 	}
-	q.ask(q.watch)
+	q.rewatch(q.watch)
 }
 
 // learn takes in when the lock expires that is watched: its renewals wake nobody.
@@ -313,7 +313,7 @@ func (q *inQueue) rest(now time.Time) time.Duration {
 	case outlook == tracking.Silent: // nobody tells
 		return 0
 	case outlook == tracking.Asked && q.before == "": // soon it is known when the lock expires
-		return min(rest, max(2*time.Millisecond, now.Sub(q.waitLoop.asked)), anAnswer)
+		return min(rest, max(2*time.Millisecond, now.Sub(q.waitLoop.rewatched)), anAnswer)
 	case outlook == tracking.Asked:
 		return min(rest, anAnswer)
 	case outlook == tracking.Promised && !expires.IsZero():
@@ -335,7 +335,7 @@ func (q *inQueue) due(now time.Time) action {
 	case q.looks:
 		return waitOn
 	case outlook == tracking.Silent && q.rang.IsZero(): // nobody tells
-		q.untold = now
+		q.silent = now
 		return q.leave()
 	case q.rang.IsZero() && outlook == tracking.Promised && !expires.IsZero() && untilExpiry(expires, now) <= 0:
 		if q.before != "" {

@@ -64,8 +64,8 @@ func TestNothingIsLeftOfTenThousandWaiters(t *testing.T) {
 	servers := redistest.StartN(t, 3)
 	// So many at once keep a busy machine busy: an instance that is slow is not to be taken for one that is down.
 	e := open(t, servers, engine.Config{InstanceTimeout: 10 * time.Second})
-	for place := range servers {
-		state(t, e, place, instance.Up) // Open waits for a quorum only
+	for seat := range servers {
+		state(t, e, seat, instance.Up) // Open waits for a quorum only
 	}
 	release(t, acquire(t, e, "warm")) // the readers of all instances run now
 	before := testkit.Goroutines()

@@ -34,18 +34,18 @@ import (
 // alone refuses, the loop relies on being told again. When the arbiter grants and
 // the others refuse, it relies on another instance.
 type waitLoop struct {
-	engine  *Engine
-	request *request
-	waiter  *waiter
-	rounds  int
-	pauses  Backoff
-	refused error // what stood in the way in the last round of all
-	watch   watch
-	asked   time.Time // when the watch was last asked to tell
-	wakeup  wakeup
-	since   time.Time // when it became the head of the line
-	owes    bool      // the turn of this engine is over: others are to have a chance before it asks
-	untold  time.Time // when the server was last found not to tell of changes: then it waits outside of the queue
+	engine    *Engine
+	request   *request
+	waiter    *waiter
+	rounds    int
+	pauses    Backoff
+	refused   error // what stood in the way in the last round of all
+	watch     watch
+	rewatched time.Time // when the watch was last asked to tell
+	wakeup    wakeup
+	since     time.Time // when it became the head of the line
+	owes      bool      // the turn of this engine is over: others are to have a chance before it asks
+	silent    time.Time // when the server was last found not to tell of changes: then it waits outside of the queue
 
 	unwanted *holding // what it was handed when its context had ended: the next one's
 }
@@ -72,14 +72,14 @@ func patient(rounds int) time.Duration {
 // known to wait in the queue, or may have begun to: then it looks there first.
 func (c *waitLoop) run(ctx context.Context) (*lease.Lease, error) {
 	defer func() { c.watch.end() }()
-	if l, err := c.line(ctx); l != nil || err != nil {
+	if l, err := c.standInLine(ctx); l != nil || err != nil {
 		return l, err
 	}
 	c.since = time.Now()
-	ask := c.request.asked.attempt != nil || c.mayAsk(c.since) // it may have been asked in the turn of the one before
+	ask := c.request.posed.attempt != nil || c.mayAsk(c.since) // it may have been asked in the turn of the one before
 	for {
 		if ask {
-			if l, err := c.roundInTurn(ctx); l != nil || err != nil {
+			if l, err := c.askAfterBreak(ctx); l != nil || err != nil {
 				return l, err
 			}
 		}
@@ -115,10 +115,10 @@ func (c *waitLoop) wait(ctx context.Context) (l *lease.Lease, ask bool, err erro
 	return c.rely(ctx)
 }
 
-// line waits until all waiters before c are served. When the last of them holds the
+// standInLine waits until all waiters before c are served. When the last of them holds the
 // resource now, no instance need be asked for it: c waits for its release, too, which
 // may leave something to c.
-func (c *waitLoop) line(ctx context.Context) (l *lease.Lease, err error) {
+func (c *waitLoop) standInLine(ctx context.Context) (l *lease.Lease, err error) {
 	if c.waiter.head == nil {
 		return nil, nil
 	}
@@ -206,7 +206,7 @@ func (c *waitLoop) rely(ctx context.Context) (l *lease.Lease, ask bool, err erro
 			case c.mayStand() && time.Since(begun) >= pause:
 				return nil, false, nil
 			default:
-				c.ask(v)
+				c.rewatch(v)
 			}
 			switch {
 			case c.isPaced():

@@ -11,7 +11,7 @@ import (
 // watch waits at the arbiter, for as long as one wait loop waits. The zero
 // value watches nothing.
 type watch struct {
-	place   int
+	seat    int
 	at      *instance.Instance
 	tracked *tracking.Watch
 }
@@ -19,33 +19,33 @@ type watch struct {
 // watchArbiter watches the lock at the arbiter: where it was seen in the last
 // round, or nowhere, if nobody is known to hold it.
 func (c *waitLoop) watchArbiter() watch {
-	place := everybody
+	seat := everybody
 	var q *QuorumError
 	if errors.As(c.refused, &q) && errors.Is(q, ErrHeld) {
-		place = c.engine.arbiter(c.request.key, q.Votes)
+		seat = c.engine.arbiter(c.request.key, q.Votes)
 	}
-	if c.watch.tracked == nil || c.watch.place != place {
+	if c.watch.tracked == nil || c.watch.seat != seat {
 		c.watch.end()
 		c.watch = watch{}
-		if place == everybody {
+		if seat == everybody {
 			return c.watch
 		}
-		c.watch = watch{place: place, at: c.engine.instances[place], tracked: tracking.NewWatch(c.request.key)}
+		c.watch = watch{seat: seat, at: c.engine.instances[seat], tracked: tracking.NewWatch(c.request.key)}
 	}
-	c.ask(c.watch)
+	c.rewatch(c.watch)
 	return c.watch
 }
 
-// ask asks to be told, once.
-func (c *waitLoop) ask(w watch) {
-	c.asked = time.Now()
+// rewatch asks to be told, once.
+func (c *waitLoop) rewatch(w watch) {
+	c.rewatched = time.Now()
 	w.at.Watch(w.tracked)
 }
 
 // askAgain asks anew if that has not been answered: a node of a cluster whose slot is being moved does not say.
 func (c *waitLoop) askAgain(w watch, outlook tracking.Outlook, now time.Time) {
-	if outlook == tracking.Asked && now.Sub(c.asked) >= anAnswer {
-		c.ask(w)
+	if outlook == tracking.Asked && now.Sub(c.rewatched) >= anAnswer {
+		c.rewatch(w)
 	}
 }
 
@@ -92,11 +92,11 @@ func (c *waitLoop) judge(v watch, until time.Time) (what event, rest time.Durati
 		}
 		rest = min(rest, left)
 	}
-	if now.Sub(c.asked) >= reassurance {
-		c.ask(v)
+	if now.Sub(c.rewatched) >= reassurance {
+		c.rewatch(v)
 		return early, min(rest, anAnswer)
 	}
-	return early, min(rest, reassurance-now.Sub(c.asked))
+	return early, min(rest, reassurance-now.Sub(c.rewatched))
 }
 
 // untilExpiry is how long it takes until a lock that expires then is gone: Redis
@@ -109,7 +109,7 @@ func untilExpiry(expires, now time.Time) time.Duration {
 // others having been asked, because somebody holds the lock there. One that minds
 // the proposed fence is no arbiter: the lock may be free there, and to be told so
 // again at once would never end.
-func refusedBy(err error, place int) bool {
+func refusedBy(err error, seat int) bool {
 	var q *QuorumError
-	return errors.As(err, &q) && q.Votes[place].Kind == instance.Held
+	return errors.As(err, &q) && q.Votes[seat].Kind == instance.Held
 }

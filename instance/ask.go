@@ -36,7 +36,7 @@ func (i *Instance) Ask(ctx context.Context, f func(*redis.Client) error) error {
 	defer cancel()
 	conn, err := i.dialer(dialing, i.network, i.addr)
 	if err != nil {
-		return i.verdict(err).Err
+		return i.classify(err).Err
 	}
 	opt := *i.client.Options()
 	h := reach.Pin(conn, &opt, i.cfg.Timeout)
@@ -44,10 +44,10 @@ func (i *Instance) Ask(ctx context.Context, f func(*redis.Client) error) error {
 	stop := context.AfterFunc(ctx, func() { _ = h.Wire.Close() }) // go-redis would not notice
 	defer stop()
 	if err := h.Greet(ctx); err != nil {
-		return i.verdict(h.Wire.Reason(fault.CutOff(ctx, err))).Err
+		return i.classify(h.Wire.Reason(fault.CutOff(ctx, err))).Err
 	}
 	if err := fault.CutOff(ctx, f(h.Client)); err != nil {
-		return i.verdict(h.Wire.Reason(err)).Err
+		return i.classify(h.Wire.Reason(err)).Err
 	}
 	return nil
 }

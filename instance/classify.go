@@ -10,10 +10,10 @@ import (
 	"github.com/holdfast-go/holdfast/internal/scripts"
 )
 
-// verdict turns the error of a command into a vote: what the server refused is
+// classify turns the error of a command into a vote: what the server refused is
 // Refused in the server's own words, what the network did is TimedOut or
 // Unreachable. err is not nil.
-func (i *Instance) verdict(err error) Vote {
+func (i *Instance) classify(err error) Vote {
 	v := Vote{Instance: i.name, Err: i.secrets.Redact(err)}
 	if fault.IsProtocolError(err) {
 		err = resp.ErrNotRedis

@@ -35,7 +35,7 @@ func (c *cluster) look(ctx context.Context, s *slots.Scout) {
 	mapped := c.mapped
 	c.mu.RUnlock()
 	if !mapped {
-		v := c.whole.verdict(err)
+		v := c.whole.classify(err)
 		if fault.IsNoDatabase(err) {
 			v.Err = fmt.Errorf("%w (%w)", v.Err, errOneDatabase)
 		}

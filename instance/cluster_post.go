@@ -98,7 +98,7 @@ func (c *cluster) servers(ctx context.Context) ([]*Instance, error) {
 	defer s.Close()
 	v, err := s.Map(ctx, c.sources(), true)
 	if err != nil {
-		return nil, c.whole.verdict(err).Err
+		return nil, c.whole.classify(err).Err
 	}
 	var servers []*Instance
 	for _, addr := range v.Masters() {

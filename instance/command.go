@@ -60,7 +60,7 @@ func (s *sending) refusal(err error) Vote {
 	if strings.HasPrefix(err.Error(), "READONLY") {
 		s.demoted = true
 	}
-	v := s.actor.verdict(err)
+	v := s.actor.classify(err)
 	if v.Kind == Refused {
 		s.actor.complaints.log(s.actor.log, v.Err, s.now)
 	}

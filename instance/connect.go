@@ -60,7 +60,7 @@ func (a *actor) connect(ctx context.Context, probes backoff.BackOff, err error) 
 			return true
 		}
 		a.drop()
-		a.down(a.verdict(err))
+		a.down(a.classify(err))
 		a.ready.open()
 		a.late = reach.Late(a.late, err)
 		if !a.pause(ctx, reach.Stretched(probes.NextBackOff(), a.late)) {

@@ -73,7 +73,7 @@ func (i *Instance) Standing() Vote {
 	case h.Err == nil:
 		return Vote{Instance: i.name, Kind: Unanswered}
 	default:
-		return i.verdict(h.Err)
+		return i.classify(h.Err)
 	}
 }
 

@@ -138,7 +138,7 @@ func (k *KeepPlaces) readReply(sent *sending, r *resp.Reply) {
 		case text.Kind != resp.Text || code.Kind != resp.Number || first.Kind != resp.Text:
 			k.Places[i].To.CastStanding(Standing{Kind: Refused, Err: resp.ErrNotRedis})
 		case code.N == -4:
-			v := sent.actor.verdict(text.Err())
+			v := sent.actor.classify(text.Err())
 			k.Places[i].To.CastStanding(Standing{Kind: v.Kind, Err: v.Err})
 		default:
 			s := standing(text.Text, code.N)

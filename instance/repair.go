@@ -85,7 +85,7 @@ func messagesOf(unanswered []*pipeline) (all []Command) {
 // fail answers messages that could not be sent, or whose answer did not come.
 // When the connection is gone, so is the instance, until a probe succeeds.
 func (a *actor) fail(unanswered []*pipeline, err error) {
-	v := a.verdict(err)
+	v := a.classify(err)
 	if a.link == nil || !fault.IsServerError(err) { // a new connection that was refused is gone, too
 		a.drop()
 		a.down(v, messagesOf(unanswered)...)

@@ -132,7 +132,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		{errClosed, Unreachable},
 		{errForgetful, Unreachable},
 	} {
-		v := i.verdict(c.err)
+		v := i.classify(c.err)
 		if v.Kind != c.want || v.Instance != "i" || v.Err == nil {
 			t.Errorf("%v: %v, want %v", c.err, v, c.want)
 		}
@@ -145,12 +145,12 @@ func TestErrorsAreClassified(t *testing.T) {
 func TestServersWordsAreQuotedWithoutThePassword(t *testing.T) {
 	i := bare("i")
 	i.secrets = reach.NewSecrets("s3cret", "s3cr%65t")
-	v := i.verdict(resp.ServerError("ERR you said s3cret and s3cr%65t"))
+	v := i.classify(resp.ServerError("ERR you said s3cret and s3cr%65t"))
 	if text := fmt.Sprintf("%v %+v %#v", v, v.Err, v.Err); strings.Contains(text, "s3cr") || !strings.Contains(text, "you said") {
 		t.Errorf("got %q, want what the server said without the secret", text)
 	}
 	plain := resp.ServerError("OOM command not allowed")
-	if v := i.verdict(plain); !errors.Is(v.Err, plain) {
+	if v := i.classify(plain); !errors.Is(v.Err, plain) {
 		t.Error("an error without a secret is not passed on as it is")
 	}
 }
@@ -210,12 +210,12 @@ func TestRefusalsThatWaitingDoesNotMend(t *testing.T) {
 	}
 }
 
-// What the table says of a server's error is what verdicts make of it, too.
+// What the table says of a server's error is what classify makes of it, too.
 func TestVerdictsKeepWhatTheErrorIs(t *testing.T) {
 	i := bare("i")
 	i.secrets = reach.NewSecrets("s3cret")
 	for _, r := range fault.Refusals {
-		v := i.verdict(resp.ServerError(r.Says + " something of s3cret"))
+		v := i.classify(resp.ServerError(r.Says + " something of s3cret"))
 		misnamed := r.Says == "CLUSTERDOWN" || r.Says == "TRYAGAIN" // said by a single server: it is a node of a cluster
 		if v.Kind != Refused || IsRefusal(v.Err) != (r.Class == fault.Lasts || misnamed) {
 			t.Errorf("%s: got %v, want it refused, and a refusal if it lasts", r.Says, v)
@@ -224,7 +224,7 @@ func TestVerdictsKeepWhatTheErrorIs(t *testing.T) {
 			t.Errorf("%s: its advice is %q", r.Says, Advice(resp.ServerError(r.Says)))
 		}
 	}
-	if v := i.verdict(resp.ServerError("MOVED 1 10.0.0.1:6379")); !IsRefusal(v.Err) || !strings.Contains(v.Err.Error(), "redis-cluster://") {
+	if v := i.classify(resp.ServerError("MOVED 1 10.0.0.1:6379")); !IsRefusal(v.Err) || !strings.Contains(v.Err.Error(), "redis-cluster://") {
 		t.Errorf("a node of a cluster that is named as a server: %v", v)
 	}
 	if Advice(nil) != "" || Advice(io.EOF) != "" || Advice(resp.ServerError("ERR something")) != "" {

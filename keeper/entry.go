@@ -18,7 +18,7 @@ type Entry struct {
 	due      time.Duration // when to look at it next, since the keeper's epoch
 	next     *Entry        // in the list of its grain
 	at       **Entry       // what points to it there; nil when not in a list
-	place    int32         // in the heap, counted from 1; 0 when not there
+	index    int32         // in the heap, counted from 1; 0 when not there
 	stage    stage
 	failures uint8  // renewals that failed since the last that did not, as far as retry counts
 	renewals uint16 // that were confirmed, up to maxRenewals

@@ -2,7 +2,7 @@ package keeper
 
 import "container/heap"
 
-// dueHeap orders entries by due time; each knows its place, so that a released
+// dueHeap orders entries by due time; each knows its index, so that a released
 // lease leaves at once.
 type dueHeap []*Entry
 
@@ -11,13 +11,13 @@ func (h dueHeap) Less(a, b int) bool { return h[a].due < h[b].due }
 
 func (h dueHeap) Swap(a, b int) {
 	h[a], h[b] = h[b], h[a]
-	h[a].place, h[b].place = int32(a+1), int32(b+1)
+	h[a].index, h[b].index = int32(a+1), int32(b+1)
 }
 
 func (h *dueHeap) Push(x any) {
 	e := x.(*Entry)
 	*h = append(*h, e)
-	e.place = int32(len(*h))
+	e.index = int32(len(*h))
 }
 
 func (h *dueHeap) Pop() any {
@@ -25,14 +25,14 @@ func (h *dueHeap) Pop() any {
 	e := old[len(old)-1]
 	old[len(old)-1] = nil
 	*h = old[:len(old)-1]
-	e.place = 0
+	e.index = 0
 	return e
 }
 
 func (h *dueHeap) add(e *Entry) { heap.Push(h, e) }
 
 func (h *dueHeap) remove(e *Entry) {
-	if e.place > 0 {
-		heap.Remove(h, int(e.place-1))
+	if e.index > 0 {
+		heap.Remove(h, int(e.index-1))
 	}
 }

@@ -24,8 +24,8 @@ func TestHeapIsAListWhoseFirstIsTheEarliest(t *testing.T) {
 		drop := func(e *Entry) {
 			h.remove(e)
 			list = slices.DeleteFunc(list, func(other *Entry) bool { return other == e })
-			if e.place != 0 {
-				t.Errorf("what is not there has place %d", e.place)
+			if e.index != 0 {
+				t.Errorf("what is not there has index %d", e.index)
 			}
 		}
 		t.Repeat(map[string]func(*rapid.T){
@@ -58,8 +58,8 @@ func TestHeapIsAListWhoseFirstIsTheEarliest(t *testing.T) {
 					t.Fatalf("%d in the heap, %d in the list", len(h), len(list))
 				}
 				for n, e := range h {
-					if int(e.place) != n+1 || !slices.Contains(list, e) {
-						t.Errorf("at %d is one that thinks it is at %d", n+1, e.place)
+					if int(e.index) != n+1 || !slices.Contains(list, e) {
+						t.Errorf("at %d is one that thinks it is at %d", n+1, e.index)
 					}
 				}
 			},

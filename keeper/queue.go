@@ -43,7 +43,7 @@ func (q *queue) remove(e *Entry) {
 		return
 	}
 	q.size--
-	if e.place > 0 {
+	if e.index > 0 {
 		q.near.remove(e)
 		return
 	}
@@ -139,4 +139,4 @@ func (e *Entry) unlink() {
 	e.next, e.at = nil, nil
 }
 
-func (e *Entry) queued() bool { return e.place > 0 || e.at != nil }
+func (e *Entry) queued() bool { return e.index > 0 || e.at != nil }

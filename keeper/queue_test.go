@@ -29,8 +29,8 @@ func (q *queued) check() {
 		q.Fatalf("%d entries in the queue, size %d, want %d", n, q.size, len(q.in))
 	}
 	for n, e := range q.near {
-		if int(e.place) != n+1 {
-			q.Fatalf("the entry at place %d thinks it is at %d", n+1, e.place)
+		if int(e.index) != n+1 {
+			q.Fatalf("the entry at %d thinks it is at %d", n+1, e.index)
 		}
 	}
 }

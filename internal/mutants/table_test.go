@@ -770,8 +770,8 @@ var table = []mutant{
 	{
 		name: "who overrules the arbiter does not learn it from a vote that comes late",
 		edits: one("engine/attempt.go",
-			"s.place == a.queue && a.won() {",
-			"s.place == a.queue && false {"),
+			"s.seat == a.queueAt && a.won() {",
+			"s.seat == a.queueAt && false {"),
 		in: "engine", test: "TestOneWhoStandsInNoQueueIsServedBesideIt",
 	},
 	{
@@ -798,7 +798,7 @@ var table = []mutant{
 	{
 		name: "a node that has not said whether it will tell is not asked again",
 		edits: one("engine/watch.go",
-			"	if outlook == tracking.Asked && now.Sub(c.asked) >= anAnswer {\n",
+			"	if outlook == tracking.Asked && now.Sub(c.rewatched) >= anAnswer {\n",
 			"	if false {\n"),
 		in: "engine", test: "TestPlacesOutliveAMoveOfTheirSlot",
 	},
@@ -861,8 +861,8 @@ var table = []mutant{
 	{
 		name: "a check that puts back at once what a minority has lost",
 		edits: one("engine/renewal.go",
-			"		if t.missing != 0 && !r.asksOnly && t.ours.all()",
-			"		if t.missing != 0 && t.ours.all()"),
+			"		if t.emptyAt != 0 && !r.asksOnly && t.ours.all()",
+			"		if t.emptyAt != 0 && t.ours.all()"),
 		in: "engine", test: "TestAWatchedLeaseEndsWhenItsLockIsDeletedOnOneServerAfterTheOther",
 	},
 	{
@@ -903,8 +903,8 @@ var table = []mutant{
 	{
 		name: "of several resources, the undo is of the first",
 		edits: one("engine/several.go",
-			"	a.engine.instances[s.place].Post(posts...)\n",
-			"	a.engine.instances[s.place].Post(posts[:1]...)\n"),
+			"	a.engine.instances[s.seat].Post(posts...)\n",
+			"	a.engine.instances[s.seat].Post(posts[:1]...)\n"),
 		in: "engine", test: "TestOneThatIsHeldHasAllOthersGivenBack",
 	},
 	{
@@ -967,7 +967,7 @@ var table = []mutant{
 	{
 		name: "of permits, what was chosen in vain is not given back",
 		edits: one("engine/attempt.go",
-			"s.undoAll(s.acquire.Any.MayHave(votes[place].Kind))",
+			"s.undoAll(s.acquire.Any.MayHave(votes[seat].Kind))",
 			"s.undoAll(nil)"),
 		in: "engine", test: "TestAPermitOfWhichTheOthersAreTakenIsGivenBack",
 	},

@@ -37,7 +37,7 @@ type Held struct {
 	due    time.Time // when to ask, if it is in the heap
 	pace   pace.Pace // of the questions about it
 	next   *Held     // of the same key
-	place  int       // in the heap, counted from 1; 0: it is not there
+	index  int       // in the heap, counted from 1; 0: it is not there
 	queued bool      // it is among those to be asked about now
 }
 

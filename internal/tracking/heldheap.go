@@ -10,13 +10,13 @@ func (h heldHeap) Less(a, b int) bool { return h[a].due.Before(h[b].due) }
 
 func (h heldHeap) Swap(a, b int) {
 	h[a], h[b] = h[b], h[a]
-	h[a].place, h[b].place = a+1, b+1
+	h[a].index, h[b].index = a+1, b+1
 }
 
 func (h *heldHeap) Push(x any) {
 	w := x.(*Held)
 	*h = append(*h, w)
-	w.place = len(*h)
+	w.index = len(*h)
 }
 
 func (h *heldHeap) Pop() any {
@@ -24,7 +24,7 @@ func (h *heldHeap) Pop() any {
 	w := old[len(old)-1]
 	old[len(old)-1] = nil
 	*h = old[:len(old)-1]
-	w.place = 0
+	w.index = 0
 	return w
 }
 
@@ -32,8 +32,8 @@ func (h *heldHeap) add(w *Held) { heap.Push(h, w) }
 
 // remove takes a watch out, if it is in.
 func (h *heldHeap) remove(w *Held) {
-	if w.place > 0 {
-		heap.Remove(h, w.place-1)
+	if w.index > 0 {
+		heap.Remove(h, w.index-1)
 	}
 }
 

@@ -16,18 +16,18 @@ const (
 	inFront
 )
 
-// keep keeps a place from now on, the first time after so long.
-func (q *queues) keep(p *place, first time.Duration) {
+// keepPlace keeps a place from now on, the first time after so long.
+func (q *queues) keepPlace(p *place, first time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	p.due = keptIn(first)
-	if _, kept := q.kept[p]; !kept {
-		q.kept[p] = somewhere
+	if _, kept := q.places[p]; !kept {
+		q.places[p] = somewhere
 		q.counts[somewhere]++
 	}
 	if !q.running {
 		q.running = true
-		q.keeping.Go(q.keepAll)
+		q.loop.Go(q.keepPlaces)
 	}
 }
 
@@ -38,9 +38,9 @@ func keptIn(latest time.Duration) time.Time { return time.Now().Add(latest - mat
 func (q *queues) drop(p *place) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if at, kept := q.kept[p]; kept {
+	if at, kept := q.places[p]; kept {
 		q.counts[at]--
-		delete(q.kept, p)
+		delete(q.places, p)
 	}
 }
 
@@ -56,10 +56,10 @@ func (q *queues) located(p *place, s instance.Standing) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if before, kept := q.kept[p]; kept {
+	if before, kept := q.places[p]; kept {
 		q.counts[before]--
 		q.counts[now]++
-		q.kept[p] = now
+		q.places[p] = now
 	}
 }
 
@@ -70,8 +70,8 @@ func (q *queues) count() (all, firsts int) {
 	return q.counts[behindOne] + q.counts[inFront], q.counts[inFront]
 }
 
-// keepAll keeps all places, until there are none or the engine closes. Close waits for it.
-func (q *queues) keepAll() {
+// keepPlaces keeps all places, until there are none or the engine closes. Close waits for it.
+func (q *queues) keepPlaces() {
 	tick := time.NewTicker(keepSlack)
 	defer tick.Stop()
 	for {
@@ -98,8 +98,8 @@ func (q *queues) keepAll() {
 func (q *queues) due(now time.Time) (due map[int][]instance.Place, running bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.running = len(q.kept) > 0
-	for p := range q.kept {
+	q.running = len(q.places) > 0
+	for p := range q.places {
 		if p.due.Sub(now) > keepSlack {
 			continue
 		}
