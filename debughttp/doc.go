@@ -34,8 +34,11 @@
 //
 //	curl -H 'Accept: application/json' localhost:6060/debug/locks
 //
-// Durations are decimal numbers of seconds (latency, quarantine, remaining, held).
-// Moments are in RFC 3339. "waiters" are the lines of waiters, "mailbox" is the number
-// of messages that wait to be sent. "untold" counts events that the log or a Trace did
+// Durations are decimal numbers of milliseconds, and their keys say so: latency_ms,
+// quarantine_ms, stepped_ms, remaining_ms, held_ms. A plot of the history names the unit
+// of its points. Moments are in RFC 3339. "waiters" are the lines of waiters, with the number
+// of acquires in each, "acquires_waiting" is how many there are in all of them, "places" are
+// those in the queues of the instances, "mailbox" is the number of messages that wait to be sent.
+// A "holder" is the beginning of the lease's token; with LocalHandoff that is not the one that is in Redis. "untold" counts events that the log or a Trace did
 // not hear of, "losses_dropped" losses that nobody read from Engine.Lost.
 package debughttp

@@ -101,7 +101,7 @@ func TestJSONSaysTheSameAsThePage(t *testing.T) {
 	if a.Resource != "a" || b.Resource != "b" || b.Fence == 0 || a.Fence != 0 || !strings.HasPrefix(a.Holder, "host-1~") || !a.Renewed {
 		t.Errorf("the leases: got %+v and %+v, want a, without a fence, and b, with one", a, b)
 	}
-	if a.Remaining <= seconds(9*time.Second) || a.Remaining >= seconds(30*time.Second) {
+	if a.Remaining <= millis(9*time.Second) || a.Remaining >= millis(30*time.Second) {
 		t.Errorf("it remains for %v", a.Remaining)
 	}
 	if got.Lines[0] != (lineView{"a", 1}) || loss.Resource != "c" || loss.Cause != "stolen" {
@@ -111,9 +111,9 @@ func TestJSONSaysTheSameAsThePage(t *testing.T) {
 	has(t, empty, `"leases": []`, `"waiters": []`, `"losses": []`, `"held": 2`)
 }
 
-func (s *seconds) UnmarshalJSON(text []byte) error {
+func (s *millis) UnmarshalJSON(text []byte) error {
 	n, err := strconv.ParseFloat(string(text), 64)
-	*s = seconds(n * float64(time.Second))
+	*s = millis(n * float64(time.Millisecond))
 	return err
 }
 

@@ -31,7 +31,7 @@ func (n number) MarshalJSON() ([]byte, error) {
 // history is what the plots show: five minutes, in steps. The last step may not be
 // over; its rates are those of the seconds that are.
 type history struct {
-	Step  int        `json:"step"`  // seconds
+	Step  int        `json:"step_ms"`
 	Since time.Time  `json:"since"` // when the first step began
 	Plots []plotView `json:"plots"`
 }
@@ -39,7 +39,7 @@ type history struct {
 // plotView is one plot.
 type plotView struct {
 	Title  string       `json:"title"`
-	Unit   string       `json:"unit"` // 1/s, s, or 1: a number of things
+	Unit   string       `json:"unit"` // of the points: 1/s, s, or 1: a number of things
 	Series []seriesView `json:"series"`
 
 	log bool // decades are as far apart as each other
@@ -120,7 +120,7 @@ func (r *Recorder) history(instances []instanceView) *history {
 			trips.Series = append(trips.Series, line(i.Name, n, func(s *sum) number { return s.trips[place].mean() }))
 		}
 	}
-	return &history{step, since, []plotView{
+	return &history{step * 1000, since, []plotView{
 		acquires,
 		{Title: "wait until granted", Unit: "s", log: true, Series: []seriesView{
 			line("p50", 0, func(s *sum) number { return s.waits.quantile(.50) }),

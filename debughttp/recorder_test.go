@@ -193,8 +193,8 @@ func TestThePlotsAreWellFormed(t *testing.T) {
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatalf("json.Unmarshal: %v", err)
 	}
-	if got.History == nil || len(got.History.Plots) != 5 || got.History.Step != step || !strings.Contains(string(text), "null") {
-		t.Fatalf("want a history of 5 plots with step %v and gaps, got %s", step, text)
+	if got.History == nil || len(got.History.Plots) != 5 || got.History.Step != step*1000 || !strings.Contains(string(text), "null") {
+		t.Fatalf("want a history of 5 plots with step_ms %v and gaps, got %s", step*1000, text)
 	}
 	if lost := series(t, got.History, "leases lost", "lost", points); (seriesView{Points: lost}).total() != 1 {
 		t.Errorf("lost: %v", lost)

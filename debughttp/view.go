@@ -11,14 +11,14 @@ import (
 	"github.com/holdfast-go/holdfast/engine"
 )
 
-// view is what is shown, on the page and as JSON. Durations are in seconds.
+// view is what is shown, on the page and as JSON. Durations are in milliseconds.
 type view struct {
 	At        time.Time      `json:"at"`
 	Process   processView    `json:"process"`
 	Held      int            `json:"held"`
-	Waiting   int            `json:"waiting"`
-	Places    int            `json:"places"` // in queues
-	First     int            `json:"first"`  // of these
+	Waiting   int            `json:"acquires_waiting"`
+	Places    int            `json:"places"`       // in queues
+	First     int            `json:"places_first"` // of these
 	Lost      uint64         `json:"lost"`
 	Dropped   uint64         `json:"losses_dropped"`
 	Untold    untoldView     `json:"untold"`
@@ -41,10 +41,12 @@ type instanceView struct {
 	State      string    `json:"state"`
 	Since      time.Time `json:"since"`
 	Error      string    `json:"error,omitempty"`
-	Latency    seconds   `json:"latency"`
-	Quarantine seconds   `json:"quarantine"`
-	Waiting    int       `json:"mailbox"`
+	Latency    millis    `json:"latency_ms"`
+	Quarantine millis    `json:"quarantine_ms"`
+	Mailbox    int       `json:"mailbox"` // messages in it
 	RunID      string    `json:"run_id,omitempty"`
+	Stepped    millis    `json:"stepped_ms,omitempty"` // the server's clock, forward or back
+	SteppedAt  time.Time `json:"stepped_at,omitzero"`
 }
 
 type leaseView struct {
@@ -53,14 +55,14 @@ type leaseView struct {
 	Holder    string    `json:"holder"`
 	Fence     uint64    `json:"fence,omitempty"`
 	Since     time.Time `json:"since"`
-	Remaining seconds   `json:"remaining"`
+	Remaining millis    `json:"remaining_ms"`
 	Renewed   bool      `json:"renewed"`
 	Renewals  int       `json:"renewals"`
 }
 
 type lineView struct {
 	Resource string `json:"resource"`
-	Waiting  int    `json:"waiting"`
+	Waiting  int    `json:"acquires"`
 }
 
 type endView struct {
@@ -70,18 +72,18 @@ type endView struct {
 	Fence    uint64    `json:"fence,omitempty"`
 	Cause    string    `json:"cause"`
 	At       time.Time `json:"at"`
-	Held     seconds   `json:"held"`
+	Held     millis    `json:"held_ms"`
 }
 
-// seconds is a duration that is a number in JSON.
-type seconds time.Duration
+// millis is a duration that is a number of milliseconds in JSON.
+type millis time.Duration
 
-func (s seconds) MarshalJSON() ([]byte, error) {
-	return strconv.AppendFloat(nil, time.Duration(s).Seconds(), 'f', -1, 64), nil
+func (s millis) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(s)/float64(time.Millisecond), 'f', -1, 64), nil
 }
 
 // String rounds to what a person reads.
-func (s seconds) String() string {
+func (s millis) String() string {
 	switch d := time.Duration(s); {
 	case d == 0:
 		return "–"
@@ -109,14 +111,17 @@ func (h *handler) look(limit int) view {
 	}
 	v.Process.Owner = s.Owner
 	for _, i := range s.Instances {
-		shown := instanceView{i.Name, i.State.String(), i.Since, "", seconds(i.Latency), seconds(i.Quarantine), i.Waiting, i.RunID}
+		shown := instanceView{
+			i.Name, i.State.String(), i.Since, "", millis(i.Latency), millis(i.Quarantine), i.Waiting, i.RunID,
+			millis(i.Stepped), i.SteppedAt,
+		}
 		if i.Err != nil {
 			shown.Error = i.Err.Error()
 		}
 		v.Instances = append(v.Instances, shown)
 	}
 	for _, l := range s.Leases {
-		v.Leases = append(v.Leases, leaseView{readable(l.Resource), l.More, holder(l.Holder), l.Fence, l.Since, seconds(l.Remaining), l.Renewed, l.Renewals})
+		v.Leases = append(v.Leases, leaseView{readable(l.Resource), l.More, holder(l.Holder), l.Fence, l.Since, millis(l.Remaining), l.Renewed, l.Renewals})
 	}
 	for _, l := range s.Lines {
 		v.Lines = append(v.Lines, lineView{readable(l.Resource), l.Waiting})
@@ -134,7 +139,7 @@ func (h *handler) look(limit int) view {
 func endViews(ends []engine.End) []endView {
 	views := make([]endView, 0, len(ends))
 	for _, x := range ends {
-		views = append(views, endView{readable(x.Resource), x.More, holder(x.Holder), x.Fence, engine.Cause(x.Cause), x.At, seconds(x.Held)})
+		views = append(views, endView{readable(x.Resource), x.More, holder(x.Holder), x.Fence, engine.Cause(x.Cause), x.At, millis(x.Held)})
 	}
 	return views
 }
@@ -167,7 +172,7 @@ func holder(quoted string) string {
 }
 
 // Ago is how long ago a moment was, when the view was taken.
-func (v view) Ago(t time.Time) seconds { return seconds(max(0, v.At.Sub(t))) }
+func (v view) Ago(t time.Time) millis { return millis(max(0, v.At.Sub(t))) }
 
 // More is how many there are that are not listed.
 func (v view) More(all, listed int) int { return max(0, all-listed) }

@@ -56,7 +56,7 @@ type Patient struct {
 	Latency time.Duration // the median of a few round trips; 0: not known
 }
 
-// MarshalJSON writes the uptime as uptime_seconds and the latency as latency_ms, both
+// MarshalJSON writes the uptime as uptime_ms and the latency as latency_ms, both
 // as decimal numbers. What is not known is left out.
 func (p Patient) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
@@ -65,9 +65,9 @@ func (p Patient) MarshalJSON() ([]byte, error) {
 		Product string  `json:"product,omitempty"`
 		Version string  `json:"version,omitempty"`
 		Role    string  `json:"role,omitempty"`
-		Uptime  float64 `json:"uptime_seconds,omitempty"`
+		Uptime  float64 `json:"uptime_ms,omitempty"`
 		Latency float64 `json:"latency_ms,omitempty"`
-	}{p.Name, p.Reached, p.Product, p.Version, p.Role, p.Uptime.Seconds(), float64(p.Latency.Microseconds()) / 1000})
+	}{p.Name, p.Reached, p.Product, p.Version, p.Role, float64(p.Uptime.Milliseconds()), float64(p.Latency.Microseconds()) / 1000})
 }
 
 // Report is the result of a Check.

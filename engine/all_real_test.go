@@ -213,9 +213,13 @@ func TestAnAcquireAllThatHasWaitedForLongKeepsWhatItGets(t *testing.T) {
 			if leases := e.Leases(); len(leases) > 0 {
 				t.Errorf("the engine has %v before all are there", leases)
 			}
+			if n := e.Snapshot(0).Held; n != 0 {
+				t.Errorf("%d leases are counted before all are there", n)
+			}
 			release(t, c)
 			if l := <-got; l != nil {
 				allEverywhere(t, servers, l)
+				eventually(t, "one lease is counted", func() bool { return e.Snapshot(0).Held == 1 })
 				release(t, l)
 			}
 			for _, key := range []string{"a", "b", "c"} {

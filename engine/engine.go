@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
@@ -57,6 +58,8 @@ type Engine struct {
 	calls  sync.WaitGroup // acquires under way
 
 	detached detachments // the tokens that this engine has detached
+
+	keptLocks atomic.Int64 // in the keeper's care for an AcquireAll that waits, and nobody's lease
 
 	sharedMu sync.Mutex
 	shared   map[sharedKey]int // leases held here with a token of the user's own

@@ -112,6 +112,9 @@ func (e *Engine) takeIntoCare(h *holding, g lease.Grant, r *request, start clock
 	if r.watch {
 		h.beginWatch()
 	}
+	if h.kept {
+		e.keptLocks.Add(1)
+	}
 	e.keeper.Add(&h.entry, start)
 	return h.lease(), nil
 }
@@ -369,6 +372,7 @@ func (h *holding) Ended(cause error) {
 	}
 	now := time.Now()
 	if h.kept { // nobody's lease
+		e.keptLocks.Add(-1)
 		if errors.Is(cause, lease.ErrLost) {
 			h.mu.Lock()
 			h.leaveQueue()

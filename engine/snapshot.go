@@ -13,7 +13,7 @@ type Snapshot struct {
 	Owner     string            // Config.Owner
 	Instances []instance.Health // in the engine's order
 
-	Held   int    // leases; one of several resources is one. It counts locks that are kept for an AcquireAll that waits, too
+	Held   int    // leases; one of several resources is one
 	Leases []Held // some of them, in no order
 
 	Waiting int    // acquires that wait or are just asking
@@ -56,7 +56,7 @@ type Line struct {
 // pointers. Safe for concurrent use, also after Close.
 func (e *Engine) Snapshot(limit int) Snapshot {
 	limit = max(0, limit)
-	s := Snapshot{At: time.Now(), Owner: e.cfg.Owner, Instances: e.Instances(), Held: e.keeper.Len(), Dropped: e.keeper.Dropped()}
+	s := Snapshot{At: time.Now(), Owner: e.cfg.Owner, Instances: e.Instances(), Held: max(0, e.keeper.Len()-int(e.keptLocks.Load())), Dropped: e.keeper.Dropped()}
 	s.Leases = e.someHeld(limit)
 	s.Waiting, s.Lines = e.lines.some(limit)
 	s.Places, s.First = e.queues.count()

@@ -128,37 +128,42 @@ func (i *Instance) MarshalJSON() ([]byte, error) { return json.Marshal(i.Health(
 // LogValue is the instance's name.
 func (i *Instance) LogValue() slog.Value { return slog.StringValue(i.name) }
 
-// MarshalJSON writes states and errors as text.
+// MarshalJSON writes states and errors as text, and durations as numbers of milliseconds.
 func (h Health) MarshalJSON() ([]byte, error) {
 	type plain struct {
 		Name       string    `json:"name"`
 		State      string    `json:"state"`
 		Since      time.Time `json:"since"`
 		Err        string    `json:"error,omitempty"`
-		Latency    string    `json:"latency,omitempty"`
-		Quarantine string    `json:"quarantine,omitempty"`
-		Waiting    int       `json:"waiting"`
+		Latency    float64   `json:"latency_ms,omitempty"`
+		Quarantine float64   `json:"quarantine_ms,omitempty"`
+		Waiting    int       `json:"mailbox"`
 		RunID      string    `json:"run_id,omitempty"`
+		Stepped    float64   `json:"stepped_ms,omitempty"`
+		SteppedAt  time.Time `json:"stepped_at,omitzero"`
 	}
-	return json.Marshal(plain{h.Name, h.State.String(), h.Since, textOf(h.Err), spanOf(h.Latency), spanOf(h.Quarantine), h.Waiting, h.RunID})
+	return json.Marshal(plain{
+		h.Name, h.State.String(), h.Since, textOf(h.Err), millis(h.Latency), millis(h.Quarantine), h.Waiting, h.RunID,
+		millis(h.Stepped), h.SteppedAt,
+	})
 }
 
 // MarshalJSON writes kinds and errors as text, and tokens abbreviated, as String
-// does. A time left that is not known is left out.
+// does, and the time left as a number of milliseconds. One that is not known is left out.
 func (v Vote) MarshalJSON() ([]byte, error) {
 	type plain struct {
-		Instance string `json:"instance"`
-		Kind     string `json:"kind"`
-		Holder   string `json:"holder,omitempty"`
-		Left     string `json:"left,omitempty"`
-		Fence    uint64 `json:"fence,omitempty"`
-		Err      string `json:"error,omitempty"`
+		Instance string  `json:"instance"`
+		Kind     string  `json:"kind"`
+		Holder   string  `json:"holder,omitempty"`
+		Left     float64 `json:"left_ms,omitempty"`
+		Fence    uint64  `json:"fence,omitempty"`
+		Err      string  `json:"error,omitempty"`
 	}
 	holder := ""
 	if v.Holder != "" {
 		holder = abbreviate(v.Holder)
 	}
-	return json.Marshal(plain{v.Instance, v.Kind.String(), holder, spanOf(max(0, v.Left)), v.Fence, textOf(v.Err)})
+	return json.Marshal(plain{v.Instance, v.Kind.String(), holder, millis(max(0, v.Left)), v.Fence, textOf(v.Err)})
 }
 
 func textOf(err error) string {
@@ -168,9 +173,4 @@ func textOf(err error) string {
 	return err.Error()
 }
 
-func spanOf(d time.Duration) string {
-	if d == 0 {
-		return ""
-	}
-	return d.String()
-}
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

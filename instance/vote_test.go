@@ -86,7 +86,7 @@ func TestVotesInJSON(t *testing.T) {
 		vote Vote
 		want string
 	}{
-		{Vote{Instance: "i", Kind: Held, Holder: "the owner~ABCDEFGHIJKLMNOP", Left: 1500 * time.Millisecond}, `{"instance":"i","kind":"held","holder":"the owner~ABCD…","left":"1.5s"}`},
+		{Vote{Instance: "i", Kind: Held, Holder: "the owner~ABCDEFGHIJKLMNOP", Left: 1500 * time.Millisecond}, `{"instance":"i","kind":"held","holder":"the owner~ABCD…","left_ms":1500}`},
 		{Vote{Instance: "i", Kind: Held, Holder: `"a\b"~ABCDEFGHIJKLMNOP`, Left: -1}, `{"instance":"i","kind":"held","holder":"\"a\\b\"~ABCD…"}`},
 		{Vote{Instance: "i", Kind: Held, Holder: "line\nbreak and more"}, `{"instance":"i","kind":"held","holder":"line…"}`},
 		{Vote{Instance: "i", Kind: Free}, `{"instance":"i","kind":"free"}`},
@@ -94,6 +94,24 @@ func TestVotesInJSON(t *testing.T) {
 		text, err := json.Marshal(c.vote)
 		if err != nil || string(text) != c.want {
 			t.Errorf("%s %v, want %s", text, err, c.want)
+		}
+	}
+}
+
+func TestHealthAsJSON(t *testing.T) {
+	at := time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		h    Health
+		want string
+	}{
+		{Health{Name: "i", State: Up, Since: at, Latency: 250 * time.Microsecond, Waiting: 3}, `{"name":"i","state":"up","since":"2024-02-29T12:00:00Z","latency_ms":0.25,"mailbox":3}`},
+		{
+			Health{Name: "i", State: Quarantined, Since: at, Quarantine: time.Minute, RunID: "r", Stepped: -1500 * time.Millisecond, SteppedAt: at.Add(time.Hour)},
+			`{"name":"i","state":"quarantined","since":"2024-02-29T12:00:00Z","quarantine_ms":60000,"mailbox":0,"run_id":"r","stepped_ms":-1500,"stepped_at":"2024-02-29T13:00:00Z"}`,
+		},
+	} {
+		if text, err := json.Marshal(c.h); err != nil || string(text) != c.want {
+			t.Errorf("got %s %v, want %s", text, err, c.want)
 		}
 	}
 }

@@ -178,10 +178,10 @@ type plainStatus struct {
 	Resource  string          `json:"resource"`
 	State     string          `json:"state"` // held, free or unknown
 	Owner     string          `json:"owner,omitempty"`
-	Token     string          `json:"token,omitempty"`        // abbreviated
-	Remaining int64           `json:"remaining_ms,omitempty"` // -1: it never expires
-	Waiting   *int            `json:"waiting,omitempty"`      // engines in the queue; not there: it is not known
-	First     int64           `json:"waiting_for_ms,omitempty"`
+	Holder    string          `json:"holder,omitempty"`          // its token, abbreviated
+	Remaining int64           `json:"remaining_ms,omitempty"`    // -1: it never expires
+	Waiting   *int            `json:"engines_waiting,omitempty"` // in the queue; not there: it is not known
+	First     int64           `json:"first_waited_ms,omitempty"` // the first of them, until now
 	Votes     []instance.Vote `json:"votes"`
 	Err       string          `json:"error,omitempty"`
 }
@@ -195,7 +195,7 @@ func (s seen) plain() plainStatus {
 	case s.err != nil:
 		p.State, p.Err = "unknown", oneLine(s.err.Error())
 	case s.Held:
-		p.State, p.Token, p.Remaining = "held", shortened(s.Token), s.Remaining.Milliseconds()
+		p.State, p.Holder, p.Remaining = "held", shortened(s.Token), s.Remaining.Milliseconds()
 		if s.Remaining < 0 {
 			p.Remaining = -1
 		}

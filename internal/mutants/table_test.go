@@ -934,6 +934,11 @@ var table = []mutant{
 		in:    "engine", test: "TestAnAcquireAllThatHasWaitedForLongKeepsWhatItGets",
 	},
 	{
+		name:  "locks that are kept for an AcquireAll are counted as leases",
+		edits: one("engine/holding.go", "		e.keptLocks.Add(1)\n", "		e.keptLocks.Add(0)\n"),
+		in:    "engine", test: "TestAnAcquireAllThatHasWaitedForLongKeepsWhatItGets",
+	},
+	{
 		name: "two arbiters send an AcquireAll to each other without a pause",
 		edits: one("engine/allwait.go",
 			"				moves++\n",
