@@ -70,12 +70,12 @@ func TestInspectCountsThoseWhoWait(t *testing.T) {
 				held = line[1].served(t, "the second", 0, 10*aHop)
 				time.Sleep(5 * time.Millisecond) // another of the first engine goes to the end of the queue
 				waits(t, observer, "the second has it", 2, 3*time.Second/2+50*time.Millisecond)
-				time.Sleep(placeLife)
-				waits(t, observer, "its place has ended", 2, placeLife+3*time.Second/2+50*time.Millisecond)
+				time.Sleep(placeLife + keeping) // the third learns that when it keeps its place
+				waits(t, observer, "its place has ended", 2, placeLife+keeping+3*time.Second/2+50*time.Millisecond)
 				release(t, held)
 				held = line[2].served(t, "the third", 0, 10*aHop)
 				time.Sleep(with.leaves)
-				waits(t, observer, "the third has it", 1, placeLife+10*time.Millisecond)
+				waits(t, observer, "the third has it", 1, placeLife+keeping+10*time.Millisecond)
 				release(t, held)
 				release(t, (&contender{result: second}).served(t, "another of the first engine", 0, 10*aHop))
 				waits(t, observer, "all have had it", 0, 0)

@@ -36,7 +36,7 @@ type queuer struct {
 	phase  uint8
 	before uint8 // 1 + whose bell it watches, or is about to; 0: the lock; goneBell
 	armed  bool  // the server has promised to tell
-	idle   bool  // it has been told that the lock is free, although others are before it
+	idle   uint8 // 1 + who was the first when it was told that the lock is free, although others are before it
 	passed uint8 // how many have got the lock while it was the first
 	owes   bool  // it has had the lock without a look at the queue
 	frozen bool
@@ -76,6 +76,7 @@ const (
 	queueReleases
 	queueLeaves
 	queueKeeps
+	queueKeepsOn
 	queueEnds
 	queueExpires
 	queueDies
@@ -131,14 +132,14 @@ func (s *queueState) forget() {
 		switch q.phase {
 		case toWatch, standing:
 		case toAskInTurn:
-			q.armed, q.idle = false, false
+			q.armed, q.idle = false, 0
 			if q.before != 0 {
 				q.before = goneBell
 			}
 		case toLook:
-			q.before, q.armed, q.idle = 0, false, false
+			q.before, q.armed, q.idle = 0, false, 0
 		default:
-			q.before, q.armed, q.idle, q.passed = 0, false, false, 0
+			q.before, q.armed, q.idle, q.passed = 0, false, 0, 0
 		}
 		if q.phase != wantsNothing && q.phase != having && q.phase != toLeave {
 			q.owes = false
@@ -209,7 +210,7 @@ func (m *queueRules) enter(s *queueState, w int) {
 		q.before = s.order[last-1]
 	}
 	s.order[last] = uint8(w + 1)
-	q.phase, q.over, q.idle = toWatch, false, s.lock == 0
+	q.phase, q.over, q.idle = toWatch, false, 0
 }
 
 // watch asks to be told, and is told at once of what has gone already.
@@ -274,10 +275,10 @@ func (m *queueRules) bury(s *queueState) {
 }
 
 // look has the instance say where it stands.
-func (m *queueRules) look(s *queueState, w int) { m.stood(s, w, true) }
+func (m *queueRules) look(s *queueState, w int) { m.stood(s, w, true, false) }
 
 // stood takes what the instance says of a place.
-func (m *queueRules) stood(s *queueState, w int, asked bool) {
+func (m *queueRules) stood(s *queueState, w int, asked, long bool) {
 	q := &s.who[w]
 	m.bury(s)
 	at := slices.Index(s.order[:], uint8(w+1))
@@ -292,30 +293,37 @@ func (m *queueRules) stood(s *queueState, w int, asked bool) {
 	if at > 0 {
 		before = s.order[at-1]
 	}
-	isFree := s.lock == 0
+	isFree, first := s.lock == 0, uint8(0)
+	if isFree && before != 0 {
+		first = s.order[0]
+	}
 	switch {
 	case asked || before != q.before:
-		q.phase, q.before, q.armed, q.idle = toWatch, before, false, isFree
-	case isFree && (before == 0 || q.idle):
-		q.idle = false
+		q.phase, q.before, q.armed, q.idle = toWatch, before, false, first
+	case isFree && (before == 0 || first == q.idle && (first == before || long)):
+		q.idle = 0
 		m.tell(s, w)
 	default:
-		q.idle = isFree
+		q.idle = first
 	}
 }
 
-// keepAll has all keep their places, the last first: each does so about as often as the others.
-func (m *queueRules) keepAll(s *queueState) {
-	for w, q := range slices.Backward(s.who[:]) {
-		if !q.frozen && q.phase == standing && !m.careless {
-			m.stood(s, w, false)
+// keepAll has all keep their places, the last first: each does so about as often as the others. long: some of them have done so
+// often while the same was the first.
+func (m *queueRules) keepAll(long bool) func(s *queueState) {
+	return func(s *queueState) {
+		for w, q := range slices.Backward(s.who[:]) {
+			if !q.frozen && q.phase == standing && !m.careless {
+				m.stood(s, w, false, long)
+			}
 		}
 	}
 }
 
 // timeSteps are what time brings.
 func (m *queueRules) timeSteps(s *queueState, step func(uint8, int, func(*queueState))) {
-	step(queueKeeps, 0, m.keepAll)
+	step(queueKeeps, 0, m.keepAll(false))
+	step(queueKeepsOn, 0, m.keepAll(true))
 	for w, q := range s.who {
 		away := q.frozen || q.phase == dead
 		if (away || q.phase == having) && !q.over && slices.Contains(s.order[:], uint8(w+1)) {
@@ -383,7 +391,8 @@ func sayQueue(s model.Step) string {
 	return [...]string{
 		queueBegins: who + " wants the lock", queueAsks: who + " asks all", queueEnters: who + " asks for a place",
 		queueWatches: who + " asks to be told", queueLooks: who + " asks where it stands", queueReleases: who + " releases the lock",
-		queueLeaves: who + " gives up its place", queueKeeps: "all keep their places", queueEnds: "the life of " + who + "'s place ends",
+		queueLeaves: who + " gives up its place", queueKeeps: "all keep their places",
+		queueKeepsOn: "all keep their places, as they have for long", queueEnds: "the life of " + who + "'s place ends",
 		queueExpires: "the lock of " + who + " expires", queueDies: who + " dies", queueFreezes: who + " freezes", queueThaws: who + " thaws",
 		queueLost: "the queue is lost", queueUntold: "a word to " + who + " is lost", queueComes: "a stranger takes the lock",
 		queueGoes: "the stranger releases it",

@@ -16,11 +16,11 @@ const (
 	inFront
 )
 
-// keepPlace keeps a place from now on.
-func (q *queues) keepPlace(p *place) {
+// keepPlace keeps a place from now on, the first time after so long.
+func (q *queues) keepPlace(p *place, first time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	p.due = nextKeeping(time.Now())
+	p.due = keptIn(first)
 	if _, kept := q.places[p]; !kept {
 		q.places[p] = somewhere
 		q.counts[somewhere]++
@@ -31,7 +31,8 @@ func (q *queues) keepPlace(p *place) {
 	}
 }
 
-func nextKeeping(now time.Time) time.Time { return now.Add(keepEvery - mathrand.N(keepSlack)) }
+// keptIn is when a place is due that is to be kept after so long at the latest.
+func keptIn(latest time.Duration) time.Time { return time.Now().Add(latest - mathrand.N(keepSlack)) }
 
 // drop keeps a place no longer.
 func (q *queues) drop(p *place) {
@@ -106,7 +107,7 @@ func (q *queues) due(now time.Time) (due map[int][]instance.Place, running bool)
 			due = make(map[int][]instance.Place)
 		}
 		due[p.at] = append(due[p.at], p.Place)
-		p.due = nextKeeping(now)
+		p.due = keptIn(keepEvery)
 	}
 	return due, q.running
 }

@@ -30,6 +30,9 @@ const (
 	keepEvery = 700 * time.Millisecond // how often a place is kept, at the latest
 	// keepSlack is how much earlier a place may be kept, for the sake of a larger batch.
 	keepSlack = keepEvery / 4
+	// keepNew is when a new place is kept first, at the latest. Most have had their turn by then. It is half its life or more, so
+	// that the life of its bell is prolonged then, and ends with its own.
+	keepNew = placeLife/2 + keepSlack
 	// allAskedEvery is the pace at which those who are the first ask all instances although nobody has told them, of which
 	// allAskedBurst may do so at once: where thousands wait, it is each one's turn less often.
 	allAskedEvery = 64 * time.Millisecond
@@ -102,7 +105,7 @@ func (q *queues) enter(key string, at int) *place {
 	p.Place = instance.Place{Name: e.tokens.placeName(), Key: key, To: p}
 	p.Order, p.Lives = queueKeys(e.cfg.KeyPrefix, key)
 	p.Bell = q.bell(key, p.Name)
-	q.keepPlace(p)
+	q.keepPlace(p, keepNew)
 	e.instances[at].Post(&instance.Enqueue{Place: p.Place, Life: placeLife})
 	return p
 }

@@ -164,6 +164,21 @@ func TestEnginesAreServedInTheOrderOfTheirComing(t *testing.T) {
 	}
 }
 
+// Between two holders the lock is free for a moment. Who is told so twice, with others before it, is not to think that
+// these have died: as long as another is the first each time.
+func TestAQueueThatMovesIsNotPassedBy(t *testing.T) {
+	queuing(t, 1, func(t *testing.T, fleet *sim.Fleet) {
+		held := acquire(t, newContender(t, fleet, config()).Engine, "r")
+		line := inLine(t, fleet, 80, config())
+		fleet.Each(func(s *sim.Server) { s.Latency(20*time.Millisecond, 20*time.Millisecond) }) // so that it is free for most of the time
+		for k, c := range line {
+			release(t, held)
+			held = c.served(t, fmt.Sprint("engine ", k), 0, 200*time.Millisecond)
+		}
+		release(t, held)
+	})
+}
+
 // However many have died: their places end together.
 func TestDeadWaitersCostOneLifeTogether(t *testing.T) {
 	for _, c := range []struct {

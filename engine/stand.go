@@ -24,7 +24,7 @@ const impatience = 100 * time.Millisecond
 //	           nobody waits             ask at once, without a place
 //	           another is before it     watch that one's bell
 //	           it is the first          watch the lock
-//	           the lock is free         it is the first: ask; else: ask if it is said again
+//	           the lock is free         it is the first: ask; else: ask if nobody seems to
 //	changed    the lock                 ask the arbiter first; all, if it is gone
 //	           the bell                 ask all
 //	released   by this engine           nothing: its turn is over
@@ -38,7 +38,8 @@ type inQueue struct {
 	watch    watch
 	before   string    // whose bell is watched; "": the lock is
 	looks    bool      // the instance has been asked where it stands, and has not yet told
-	idle     bool      // it has been told that the lock is free, although others are before it
+	idle     string    // who was the first when it was told that the lock is free, although others are before it
+	told     int       // how often it has been told so, since another was the first
 	ends     time.Time // when the bell that is watched ends, unless its place is kept; zero: it is not known
 	rang     time.Time // when the bell that is watched has rung; zero: it has not
 	keptAt   time.Time // when it was last told that it has its place
@@ -88,7 +89,7 @@ func (q *inQueue) enter() bool {
 		r.place = q.engine.lines.inherit(q.waiter)
 	}
 	if q.place = r.place; q.place != nil {
-		q.engine.queues.keepPlace(q.place)
+		q.engine.queues.keepPlace(q.place, keepEvery)
 		q.askPlace()
 		return true
 	}
@@ -181,18 +182,34 @@ func (q *inQueue) stood() action {
 	q.looks, q.inVain, q.owes = false, false, false
 	e.fairness.crowded(q.request.key, now)
 	free := s.Kind == instance.Free
+	if !free {
+		q.idle = ""
+	}
 	switch {
 	case q.watch.tracked == nil || s.Before != q.before:
 		q.watchFor(s.Before)
 	case !q.rang.IsZero() && now.Sub(q.rang) > keepEvery/2: // that place has another bell by now
 		q.watchFor(s.Before)
-	case free && (s.Before == "" || q.idle): // and nobody has told
-		q.idle = false
+	case free && (s.Before == "" || q.isLeft(s)): // and nobody has told
+		q.idle = ""
 		q.woken(ByServer)
 		return askInTurn
 	}
-	q.idle = free
 	return waitOn
+}
+
+// isLeft reports whether the lock seems to be left to whoever takes it: it is free, and the first in the queue, who is the same
+// again and again, does not ask. The second is to be the one who takes it, so that others wait twice as long.
+func (q *inQueue) isLeft(s instance.Standing) bool {
+	if s.First != q.idle {
+		q.idle, q.told = s.First, 0
+	}
+	q.told++
+	enough := 2
+	if s.First != s.Before {
+		enough = 4
+	}
+	return s.First != "" && q.told >= enough
 }
 
 // changed takes that what is watched has changed: the lock, or the bell. A bell whose life may just have

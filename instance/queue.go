@@ -29,6 +29,7 @@ type Place struct {
 type Standing struct {
 	Kind   Kind          // Held: somebody has the lock; Free: nobody has; Granted: nor does anybody wait, and no place was taken; Gone: there is no such place any more; else what went wrong
 	Before string        // the name of the place before it; "": it is the first
+	First  string        // Free, with another before it: the name of the place that is the first; "": it was not said
 	Left   time.Duration // for how long the lock is Held unless it is renewed; negative: for ever
 	Err    error         // what went wrong
 }
@@ -127,20 +128,22 @@ func (k *KeepPlaces) appendCommand(_ *sending, out []byte) ([]byte, bool) {
 }
 
 func (k *KeepPlaces) fits(r *resp.Reply) bool {
-	return r.Kind == resp.List && len(r.List) == 2*len(k.Places)
+	return r.Kind == resp.List && len(r.List) == 3*len(k.Places)
 }
 
 func (k *KeepPlaces) readReply(sent *sending, r *resp.Reply) {
 	for i := range k.Places {
-		text, code := &r.List[2*i], &r.List[2*i+1]
+		text, code, first := &r.List[3*i], &r.List[3*i+1], &r.List[3*i+2]
 		switch {
-		case text.Kind != resp.Text || code.Kind != resp.Number:
+		case text.Kind != resp.Text || code.Kind != resp.Number || first.Kind != resp.Text:
 			k.Places[i].To.CastStanding(Standing{Kind: Refused, Err: resp.ErrNotRedis})
 		case code.N == -4:
 			v := sent.actor.classify(text.Err())
 			k.Places[i].To.CastStanding(Standing{Kind: v.Kind, Err: v.Err})
 		default:
-			k.Places[i].To.CastStanding(standing(text.Text, code.N))
+			s := standing(text.Text, code.N)
+			s.First = string(first.Text)
+			k.Places[i].To.CastStanding(s)
 		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	lasts = flag.Duration("chaos", 0, "how long both runs last together, and with a fresh seed; 0: 24s, with the same seed always")
+	lasts = flag.Duration("chaos", 0, "how long both runs last together, and with a fresh seed; 0: 20s, with the same seed always")
 	seed  = flag.Uint64("chaos.seed", 0, "the seed of the nemesis' schedule")
 )
 
@@ -35,8 +35,8 @@ const (
 // What the runs must reach, so that there is something to check. On a machine that
 // is slow they last longer for it, but not more than lateness times as long.
 const (
-	acquiresWithin  = 14000
-	acquiresOutside = 6000
+	acquiresWithin  = 10000
+	acquiresOutside = 4000
 	lateness        = 4
 )
 
@@ -55,7 +55,7 @@ func TestChaos(t *testing.T) {
 		schedule = uint64(now())
 	}
 	if duration == 0 {
-		duration = 24 * time.Second
+		duration = 20 * time.Second
 	}
 	t.Logf("to repeat the schedule: make chaos CHAOS=%v SEED=%d", duration, schedule)
 	t.Run("within the assumptions", func(t *testing.T) {

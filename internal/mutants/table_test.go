@@ -803,6 +803,13 @@ var table = []mutant{
 		in: "engine", test: "TestPlacesOutliveAMoveOfTheirSlot",
 	},
 	{
+		name: "who is told twice that the lock is free asks, whether or not the queue has moved",
+		edits: one("engine/stand.go",
+			"	if s.First != q.idle {\n",
+			"	if q.idle == \"\" {\n"),
+		in: "engine", test: "TestAQueueThatMovesIsNotPassedBy",
+	},
+	{
 		name: "a bell that is prolonged rings",
 		edits: one("engine/stand.go",
 			"	case !q.ends.IsZero() && q.ends.Sub(now) < placeLife/2+keepSlack:\n",

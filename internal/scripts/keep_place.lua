@@ -1,8 +1,8 @@
 -- keep place: let each of our places in queues live on, and look around.
 -- KEYS for each place: lock, order, lives, bell    ARGV 1 life in ms, then the places
--- Replies for each place: the place before it, or "", and for how many ms the lock is held, or -1 for ever, -2 it is
--- free, -3 the place is not there any more; or the error's text and -4, so that one bad key does not cost the others
--- their places.
+-- Replies for each place: the place before it, or "", for how many ms the lock is held, or -1 for ever, -2 it is
+-- free, -3 the place is not there any more, and, if it is free although others are before it, the first of them, else "";
+-- or the error's text, -4 and "", so that one bad key does not cost the others their places.
 -- The life of a bell is not prolonged more often than it must: who watches it is told of that.
 local life = tonumber(ARGV[1])
 local clock = redis.call('TIME')
@@ -10,7 +10,7 @@ local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local function keep(place, lock, order, lives, bell)
   local number = redis.call('ZSCORE', order, place)
   if not number then
-    return '', -3
+    return '', -3, ''
   end
   redis.call('ZADD', lives, now + life, place)
   local dead = redis.call('ZRANGEBYSCORE', lives, '-inf', now, 'LIMIT', 0, 1000)
@@ -24,14 +24,16 @@ local function keep(place, lock, order, lives, bell)
     redis.call('SET', bell, '1', 'PX', life)
   end
   local before = redis.call('ZREVRANGEBYSCORE', order, '(' .. number, '-inf', 'LIMIT', 0, 1)
-  return before[1] or '', redis.call('PTTL', lock)
+  local left = redis.call('PTTL', lock)
+  local first = left == -2 and before[1] and redis.call('ZRANGE', order, 0, 0) or {}
+  return before[1] or '', left, first[1] or ''
 end
 local replies = {}
 for i = 1, #KEYS / 4 do
-  local kept, before, left = pcall(keep, ARGV[i + 1], KEYS[4 * i - 3], KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i])
+  local kept, before, left, first = pcall(keep, ARGV[i + 1], KEYS[4 * i - 3], KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i])
   if not kept then
-    before, left = type(before) == 'table' and before.err or tostring(before), -4
+    before, left, first = type(before) == 'table' and before.err or tostring(before), -4, ''
   end
-  replies[2 * i - 1], replies[2 * i] = before, left
+  replies[3 * i - 2], replies[3 * i - 1], replies[3 * i] = before, left, first
 end
 return replies

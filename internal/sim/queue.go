@@ -82,7 +82,7 @@ func keepPlace(n *native, keys, argv []string) []byte {
 		lock, order, lives, bell := keys[4*i], keys[4*i+1], keys[4*i+2], keys[4*i+3]
 		queue := n.members(order)
 		if !slices.ContainsFunc(queue, func(m member) bool { return m.name == place }) {
-			replies = append(replies, bulk(""), number(-3))
+			replies = append(replies, bulk(""), number(-3), bulk(""))
 			continue
 		}
 		n.putMembers(lives, append(without(n.members(lives), place), member{n.clock.now().UnixMilli() + life, place}), life)
@@ -92,11 +92,14 @@ func keepPlace(n *native, keys, argv []string) []byte {
 		if 2*n.pttl(bell) < life {
 			n.put(bell, "1", life)
 		}
-		before := ""
+		before, first, left := "", "", n.pttl(lock)
 		if k := slices.IndexFunc(queue, func(m member) bool { return m.name == place }); k > 0 {
 			before = queue[k-1].name
+			if left == -2 {
+				first = queue[0].name
+			}
 		}
-		replies = append(replies, bulk(before), number(n.pttl(lock)))
+		replies = append(replies, bulk(before), number(left), bulk(first))
 	}
 	return list(replies...)
 }
