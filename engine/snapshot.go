@@ -33,7 +33,7 @@ type Held struct {
 	Resource  string        // of several, the first
 	More      int           // of several: how many besides
 	Slots     []int         // of permits: which
-	Holder    string        // its token, abbreviated: the owner is in front
+	Holder    string        // its token, abbreviated: the owner is in front. With LocalHandoff Redis has another
 	Fence     uint64        // 0: none
 	Since     time.Time     // when the attempt began that was granted
 	Remaining time.Duration // of its validity
