@@ -51,7 +51,7 @@ func Judge(before *Sighting, now Sighting, carried time.Time, quarantine time.Du
 	case now.Uptime < before.Uptime:
 		return Judgement{Until: full, Why: "its uptime went backwards"}
 	case now.History != before.History:
-		return Judgement{Until: full, Why: "it was a replica meanwhile"}
+		return Judgement{Until: full, Why: "it was a replica meanwhile, or has got its first one"}
 	}
 	return Judgement{Until: carried} // the same process as before: what was left is still left
 }
