@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -115,6 +116,25 @@ func (s *millis) UnmarshalJSON(text []byte) error {
 	n, err := strconv.ParseFloat(string(text), 64)
 	*s = millis(n * float64(time.Millisecond))
 	return err
+}
+
+func TestItIsSaidWhichPermitsALeaseIsOf(t *testing.T) {
+	e, _ := open(t, engine.Config{})
+	one := acquire(t, e, "jobs", engine.Permits(3))
+	two := acquire(t, e, "jobs", engine.Permits(3), engine.Weight(2))
+	if err := one.Release(within(t)); err != nil {
+		t.Fatalf("Release: %v", err)
+	}
+	released, held := one.Slots()[0], two.Slots()
+	has(t, get(Handler(e), browser, "").Body.String(),
+		fmt.Sprintf("<td>jobs, permit %d</td>", released), fmt.Sprintf("<td>jobs, permits %d %d</td>", held[0], held[1]))
+	var got view
+	if err := json.Unmarshal(get(Handler(e), "application/json", "").Body.Bytes(), &got); err != nil {
+		t.Fatalf("json.Unmarshal: %v", err)
+	}
+	if !slices.Equal(got.Leases[0].Slots, held) || !slices.Equal(got.Ends[0].Slots, []int{released}) {
+		t.Errorf("got the lease %+v and the end %+v, want permits %v and %d", got.Leases[0], got.Ends[0], held, released)
+	}
 }
 
 func TestTheLimitIsObeyed(t *testing.T) {

@@ -2,8 +2,10 @@ package debughttp
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -51,7 +53,8 @@ type instanceView struct {
 
 type leaseView struct {
 	Resource  string    `json:"resource"`
-	More      int       `json:"more,omitempty"` // resources of the lease
+	More      int       `json:"more,omitempty"`    // resources of the lease
+	Slots     slots     `json:"permits,omitempty"` // which it is of
 	Holder    string    `json:"holder"`
 	Fence     uint64    `json:"fence,omitempty"`
 	Since     time.Time `json:"since"`
@@ -68,6 +71,7 @@ type lineView struct {
 type endView struct {
 	Resource string    `json:"resource"`
 	More     int       `json:"more,omitempty"`
+	Slots    slots     `json:"permits,omitempty"`
 	Holder   string    `json:"holder"`
 	Fence    uint64    `json:"fence,omitempty"`
 	Cause    string    `json:"cause"`
@@ -121,7 +125,7 @@ func (h *handler) look(limit int) view {
 		v.Instances = append(v.Instances, shown)
 	}
 	for _, l := range s.Leases {
-		v.Leases = append(v.Leases, leaseView{readable(l.Resource), l.More, holder(l.Holder), l.Fence, l.Since, millis(l.Remaining), l.Renewed, l.Renewals})
+		v.Leases = append(v.Leases, leaseView{readable(l.Resource), l.More, l.Slots, holder(l.Holder), l.Fence, l.Since, millis(l.Remaining), l.Renewed, l.Renewals})
 	}
 	for _, l := range s.Lines {
 		v.Lines = append(v.Lines, lineView{readable(l.Resource), l.Waiting})
@@ -139,9 +143,23 @@ func (h *handler) look(limit int) view {
 func endViews(ends []engine.End) []endView {
 	views := make([]endView, 0, len(ends))
 	for _, x := range ends {
-		views = append(views, endView{readable(x.Resource), x.More, holder(x.Holder), x.Fence, engine.Cause(x.Cause), x.At, millis(x.Held)})
+		views = append(views, endView{readable(x.Resource), x.More, x.Slots, holder(x.Holder), x.Fence, engine.Cause(x.Cause), x.At, millis(x.Held)})
 	}
 	return views
+}
+
+// slots are numbers of permits.
+type slots []int
+
+// String says which permits they are, behind the name of what they are of.
+func (s slots) String() string {
+	switch len(s) {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf(", permit %d", s[0])
+	}
+	return ", permits " + strings.Trim(fmt.Sprint([]int(s)), "[]")
 }
 
 // Lost reports whether it ended against the holder's will.

@@ -384,7 +384,7 @@ func TestSlotsOnTheirWay(t *testing.T) {
 	}
 }
 
-// What Valkey 9 says of a move of slots.
+// What Valkey 9 and Redis 8.4 say of a move of slots.
 func TestAtomicMigrations(t *testing.T) {
 	migration := func(slots, state string) any {
 		return []any{"name", "14b2", "operation", "EXPORT", "slot_ranges", slots, "create_time", int64(1795760244), "state", state, "cow_size", int64(0)}
@@ -392,6 +392,13 @@ func TestAtomicMigrations(t *testing.T) {
 	got := underWay([]any{migration("0-100", "success"), migration("101-200", "waiting-to-snapshot"), migration("7", "failed")})
 	if !slices.Equal(got, []string{"101-200"}) {
 		t.Errorf("slots under way: got %q, want 101-200", got)
+	}
+	importing := func(slots, state string) any { // what Redis 8.4 says
+		return []any{"id", "14b2", "slots", slots, "operation", "import", "state", state, "retries", int64(0)}
+	}
+	got = underWay([]any{importing("0-100", "completed"), importing("101-200", "streaming-buf"), importing("7", "canceled")})
+	if !slices.Equal(got, []string{"101-200"}) {
+		t.Errorf("slots under way, of Redis: got %q, want 101-200", got)
 	}
 	if got := underWay(nil); got != nil {
 		t.Errorf("slots under way, of nothing: got %q, want none", got)

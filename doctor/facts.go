@@ -256,12 +256,18 @@ func (e *examination) askSlots(ctx context.Context, _ Config) error {
 	}
 	text, _ := nodes.(string)
 	e.moving = movingSlots(text)
-	migrations, noneSuch, err := e.do(ctx, "cluster", "getslotmigrations") // Valkey 9: whole ranges at once
-	if err != nil && !isRefusal(err) {
-		return err
+	e.movingKnown = refusal == nil && text != ""
+	for _, ask := range [][]any{
+		{"cluster", "getslotmigrations"},          // Valkey 9: whole ranges at once
+		{"cluster", "migration", "status", "all"}, // Redis 8.4
+	} {
+		migrations, noneSuch, err := e.do(ctx, ask...)
+		if err != nil && !isRefusal(err) {
+			return err
+		}
+		e.moving = append(e.moving, underWay(migrations)...)
+		e.movingKnown = e.movingKnown && (noneSuch == nil || !isDenied(noneSuch))
 	}
-	e.moving = append(e.moving, underWay(migrations)...)
-	e.movingKnown = refusal == nil && text != "" && (noneSuch == nil || !isDenied(noneSuch))
 	return nil
 }
 
@@ -279,7 +285,7 @@ func movingSlots(nodes string) (slots []string) {
 	return slots
 }
 
-// underWay reads CLUSTER GETSLOTMIGRATIONS: a list of lists of names and values.
+// underWay reads CLUSTER GETSLOTMIGRATIONS, or CLUSTER MIGRATION STATUS: a list of lists of names and values.
 func underWay(migrations any) (ranges []string) {
 	list, _ := migrations.([]any)
 	for _, one := range list {
@@ -290,9 +296,9 @@ func underWay(migrations any) (ranges []string) {
 			fields[name], _ = pairs[n+1].(string)
 		}
 		switch fields["state"] {
-		case "success", "failed", "cancelled", "canceled", "":
+		case "success", "completed", "failed", "cancelled", "canceled", "":
 		default:
-			ranges = append(ranges, fields["slot_ranges"])
+			ranges = append(ranges, fields["slot_ranges"]+fields["slots"]) // it has one of them
 		}
 	}
 	return ranges

@@ -38,7 +38,9 @@ func (e *Engine) Acquire(ctx context.Context, resource string, opts ...Option) (
 // TryAcquire takes part in one round of votes and does not wait: it returns the
 // lease, or an error with ErrHeld when somebody else has it and ErrNoQuorum when
 // too few instances answered (ErrRefused, when waiting would not help), ErrClosed, or the context's error. It takes no
-// longer than the instances' timeout. resource is as for Acquire. Safe for concurrent use.
+// longer than the instances' timeout; twice that when an instance has somebody else's lock,
+// since it is asked then whose. With WithFencing the same may be asked four times in all, with higher
+// numbers, where others have used higher ones. resource is as for Acquire. Safe for concurrent use.
 func (e *Engine) TryAcquire(ctx context.Context, resource string, opts ...Option) (*lease.Lease, error) {
 	r, err := e.request("acquire", resource, opts)
 	if err != nil {

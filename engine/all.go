@@ -47,7 +47,7 @@ func (e *Engine) AcquireAll(ctx context.Context, resources []string, opts ...Opt
 
 // TryAcquireAll is AcquireAll without waiting: it takes part in one round of votes, and returns the lease of all of the
 // resources, or an error with ErrHeld when somebody else has one of them. It takes no longer than the instances'
-// timeout.
+// timeout; with WithFencing, four times that, as TryAcquire.
 func (e *Engine) TryAcquireAll(ctx context.Context, resources []string, opts ...Option) (*lease.Lease, error) {
 	r, err := e.requestAll(resources, opts)
 	if err != nil {

@@ -38,16 +38,17 @@ func (t *tally) all() bool     { return t.yes+t.no == t.voters }
 // instances that is more than it takes for a question to be lost.
 func (t *tally) against() bool { return t.no >= t.need }
 
-// ballot is where the actors cast their votes on one question, and where its
-// caller waits. The caller is woken once, when it is decided; what is cast later
-// is recorded for a caller that still looks, and wakes nobody.
+// ballot is where the actors cast their votes on one question about one lock, and where its
+// caller waits. The caller is woken when it is decided. Where one instance is asked before the
+// others, it is woken by that one's vote, and by the decision if that needs the others (resume).
+// What is cast later is recorded for a caller that still looks, and wakes nobody.
 //
 // It is used again when nothing refers to it any more: neither its caller, nor a
 // message that has not been answered.
 type ballot struct {
 	free func()        // puts it back into its pool
 	refs atomic.Int32  // the caller's, and one a message that has not been answered
-	done chan struct{} // one slot: sent to once, when decided; the caller receives
+	done chan struct{} // one slot: sent to once each time that the caller waits
 
 	mu     sync.Mutex
 	tally  tally

@@ -9,20 +9,23 @@ import (
 	"github.com/holdfast-go/holdfast/lease"
 )
 
-// Close releases every lease that the engine holds, ends what waits, and closes
+// Close ends what waits, releases every lease that the engine holds, and closes
 // the connections. Acquires that are under way return ErrClosed; held leases end
 // with lease.ErrClosed. The error has the leases whose release no quorum
 // confirmed (its text names the first few, Unwrap() []error has all): their keys
 // go by their TTL.
 //
-// It blocks until everything is answered and every goroutine of the engine is
-// gone, which the instances' timeouts bound; an instance that is not up is not
-// waited for. When ctx ends first it breaks off what is still on the wire. Closing
-// twice is fine: the second call waits for the first and returns the same.
+// It blocks until everything that was accepted is answered, which the instances'
+// timeouts bound: an instance that is not up is not waited for, and 512 releases
+// wait at once. Then it waits until the Logger and the Trace have been told of all
+// that, for a second at most. When ctx ends it breaks off what is still on the wire, and
+// waits no longer to tell.
 //
-// Last it waits until the Logger and the Trace have been told of all that, for a
-// second at most. A func of the user's that has not returned by then, there or in
-// a Dialer, keeps its goroutine until it does.
+// When it returns, every goroutine of the engine is gone, but for those in which a
+// func of the user's hangs: of a Logger, a Trace, a Backoff, a Dialer, Credentials, TLS or
+// a client. Such a goroutine ends when the func returns.
+//
+// Closing twice is fine: the second call waits for the first and returns the same.
 func (e *Engine) Close(ctx context.Context) error {
 	e.closeOnce.Do(func() {
 		e.closeErr = e.close(ctx)

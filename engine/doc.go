@@ -13,8 +13,23 @@
 //     says why, instance by instance. Its error is found with errors.Is:
 //     ErrHeld, ErrNoQuorum, ErrRefused, ErrClosed, the context's own, or a lease's
 //     end. A bad argument's error says what is wrong and what would be right.
-//   - Close returns when every goroutine of the engine is gone and everything
-//     that was accepted has been answered.
+//   - When Close returns, everything that was accepted has been answered, and every
+//     goroutine of the engine is gone, but for those in which a func of the user's hangs.
+//
+// # Use
+//
+//	locks, err := engine.Open(ctx, urls, engine.Config{})
+//	...
+//	defer locks.Close(context.WithoutCancel(ctx))
+//
+//	held, err := locks.Acquire(ctx, "report", engine.WithWait(time.Minute))
+//	if err != nil {
+//		return err // errors.Is: engine.ErrHeld, engine.ErrNoQuorum, …
+//	}
+//	defer held.Release(context.WithoutCancel(ctx))
+//	return write(held.Context()) // it ends when held.Done is closed: stop then
+//
+// Do does all of that around a func.
 //
 // # Picture
 //
@@ -29,7 +44,7 @@
 //
 // # Formula
 //
-//	need     = N/2 + 1                      votes for the same token, counted in one place
+//	need     = N/2 + 1                      votes for the same token
 //	deadline = start + TTL − (TTL × DriftFactor + 2ms)
 //
 // where start is read before the first message of the round is posted.

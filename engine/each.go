@@ -41,8 +41,8 @@ type Each struct {
 //
 // Up to 256 resources go out together, in one pipeline to each instance, and twice as many are under way for one call,
 // 2048 for all of an engine; more wait for their turn. So other acquires pass between them. The validity of each lease
-// counts from when its part went out. It takes no longer than the instances' timeout for each 256 resources; less than
-// that once an instance is known to be down. Config.MaxWaiters does not bound it, since nothing waits in line. Safe for
+// counts from when its part went out. It takes no longer than twice the instances' timeout for each 256 resources, with
+// WithFencing as TryAcquire; less than that once an instance is known to be down. Config.MaxWaiters does not bound it, since nothing waits in line. Safe for
 // concurrent use.
 func (e *Engine) TryAcquireEach(ctx context.Context, resources []string, opts ...Option) ([]Each, error) {
 	r, err := e.requestEach(resources, opts)

@@ -20,6 +20,7 @@ const (
 type End struct {
 	Resource string        // of several, the first
 	More     int           // of several: how many besides
+	Slots    []int         // of permits: which
 	Holder   string        // its token, abbreviated
 	Fence    uint64        // 0: none
 	Cause    error         // never nil; the func Cause has one word for it
@@ -62,7 +63,7 @@ func (p *past) latest(limit int) (all uint64, recent []End) {
 	for n := range min(uint64(limit), p.count, mostRecent) {
 		x := p.ring[(p.count-1-n)%mostRecent]
 		recent = append(recent, End{
-			Resource: x.lease.Resource(), More: len(x.lease.Resources()) - 1, Holder: instance.Abbreviate(x.lease.Token()), Fence: x.lease.Fence(),
+			Resource: x.lease.Resource(), More: len(x.lease.Resources()) - 1, Slots: x.lease.Slots(), Holder: instance.Abbreviate(x.lease.Token()), Fence: x.lease.Fence(),
 			Cause: x.cause, At: x.at, Held: x.held,
 		})
 	}

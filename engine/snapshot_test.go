@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -171,7 +172,7 @@ func TestASnapshotRemembersTheMostRecentEnds(t *testing.T) {
 			cause error
 			held  time.Duration
 		}{{detached, lease.ErrDetached, 0}, {lost, lease.ErrStolen, every}, {released, lease.ErrReleased, time.Second}}
-		if len(s.Ends) != len(want) || len(s.Losses) != 1 || s.Losses[0] != s.Ends[1] {
+		if len(s.Ends) != len(want) || len(s.Losses) != 1 || !reflect.DeepEqual(s.Losses[0], s.Ends[1]) {
 			t.Fatalf("got %+v, want %d ends, of which the second is a loss", s, len(want))
 		}
 		for n, w := range want {

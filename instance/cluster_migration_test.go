@@ -25,15 +25,90 @@ type migratingCluster struct {
 	engine, other *engine.Engine
 	log           testkit.Log // the engine's
 	leases        []*lease.Lease
+	isQuarantined bool              // no new locks are granted, for a reason that a mover has
 	dead          *redistest.Server // the locks in its slots are gone, and that is no fault
+	moves         mover
 }
 
-func startMigrating(t *testing.T, replicas bool) *migratingCluster {
+// mover is how a kind of servers has slots go to another master all at once.
+type mover struct {
+	begin  func(from, to *redistest.Server, first, last string)
+	cancel func(from, to *redistest.Server)
+	state  func(from, to *redistest.Server) string // of the latest: of either, where one has forgotten it
+	// What the states are called.
+	done, cancelled, failed string
+	// standstill is what the log says of a hand-over that takes long; "": the server does not say why its writes stand still.
+	standstill string
+	// renames: a master that gives slots away for the first time, or whose first replica comes, has another replication ID
+	// from then on. Once its connection breaks it is quarantined, as if it had been a replica meanwhile.
+	renames bool
+	// patience has a master give a hand-over up after so long.
+	patience func(from *redistest.Server, d time.Duration)
+	// hold has a migration to a master wait in the middle of its hand-over, or go on, and holdBefore one from a master in front of
+	// it. nil: they cannot be held.
+	hold, holdBefore func(s *redistest.Server, held bool)
+}
+
+// valkeyMoves is that of Valkey 9, which is told to give: CLUSTER MIGRATESLOTS.
+var valkeyMoves = mover{
+	begin: func(from, to *redistest.Server, first, last string) {
+		id, _ := to.MustDo("CLUSTER", "MYID").(string)
+		from.MustDo("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", first, last, "NODE", id)
+	},
+	cancel: func(from, _ *redistest.Server) { from.MustDo("CLUSTER", "CANCELSLOTMIGRATIONS") },
+	state: func(from, _ *redistest.Server) string {
+		return latestState(from.MustDo("CLUSTER", "GETSLOTMIGRATIONS"))
+	},
+	done: "success", cancelled: "cancelled", failed: "failed",
+	patience: func(from *redistest.Server, d time.Duration) { // it waits twice as long
+		from.MustDo("CONFIG", "SET", "cluster-manual-failover-timeout", fmt.Sprint(d.Milliseconds()/2))
+	},
+	standstill: "its writes stand still (slot_migration_in_progress): slots are migrating",
+	hold:       func(to *redistest.Server, held bool) { prevent(to, "PREVENT-FAILOVER", held) },
+	holdBefore: func(from *redistest.Server, held bool) { prevent(from, "PREVENT-PAUSE", held) },
+}
+
+func prevent(s *redistest.Server, what string, so bool) {
+	s.MustDo("DEBUG", "SLOTMIGRATION", what, map[bool]string{true: "1", false: "0"}[so])
+}
+
+// redisMoves is that of Redis 8.4, which is told to take: CLUSTER MIGRATION IMPORT.
+var redisMoves = mover{
+	begin: func(_, to *redistest.Server, first, last string) {
+		to.MustDo("CLUSTER", "MIGRATION", "IMPORT", first, last)
+	},
+	cancel: func(_, to *redistest.Server) { to.MustDo("CLUSTER", "MIGRATION", "CANCEL", "ALL") },
+	state: func(from, to *redistest.Server) string {
+		for _, s := range []*redistest.Server{to, from} {
+			if list, err := s.Do("CLUSTER", "MIGRATION", "STATUS", "ALL"); err == nil {
+				return latestState(list)
+			}
+		}
+		return "unknown"
+	},
+	patience: func(from *redistest.Server, d time.Duration) {
+		from.MustDo("CONFIG", "SET", "cluster-slot-migration-write-pause-timeout", fmt.Sprint(d.Milliseconds()))
+	},
+	done: "completed", cancelled: "canceled", failed: "failed", renames: true,
+}
+
+// moverOf is how servers of this kind do it; those that do not are left out.
+func moverOf(t *testing.T, s *redistest.Server) mover {
 	t.Helper()
-	if !redistest.Start(t).Knows("cluster|getslotmigrations") {
-		t.Skip("this server moves slots key by key alone, Valkey 9 also at once: make servers")
+	switch {
+	case s.Knows("cluster|getslotmigrations"):
+		return valkeyMoves
+	case s.Knows("cluster|migration"):
+		return redisMoves
 	}
-	m := &migratingCluster{Cluster: redistest.StartCluster(t, 2, replicas)}
+	t.Skip("this server moves slots key by key alone, Valkey 9 and Redis 8.4 also at once: make servers")
+	return mover{}
+}
+
+func startMigrating(t *testing.T, masters int, replicas bool, args ...string) *migratingCluster {
+	t.Helper()
+	moves := moverOf(t, redistest.Start(t))
+	m := &migratingCluster{Cluster: redistest.StartCluster(t, masters, replicas, append(args, "--enable-debug-command", "yes")...), moves: moves}
 	open := func(log *slog.Logger) *engine.Engine {
 		i := enginetest.Dial(t, "redis-cluster://"+m.Addrs()[0], instance.Config{Logger: log})
 		e := enginetest.New(t, engine.Config{TTL: 10 * time.Second, Logger: log}, i)
@@ -85,20 +160,66 @@ func (m *migratingCluster) contend(t *testing.T) {
 	}
 }
 
-// migrate has slots go from one master to another. The old one's writes stand still for so long from its beginning.
-func (m *migratingCluster) migrate(t *testing.T, from, to *redistest.Server, still time.Duration) {
-	t.Helper()
-	id, _ := to.MustDo("CLUSTER", "MYID").(string)
-	if still > 0 {
-		from.MustDo("CLIENT", "PAUSE", fmt.Sprint(still.Milliseconds()), "WRITE")
-	}
+// begin has slots begin to go from one master to another.
+func (m *migratingCluster) begin(from, to *redistest.Server) {
 	// Not all that it has: a master without slots is judged anew when it gets some.
-	from.MustDo("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", "0", fmt.Sprint(redistest.ClusterSlots/4), "NODE", id)
+	m.moves.begin(from, to, "0", fmt.Sprint(redistest.ClusterSlots/4))
 }
 
-// migration returns how the latest migration from a master stands.
-func migration(from *redistest.Server) string {
-	list, _ := from.MustDo("CLUSTER", "GETSLOTMIGRATIONS").([]any)
+// beginHandOver is begin, and returns in the middle of the hand-over, at which the old one's writes stand still. It goes on by
+// the func that is returned.
+func (m *migratingCluster) beginHandOver(t *testing.T, from, to *redistest.Server) (goOn func()) {
+	t.Helper()
+	if m.moves.hold == nil {
+		from.MustDo("CLIENT", "PAUSE", "60000", "WRITE")
+		m.begin(from, to)
+		return func() { from.MustDo("CLIENT", "UNPAUSE") }
+	}
+	m.moves.hold(to, true)
+	m.begin(from, to)
+	eventually(t, "the writes stand still", func() bool {
+		clients, _ := from.MustDo("INFO", "clients").(string)
+		return strings.Contains(clients, "paused_reason:slot_migration_in_progress")
+	})
+	return func() { m.moves.hold(to, false) }
+}
+
+// beginHeld is begin, and the migration stays in front of its hand-over, if it can be held, until it goes on by the func that
+// is returned.
+func (m *migratingCluster) beginHeld(from, to *redistest.Server) (goOn func()) {
+	if m.moves.holdBefore == nil {
+		m.begin(from, to)
+		return func() {}
+	}
+	m.moves.holdBefore(from, true)
+	m.begin(from, to)
+	return func() { m.moves.holdBefore(from, false) }
+}
+
+// migrate has slots go from one master to another, whose hand-over takes so long, and returns when they are there.
+func (m *migratingCluster) migrate(t *testing.T, from, to *redistest.Server, still time.Duration) {
+	t.Helper()
+	if still == 0 {
+		m.begin(from, to)
+	} else {
+		goOn := m.beginHandOver(t, from, to)
+		time.Sleep(still)
+		goOn()
+	}
+	m.over(t, from, to, m.moves.done)
+}
+
+// over returns when the latest migration has ended, as one of these.
+func (m *migratingCluster) over(t *testing.T, from, to *redistest.Server, as ...string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("the migration has ended as one of %q", as), func() bool {
+		return slices.Contains(as, m.moves.state(from, to))
+	})
+}
+
+// latestState reads how the first migration of a list stands: the latest.
+func latestState(reply any) string {
+	list, _ := reply.([]any)
 	if len(list) == 0 {
 		return "none"
 	}
@@ -118,7 +239,7 @@ func (m *migratingCluster) isWell(t *testing.T) {
 	const quarantine = time.Minute // of slots that are not trusted: MaxTTL
 	begun := time.Now()
 	for i := range 40 {
-		if name := fmt.Sprint("new", i); m.dead == nil || m.Owner(m.Slot(name)) != m.dead {
+		if name := fmt.Sprint("new", i); !m.isQuarantined && (m.dead == nil || m.Owner(m.Slot(name)) != m.dead) {
 			release(t, acquire(t, m.other, name))
 		}
 	}
@@ -143,39 +264,63 @@ func TestSlotsThatMigrateAtOnce(t *testing.T) {
 		for _, replicas := range []bool{false, true} {
 			t.Run(fmt.Sprintf("writes stand still for %v, replicas: %v", still, replicas), func(t *testing.T) {
 				t.Parallel()
-				m := startMigrating(t, replicas)
-				for from, to := range map[*redistest.Server]*redistest.Server{m.Masters[0]: m.Masters[1]} {
-					m.migrate(t, from, to, still)
-					eventually(t, "the slots have gone there", func() bool { return migration(from) == "success" })
-					m.isWell(t)
-					m.migrate(t, to, from, still)
-					eventually(t, "the slots have come back", func() bool { return migration(to) == "success" })
-					m.isWell(t)
-				}
-				if said := strings.Contains(m.log.String(), "its writes stand still (client_pause)"); said != (still > 0) {
-					t.Errorf("the log says that writes stand still: %v", said)
+				m := startMigrating(t, 2, replicas)
+				m.isQuarantined = m.moves.renames && still > 0
+				there, back := m.Masters[0], m.Masters[1]
+				m.migrate(t, there, back, still)
+				m.isWell(t)
+				m.migrate(t, back, there, still)
+				m.isWell(t)
+				if why := m.moves.standstill; why != "" && strings.Contains(m.log.String(), why) != (still > 0) {
+					t.Errorf("that slots are migrating is to be in the log: %v; it has %s", still > 0, &m.log)
 				}
 			})
 		}
 	}
 }
 
-// A migration that comes to nothing leaves everything as it was.
+// What disturbs a migration leaves the locks as they were, wherever they are then.
 func TestSlotsThatDoNotMigrate(t *testing.T) {
-	for name, test := range map[string]struct {
-		fail func(from, to *redistest.Server)
-		ends string
-	}{
-		"cancelled":       {func(from, _ *redistest.Server) { from.MustDo("CLUSTER", "CANCELSLOTMIGRATIONS") }, "cancelled"},
-		"the target dies": {func(_, to *redistest.Server) { to.Kill() }, "failed"},
+	type disturbed struct {
+		disturb          func(t *testing.T, m *migratingCluster, from, to *redistest.Server)
+		handOver         bool // it is disturbed in the middle of the hand-over, else in its beginning
+		replicas, killed bool
+	}
+	cancel := func(_ *testing.T, m *migratingCluster, from, to *redistest.Server) { m.moves.cancel(from, to) }
+	kill := func(_ *testing.T, _ *migratingCluster, _, to *redistest.Server) { to.Kill() }
+	hang := func(_ *testing.T, _ *migratingCluster, _, to *redistest.Server) {
+		to.Pause()
+		time.Sleep(2 * time.Second)
+		to.Resume()
+	}
+	for name, test := range map[string]disturbed{
+		"cancelled":                         {disturb: cancel},
+		"cancelled, with replicas":          {disturb: cancel, replicas: true},
+		"cancelled in the hand-over":        {disturb: cancel, handOver: true},
+		"the target dies":                   {disturb: kill, killed: true},
+		"the target dies in the hand-over":  {disturb: kill, handOver: true, killed: true},
+		"the target hangs":                  {disturb: hang},
+		"the target hangs, with replicas":   {disturb: hang, handOver: true, replicas: true},
+		"the target hangs in the hand-over": {disturb: hang, handOver: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := startMigrating(t, false)
+			// A master that hangs for two seconds is not taken for dead.
+			masters := 2
+			if test.killed {
+				masters = 3 // a cluster is up for as long as most of them are
+			}
+			m := startMigrating(t, masters, test.replicas, "--cluster-node-timeout", "6000")
 			from, to := m.Masters[0], m.Masters[1]
-			if test.ends == "failed" {
+			if test.killed && m.moves.hold == nil {
+				t.Skip("a migration of this server cannot be held, and may be over before its target dies")
+			}
+			m.moves.patience(from, 2*time.Second)
+			if test.killed {
 				m.dead = to
-				from.MustDo("CONFIG", "SET", "cluster-require-full-coverage", "no")
+				for _, s := range m.Masters {
+					s.MustDo("CONFIG", "SET", "cluster-require-full-coverage", "no")
+				}
 				m.leases = slices.DeleteFunc(m.leases, func(l *lease.Lease) bool {
 					if m.Owner(m.Slot(l.Resource())) != to {
 						return false
@@ -184,9 +329,18 @@ func TestSlotsThatDoNotMigrate(t *testing.T) {
 					return true
 				})
 			}
-			m.migrate(t, from, to, time.Second)
-			test.fail(from, to)
-			eventually(t, "the migration is over", func() bool { return migration(from) == test.ends })
+			var goOn func()
+			if test.handOver {
+				goOn = m.beginHandOver(t, from, to)
+			} else {
+				goOn = m.beginHeld(from, to)
+			}
+			m.isQuarantined = m.moves.renames // it may hang for long enough
+			test.disturb(t, m, from, to)
+			if !test.killed || !test.handOver {
+				goOn()
+			}
+			m.over(t, from, to, m.moves.done, m.moves.cancelled, m.moves.failed)
 			m.isWell(t)
 		})
 	}

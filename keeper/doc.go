@@ -12,6 +12,8 @@
 //     clock was set, the lease ends within a second.
 //   - At most 8192 renewals are under way at once, whatever is due.
 //   - A quorum that answers "not yours" ends the lease at once.
+//   - A lease that Check names may have been taken away: it is asked soon whose it is. That
+//     prolongs nothing, and puts off no renewal; "not yours" ends the lease, as above.
 //   - Every lease that is lost is sent on Lost, which holds 1024. The keeper
 //     never blocks on it: when nobody reads, the oldest are dropped and counted. A lease's own
 //     Done is never dropped.

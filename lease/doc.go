@@ -1,5 +1,5 @@
 // Package lease is what a user of Holdfast holds: a Lease, the right to one
-// resource until a moment in time that the holder knows.
+// resource, or to several at once, until a moment in time that the holder knows.
 //
 // # Contract
 //
@@ -8,8 +8,8 @@
 //
 //	ErrReleased   its holder released it
 //	ErrExpired    its validity ran out before a renewal was confirmed
-//	ErrGone       a quorum of the instances answered that its keys are gone
-//	ErrStolen     a quorum of the instances answered that it is not ours
+//	ErrGone       a quorum of the instances answered that a key of it is gone
+//	ErrStolen     a quorum answered that a key is gone or another's, one of them that it is another's
 //	ErrMaxHold    it reached the longest time it was allowed to be held
 //	ErrClosed     the engine that held it was closed
 //	ErrDetached   its holder handed it on

@@ -26,15 +26,15 @@ var (
 	// ErrExpired: the validity ran out before a renewal was confirmed.
 	ErrExpired = fmt.Errorf("%w: expired", ErrLost)
 
-	// ErrGone: a quorum of the instances answered that the key is not there any
-	// more, although the validity had not run out. So it was deleted, by a forced
+	// ErrGone: a quorum of the instances answered that the key, or one of the keys of several
+	// resources, is not there any more, although the validity had not run out. So it was deleted, by a forced
 	// release, by hand or by FLUSHALL, it was evicted, the instances have lost their
 	// memory, or their clocks were stepped.
 	ErrGone = fmt.Errorf("%w: its keys are gone", ErrLost)
 
-	// ErrStolen: a quorum of the instances answered that the lease is not
+	// ErrStolen: a quorum of the instances answered that a key of the lease is not
 	// ours, and at least one of them has another holder under that name, or
-	// something that is no lock.
+	// something that is no lock. The others may have nothing there.
 	ErrStolen = fmt.Errorf("%w: held by another", ErrLost)
 
 	// errUnmade is what a Lease says that no engine has granted.
