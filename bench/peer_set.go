@@ -8,7 +8,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// The bare SETs are what a caller can expect at best of go-redis and the machine: no lock, one plain SET.
+// The bare SETs are what a caller can expect at best of go-redis and the machine: no lock, one plain SET. Their keys are
+// nobody's lock: nothing deletes them, and a peer on the same servers would wait for them for ever.
 var (
 	// setOne sends one SET to the first instance, on the caller's own goroutine.
 	setOne = peer{name: "bare SET (a), one server", open: openSetOne}
@@ -17,6 +18,8 @@ var (
 	// answered.
 	setMajority = peer{name: "bare SET (b), majority", open: openSetMajority}
 )
+
+func bareKey(resource string) string { return "bare-" + resource }
 
 // connectOnce makes clients that have one connection each, and opens it.
 func connectOnce(ctx context.Context, f *fleet) (clients, error) {
@@ -38,7 +41,9 @@ func openSetOne(ctx context.Context, f *fleet) (locker, error) {
 
 type setOneLocker struct{ clients }
 
-func (l setOneLocker) session(resource string) session { return setOneSession{l.clients[0], resource} }
+func (l setOneLocker) session(resource string) session {
+	return setOneSession{l.clients[0], bareKey(resource)}
+}
 
 type setOneSession struct {
 	client   *redis.Client
@@ -95,7 +100,7 @@ func (l *setMajorityLocker) close() {
 }
 
 func (l *setMajorityLocker) session(resource string) session {
-	return setMajoritySession{l, resource}
+	return setMajoritySession{l, bareKey(resource)}
 }
 
 type setMajoritySession struct {
