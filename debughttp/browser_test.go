@@ -103,7 +103,7 @@ func past(r *Recorder) {
 			if n == 2 && hangs {
 				trip *= some(150, 400)
 			}
-			b.trips[r.place(fmt.Sprintf("redis-%d", n+1))] = trips{time.Duration(trip * 1e9), 1}
+			b.trips[r.indexOf(fmt.Sprintf("redis-%d", n+1))] = trips{time.Duration(trip * 1e9), 1}
 		}
 		if hangs {
 			b.outcomes[0] /= 3

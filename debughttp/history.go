@@ -116,8 +116,8 @@ func (r *Recorder) history(instances []instanceView) *history {
 	}
 	trips := plotView{Title: "round trip, mean", Unit: "s", log: true, Series: []seriesView{}}
 	for n, i := range instances {
-		if place := r.find(i.Name); place < maxTrips {
-			trips.Series = append(trips.Series, line(i.Name, n, func(s *sum) number { return s.trips[place].mean() }))
+		if at := r.find(i.Name); at < maxTrips {
+			trips.Series = append(trips.Series, line(i.Name, n, func(s *sum) number { return s.trips[at].mean() }))
 		}
 	}
 	return &history{step * 1000, since, []plotView{
@@ -137,13 +137,13 @@ func (r *Recorder) history(instances []instanceView) *history {
 	}}
 }
 
-// find is place for those that have been heard of.
+// find is indexOf for those that have been heard of.
 func (r *Recorder) find(name string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for place, known := range r.named {
+	for at, known := range r.named {
 		if known == name {
-			return place
+			return at
 		}
 	}
 	return maxTrips

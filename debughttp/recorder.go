@@ -55,8 +55,8 @@ func outcomeOf(err error) int {
 	if err == nil {
 		return 0
 	}
-	if place := slices.Index(outcomes[:], engine.Outcome(err)); place > 0 {
-		return place
+	if at := slices.Index(outcomes[:], engine.Outcome(err)); at > 0 {
+		return at
 	}
 	return len(outcomes) - 1
 }
@@ -102,9 +102,9 @@ func (r *Recorder) Trace() *engine.Trace {
 		Pipeline: func(p engine.PipelineInfo) {
 			b := r.lock()
 			defer r.mu.Unlock()
-			if place := r.place(p.Instance); place < maxTrips {
-				b.trips[place].sum += p.Took
-				b.trips[place].count++
+			if at := r.indexOf(p.Instance); at < maxTrips {
+				b.trips[at].sum += p.Took
+				b.trips[at].count++
 			}
 		},
 	}
@@ -124,14 +124,14 @@ func (r *Recorder) lock() *bucket {
 // second is the one that is not over yet.
 func (r *Recorder) second() int { return int(time.Since(r.start) / time.Second) }
 
-// place is that of an instance's trips; maxTrips: there is none left. Called with
+// indexOf is that of an instance's trips; maxTrips: there is none left. Called with
 // mu held.
-func (r *Recorder) place(name string) int {
-	place := slices.Index(r.named, name)
-	if place < 0 {
-		if place = len(r.named); place < maxTrips {
+func (r *Recorder) indexOf(name string) int {
+	at := slices.Index(r.named, name)
+	if at < 0 {
+		if at = len(r.named); at < maxTrips {
 			r.named = append(r.named, name)
 		}
 	}
-	return place
+	return at
 }

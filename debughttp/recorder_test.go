@@ -220,11 +220,11 @@ func TestAnInstancesNameIsEscaped(t *testing.T) {
 
 // Every outcome that an engine has a word for is told from the others.
 func TestEveryOutcomeHasItsPlace(t *testing.T) {
-	for place, err := range []error{
+	for at, err := range []error{
 		nil, engine.ErrHeld, context.DeadlineExceeded, context.Canceled, engine.ErrNoQuorum, engine.ErrRefused, engine.ErrClosed, errors.New("any other"),
 	} {
-		if got := outcomeOf(err); got != place || engine.Outcome(err) != outcomes[place] {
-			t.Errorf("%v has place %d, want %d, of %s", err, got, place, engine.Outcome(err))
+		if got := outcomeOf(err); got != at || engine.Outcome(err) != outcomes[at] {
+			t.Errorf("%v has place %d, want %d, of %s", err, got, at, engine.Outcome(err))
 		}
 	}
 }

@@ -58,8 +58,8 @@ type Config struct {
 	// Trace has funcs that are called at the steps of every lock. Default: none.
 	Trace *Trace
 
-	// MaxTTL is the longest TTL that anybody in the fleet asks for, and so how
-	// long the restart guard keeps a restarted instance from voting. It must be
+	// MaxTTL is the longest TTL that anybody in the fleet asks for. The restart guard keeps a restarted
+	// instance from voting on new acquires for MaxTTL + InstanceTimeout + drift. It must be
 	// the same for all engines that share instances. Default 60s; at least 1ms,
 	// at most 8760h, a year.
 	MaxTTL time.Duration

@@ -18,16 +18,16 @@
 //
 // # Use
 //
-//	locks, err := engine.Open(ctx, urls, engine.Config{})
-//	...
+//	locks, err := engine.Open(ctx, urls, engine.Config{}) // once in a process
 //	defer locks.Close(context.WithoutCancel(ctx))
-//
 //	held, err := locks.Acquire(ctx, "report", engine.WithWait(time.Minute))
 //	if err != nil {
 //		return err // errors.Is: engine.ErrHeld, engine.ErrNoQuorum, …
 //	}
 //	defer held.Release(context.WithoutCancel(ctx))
-//	return write(held.Context()) // it ends when held.Done is closed: stop then
+//	working, cancel := held.Context(ctx) // it ends when held.Done is closed: stop then
+//	defer cancel()
+//	return write(working)
 //
 // Do does all of that around a func.
 //
