@@ -57,10 +57,10 @@ race: redis
 	@go list $(PKG) | grep -vE '$(ALONE)|$(READING)' | xargs -r go test -race -vet=off -p 2 -parallel 4 -timeout $(TIMEOUT)
 
 # One thread and arithmetic: the race detector would find nothing and take ten times as long, so that these tests are
-# not built under it.
+# not built under it. Nor are those that count allocations, to which it adds its own.
 model: redis ## check the models of the protocol exhaustively
 	@echo "== models"
-	@go test -run '^TestModel' -timeout $(TIMEOUT) ./engine
+	@go test -run '^TestModel|^TestAllocations' -timeout $(TIMEOUT) ./engine
 	@go list $(PKG) | grep -E '$(READING)' | xargs -r go test -vet=off -timeout $(TIMEOUT)
 
 # Under the race detector a seed costs seven times as much: `make race` has the first 12 alone.

@@ -102,7 +102,7 @@ func (b *bench) cell(ctx context.Context, r *report, c cell, peers []peer, m mea
 
 // alternating is cell for what is small: all peers stay connected to the same servers, and what is compared was measured
 // a moment before or after, in the same processes. Two starts of a server and a client differ by more than the peers do.
-func (b *bench) alternating(ctx context.Context, r *report, c cell, peers []peer, m func(context.Context, locker) (values, error)) (_ []*record, err error) {
+func (b *bench) alternating(ctx context.Context, r *report, c cell, peers []peer, m func(context.Context, peer, locker) (values, error)) (_ []*record, err error) {
 	peers = b.taking(peers, c.instances)
 	f, err := startFleet(ctx, redisServer, c.instances, b.unix)
 	if err != nil {
@@ -123,7 +123,7 @@ func (b *bench) alternating(ctx context.Context, r *report, c cell, peers []peer
 			return nil, err
 		}
 		runtime.GC() // what the one before has left is not this one's work
-		return m(ctx, lockers[i])
+		return m(ctx, peers[i], lockers[i])
 	})
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // The bare SETs are what a caller can expect at best of go-redis and the machine: no lock, one plain SET. Their keys are
-// nobody's lock: nothing deletes them, and a peer on the same servers would wait for them for ever.
+// nobody's lock: nothing deletes them.
 var (
 	// setOne sends one SET to the first instance, on the caller's own goroutine.
 	setOne = peer{name: "bare SET (a), one server", open: openSetOne}

@@ -27,8 +27,10 @@ func runLatency(ctx context.Context, b *bench, r *report) error {
 		"a SET to the slowest of the quorum takes. All are connected to the same servers, and have windows of half a second in turn.",
 	}
 	for _, n := range b.instances {
-		records, err := b.alternating(ctx, r, cell{n, 1, ""}, peers, func(ctx context.Context, l locker) (values, error) {
-			w, err := b.steady(ctx, ownResources(l, 1), acquires, b.latency)
+		records, err := b.alternating(ctx, r, cell{n, 1, ""}, peers, func(ctx context.Context, p peer, l locker) (values, error) {
+			// On the same servers, what one leaves must keep no other out: each has a name of its own.
+			own := []session{l.session("order of " + p.name)}
+			w, err := b.steady(ctx, own, acquires, b.latency)
 			if err != nil {
 				return nil, err
 			}

@@ -76,11 +76,14 @@ func (e *Engine) acquire(ctx context.Context, r *request) (*lease.Lease, error) 
 		e.exit()
 		return nil, fmt.Errorf("acquire %q: %w: %d acquires wait in this engine already", r.resource, ErrHeld, e.cfg.MaxWaiters)
 	}
-	c := waitLoop{engine: e, request: r, waiter: w}
+	c := &r.loop
+	*c = waitLoop{engine: e, request: r, waiter: w}
 	waiting, over := r.bound(ctx)
 	l, err := c.waitFor(waiting)
 	over()
-	e.acquired(ctx, r, start, c.rounds, err)
+	rounds := c.rounds
+	*c = waitLoop{} // what it has waited with is not to be kept
+	e.acquired(ctx, r, start, rounds, err)
 	return l, err
 }
 

@@ -132,6 +132,7 @@ type request struct {
 	permits  *permits  // of Permits: then key is that of the resource, which nobody locks; nil: it is a lock of the resource's own
 	keeps    *keptLock // it is for an AcquireAll that waits for others besides; nil: it is not
 	posed    question  // what the one that released the lock has asked already; usually nothing
+	loop     waitLoop  // of an Acquire: here, since it would be allocated each time
 	errs     []error
 }
 
