@@ -65,6 +65,7 @@ var bars = []bar{
 
 	{"idle", cell{1, 1000, ""}, "sent", atMost, 100, ""},
 	{"idle", cell{3, 1000, ""}, "sent", atMost, 100, ""},
+	{"idle", cell{1, 1000, "small table"}, "sent", atMost, 200, ""},
 	{"fleet", cell{3, 1000, ""}, "heap", atMost, 100, ""},
 	{"fleet", cell{3, 1000, ""}, "goroutines", atMost, 10, ""},
 	{"fleet", cell{3, 1000, ""}, "server", atMost, 0.01, ""},

@@ -347,7 +347,7 @@ func (q *inQueue) due(now time.Time) action {
 		return askArbiter
 	case q.until.Sub(now) > 0:
 		if q.rang.IsZero() {
-			q.askAgain(q.watch, outlook, now)
+			q.askAgain(q.watch, now)
 		}
 		return waitOn
 	}

@@ -42,9 +42,10 @@ func (c *waitLoop) rewatch(w watch) {
 	w.at.Watch(w.tracked)
 }
 
-// askAgain asks anew if that has not been answered: a node of a cluster whose slot is being moved does not say.
-func (c *waitLoop) askAgain(w watch, outlook tracking.Outlook, now time.Time) {
-	if outlook == tracking.Asked && now.Sub(c.rewatched) >= anAnswer {
+// askAgain asks anew if a node of a cluster has not said that it will tell: its slot is being moved. (A watch that has changed, and
+// is looked at first, waits for its time: to ask anew would make of a small tracking table a storm.)
+func (c *waitLoop) askAgain(w watch, now time.Time) {
+	if w.tracked != nil && w.tracked.IsUnsaid() && now.Sub(c.rewatched) >= anAnswer {
 		c.rewatch(w)
 	}
 }
@@ -81,7 +82,7 @@ func (c *waitLoop) judge(v watch, until time.Time) (what event, rest time.Durati
 	case outlook == tracking.Silent || c.isPaced() || rest <= 0:
 		return due, 0
 	case outlook == tracking.Asked:
-		c.askAgain(v, outlook, now)
+		c.askAgain(v, now)
 		return early, min(rest, anAnswer)
 	}
 	if !expires.IsZero() {

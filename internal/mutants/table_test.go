@@ -798,9 +798,16 @@ var table = []mutant{
 	{
 		name: "a node that has not said whether it will tell is not asked again",
 		edits: one("engine/watch.go",
-			"	if outlook == tracking.Asked && now.Sub(c.rewatched) >= anAnswer {\n",
+			"	if w.tracked != nil && w.tracked.IsUnsaid() && now.Sub(c.rewatched) >= anAnswer {\n",
 			"	if false {\n"),
 		in: "engine", test: "TestPlacesOutliveAMoveOfTheirSlot",
+	},
+	{
+		name: "a watch that has changed, and waits for its time, is asked about anew",
+		edits: one("engine/watch.go",
+			"	if w.tracked != nil && w.tracked.IsUnsaid() && now.Sub(c.rewatched) >= anAnswer {\n",
+			"	if o, _ := w.outlook(); o == tracking.Asked && now.Sub(c.rewatched) >= anAnswer {\n"),
+		in: "engine", test: "TestATrackingTableThatIsTooSmallIsNoStorm",
 	},
 	{
 		name: "who is told twice that the lock is free asks, whether or not the queue has moved",

@@ -34,6 +34,7 @@ type Watch struct {
 	until   time.Time // when the lock expires, as far as is known; zero: never
 	patient time.Time // Patient
 	free    bool      // it was told last that the key is not there
+	unsaid  bool      // the server has not said that it will tell, since it has not got the key's slot
 }
 
 // NewWatch makes a watch for a key.
@@ -84,6 +85,16 @@ func (w *Watch) IsFree() bool {
 	w.at.mu.Lock()
 	defer w.at.mu.Unlock()
 	return w.free
+}
+
+// IsUnsaid reports whether the server was asked, and has not got the key's slot: it will not tell unless it is asked again.
+func (w *Watch) IsUnsaid() bool {
+	if w.at == nil {
+		return false
+	}
+	w.at.mu.Lock()
+	defer w.at.mu.Unlock()
+	return w.unsaid
 }
 
 // isPatient reports whether a change is looked at before the owner is told. Called with watches.mu held.
@@ -150,7 +161,7 @@ func (s *watches) Keep(w *Watch) {
 	}
 	s.mu.Lock()
 	w.at = s
-	w.armed, w.until, w.free, w.patient = false, time.Time{}, false, w.Patient
+	w.armed, w.until, w.free, w.unsaid, w.patient = false, time.Time{}, false, false, w.Patient
 	s.kept[w.Key] = w
 	if s.conn != nil {
 		s.fresh = append(s.fresh, w)
@@ -297,6 +308,7 @@ func (s *watches) answer(n int64) bool {
 	}
 	switch {
 	case n == unknownLeft: // the watch is not armed
+		w.unsaid = true
 	case n == -2:
 		w.tell(true)
 	case n >= 0:
