@@ -92,7 +92,7 @@ type queues struct {
 	places  map[*place]position
 	counts  [inFront + 1]int // how many are kept in each position
 	pace    pace.Pace        // of asking all though nobody has told
-	running bool             // keepAll
+	running bool             // keepPlaces
 	loop    sync.WaitGroup
 }
 

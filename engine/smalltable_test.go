@@ -29,12 +29,16 @@ func TestATrackingTableThatIsTooSmallIsNoStorm(t *testing.T) {
 	for _, name := range names {
 		waiting.Go(func() { _, _ = e.Acquire(ctx, name) })
 	}
-	time.Sleep(3 * time.Second) // until they take their time
+	eventually(t, "all wait", func() bool { return e.Snapshot(0).Waiting == waiters })
+	time.Sleep(3 * time.Second) // they look at every change at first, and then take their time
 	const long = 4 * time.Second
 	got := sentIn(t, servers[0], long)
 	t.Logf("%d waiters sent %d commands in %v", waiters, got, long)
 	if most := int(250 * long.Seconds()); got > most { // 100 a second, and 730 in a storm
 		t.Errorf("%d waiters sent %d commands in %v, want %d at most", waiters, got, long, most)
+	}
+	if n := e.Snapshot(0).Waiting; n != waiters || got == 0 {
+		t.Errorf("%d of %d wait still, and %d commands were seen: want all, and some", n, waiters, got)
 	}
 	cancel()
 	waiting.Wait()
