@@ -126,8 +126,7 @@ func TestAKeyThatSomethingElseHasTakenIsStolen(t *testing.T) {
 		take := func(l *lease.Lease) *lease.Lease {
 			everywhere(t, servers, l)
 			for _, s := range servers[1:] {
-				s.Del(l.Resource())
-				s.MustDo("HSET", l.Resource(), "field", "1")
+				becomeHash(s, l.Resource())
 			}
 			return l
 		}

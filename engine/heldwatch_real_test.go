@@ -33,7 +33,8 @@ func watchedFor(t *testing.T, servers []*redistest.Server, keys int) {
 	}
 }
 
-// losings are the ways in which a lock goes before its time, and what its holder is told.
+// losings are the ways in which a lock goes before its time, and what its holder is told. Each is one command a server: of
+// two, the holder might be told what stood between them.
 var losings = map[string]struct {
 	lose  func(t *testing.T, servers []*redistest.Server, name string)
 	cause error
@@ -57,8 +58,7 @@ var losings = map[string]struct {
 	}, lease.ErrStolen},
 	"of another type": {func(_ *testing.T, servers []*redistest.Server, name string) {
 		for _, s := range servers {
-			s.Del(name)
-			s.MustDo("HSET", name, "field", "1")
+			becomeHash(s, name)
 		}
 	}, lease.ErrStolen},
 	"made to expire": {func(_ *testing.T, servers []*redistest.Server, name string) {
@@ -71,6 +71,11 @@ var losings = map[string]struct {
 			s.MustDo("RENAME", name, "elsewhere-"+name)
 		}
 	}, lease.ErrGone},
+}
+
+// becomeHash puts a hash in the place of a key, in one command.
+func becomeHash(s *redistest.Server, key string) {
+	s.MustDo("EVAL", "redis.call('DEL', KEYS[1]) return redis.call('HSET', KEYS[1], 'field', 1)", "1", key)
 }
 
 func force(t *testing.T, servers []*redistest.Server, name string) {
