@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"golang.org/x/mod/module"
-	"golang.org/x/mod/zip"
 )
 
 // check returns why the tree must not be tagged as the version, a line for each
@@ -60,7 +59,7 @@ func (t tree) problems(root, version string) (problems []string) {
 
 // zip makes the module's zip, as a proxy does, and throws it away.
 func (t tree) zip(root, version string) error {
-	return zip.CreateFromDir(io.Discard, module.Version{Path: path.Join(core, t.dir), Version: version}, filepath.Join(root, t.dir))
+	return zipTo(io.Discard, filepath.Join(root, t.dir), module.Version{Path: path.Join(core, t.dir), Version: version})
 }
 
 var heading = regexp.MustCompile(`(?m)^## .*$`)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/mod/module"
-	"golang.org/x/mod/zip"
 )
 
 // publish lays the published modules of the tree out in the folder proxy, as
@@ -60,7 +59,7 @@ func writeZip(file, dir string, m module.Version) error {
 	if err != nil {
 		return err
 	}
-	if err := zip.CreateFromDir(f, m, dir); err != nil {
+	if err := zipTo(f, dir, m); err != nil {
 		f.Close()
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/mod/modfile"
 )
@@ -30,7 +31,7 @@ func trees(root string) (all []tree, err error) {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && entry.Name() == ".git":
+		case entry.IsDir() && slices.Contains(unpublished, entry.Name()):
 			return fs.SkipDir
 		case entry.Name() != "go.mod":
 			return nil

@@ -18,11 +18,15 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 func TestEveryNameIsAllowedEverywhere(t *testing.T) {
 	checked := 0
 	for _, tree := range here(t) {
-		files, err := zip.CheckDir(filepath.Join(root, tree.dir))
+		all, err := files(filepath.Join(root, tree.dir))
+		if err != nil {
+			t.Fatalf("files: %v", err)
+		}
+		found, err := zip.CheckFiles(all)
 		if err != nil {
 			t.Errorf("%s: %v", tree.dir, err)
 		}
-		checked += len(files.Valid)
+		checked += len(found.Valid)
 	}
 	if checked < 400 {
 		t.Errorf("%d files: this is not the whole tree", checked)
