@@ -46,15 +46,18 @@ check: redis ## the everyday check, in 90 s where all is compiled: vet, lint, th
 	@go list $(PKG) | grep -vE '$(LONG)' | xargs -r go test -short -vet=off -p 3 -timeout $(TIMEOUT)
 
 # Two packages at a time. Chaos waits for its faults most of the time, and trial computes; the others wait for real servers,
-# so that four tests of a package run side by side. Surface only reads the code, on one thread: it is with the models.
+# so that four tests of a package run side by side; the two that take longest begin. Surface only reads the code, on one
+# thread: it is with the models.
 # `make vet` has vetted all of it.
 ALONE   = /internal/chaos$$|/internal/trial$$
+LONGEST = holdfast/engine$$|holdfast/instance$$
 READING = /internal/surface$$
 race: redis
 	@echo "== go test -race $(PKG) (on a fresh machine it compiles for some minutes first, without a word)"
 	@go build -race $(PKG)
 	@go list $(PKG) | grep -E '$(ALONE)' | xargs -r go test -race -vet=off -p 2 -timeout $(TIMEOUT)
-	@go list $(PKG) | grep -vE '$(ALONE)|$(READING)' | xargs -r go test -race -vet=off -p 2 -parallel 4 -timeout $(TIMEOUT)
+	@{ go list $(PKG) | grep -E '$(LONGEST)'; go list $(PKG) | grep -vE '$(ALONE)|$(READING)|$(LONGEST)'; } | \
+		xargs -r go test -race -vet=off -p 2 -parallel 4 -timeout $(TIMEOUT)
 
 # One thread and arithmetic: the race detector would find nothing and take ten times as long, so that these tests are
 # not built under it. Nor are those that count allocations, to which it adds its own.
@@ -76,10 +79,10 @@ chaos: redis ## real faults to real servers and processes, for CHAOS=10m
 	@echo "== chaos for $(CHAOS)"
 	@go test -race -count=1 -v -timeout 0 -run '^TestChaos$$' ./internal/chaos -chaos $(CHAOS) $(if $(SEED),-chaos.seed $(SEED))
 
-# Not under the race detector: it is the checkers that are to find these. Four run at a time.
+# Not under the race detector: it is the checkers that are to find these. Six run at a time.
 mutants: redis ## plant known bugs in the code, one at a time: the checkers must catch every one
 	@echo "== mutants"
-	@go test -run Caught -v -count=1 -parallel 4 -timeout $(TIMEOUT) ./internal/mutants -catch
+	@go test -run Caught -v -count=1 -parallel 6 -timeout $(TIMEOUT) ./internal/mutants -catch
 
 NIGHT ?= 8h
 nightly: fuzz ## new inputs, then simulated faults by fresh seeds, for hours: NIGHT=8h

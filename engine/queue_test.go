@@ -344,7 +344,7 @@ func TestQueueMayBeLost(t *testing.T) {
 						time.Sleep(f.recovery)
 					}
 				}()
-				for k, longest := range crowd(ctx, t, engines, 50*time.Millisecond, 50*time.Millisecond) {
+				for k, longest := range crowd(ctx, t, engines, 100*time.Millisecond, 100*time.Millisecond) {
 					between(t, fmt.Sprintf("the longest wait of engine %d", k), longest, 0, outside)
 				}
 			})

@@ -34,14 +34,14 @@ func TestEveryMutantFitsTheCode(t *testing.T) {
 	}
 }
 
-// TestEveryMutantIsCaught runs four at a time: half of their time they wait, for servers and for what does not come.
+// TestEveryMutantIsCaught runs six at a time: most of their time they wait, for servers and for what does not come.
 func TestEveryMutantIsCaught(t *testing.T) {
 	if !*catch {
 		t.Skip("takes a minute or two, and is not for the race detector: make mutants")
 	}
 	files, woven := weave(t)
 	p := newPrograms(t, files)
-	slots := make(chan struct{}, 4)
+	slots := make(chan struct{}, 6)
 	for i, m := range table {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
