@@ -52,6 +52,7 @@ type chunkSeat struct {
 	ask      instance.AcquireEach
 	undos    []instance.Release
 	messages []instance.Command // room
+	absent   bool               // nothing was posted, since the instance was down
 }
 
 // CastEach takes an instance's votes on some of the wishes.
@@ -152,7 +153,13 @@ func (c *chunk) ask(r *request) {
 	}
 	c.ours.Shared, c.ours.Token = r.token != "", r.token
 	for seat, at := range e.instances {
-		a := &c.seats[seat].ask
+		s := &c.seats[seat]
+		var v instance.Vote
+		if v, s.absent = at.Absent(c.start.Time); s.absent {
+			s.CastEach(nil, []instance.Vote{v})
+			continue
+		}
+		a := &s.ask
 		a.Items, a.Text, a.TTL, a.Shared = c.items, c.text, r.ttl, r.token != ""
 		a.GiveUp = c.start.Time.Add(e.cfg.validity(r.ttl))
 		at.Post(a)
@@ -215,7 +222,7 @@ func (c *chunk) grant(r *request, stop error) error {
 func (c *chunk) undo(r *request, all bool) {
 	for seat, at := range c.engine.instances {
 		s := &c.seats[seat]
-		if all && s.ask.Withdraw() {
+		if s.absent || all && s.ask.Withdraw() {
 			continue
 		}
 		s.undos, s.messages = s.undos[:0], s.messages[:0]
