@@ -116,7 +116,7 @@ func (h *handler) look(limit int) view {
 	v.Process.Owner = s.Owner
 	for _, i := range s.Instances {
 		shown := instanceView{
-			i.Name, i.State.String(), i.Since, "", millis(i.Latency), millis(i.Quarantine), i.Waiting, i.RunID,
+			i.Name, i.State.String(), i.Since, "", millis(i.Latency), millis(i.Quarantine), i.Mailbox, i.RunID,
 			millis(i.Stepped), i.SteppedAt,
 		}
 		if i.Err != nil {

@@ -384,9 +384,9 @@ func TestOverlappingSetsOfManyEngines(t *testing.T) {
 	eventually(t, "no queue is left", func() bool { return len(queueKeysAt(servers)) == 0 })
 }
 
-// TestASetAmongSinglesIsServed: seven engines keep all resources busy, each two goroutines to one; who wants all of them at
+// TestSeveralAmongSinglesAreServed: seven engines keep all resources busy, each two goroutines to one; who wants all of them at
 // once would never find them free.
-func TestASetAmongSinglesIsServed(t *testing.T) {
+func TestSeveralAmongSinglesAreServed(t *testing.T) {
 	servers := redistest.StartN(t, 3)
 	all := []string{"r0", "r1", "r2", "r3", "r4", "r5", "r6"}
 	c := newHolders(all)

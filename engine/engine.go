@@ -29,7 +29,7 @@ type Engine struct {
 	lines     *lines
 	fairness  fairness
 	queues    *queues
-	permits   permitSets
+	permits   pools
 	paced     bool         // the user's own Backoff says when to ask again
 	log       *slog.Logger // the user's, at a distance
 	telling   *telling

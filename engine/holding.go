@@ -368,7 +368,7 @@ func (h *holding) Ended(cause error) {
 		e.share(h.key, l.Token(), -1)
 	}
 	if p := h.permits(); p != nil {
-		p.set.gaveBack(p.slots)
+		p.pool.gaveBack(p.slots)
 	}
 	now := time.Now()
 	if h.kept { // nobody's lease

@@ -190,7 +190,7 @@ func (c *permitLoop) watchBell() watch {
 		if p.heldAt == everybody {
 			return c.watch
 		}
-		c.watch = watch{seat: p.heldAt, at: c.engine.instances[p.heldAt], tracked: tracking.NewWatch(p.set.bell)}
+		c.watch = watch{seat: p.heldAt, at: c.engine.instances[p.heldAt], tracked: tracking.NewWatch(p.pool.bell)}
 	}
 	c.rewatch(c.watch)
 	return c.watch
@@ -210,7 +210,7 @@ func (c *permitLoop) collect(ctx context.Context) (*lease.Lease, error) {
 	p := all.permits
 	c.watch.end()
 	c.watch = watch{}
-	turn, err := c.keepOne(ctx, c.waiter, all.resource, p.set.turn)
+	turn, err := c.keepOne(ctx, c.waiter, all.resource, p.pool.turn)
 	if err != nil {
 		return nil, c.stoppedBy(ctx, err)
 	}
@@ -222,7 +222,7 @@ func (c *permitLoop) collect(ctx context.Context) (*lease.Lease, error) {
 	}()
 	one := permitLoop{begun: c.begun, waitLoop: waitLoop{engine: e, waiter: c.waiter, request: &request{
 		op: all.op, resource: all.resource, key: all.key, ttl: all.ttl, maxTTL: all.maxTTL, renew: true,
-		permits: &permits{n: p.n, weight: 1, set: p.set, names: p.names, heldAt: everybody},
+		permits: &permits{n: p.n, weight: 1, pool: p.pool, names: p.names, heldAt: everybody},
 	}}}
 	defer func() { one.watch.end() }()
 	var which []int

@@ -25,9 +25,9 @@ func (e *Engine) permitRound(ctx context.Context, r *request) (*lease.Lease, err
 	p.heldAt, p.inVain = everybody, false
 	if !p.guessed {
 		p.guessed = true
-		if which := p.set.guess(p.n, p.weight); which != nil {
+		if which := p.pool.guess(p.n, p.weight); which != nil {
 			l, err := e.askForPermits(ctx, r, which, nil)
-			p.set.missed(which)
+			p.pool.missed(which)
 			if err == nil || !errors.Is(err, ErrHeld) || ctx.Err() != nil {
 				return l, err
 			}
@@ -56,8 +56,8 @@ func (e *Engine) askForPermits(ctx context.Context, r *request, which []int, kep
 	l, votes, err := e.askOnce(ctx, r, everybody, start, false)
 	r.several, r.key = nil, base
 	e.telling.round(r.resource, votes, start.Time, err)
-	if at := e.arbiter(p.set.bell, nil); err != nil && at != everybody && votes != nil && mayRing(votes[at].Kind) {
-		e.instances[at].Post(p.set.ring()) // others may have found it taken meanwhile
+	if at := e.arbiter(p.pool.bell, nil); err != nil && at != everybody && votes != nil && mayRing(votes[at].Kind) {
+		e.instances[at].Post(p.pool.ring()) // others may have found it taken meanwhile
 	}
 	return l, err
 }
@@ -71,7 +71,7 @@ func (e *Engine) choosePermits(ctx context.Context, r *request) (*lease.Lease, e
 	var err error
 	passed := make([]bool, len(e.instances))
 	for range e.instances {
-		at := e.arbiterBut(p.set.bell, passed)
+		at := e.arbiterBut(p.pool.bell, passed)
 		if at == everybody {
 			break
 		}
@@ -83,7 +83,7 @@ func (e *Engine) choosePermits(ctx context.Context, r *request) (*lease.Lease, e
 		}
 	}
 	if err == nil { // none is known to be up: everybody says why
-		which := p.set.order(p.n)[:p.weight:p.weight]
+		which := p.pool.order(p.n)[:p.weight:p.weight]
 		slices.Sort(which)
 		return e.askForPermits(ctx, r, which, nil)
 	}
@@ -96,12 +96,12 @@ func (e *Engine) chooseAt(ctx context.Context, r *request, at int) (l *lease.Lea
 		return nil, true, fmt.Errorf("acquire %q: %w", r.resource, ended(ctx))
 	}
 	p, start := r.permits, clock.Sample()
-	order := p.set.order(p.n)
+	order := p.pool.order(p.n)
 	q := e.draft(r, nil, start, false)
 	a := q.attempt
 	defer a.release()
 	s := &a.seats[at]
-	s.acquire.Any = &instance.AnyOf{Keys: p.keys(order), Want: p.weight, Bell: p.set.bell, BellLife: bellLife}
+	s.acquire.Any = &instance.AnyOf{Keys: p.keys(order), Want: p.weight, Bell: p.pool.bell, BellLife: bellLife}
 	s.acquire.Key = s.acquire.Any.Keys[0]
 
 	decided, stop := a.poseAny(ctx, at)
@@ -130,10 +130,10 @@ func (e *Engine) chooseAt(ctx context.Context, r *request, at int) (l *lease.Lea
 		p.heldAt = at
 	case instance.Granted:
 		p.inVain = true
-		p.set.doubt(p.chosen, start.Add(r.ttl).Time)
+		p.pool.doubt(p.chosen, start.Add(r.ttl).Time)
 	}
 	if mayRing(kind) {
-		e.instances[at].Post(p.set.ring())
+		e.instances[at].Post(p.pool.ring())
 	}
 	return nil, kind == instance.Held || kind == instance.Granted || stop != nil, refused
 }

@@ -59,7 +59,7 @@ func Weight(w int) Option {
 // permits is the part of a request for permits.
 type permits struct {
 	n, weight int
-	set       *permitSet
+	pool      *pool
 	names     []string // the keys of all n
 	guessed   bool     // it has asked for those that it thinks are free
 
@@ -88,8 +88,8 @@ func (p *permits) prepare(e *Engine, r *request) error {
 	case r.token != "":
 		return errors.New("Permits with WithToken: a permit gets a fresh token")
 	}
-	p.set = e.permits.of(e.cfg.KeyPrefix, r.key, p.n)
-	p.names = p.set.names(p.n)
+	p.pool = e.permits.of(e.cfg.KeyPrefix, r.key, p.n)
+	p.names = p.pool.names(p.n)
 	return nil
 }
 
@@ -123,7 +123,7 @@ func permitKey(prefix, key string, slot int) string {
 
 // heldPermits are those of a lease.
 type heldPermits struct {
-	set   *permitSet
+	pool  *pool
 	slots []int
 }
 
@@ -139,15 +139,15 @@ func (h *holding) permits() *heldPermits {
 func (e *Engine) holdPermits(g lease.Grant, r *request, start clock.Moment) (*lease.Lease, error) {
 	p := r.permits
 	h := &holding{engine: e, since: start.Time, kept: r.keeps != nil}
-	h.lock = &redisLock{token: g.Token, since: start.Time, keys: p.keys(p.chosen), permits: &heldPermits{p.set, p.chosen}}
+	h.lock = &redisLock{token: g.Token, since: start.Time, keys: p.keys(p.chosen), permits: &heldPermits{p.pool, p.chosen}}
 	h.key = h.lock.keys[0]
 	h.entry.Locks = uint8(len(p.chosen))
 	g.Resource, g.Slots = r.resource, p.chosen
-	p.set.took(p.chosen)
+	p.pool.took(p.chosen)
 	r.keeps.note(h)
 	l, err := e.takeIntoCare(h, g, r, start)
 	if err != nil {
-		p.set.gaveBack(p.chosen)
+		p.pool.gaveBack(p.chosen)
 	}
 	return l, err
 }
@@ -156,7 +156,7 @@ func (e *Engine) holdPermits(g lease.Grant, r *request, start clock.Moment) (*le
 const bellLife = 1500 * time.Millisecond
 
 // ring returns what takes the bell down.
-func (s *permitSet) ring() *instance.Release {
+func (s *pool) ring() *instance.Release {
 	return &instance.Release{Key: s.bell, Token: instance.BellToken, TTL: bellLife, To: nobodyWaits{}}
 }
 

@@ -151,7 +151,7 @@ func (h *holding) giveBackAll(keys []string) []*poll {
 	h.released = true
 	permits := h.permits()
 	if permits != nil {
-		bell = e.arbiter(permits.set.bell, nil)
+		bell = e.arbiter(permits.pool.bell, nil)
 	}
 	polls := make([]*poll, len(keys))
 	for k, key := range keys {
@@ -168,7 +168,7 @@ func (h *holding) giveBackAll(keys []string) []*poll {
 			posts[k] = &s.release
 		}
 		if seat == bell {
-			posts = append(posts, permits.set.ring())
+			posts = append(posts, permits.pool.ring())
 		}
 		i.Post(posts...) // together: whoever waits for several of them finds them free at once
 	}

@@ -18,7 +18,7 @@ func (c *cluster) health() Health {
 	i.mu.Lock()
 	h := i.health
 	i.mu.Unlock()
-	h.Waiting = i.mailbox.depth()
+	h.Mailbox = i.mailbox.depth()
 	if !c.mapped || h.State == Closed {
 		return h
 	}
@@ -33,7 +33,7 @@ func (c *cluster) health() Health {
 		h.merge(n, of)
 	}
 	for _, mv := range c.moves {
-		h.Waiting += mv.waiting.depth()
+		h.Mailbox += mv.waiting.depth()
 	}
 	for _, until := range c.until {
 		if rest := time.Until(until); rest > h.Quarantine {
@@ -59,7 +59,7 @@ var badness = [...]int{Up: 0, Quarantined: 1, Connecting: 2, Closed: 3, Down: 4}
 func (h *Health) merge(n *node, of Health) {
 	h.Latency = max(h.Latency, of.Latency)
 	h.Quarantine = max(h.Quarantine, of.Quarantine)
-	h.Waiting += of.Waiting
+	h.Mailbox += of.Mailbox
 	if of.SteppedAt.After(h.SteppedAt) {
 		h.Stepped, h.SteppedAt = of.Stepped, of.SteppedAt
 	}

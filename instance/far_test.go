@@ -214,7 +214,7 @@ func TestWhatIsUnderWayIsBounded(t *testing.T) {
 		}
 		synctest.Wait()
 		// The last pipeline was taken below the bound, and had what was posted together.
-		if underWay := messages - i.Health().Waiting; underWay < 4096 || underWay > 4096+together {
+		if underWay := messages - i.Health().Mailbox; underWay < 4096 || underWay > 4096+together {
 			t.Errorf("%d are under way", underWay)
 		}
 		s.Thaw()

@@ -32,7 +32,7 @@ type Health struct {
 	Err        error         // why it is down; nil otherwise
 	Latency    time.Duration // of the last round trip
 	Quarantine time.Duration // how long the restart guard still forbids votes on new acquires; 0: it does not
-	Waiting    int           // messages in the mailbox
+	Mailbox    int           // messages in it that are not sent yet
 	RunID      string        // of the server process; "" when INFO is not permitted, and for a cluster
 	Stepped    time.Duration // by how much the server's clock was last seen to be stepped; 0: never. Renewals see it
 	SteppedAt  time.Time     // when that was noticed
@@ -49,7 +49,7 @@ func (i *Instance) ownHealth() Health {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	h := i.health
-	h.Waiting, h.Latency = i.mailbox.depth(), i.mailbox.flow.latency()
+	h.Mailbox, h.Latency = i.mailbox.depth(), i.mailbox.flow.latency()
 	if h.State == Up {
 		if rest := i.abstention.left(time.Now()); rest > 0 {
 			h.State, h.Quarantine = Quarantined, rest

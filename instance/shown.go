@@ -143,7 +143,7 @@ func (h Health) MarshalJSON() ([]byte, error) {
 		SteppedAt  time.Time `json:"stepped_at,omitzero"`
 	}
 	return json.Marshal(plain{
-		h.Name, h.State.String(), h.Since, textOf(h.Err), millis(h.Latency), millis(h.Quarantine), h.Waiting, h.RunID,
+		h.Name, h.State.String(), h.Since, textOf(h.Err), millis(h.Latency), millis(h.Quarantine), h.Mailbox, h.RunID,
 		millis(h.Stepped), h.SteppedAt,
 	})
 }

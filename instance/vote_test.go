@@ -104,7 +104,7 @@ func TestHealthAsJSON(t *testing.T) {
 		h    Health
 		want string
 	}{
-		{Health{Name: "i", State: Up, Since: at, Latency: 250 * time.Microsecond, Waiting: 3}, `{"name":"i","state":"up","since":"2024-02-29T12:00:00Z","latency_ms":0.25,"mailbox":3}`},
+		{Health{Name: "i", State: Up, Since: at, Latency: 250 * time.Microsecond, Mailbox: 3}, `{"name":"i","state":"up","since":"2024-02-29T12:00:00Z","latency_ms":0.25,"mailbox":3}`},
 		{
 			Health{Name: "i", State: Quarantined, Since: at, Quarantine: time.Minute, RunID: "r", Stepped: -1500 * time.Millisecond, SteppedAt: at.Add(time.Hour)},
 			`{"name":"i","state":"quarantined","since":"2024-02-29T12:00:00Z","quarantine_ms":60000,"mailbox":0,"run_id":"r","stepped_ms":-1500,"stepped_at":"2024-02-29T13:00:00Z"}`,

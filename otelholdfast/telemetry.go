@@ -135,7 +135,7 @@ func (t *Telemetry) observe(o metric.Observer, s engine.Snapshot) {
 			}
 			o.ObserveInt64(t.state, is, t.all, name, metric.WithAttributes(stateName.String(state.String())))
 		}
-		o.ObserveInt64(t.mailbox, int64(i.Waiting), t.all, name)
+		o.ObserveInt64(t.mailbox, int64(i.Mailbox), t.all, name)
 		o.ObserveFloat64(t.quarantine, i.Quarantine.Seconds(), t.all, name)
 		o.ObserveFloat64(t.step, i.Stepped.Seconds(), t.all, name)
 	}

@@ -64,7 +64,7 @@ func (g gauges) collect(out chan<- prometheus.Metric, s engine.Snapshot) {
 			gauge(g.state, is, i.Name, state.String())
 		}
 		gauge(g.since, float64(i.Since.UnixMilli())/1000, i.Name)
-		gauge(g.mailbox, float64(i.Waiting), i.Name)
+		gauge(g.mailbox, float64(i.Mailbox), i.Name)
 		gauge(g.quarantine, i.Quarantine.Seconds(), i.Name)
 		gauge(g.step, i.Stepped.Seconds(), i.Name)
 		stepped := 0.0

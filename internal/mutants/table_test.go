@@ -211,8 +211,8 @@ var table = []mutant{
 	},
 	{
 		name:  "resources are remembered for ever of which permits were held",
-		edits: one("engine/permitset.go", "s.held == 0 && len(all) > mostPermitSets", "s.held == 0 && len(all) < 0"),
-		in:    "engine", test: "TestPermitSetsAreForgotten",
+		edits: one("engine/pool.go", "s.held == 0 && len(all) > mostPools", "s.held == 0 && len(all) < 0"),
+		in:    "engine", test: "TestPoolsAreForgotten",
 	},
 	{
 		name: "a native release deletes all but what is ours",
@@ -985,7 +985,7 @@ var table = []mutant{
 	},
 	{
 		name:  "who gives back a permit rings no bell",
-		edits: one("engine/several.go", "			posts = append(posts, permits.set.ring())\n", ""),
+		edits: one("engine/several.go", "			posts = append(posts, permits.pool.ring())\n", ""),
 		in:    "engine", test: "TestWhoWaitsForAPermitIsToldOfAny",
 	},
 	{

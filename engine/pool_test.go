@@ -6,37 +6,37 @@ import (
 	"time"
 )
 
-// Of how many resources permits are held, their sets are remembered; when they have been given back, of mostPermitSets.
-func TestPermitSetsAreForgotten(t *testing.T) {
-	const held = 3 * mostPermitSets
-	p := new(permitSets)
-	sets := make([]*permitSet, held)
-	for k := range sets {
-		sets[k] = p.of("", fmt.Sprint("r", k), 8)
-		sets[k].took([]int{k % 8})
+// Of how many resources permits are held, their pools are remembered; when they have been given back, of mostPools.
+func TestPoolsAreForgotten(t *testing.T) {
+	const held = 3 * mostPools
+	p := new(pools)
+	pools := make([]*pool, held)
+	for k := range pools {
+		pools[k] = p.of("", fmt.Sprint("r", k), 8)
+		pools[k].took([]int{k % 8})
 	}
 	if len(p.all) != held {
-		t.Fatalf("%d sets are remembered, want %d: all are in use", len(p.all), held)
+		t.Fatalf("%d pools are remembered, want %d: all are in use", len(p.all), held)
 	}
-	for k, s := range sets {
+	for k, s := range pools {
 		s.gaveBack([]int{k % 8})
 	}
-	if len(p.all) != mostPermitSets {
-		t.Errorf("%d sets are remembered, want %d", len(p.all), mostPermitSets)
+	if len(p.all) != mostPools {
+		t.Errorf("%d pools are remembered, want %d", len(p.all), mostPools)
 	}
 	for k := range held {
 		p.of("", fmt.Sprint("another", k), 8)
 	}
-	if len(p.all) != mostPermitSets {
-		t.Errorf("%d sets are remembered of those that nobody has used, want %d", len(p.all), mostPermitSets)
+	if len(p.all) != mostPools {
+		t.Errorf("%d pools are remembered of those that nobody has used, want %d", len(p.all), mostPools)
 	}
 }
 
 // A new resource costs as much where permits of very many are held as where none is.
-func BenchmarkPermitSet(b *testing.B) {
+func BenchmarkPool(b *testing.B) {
 	for _, held := range []int{0, 100_000} {
 		b.Run(fmt.Sprintf("held=%d", held), func(b *testing.B) {
-			p := new(permitSets)
+			p := new(pools)
 			for k := range held {
 				p.of("", fmt.Sprint("r", k), 8).took([]int{0})
 			}
@@ -51,7 +51,7 @@ func BenchmarkPermitSet(b *testing.B) {
 
 // What is doubted comes behind what is not, until the doubt is over.
 func TestDoubtedPermitsComeLast(t *testing.T) {
-	s := new(permitSets).of("", "r", 3)
+	s := new(pools).of("", "r", 3)
 	s.start = 0
 	s.doubt([]int{0}, time.Now().Add(time.Hour))
 	s.doubt([]int{1}, time.Now().Add(-time.Hour))
