@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -179,6 +180,50 @@ func TestPlacesThatHaveEndedAreTakenOut(t *testing.T) {
 	for end := time.Now().Add(placeLife); places(servers) > 1; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("there are %d places: want the one that is kept", places(servers))
+		}
+	}
+}
+
+// A place that nobody keeps ends, although its end has been lost, or is far off since the clock was stepped back: who has
+// stood behind it for long sees to that. Else it would stay for as long as anybody waits.
+func TestPlacesWhoseEndIsLostEndAllTheSame(t *testing.T) {
+	hence := fmt.Sprint(time.Now().Add(time.Hour).UnixMilli())
+	for name, ends := range map[string]string{"lost": "", "an hour off": hence} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			servers := redistest.StartN(t, 1)
+			s := servers[0]
+			acquire(t, open(t, servers, engine.Config{}), "r")
+			defer standing(t, servers)()
+			place := s.MustDo("ZRANGE", "queue:{r}", "0", "-1").([]any)[0].(string)
+			s.MustDo("ZADD", "queue:{r}", "1", "dead", "2", place) // both have stood there for long
+			if ends != "" {
+				s.MustDo("ZADD", "queue-lives:{r}", ends, "dead")
+			}
+			hasEnd := func() bool {
+				end, _ := s.MustDo("ZSCORE", "queue-lives:{r}", "dead").(string)
+				at, err := strconv.ParseInt(end, 10, 64)
+				return err == nil && at <= time.Now().Add(placeLife).UnixMilli()
+			}
+			for end := time.Now().Add(2 * placeLife); !hasEnd(); time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("the dead one has no end")
+				}
+			}
+		})
+	}
+}
+
+// Who gives up its place does so although the ends of the places have been overwritten.
+func TestWhoLeavesASpoiltQueueLeavesItAllTheSame(t *testing.T) {
+	servers := redistest.StartN(t, 1)
+	acquire(t, open(t, servers, engine.Config{}), "r")
+	leave := standing(t, servers)
+	servers[0].MustDo("SET", "queue-lives:{r}", "something else")
+	leave()
+	for end := time.Now().Add(placeLife / 3); places(servers) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("its place is still there")
 		}
 	}
 }

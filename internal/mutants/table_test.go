@@ -662,6 +662,27 @@ var table = []mutant{
 		in: "engine", test: "TestWhoLeavesTheQueueLeavesNothing",
 	},
 	{
+		name: "a place whose end is lost stays in the queue",
+		edits: one("internal/scripts/keep_place.lua",
+			"    if not ends or tonumber(ends) > now + life then\n",
+			"    if ends and tonumber(ends) > now + life then\n"),
+		in: "engine", test: "TestPlacesWhoseEndIsLostEndAllTheSame",
+	},
+	{
+		name: "a place lives for as long as the clock was stepped back",
+		edits: one("internal/scripts/keep_place.lua",
+			"    if not ends or tonumber(ends) > now + life then\n",
+			"    if not ends then\n"),
+		in: "engine", test: "TestPlacesWhoseEndIsLostEndAllTheSame",
+	},
+	{
+		name: "who leaves a queue that is spoilt leaves its place there",
+		edits: one("internal/scripts/leave_queue.lua",
+			"local had = redis.call('ZREM', KEYS[1], ARGV[1])\n",
+			"redis.call('ZREM', KEYS[2], ARGV[1])\nlocal had = redis.call('ZREM', KEYS[1], ARGV[1])\n"),
+		in: "engine", test: "TestWhoLeavesASpoiltQueueLeavesItAllTheSame",
+	},
+	{
 		name: "who was served in the queue is counted among those who wait",
 		edits: one("internal/scripts/look_at_queue.lua",
 			"if lives(holders) then",

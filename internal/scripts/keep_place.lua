@@ -3,6 +3,8 @@
 -- Replies for each place: the place before it, or "", for how many ms the lock is held, or -1 for ever, -2 it is
 -- free, -3 the place is not there any more, and, if it is free although others are before it, the first of them, else "";
 -- or the error's text, -4 and "", so that one bad key does not cost the others their places.
+-- Who has stood for long sees to it that the place before it ends one day: its end may have been lost, or be far off,
+-- since the clock was stepped back. Whoever lives there puts it off.
 -- The life of a bell is not prolonged more often than it must: who watches it is told of that.
 local life = tonumber(ARGV[1])
 local clock = redis.call('TIME')
@@ -24,6 +26,12 @@ local function keep(place, lock, order, lives, bell)
     redis.call('SET', bell, '1', 'PX', life)
   end
   local before = redis.call('ZREVRANGEBYSCORE', order, '(' .. number, '-inf', 'LIMIT', 0, 1)
+  if before[1] and math.abs(now - number / 1000) > life then
+    local ends = redis.call('ZSCORE', lives, before[1])
+    if not ends or tonumber(ends) > now + life then
+      redis.call('ZADD', lives, now + life, before[1])
+    end
+  end
   local left = redis.call('PTTL', lock)
   local first = left == -2 and before[1] and redis.call('ZRANGE', order, 0, 0) or {}
   return before[1] or '', left, first[1] or ''

@@ -95,6 +95,12 @@ func keepPlace(n *native, keys, argv []string) []byte {
 		before, first, left := "", "", n.pttl(lock)
 		if k := slices.IndexFunc(queue, func(m member) bool { return m.name == place }); k > 0 {
 			before = queue[k-1].name
+			if now := n.clock.now().UnixMilli(); max(now-queue[k].score/1000, queue[k].score/1000-now) > life {
+				limit := member{now + life, before}
+				if at := slices.IndexFunc(alive, func(m member) bool { return m.name == before }); at < 0 || alive[at].score > limit.score {
+					n.putMembers(lives, append(without(alive, before), limit), life)
+				}
+			}
 			if left == -2 {
 				first = queue[0].name
 			}
