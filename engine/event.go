@@ -56,7 +56,10 @@ func (c *waitLoop) event(ctx context.Context, v watch, timer <-chan time.Time) (
 	if w.head != nil { // it may be the head already, but has to be told so first
 		wake = nil
 	}
-	e.lines.accept(w, c.request)
+	takes := c.request.permits == nil // those are not handed on
+	if takes {
+		e.lines.accept(w, c.request)
+	}
 	select {
 	case h := <-w.own.handed:
 		e.lines.received(w)
@@ -81,8 +84,10 @@ func (c *waitLoop) event(ctx context.Context, v watch, timer <-chan time.Time) (
 	case <-e.closing.Done():
 		err = ErrClosed
 	}
-	if l, left, stop := c.takeOver(ctx, e.lines.decline(w)); left == questioned || l != nil || stop != nil {
-		return l, left, stop
+	if takes {
+		if l, left, stop := c.takeOver(ctx, e.lines.decline(w)); left == questioned || l != nil || stop != nil {
+			return l, left, stop
+		}
 	}
 	return nil, what, err
 }

@@ -11,15 +11,16 @@ import (
 )
 
 // permitLoop is one Acquire of permits: its place in line, then rounds, with waits between them. Whoever finds too few of them
-// free hangs up a bell there, one key for all permits, and watches that: it goes when one is given back, or ends by itself.
-// Then the instance is asked to choose again.
+// free hangs up a bell there, one key for all permits. It stands in the queue for the resource, and when it is the first it
+// watches the bell: that goes when a permit is given back, or ends by itself. Then the instance is asked to choose again. Whoever
+// is served gives up its place at once, so that the next one asks whether there are more.
 //
-// It stands in no queue. So an acquire of several permits might never find as many free. After a while it collects them: see
-// collect.
+// An acquire of several permits might never find as many free, since others ask who stand in no queue. After a while it collects
+// them: see collect.
 type permitLoop struct {
 	waitLoop
 	begun time.Time // when it had become the head of the line
-	quick int       // how often in a row it was told at once, in vain
+	quick int       // how often in a row it was told at once, in vain, outside of the queue
 
 	pauseBegun time.Time     // when the pause before the next round began; zero: it has not
 	pauseTakes time.Duration // and how long it is
@@ -43,11 +44,12 @@ func (e *Engine) acquirePermits(ctx context.Context, r *request) (*lease.Lease, 
 	return l, err
 }
 
-// waitFor is waitLoop.waitFor for permits. Where nobody stands in line it asks at once, so that many may at the same time.
+// waitFor is waitLoop.waitFor for permits. Where nobody stands in line, or is known to stand in the queue, it asks at once, so
+// that many may at the same time.
 func (c *permitLoop) waitFor(ctx context.Context) (*lease.Lease, error) {
 	e, r := c.engine, c.request
 	defer e.exit()
-	if e.lines.length(r.resource) == 0 {
+	if e.lines.length(r.resource) == 0 && c.mayAsk(time.Now()) {
 		if l, err := c.askEverybody(ctx); l != nil || err != nil {
 			return l, err
 		}
@@ -57,21 +59,26 @@ func (c *permitLoop) waitFor(ctx context.Context) (*lease.Lease, error) {
 	}
 	l, err := c.run(ctx)
 	c.watch.end()
-	p := e.lines.inherit(c.waiter)
-	if inherited := e.lines.leave(c.waiter, false, p); p != nil && !inherited { // others may be free: the next may ask
-		e.queues.leave(p)
+	if l != nil && r.place != nil { // others may be free: the next one is to ask
+		e.queues.leave(r.place)
+		r.place = nil
 	}
+	c.endWaiting(false)
 	return l, err
 }
 
 func (c *permitLoop) run(ctx context.Context) (*lease.Lease, error) {
-	ask := c.waiter.head != nil // things have changed since, or it has not asked yet
+	inLine := c.waiter.head != nil
 	if err := c.standInLine(ctx); err != nil {
 		return nil, c.interruptedInLine(err)
 	}
 	c.begun = time.Now()
+	if c.request.permits.weight > 1 && !c.isPaced() {
+		c.collects = c.begun.Add(keepPatience)
+	}
+	ask := (inLine || c.rounds == 0) && c.request.place == nil && c.mayAsk(c.begun) // things have changed since, or it has not asked yet
 	for {
-		if ask || c.rounds == 0 {
+		if ask {
 			c.pauseBegun = time.Time{}
 			if l, err := c.askEverybody(ctx); l != nil || err != nil {
 				return l, err
@@ -81,18 +88,30 @@ func (c *permitLoop) run(ctx context.Context) (*lease.Lease, error) {
 			if l, err := c.collect(ctx); l != nil || err != nil {
 				return l, err
 			}
+			c.collects = time.Now().Add(keepPatience)
 			c.request.permits.inVain = true // what it has given back is a change, too
 		}
-		told, err := c.await(ctx)
-		if err != nil {
-			return nil, err
+		l, again, err := c.wait(ctx)
+		if l != nil || err != nil {
+			return l, err
 		}
-		if ask = !told; told {
-			if l, err := c.tryRound(ctx, everybody, true); l != nil || err != nil {
-				return l, err
-			}
+		ask = again
+	}
+}
+
+// wait waits, in the queue if there is one, until there is something to do: a round that is counted, if ask says so.
+func (c *permitLoop) wait(ctx context.Context) (l *lease.Lease, ask bool, err error) {
+	if c.mayStand() {
+		if l, ask, err = c.stand(ctx); l != nil || ask || err != nil || c.rounds == 0 {
+			return l, true, err
 		}
 	}
+	told, err := c.await(ctx)
+	if err != nil || !told {
+		return nil, true, err
+	}
+	l, err = c.tryRound(ctx, everybody, true)
+	return l, false, err
 }
 
 // standInLine waits until it is the head of the line.
@@ -103,9 +122,7 @@ func (c *permitLoop) standInLine(ctx context.Context) error {
 	select {
 	case <-c.waiter.head:
 		c.waiter.head = nil
-		if p := c.engine.lines.inherit(c.waiter); p != nil { // of one that waited for the resource itself
-			c.engine.queues.leave(p)
-		}
+		c.request.inherit(c.engine, c.waiter)
 		return nil
 	case <-ctx.Done():
 		return ended(ctx)
@@ -114,7 +131,8 @@ func (c *permitLoop) standInLine(ctx context.Context) error {
 	}
 }
 
-// await waits until there is reason to ask. told: a permit may have been given back. Else it is time for a round.
+// await waits outside of the queue until there is reason to ask. told: a permit may have been given back. Else it is time for a
+// round.
 func (c *permitLoop) await(ctx context.Context) (told bool, err error) {
 	pause, err := c.untilRound(ctx)
 	if err != nil {
@@ -134,12 +152,17 @@ func (c *permitLoop) await(ctx context.Context) (told bool, err error) {
 	timer := c.waiter.after(pause)
 	defer timer.Stop()
 	for {
-		what, err := c.event(ctx, v, timer.C)
+		_, what, err := c.event(ctx, v, timer.C)
 		if err != nil {
 			return false, because(err, c.refused)
 		}
 		var rest time.Duration
-		if what == due {
+		switch what {
+		case changed:
+			if c.quick++; time.Since(c.rewatched) > time.Millisecond {
+				c.quick = 0
+			}
+		case due:
 			what, rest = c.judge(v, until)
 		}
 		if what != early {
@@ -160,27 +183,6 @@ func (c *permitLoop) untilRound(ctx context.Context) (time.Duration, error) {
 	return pause, err
 }
 
-// event is waitLoop.event for one that takes nothing from a holder.
-func (c *permitLoop) event(ctx context.Context, v watch, timer <-chan time.Time) (event, error) {
-	select {
-	case <-c.waiter.own.wake:
-		c.woken(ByRelease)
-		return released, nil
-	case <-v.changed():
-		if c.quick++; time.Since(c.rewatched) > time.Millisecond {
-			c.quick = 0
-		}
-		c.woken(ByServer)
-		return changed, nil
-	case <-timer:
-		return due, nil
-	case <-ctx.Done():
-		return none, ended(ctx)
-	case <-c.engine.closing.Done():
-		return none, ErrClosed
-	}
-}
-
 // watchBell watches the bell where it was hung up in the last round, if it was.
 func (c *permitLoop) watchBell() watch {
 	p := c.request.permits
@@ -198,8 +200,7 @@ func (c *permitLoop) watchBell() watch {
 
 // mayCollect reports whether it is time to collect permits: as it is to keep locks of several resources.
 func (c *permitLoop) mayCollect() bool {
-	r := c.request
-	return r.permits.weight > 1 && r.tries == 0 && !c.engine.paced && errors.Is(c.refused, ErrHeld) && time.Since(c.begun) >= keepPatience
+	return !c.collects.IsZero() && errors.Is(c.refused, ErrHeld) && !time.Now().Before(c.collects)
 }
 
 // collect takes permits one after the other, and keeps their locks, until it has as many as are wanted; then it asks for all

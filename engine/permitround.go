@@ -56,7 +56,7 @@ func (e *Engine) askForPermits(ctx context.Context, r *request, which []int, kep
 	l, votes, err := e.askOnce(ctx, r, everybody, start, false)
 	r.several, r.key = nil, base
 	e.telling.round(r.resource, votes, start.Time, err)
-	if at := e.arbiter(p.pool.bell, nil); err != nil && at != everybody && votes != nil && mayRing(votes[at].Kind) {
+	if at := e.arbiter(p.pool.key, nil); err != nil && at != everybody && votes != nil && mayRing(votes[at].Kind) {
 		e.instances[at].Post(p.pool.ring()) // others may have found it taken meanwhile
 	}
 	return l, err
@@ -71,7 +71,7 @@ func (e *Engine) choosePermits(ctx context.Context, r *request) (*lease.Lease, e
 	var err error
 	passed := make([]bool, len(e.instances))
 	for range e.instances {
-		at := e.arbiterBut(p.pool.bell, passed)
+		at := e.arbiterBut(p.pool.key, passed)
 		if at == everybody {
 			break
 		}

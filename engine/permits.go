@@ -27,9 +27,9 @@ const (
 // the permits above it are given to nobody any more.
 //
 // A free permit takes one round trip: an engine asks for the one that it gave back last. When that is taken a server says
-// which is free, which is another round trip. Who waits is told when any of the permits is given back. It stands in line in
-// its engine; engines are not served in the order in which they came. A permit that its holder has left to expire is noticed
-// within 1.5s.
+// which is free, which is another round trip. Who waits is told when any of the permits is given back: in its engine it stands in
+// line, and engines are served in the order in which they came, up to those who ask before they have heard of a queue. Who wants
+// several keeps those behind it waiting, too. A permit that its holder has left to expire is noticed within 1.5s.
 //
 // It is for Acquire, TryAcquire, Do and TryDo. WithFencing, WithToken, AcquireAll, TryAcquireEach and Adopt are refused
 // together with it. A permit has a name, Engine.PermitName: by that Inspect says who has it, Adopt takes over what

@@ -98,11 +98,11 @@ type queues struct {
 
 func newQueues(e *Engine) *queues { return &queues{engine: e, places: make(map[*place]position)} }
 
-// enter takes the last place in the queue for a resource. What comes of it is told to the place.
-func (q *queues) enter(key string, at int) *place {
+// enter takes the last place in the queue for a resource, whose first watches that lock. What comes of it is told to the place.
+func (q *queues) enter(key, lock string, at int) *place {
 	e := q.engine
 	p := &place{queues: q, at: at, heard: make(chan struct{}, 1)}
-	p.Place = instance.Place{Name: e.tokens.placeName(), Key: key, To: p}
+	p.Place = instance.Place{Name: e.tokens.placeName(), Key: lock, To: p}
 	p.Order, p.Lives = queueKeys(e.cfg.KeyPrefix, key)
 	p.Bell = q.bell(key, p.Name)
 	q.keepPlace(p, keepNew)
@@ -173,6 +173,25 @@ func (r *request) heard() <-chan struct{} {
 		return nil
 	}
 	return r.place.heard
+}
+
+// lock is the key that whoever is the first in the queue watches: the lock, or the bell of the permits, of which no one lock
+// stands in the way.
+func (r *request) lock() string {
+	if r.permits != nil {
+		return r.permits.pool.bell
+	}
+	return r.key
+}
+
+// inherit takes the place in the queue that the one before in line has left, if it is for the same.
+func (r *request) inherit(e *Engine, w *waiter) {
+	p := e.lines.inherit(w)
+	if p != nil && p.Key != r.lock() {
+		e.queues.leave(p)
+		p = nil
+	}
+	r.place = p
 }
 
 // takePlace takes the place of the one that has released the lock. What c had itself is left to

@@ -151,7 +151,7 @@ func (h *holding) giveBackAll(keys []string) []*poll {
 	h.released = true
 	permits := h.permits()
 	if permits != nil {
-		bell = e.arbiter(permits.pool.bell, nil)
+		bell = e.arbiter(permits.pool.key, nil)
 	}
 	polls := make([]*poll, len(keys))
 	for k, key := range keys {

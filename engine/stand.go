@@ -27,7 +27,7 @@ const impatience = 100 * time.Millisecond
 //	           the lock is free         it is the first: ask; else: ask if nobody seems to
 //	changed    the lock                 ask the arbiter first; all, if it is gone
 //	           the bell                 ask all
-//	released   by this engine           nothing: its turn is over
+//	released   by this engine           nothing: its turn is over; of a permit, if it is the first: ask all
 //	questioned, none                    a round of all
 //	due                                 look whether there is anything to wait for
 //
@@ -64,6 +64,9 @@ func (c *waitLoop) mayStand() bool {
 // neither that nor a lease nor an error says that there is no queue.
 func (c *waitLoop) stand(ctx context.Context) (l *lease.Lease, ask bool, err error) {
 	q := inQueue{waitLoop: c, until: time.Now().Add(patient(c.rounds))}
+	if !c.collects.IsZero() {
+		q.until = c.collects
+	}
 	defer func() { q.watch.end() }()
 	if !q.enter() {
 		return nil, false, nil
@@ -86,7 +89,7 @@ func (c *waitLoop) stand(ctx context.Context) (l *lease.Lease, ask bool, err err
 func (q *inQueue) enter() bool {
 	r := q.request
 	if r.place == nil {
-		r.place = q.engine.lines.inherit(q.waiter)
+		r.inherit(q.engine, q.waiter)
 	}
 	if q.place = r.place; q.place != nil {
 		q.engine.queues.keepPlace(q.place, keepEvery)
@@ -97,7 +100,7 @@ func (q *inQueue) enter() bool {
 	if at == everybody {
 		return false
 	}
-	q.place = q.engine.queues.enter(r.key, at)
+	q.place = q.engine.queues.enter(r.key, r.lock(), at)
 	r.place, q.looks, q.keptAt = q.place, true, time.Time{}
 	return true
 }
@@ -122,8 +125,8 @@ func (q *inQueue) step(ctx context.Context) (l *lease.Lease, do action, err erro
 		do = q.changed()
 	case due:
 		do = q.due(time.Now())
-	case released: // by this engine, whose turn is over
-		do = waitOn
+	case released:
+		do = q.released()
 	default:
 		do = askAll
 	}
@@ -233,6 +236,15 @@ func (q *inQueue) changed() action {
 	return askInTurn
 }
 
+// released takes that the lock was released by this engine, whose turn is over then, or one of the permits: which is another's,
+// too, if this is not the first.
+func (q *inQueue) released() action {
+	if q.request.permits != nil && q.watch.tracked != nil && q.before == "" {
+		return askInTurn
+	}
+	return waitOn
+}
+
 // stays reports whether the place may still be there, of which the instance says nothing for a reason that passes: its slot is
 // being moved, say. It is asked again when the place is to be kept.
 func (q *inQueue) stays(kind instance.Kind, why error, now time.Time) bool {
@@ -261,9 +273,9 @@ func (q *inQueue) enterAnew() action {
 // watchFor watches the bell of the place before, or the lock if there is none.
 func (q *inQueue) watchFor(before string) {
 	q.unwatch()
-	key := q.request.key
+	key := q.request.lock()
 	if before != "" {
-		key = q.engine.queues.bell(key, before)
+		key = q.engine.queues.bell(q.request.key, before)
 	}
 	q.before, q.rang, q.ends = before, time.Time{}, time.Time{}
 	q.watch = watch{seat: q.place.at, at: q.engine.instances[q.place.at], tracked: tracking.NewWatch(key)}
@@ -350,6 +362,9 @@ func (q *inQueue) due(now time.Time) action {
 			q.askAgain(q.watch, now)
 		}
 		return waitOn
+	}
+	if !q.collects.IsZero() {
+		return askAll
 	}
 	if q.before == "" && q.engine.queues.mayAskAll(now) { // nobody may have told
 		q.rounds++

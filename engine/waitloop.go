@@ -46,6 +46,7 @@ type waitLoop struct {
 	since     time.Time // when it became the head of the line
 	owes      bool      // the turn of this engine is over: others are to have a chance before it asks
 	silent    time.Time // when the server was last found not to tell of changes: then it waits outside of the queue
+	collects  time.Time // when it leaves the queue to collect permits; zero: never
 
 	unwanted *holding // what it was handed when its context had ended: the next one's
 }

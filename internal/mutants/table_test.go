@@ -37,6 +37,18 @@ var table = []mutant{
 		in:    "engine", test: "TestEachWithFencingExceedsWhatServersHaveSeen",
 	},
 	{
+		name:  "who waits for a permit stands in no queue",
+		edits: one("engine/permitloop.go", "	if c.mayStand() {\n", "	if false {\n"),
+		in:    "engine", test: "TestPermitsAreServedInTheOrderOfTheirComing",
+	},
+	{
+		name: "who was served with a permit stays the first in the queue",
+		edits: one("engine/permitloop.go",
+			"		e.queues.leave(r.place)\n		r.place = nil\n",
+			"		r.place = nil\n"),
+		in: "engine", test: "TestPermitsAreServedInTheOrderOfTheirComing",
+	},
+	{
 		name:  "what a batch was granted before its connection broke is forgotten",
 		edits: one("instance/acquireeach.go", "	m.castHeard(name)\n	if cap", "	if cap"),
 		in:    "instance", test: "TestAcquireEachThatIsCutOffIsAskedForTheRest",
