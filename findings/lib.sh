@@ -83,9 +83,10 @@ redis() {
 	wrap "$tree" redis-cli usr/bin/redis-cli
 }
 
-# suite NAME PACKAGE… prints the folder of a whole other Debian (trixie, sid), with packages. Needs root.
+# suite NAME PACKAGE… prints the folder of a whole other Debian (trixie, sid, or experimental on top of sid), with packages.
+# Needs root.
 suite() {
-	local name=$1 tree=$cache/$1 IFS=,
+	local name=$1 tree=$cache/$1 base=${1/experimental/sid} IFS=,
 	shift
 	if [ ! -e "$tree/complete" ]; then
 		rm -rf "$tree"
@@ -93,8 +94,16 @@ suite() {
 		# shellcheck disable=SC2016 # apt's own names.
 		mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -1)
 		command -v debootstrap >/dev/null || apt-get install -qq -y --no-install-recommends debootstrap >/dev/null 2>&1
-		debootstrap --variant=minbase --include="$*" "$name" "$tree" "$mirror" >"$work/debootstrap.log" 2>&1 ||
+		debootstrap --variant=minbase --include="$*" "$base" "$tree" "$mirror" >"$work/debootstrap.log" 2>&1 ||
 			fail "debootstrap: $(tail -1 "$work/debootstrap.log")"
+		if [ "$name" != "$base" ]; then
+			echo "deb $mirror $name main" >"$tree/etc/apt/sources.list.d/$name.list"
+			printf '#!/bin/sh\nexit 101\n' >"$tree/usr/sbin/policy-rc.d" # Starts nothing.
+			chmod +x "$tree/usr/sbin/policy-rc.d"
+			{ chroot "$tree" apt-get -o Acquire::Check-Valid-Until=false update &&
+				chroot "$tree" apt-get install -qq -y --no-install-recommends -t "$name" "$@"; } \
+				>"$work/apt.log" 2>&1 || fail "apt-get: $(tail -1 "$work/apt.log")"
+		fi
 		touch "$tree/complete"
 	fi
 	echo "$tree"

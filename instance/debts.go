@@ -57,11 +57,13 @@ func (m *mailbox) oweAgain(owed []debt) {
 	m.owed = append(owed, m.owed...)
 }
 
-// noteDebt notes a release that was sent and not confirmed.
+// noteDebt notes a release that was sent and not confirmed. The actor, which may be asleep, is reminded of it.
 func (m *mailbox) noteDebt(c Command) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.owe(c)
+	if m.owe(c); len(m.owed) > 0 {
+		m.ring()
+	}
 }
 
 // takeDebts hands over what is owed; when nothing is, it opens the mailbox
@@ -137,20 +139,23 @@ func (a *actor) payDebts() error {
 }
 
 // pay sends the releases, and returns those that were not carried out: refused by
-// the server, or cut off with the connection.
+// the server, or cut off with the connection. Where a native command is refused, they are
+// sent as scripts.
 func (a *actor) pay(owed []debt) (unpaid []debt, err error) {
 	s := sending{actor: a, now: time.Now(), beside: a.mailbox.slotsMove}
 	for len(owed) > 0 {
 		n := min(len(owed), a.cfg.Batch)
+		s.deletion = a.link.nativeDeletion()
+		releases := make([]Release, n)
 		a.out = a.out[:0]
-		for _, d := range owed[:n] {
-			r := Release{Key: d.key, Token: d.token, Former: d.former, Fencing: d.fencing}
-			a.out, _ = r.appendCommand(&s, a.out)
+		for k, d := range owed[:n] {
+			releases[k] = Release{Key: d.key, Token: d.token, Former: d.former, Fencing: d.fencing}
+			a.out, _ = releases[k].appendCommand(&s, a.out)
 		}
 		if err := a.link.Send(a.out, time.Now().Add(a.cfg.Timeout)); err != nil {
 			return append(unpaid, owed...), err
 		}
-		for _, d := range owed[:n] {
+		for k, d := range owed[:n] {
 			if err := a.link.Next(&a.reader.reply); err != nil {
 				return append(unpaid, owed...), err
 			}
@@ -158,6 +163,8 @@ func (a *actor) pay(owed []debt) (unpaid []debt, err error) {
 			case a.reader.reply.Kind == resp.Number:
 			case a.reader.reply.Kind != resp.Error || a.reader.reply.Unread:
 				return append(unpaid, owed...), errUnasked
+			case a.reader.refusesNative(a.link, &releases[k]):
+				owed = append(owed, d)
 			case !a.role.referDebt(d, &a.reader.reply):
 				unpaid = append(unpaid, d)
 			}

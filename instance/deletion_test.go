@@ -241,7 +241,29 @@ func TestNativeReleaseIsOwed(t *testing.T) {
 	for _, deletion := range []string{"DELIFEQ", "DELEX"} {
 		for _, permitted := range []bool{true, false} {
 			t.Run(fmt.Sprint(deletion, " permitted ", permitted), func(t *testing.T) {
-				actNative(t, func(s *sim.Server) { s.HasDeletion(deletion, permitted) }, testDebts)
+				actNative(t, func(s *sim.Server) { s.HasDeletion(deletion, permitted) }, func(t *testing.T, s *sim.Server, i *instance.Instance) {
+					testDebts(t, s, i)
+					native, script := 0, 0
+					for _, call := range s.Calls() {
+						switch strings.ToUpper(call.Args[0]) {
+						case deletion:
+							if len(call.Args) > 1 { // else it asks whether the server has it
+								native++
+							}
+						case "EVALSHA":
+							if call.Args[2] != "0" { // else it asks whether the server has them
+								script++
+							}
+						}
+					}
+					scripts := 3
+					if permitted {
+						scripts = 0
+					}
+					if native != 3 || script != scripts {
+						t.Errorf("paid by %d native commands and %d scripts, want 3 and %d", native, script, scripts)
+					}
+				})
 			})
 		}
 	}
@@ -259,6 +281,7 @@ func testDebts(t *testing.T, s *sim.Server, i *instance.Instance) {
 	}
 	time.Sleep(2 * time.Second) // simulated: they are late, and the instance is down
 	s.Break()                   // what lies in its sockets is lost
+	s.ForgetCalls()
 	s.Thaw()
 	time.Sleep(10 * time.Second)
 	if keys := s.Keys(); len(keys) != 1 || s.Get("another's") != "u" {

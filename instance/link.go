@@ -46,7 +46,8 @@ func (l *link) raisesFences() bool { return !l.bitfieldRefused.Load() }
 
 // refusesNative reports whether the server refuses a native command that a script can replace, to this user or
 // altogether. Then it is not used on this link any more, and as after a SCRIPT FLUSH all is sent again from this message on, so
-// that the order stays.
+// that the order stays. A release of a name that the user may not use says nothing of other releases, and a script may not
+// do it either. Of a fence's table it says all.
 func (r *reader) refusesNative(l *link, c Command) bool {
 	if r.reply.Kind != resp.Error {
 		return false
@@ -63,8 +64,9 @@ func (r *reader) refusesNative(l *link, c Command) bool {
 	default:
 		return false
 	}
-	refusal := fault.RefusalOf(r.reply.Err())
-	if refusal == nil || refusal.Says != "NOPERM" && refusal.Says != "ERR unknown command" {
+	err := r.reply.Err()
+	refusal := fault.RefusalOf(err)
+	if refusal == nil || refusal.Says != "ERR unknown command" && refusal.Says != "NOPERM" && !(refused == &l.bitfieldRefused && fault.IsNoKey(err)) {
 		return false
 	}
 	refused.Store(true)

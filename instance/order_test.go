@@ -2,6 +2,7 @@ package instance_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -170,7 +171,10 @@ func (o *overtaken) takeBack(t *testing.T, resource string, l *lease.Lease, agai
 	switch {
 	case l != nil:
 		o.granted++
-		release(t, l)
+		// On a busy machine it may be late. Then it is owed, and paid before anything is asked on the next connection.
+		if err := l.Release(within(t)); err != nil && !errors.Is(err, engine.ErrNoQuorum) {
+			t.Errorf("release %q: %v", resource, err)
+		}
 	case again:
 		o.unclear++
 	}

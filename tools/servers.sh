@@ -27,9 +27,10 @@ without() {
 	exit 77
 }
 
-# debian is apt-get for another suite than the machine's, as if nothing were installed.
+# debian is apt-get for another suite than the machine's, as if nothing were installed. It has what is left of the two minutes
+# in which a server can be had. A mirror that cannot be reached is an error.
 debian() {
-	timeout 100 apt-get -qq -o Dir::State="$tree/apt" -o Dir::State::status="$tree/apt/status" -o Dir::Cache="$tree/apt" \
+	timeout $((ends > SECONDS ? ends - SECONDS : 1)) apt-get -qq -o APT::Update::Error-Mode=any -o Dir::State="$tree/apt" -o Dir::State::status="$tree/apt/status" -o Dir::Cache="$tree/apt" \
 		-o Dir::Etc::sourcelist="$tree/apt/sources.list" -o Dir::Etc::sourceparts=- -o Dir::Etc::preferencesparts=- \
 		-o Acquire::Languages=none -o Acquire::Retries=1 -o APT::Sandbox::User=root "$@" >>"$tree/log" 2>&1
 }
@@ -52,10 +53,11 @@ update() {
 unpack() {
 	command -v apt-get >/dev/null || without "there is no apt-get here"
 	command -v patchelf >/dev/null || make install-patchelf >&2 || without "patchelf cannot be installed"
+	local ends=$((SECONDS + 120))
 	rm -rf "$tree"
 	mkdir -p "$tree/apt/lists/partial" "$tree/apt/archives/partial"
 	touch "$tree/apt/status" "$tree/log"
-	update || without "no mirror of this machine gives Debian's $suite: $(tail -1 "$tree/log")"
+	update || without "no mirror of this machine gives Debian's $suite: $(grep -m 1 '^[EW]: ' "$tree/log" || echo "its sources name none")"
 	debian install -y -t "$suite" --no-install-recommends --download-only "$package" || without "$(tail -1 "$tree/log")"
 	local deb
 	for deb in "$tree"/apt/archives/*.deb; do

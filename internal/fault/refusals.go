@@ -26,6 +26,7 @@ type Refusal struct {
 
 const (
 	noDatabase = "there is no database of that number; a cluster has others than 0 only where cluster-databases permits them (Valkey 9)"
+	noKey      = "the user may not use that name: the rule's ~PATTERN must cover the KeyPrefix and all names"
 	wrongType  = "something else is stored under that name: use another name, or a KeyPrefix of your own"
 )
 
@@ -54,6 +55,8 @@ var Refusals = []Refusal{
 	{"ERR max number of clients", Passes, "it has no room for another connection: raise maxclients, or see which client has so many"},
 
 	{"NOPERM No permissions to access database", Lasts, "the user may not use that database: ACL SETUSER NAME db=N"}, // Valkey 9
+	{"NOPERM No permissions to access a key", Lasts, noKey},
+	{"NOPERM this user has no permissions to access one of the keys used as arguments", Lasts, noKey}, // Redis 6 and 7.0
 	{"NOPERM", Lasts, "the user lacks a permission for the command or the keys; docs/operations.md has the rule that is enough"},
 	{"NOAUTH", Lasts, "it wants a password, and none was given: redis://:PASSWORD@HOST, or redis://USER:PASSWORD@HOST"},
 	{"WRONGPASS", Lasts, "user name or password is wrong, or the user is disabled"},
@@ -106,6 +109,12 @@ func RefusalOf(err error) *Refusal {
 func IsNoDatabase(err error) bool {
 	r := RefusalOf(err)
 	return r != nil && r.Mend == noDatabase
+}
+
+// IsNoKey reports whether a user may not use a key, whatever the command.
+func IsNoKey(err error) bool {
+	r := RefusalOf(err)
+	return r != nil && r.Mend == noKey
 }
 
 // IsWrongType reports whether a server found something under a key that is no string.

@@ -54,6 +54,11 @@ var table = []mutant{
 		in:    "instance", test: "TestAcquireEachThatIsCutOffIsAskedForTheRest",
 	},
 	{
+		name:  "who has a refused release to try again sleeps on",
+		edits: one("instance/debts.go", "		m.ring()\n", "		_ = m\n"),
+		in:    "instance", test: "TestReleaseThatIsRefusedIsTriedAgainWithoutTraffic",
+	},
+	{
 		name: "a fence that is granted twice: > instead of >=",
 		edits: one("internal/scripts/acquire_raise.lua",
 			"if fence >= tonumber(ARGV[3]) then",
