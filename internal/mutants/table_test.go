@@ -878,8 +878,8 @@ var table = []mutant{
 	{
 		name: "who stands in the queue asks all instances when its own engine releases",
 		edits: one("engine/stand.go",
-			"	case released: // by this engine, whose turn is over\n		do = waitOn\n",
-			"	case released: // by this engine, whose turn is over\n		do = askAll\n"),
+			"	case released:\n		do = q.released()\n",
+			"	case released:\n		do = askAll\n"),
 		in: "engine", test: "TestAReleaseHereIsNoTurnInTheQueue",
 	},
 	{
@@ -1028,7 +1028,7 @@ var table = []mutant{
 	},
 	{
 		name:  "an acquire of several permits that has waited for long collects none",
-		edits: one("engine/permitloop.go", ">= keepPatience\n", ">= time.Hour\n"),
+		edits: one("engine/permitloop.go", "permits.weight > 1 && !c.isPaced() {\n", "permits.weight > MaxWeight {\n"),
 		in:    "engine", test: "TestAnAcquireOfPermitsThatIsCancelledLeavesNothing",
 	},
 	{
