@@ -10,7 +10,7 @@ import (
 )
 
 // Adopt takes over a lease by its token: one that another process or engine
-// acquired and handed on with Lease.Detach. A quorum must prove that the token holds
+// acquired, and let go of with Lease.Detach. A quorum must prove that the token holds
 // the resource. In the same step the lock gets a token of its own, so that the old
 // one has no power over it any more, and a life of the lease's TTL at least. From
 // then on the lease is kept as if it had been acquired here.
@@ -26,8 +26,8 @@ import (
 // little longer. Adopt waits for as long as the instances' timeout at most.
 //
 // An adopted lease has no fencing token, and WithFencing is refused. The one that
-// was acquired with the lock stays the highest until somebody else acquires: hand
-// it on beside the token. WithToken is refused, and WithTries has no meaning.
+// was acquired with the lock stays the highest until somebody else acquires: pass
+// it beside the token. WithToken is refused, and WithTries has no meaning.
 // WithMaxHold ends the lease, but a life that the lock had already is not shortened:
 // the key may outlive that limit.
 func (e *Engine) Adopt(ctx context.Context, resource, token string, opts ...Option) (*lease.Lease, error) {

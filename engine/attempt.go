@@ -21,8 +21,8 @@ type attempt struct {
 type attemptSeat struct {
 	attempt *attempt
 	seat    int
-	asked   bool // the caller's own
-	absent  bool // the caller's own: nothing was posted, since the instance was down
+	asked   bool // it has been its turn to be asked; the caller's own, as the next
+	absent  bool // and nothing was posted, since the instance was down
 	acquire instance.Acquire
 	undo    instance.Release
 	undoes  []instance.Release // of several resources

@@ -303,7 +303,7 @@ func ExampleWithWatch() {
 	// Output: done
 }
 
-// A lock is taken where a job is put into a queue, and handed on to the worker that does the job.
+// A lock is taken where a job is put into a queue, and adopted by the worker that does the job.
 func ExampleEngine_Adopt() {
 	urls, stop := servers()
 	defer stop()

@@ -119,7 +119,7 @@ func (e *Engine) unusable() error {
 func (e *Engine) openError(stop error) *QuorumError {
 	q := &QuorumError{Op: opening, Need: e.need, reason: ErrNoQuorum, stop: stop}
 	for _, i := range e.instances {
-		q.Votes = append(q.Votes, i.Standing())
+		q.Votes = append(q.Votes, i.Vote())
 	}
 	return q
 }

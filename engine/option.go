@@ -28,8 +28,8 @@ func WithoutRenewal() Option { return func(r *request) { r.renew = false } }
 // to 1024 bytes. The token proves ownership, so two holders of the same one can
 // release each other's lock. Use it for one attempt: where instances hang, a late
 // release of one attempt can delete the lock of a later one; and when a connection breaks in the middle,
-// a key that may be ours or an earlier lease's is left to its TTL. Adopt is the
-// way to hand a lease on.
+// a key that may be ours or an earlier lease's is left to its TTL. Lease.Detach and
+// Adopt are the way to give a lease to another process.
 func WithToken(token string) Option {
 	return func(r *request) {
 		r.token = token

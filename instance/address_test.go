@@ -152,7 +152,7 @@ func TestAnAddressOfSeveralServersHasNoVote(t *testing.T) {
 	p := &places{all: servers}
 	i := movable(t, p, func(*Instance) {})
 	testkit.Eventually(t, "it is down", func() bool { return i.Health().State == Down })
-	v := i.Standing()
+	v := i.Vote()
 	if v.Kind != Refused || !errors.Is(v.Err, reach.ErrSplit) || !strings.Contains(v.Err.Error(), "locks.example:6379") {
 		t.Errorf("it says %v", v)
 	}
@@ -174,7 +174,7 @@ func TestATrackingConnectionToAnotherServerIsNoticed(t *testing.T) {
 	p.next = 1
 	i.Watch(tracking.NewWatch("k"))
 	testkit.Eventually(t, "it is down", func() bool { return i.Health().State == Down })
-	if v := i.Standing(); !errors.Is(v.Err, reach.ErrSplit) {
+	if v := i.Vote(); !errors.Is(v.Err, reach.ErrSplit) {
 		t.Errorf("it says %v", v)
 	}
 }
@@ -192,6 +192,6 @@ func TestAReplicaBehindTheAddressContradictsNobody(t *testing.T) {
 	p.mu.Unlock()
 	testkit.Eventually(t, "many connections were opened", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.next > 20 })
 	if i.looks.Terminus() != first || !i.isUp() {
-		t.Errorf("the link was left: %v", i.Standing())
+		t.Errorf("the link was left: %v", i.Vote())
 	}
 }

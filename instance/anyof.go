@@ -22,6 +22,8 @@ type AnyOf struct {
 }
 
 // BellToken is what a bell has, as a lock has its holder's token.
+//
+// It is for the engine.
 const BellToken = "taken"
 
 func (a *Acquire) appendAnyOf(s *sending, out []byte) []byte {
@@ -64,6 +66,8 @@ func (a *Acquire) readAnyOf(s *sending, r *resp.Reply) Vote {
 }
 
 // MayHave returns which of Keys may have been taken where the vote was of this kind.
+//
+// It is for the engine.
 func (q *AnyOf) MayHave(k Kind) []string {
 	if k != Granted {
 		return q.Keys

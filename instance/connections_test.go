@@ -286,7 +286,7 @@ func TestNoFormShowsAPassword(t *testing.T) {
 			}
 			<-i.Ready()
 			_, err = e.TryAcquire(within(t), "r")
-			show(i, []*instance.Instance{i}, i.Health(), i.Standing(), err, e.Instances())
+			show(i, []*instance.Instance{i}, i.Health(), i.Vote(), err, e.Instances())
 			var q *engine.QuorumError
 			if errors.As(err, &q) {
 				show(q, q.Votes)

@@ -193,7 +193,7 @@ func FuzzDial(f *testing.F) {
 			}
 			if err == nil {
 				text, _ := json.Marshal(i)
-				shown += fmt.Sprintf("%v %+v %#v %d %s %v %+v", i, i, i, i, text, i.Health(), i.Standing())
+				shown += fmt.Sprintf("%v %+v %#v %d %s %v %+v", i, i, i, i, text, i.Health(), i.Vote())
 				_ = i.client.Close()
 			}
 			if strings.Contains(shown+log.String(), secret) && !strings.Contains(rest, secret) {

@@ -58,11 +58,11 @@ func (i *Instance) ownHealth() Health {
 	return h
 }
 
-// Standing returns the vote that stands for the instance as a whole: Granted when
-// it is up, InQuarantine, or why it cannot vote.
+// Vote returns what the instance would vote on a free lock now: Granted when it is up,
+// InQuarantine, or why it cannot vote.
 //
 // It is for the engine.
-func (i *Instance) Standing() Vote {
+func (i *Instance) Vote() Vote {
 	switch h := i.Health(); {
 	case h.State == Up:
 		return Vote{Instance: i.name, Kind: Granted}

@@ -137,7 +137,7 @@ func (h Health) MarshalJSON() ([]byte, error) {
 		Err        string    `json:"error,omitempty"`
 		Latency    float64   `json:"latency_ms,omitempty"`
 		Quarantine float64   `json:"quarantine_ms,omitempty"`
-		Waiting    int       `json:"mailbox"`
+		Mailbox    int       `json:"mailbox"`
 		RunID      string    `json:"run_id,omitempty"`
 		Stepped    float64   `json:"stepped_ms,omitempty"`
 		SteppedAt  time.Time `json:"stepped_at,omitzero"`

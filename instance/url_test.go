@@ -183,7 +183,7 @@ func TestInstanceNeverShowsItsPassword(t *testing.T) {
 	defer func() { _ = i.client.Close() }()
 	i.become(Down, i.secrets.Redact(fmt.Errorf("dial %s: no", secret)))
 	i.log.Info("instance", "itself", i)
-	text := fmt.Sprintf("%v %+v %#v %s %v %+v %#v", i, i, i, i, i.Health(), i.Standing(), i.Standing())
+	text := fmt.Sprintf("%v %+v %#v %s %v %+v %#v", i, i, i, i, i.Health(), i.Vote(), i.Vote())
 	if strings.Contains(text, secret) || strings.Contains(logged.String(), secret) {
 		t.Errorf("%s\n%s", text, logged.String())
 	}

@@ -63,7 +63,7 @@ func (k *Keeper) takeSuspects() {
 
 // Checked takes the outcomes of checks. They say which leases are lost, and why; they have no deadline.
 func (k *Keeper) Checked(outcomes []Outcome) {
-	k.end(outcomes, clock.Now())
+	k.endLost(outcomes, clock.Now())
 	k.mu.Lock()
 	for n := range outcomes {
 		k.checks.underWay -= outcomes[n].Entry.locks()
@@ -77,19 +77,4 @@ func (k *Keeper) Checked(outcomes []Outcome) {
 	}
 	k.mu.Unlock()
 	k.nudge(needed)
-}
-
-// end ends those that are lost, and then tells their Backends. It changes the outcomes: what
-// stays in Lost is why the lease has ended now.
-func (k *Keeper) end(outcomes []Outcome, now clock.Moment) {
-	for n := range outcomes {
-		if o := &outcomes[n]; o.Lost != nil {
-			o.Lost = o.Entry.Control.Finish(o.Lost, now)
-		}
-	}
-	for _, o := range outcomes { // all have ended that are to end: now their Backends are told
-		if o.Lost != nil {
-			o.Entry.Control.Backend().Ended(o.Lost)
-		}
-	}
 }

@@ -97,7 +97,7 @@ func (k *Keeper) Settle(start clock.Moment, outcomes []Outcome) {
 			o.Deadline = clock.Moment{}
 		}
 	}
-	k.end(outcomes, now)
+	k.endLost(outcomes, now)
 	k.mu.Lock()
 	for n := range outcomes {
 		k.underWay -= outcomes[n].Entry.locks()
@@ -174,7 +174,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		}
 		last = now
 		k.take(now)
-		k.endAll(now)
+		k.endExpired(now)
 		if len(k.due) > 0 {
 			k.renew(k.due)
 		}
@@ -191,9 +191,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
-// endAll ends the leases whose deadline has passed: all of them, before it tells of
+// endExpired ends the leases whose deadline has passed: all of them, before it tells of
 // the first.
-func (k *Keeper) endAll(now clock.Moment) {
+func (k *Keeper) endExpired(now clock.Moment) {
 	k.causes = k.causes[:0]
 	for _, e := range k.over {
 		k.causes = append(k.causes, e.Control.Finish(lease.ErrExpired, now))
@@ -201,6 +201,21 @@ func (k *Keeper) endAll(now clock.Moment) {
 	for n, e := range k.over {
 		if k.causes[n] != nil { // else somebody else has noticed
 			e.Control.Backend().Ended(k.causes[n])
+		}
+	}
+}
+
+// endLost ends those that are lost, and then tells their Backends. It changes the outcomes: what
+// stays in Lost is why the lease has ended now.
+func (k *Keeper) endLost(outcomes []Outcome, now clock.Moment) {
+	for n := range outcomes {
+		if o := &outcomes[n]; o.Lost != nil {
+			o.Lost = o.Entry.Control.Finish(o.Lost, now)
+		}
+	}
+	for _, o := range outcomes { // all have ended that are to end: now their Backends are told
+		if o.Lost != nil {
+			o.Entry.Control.Backend().Ended(o.Lost)
 		}
 	}
 }

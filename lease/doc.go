@@ -12,7 +12,7 @@
 //	ErrStolen     a quorum answered that a key is gone or another's, one of them that it is another's
 //	ErrMaxHold    it reached the longest time it was allowed to be held
 //	ErrClosed     the engine that held it was closed
-//	ErrDetached   its holder handed it on
+//	ErrDetached   its holder let go of it, and left its lock to be adopted
 //
 // Done is closed when it ends, Err says why, and nothing revives it: neither a
 // renewal that comes back late nor a second call of anything.

@@ -110,8 +110,8 @@ func (l *Lease) name() string {
 }
 
 // Token returns the random value that proves ownership: anybody that knows it can
-// adopt, extend and release this lease. Treat it like a password. To hand the
-// lease on, take the token that Detach returns: it is not always this one.
+// adopt, extend and release this lease. Treat it like a password. For Adopt,
+// take the token that Detach returns: it is not always this one.
 func (l *Lease) Token() string { return l.token }
 
 // Fence returns the fencing token: later acquires of the resource get higher
@@ -205,15 +205,15 @@ func (l *Lease) Release(ctx context.Context) error {
 	return l.owner().Release(ctx)
 }
 
-// Detach lets go of the lease without releasing it: to hand it on to another
-// process, which takes it over with Engine.Adopt. The lease ends here at once, with
+// Detach lets go of the lease without releasing it, for another process
+// to take it over with Engine.Adopt. The lease ends here at once, with
 // ErrDetached, and is not renewed any more. In Redis the resource stays locked until
 // the TTL of the last renewal or extension is over: it must be adopted before, so
 // extend the lease first if that may take longer.
 //
 // token is what Adopt needs: not always Token, see Config.LocalHandoff of the engine.
-// Anybody that knows it has power over the lock. A Fence is still the highest: hand it
-// on beside the token.
+// Anybody that knows it has power over the lock. A Fence is still the highest: pass it
+// to the other process beside the token.
 //
 // From then on nothing of the lease is sent. What was sent before, a healing say, may
 // still leave a key on a minority of the instances, which goes by its TTL. Release

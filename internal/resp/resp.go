@@ -1,7 +1,7 @@
 // Package resp writes commands and reads replies in RESP2, the protocol of Redis, and in as much of RESP3 as the
 // server's own messages need.
 //
-// go-redis opens the connections: address, TLS, AUTH, database, Sentinel. What locking asks are the same five questions
+// go-redis opens the connections: address, TLS, AUTH, database, Sentinel. What locking asks are the same few questions
 // a hundred thousand times a second, whose encoding and decoding would be most of what we cost. Here a command is
 // appended to one buffer, and a reply is read without garbage.
 //

@@ -66,7 +66,7 @@ var engines = map[string]string{
 	"instance.Instance.WatchHeld": "a holder that the server tells of its loss",
 	"instance.Instance.Unwatch":   "its end",
 	"instance.Instance.Health":    "what Engine.Instances shows",
-	"instance.Instance.Standing":  "the vote of Engine.AwaitQuorum",
+	"instance.Instance.Vote":      "the vote of Engine.AwaitQuorum",
 	"keeper.Keeper":               "the engine's scheduling loop: a package of its own, so that it knows neither Redis nor the engine",
 	"keeper.New":                  "makes it",
 	"keeper.Entry":                "what the engine puts into its care",
