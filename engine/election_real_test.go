@@ -106,7 +106,7 @@ func TestAnElection(t *testing.T) {
 		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
 			t.Parallel()
 			servers := redistest.StartN(t, n)
-			e, other := open(t, servers, quick), open(t, servers, engine.Config{TTL: time.Second, Owner: "b"})
+			e, other := open(t, servers, quick), open(t, servers, engine.Config{Owner: "b"})
 			mine, _ := observing(t, e)
 			theirs, _ := observing(t, other)
 			sees(t, mine, "to begin with", isNobody)
@@ -249,6 +249,14 @@ func TestALockIsNoLeadership(t *testing.T) {
 	if got := sees(t, news, "the next", func(l engine.Leadership) bool { return l.Held }); !says(next, "three")(got) {
 		t.Errorf("between the leaders %v was told of", got)
 	}
+	for _, s := range servers { // as if all had come back from an old disk
+		s.Set("r", l.Token(), time.Minute)
+		s.Set(valueKey, left, time.Minute)
+	}
+	if err := ended(t, next.Lease); !errors.Is(err, lease.ErrStolen) {
+		t.Errorf("it has ended with %v", err)
+	}
+	sees(t, news, "nobody, since terms do not sink", isNobody)
 }
 
 func TestAnElectionWithoutOneServer(t *testing.T) {

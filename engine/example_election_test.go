@@ -14,7 +14,7 @@ func ExampleEngine_Campaign() {
 	locks, stop := exampleEngine(engine.Config{})
 	defer stop()
 
-	address := "10.0.0.7:8080" // what the others are to know: engine.MaxValue bytes at most
+	address := "10.0.0.7:8080"                                                                    // what the others are to know: engine.MaxValue bytes at most
 	leader, err := locks.Campaign(ctx, "scheduler", address[:min(len(address), engine.MaxValue)]) // waits while another leads
 	if err != nil {
 		log.Fatal(err)
