@@ -164,3 +164,42 @@ func TestACampaignThatCannotProclaimLeadsNothing(t *testing.T) {
 		empty(t, fleet, "r")
 	})
 }
+
+// TestValuesDoNotGoBack: a value that a minority alone has heard, and an observer has been told of, is not followed by the one before.
+func TestValuesDoNotGoBack(t *testing.T) {
+	simulate(t, 3, config(), func(t *testing.T, fleet *sim.Fleet, e *engine.Engine) {
+		all := watching(t, start(t, fleet, config()))
+		sighting(t, all, "to begin with", 0)
+		l, err := e.Campaign(t.Context(), "r", "1", engine.WithoutRenewal()) // which would heal it
+		if err != nil {
+			t.Fatalf("campaign: %v", err)
+		}
+		sighting(t, all, "a leader", veryLittle)
+		for left := range fleet.Servers { // each is the one that hears it, once
+			others := []*sim.Server{fleet.Servers[(left+1)%3], fleet.Servers[(left+2)%3]}
+			others[0].Cut()
+			others[1].Cut()
+			value := fmt.Sprint(left + 2)
+			if err := l.Proclaim(t.Context(), value); !errors.Is(err, engine.ErrNoQuorum) {
+				t.Errorf("without a majority: %v", err)
+			}
+			others[0].Mend()
+			for s := (sighted{}); s.Value != value; {
+				s = sighting(t, all, "what a minority has heard", 3*time.Second)
+			}
+			fleet.Servers[left].Cut()
+			others[1].Mend()
+			time.Sleep(1500 * time.Millisecond)
+			for len(all) > 0 {
+				if s := <-all; s.err == nil && s.Value != value {
+					t.Errorf("%q is told of after %q", s.Value, value)
+				}
+			}
+			fleet.Servers[left].Mend()
+			time.Sleep(time.Second)
+			if err := l.Extend(t.Context(), 0); err != nil {
+				t.Errorf("extend: %v", err)
+			}
+		}
+	})
+}

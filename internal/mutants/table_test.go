@@ -1019,14 +1019,14 @@ var table = []mutant{
 		edits: one("engine/observe.go",
 			"Value: o.newest.value, Owner",
 			"Value: latest.value, Owner"),
-		in: "internal/trial", test: "TestObserversAreToldWhatLeadersSay",
+		in: "engine", test: "TestValuesDoNotGoBack",
 	},
 	{
 		name: "of what is said in one term any may be the latest",
 		edits: one("engine/leader.go",
 			"s.term == than.term && s.number > than.number",
 			"s.term == than.term"),
-		in: "internal/trial", test: "TestObserversAreToldWhatLeadersSay",
+		in: "engine", test: "TestValuesDoNotGoBack",
 	},
 	{
 		name: "what a leader says is not renewed",
