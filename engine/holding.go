@@ -118,6 +118,9 @@ func (e *Engine) takeIntoCare(h *holding, g lease.Grant, r *request, start clock
 	if h.kept {
 		e.keptLocks.Add(1)
 	}
+	if h.leads() != nil {
+		e.leading.Add(1)
+	}
 	e.keeper.Add(&h.entry, start)
 	return h.lease(), nil
 }
@@ -375,6 +378,9 @@ func (h *holding) Ended(cause error) {
 	}
 	if p := h.permits(); p != nil {
 		p.set.gaveBack(p.slots)
+	}
+	if h.leads() != nil {
+		e.leading.Add(-1)
 	}
 	now := time.Now()
 	if h.kept { // nobody's lease

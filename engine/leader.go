@@ -144,3 +144,16 @@ func parseSaying(said, token string) (s saying) {
 func (s saying) later(than saying) bool {
 	return s.term > than.term || s.term == than.term && s.number > than.number
 }
+
+// latestOf is the latest that the holder of this token says, by what instances have beside the lock.
+func latestOf(votes []instance.Vote, said []string, token string) (latest saying) {
+	for k, v := range votes {
+		if v.Kind != instance.Held || v.Holder != token {
+			continue
+		}
+		if one := parseSaying(said[k], token); one.later(latest) {
+			latest = one
+		}
+	}
+	return latest
+}

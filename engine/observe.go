@@ -269,16 +269,11 @@ func (o *observer) judge() (now Leadership, err error, news bool) {
 
 // leader is who leads, where a majority has the same token.
 func (o *observer) leader(status Status) Leadership {
-	var latest saying
+	said := make([]string, len(o.seats))
 	for k := range o.seats {
-		s := &o.seats[k]
-		if s.vote.Kind != instance.Held || s.vote.Holder != status.Token {
-			continue
-		}
-		if said := parseSaying(s.said, status.Token); said.later(latest) {
-			latest = said
-		}
+		said[k] = o.seats[k].said
 	}
+	latest := latestOf(status.Votes, said, status.Token)
 	if latest.later(o.newest) {
 		o.newest = latest
 	}

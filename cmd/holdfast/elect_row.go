@@ -16,7 +16,7 @@ lead, and with KILL a tenth of the grace before that. Signals, stops and backgro
 processes are treated as there, too. While there is no command, TERM and INT end the
 waiting.
 
-What --value says is told to all who watch: ` + "`holdfast observe ELECTION`" + `. An address, say, by
+All who watch (` + "`holdfast observe ELECTION`" + `) are told what --value says: an address, say, by
 which the leader is reached. It has 1024 bytes at most.
 
 The command finds in its environment
@@ -28,8 +28,8 @@ The command finds in its environment
   HOLDFAST_DEADLINE  the moment at which the lead would end without a renewal
 but not HOLDFAST_REDIS and HOLDFAST_REDIS_FILE, unless --pass-redis is given.
 
-An election is the lock of that name: a ` + "`holdfast run`" + ` under that name keeps all others from
-leading. It leads nothing itself.
+An election is the lock of that name: ` + "`holdfast run`" + ` under that name keeps all others from
+leading, and leads nothing itself.
 
 Exit codes: the command's own, or 128 and the signal's number if a signal has ended it;
 69 when too few instances answer at the beginning; 78 when they refuse, and waiting does

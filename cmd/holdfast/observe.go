@@ -25,8 +25,8 @@ It shows who led when a majority of the instances was asked. Two leaders that we
 one after the other may have had others between them. Terms never sink. Who holds the lock
 of that name by ` + "`holdfast run`" + ` leads nothing, and is not shown: see ` + "`holdfast status`" + `.
 
---json writes an object a line: time, election, state (held, free or unknown), term, value,
-owner and error. --once writes one line, and ends.
+--json writes an object a line: time, election, state (held, free or unknown), term,
+value, owner and error. --once writes one line, and ends.
 
 Exit codes: 0 when ^C has ended it, or, with --once, when somebody leads; with --once 1
 when nobody does, and 69 when too few instances answer; 64 for a wrong command line.`,
