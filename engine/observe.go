@@ -49,7 +49,7 @@ func (l Leadership) String() string {
 // a second after it began at the earliest. Then it goes on, and tells who leads when that is known again. It ends with
 // ctx, with the engine, and with input that makes no sense: then the last error says so, ctx's own or ErrClosed.
 //
-// It runs on the goroutine of the loop. Each loop asks for itself, which costs a server three small questions for each renewal of
+// It runs on the goroutine of the loop. Each loop asks for itself, which costs a server four small questions for each renewal of
 // the leader's, and one a second. election is as for Campaign. Safe for concurrent use, and so is its result: each
 // use of that is a loop of its own.
 func (e *Engine) Observe(ctx context.Context, election string) iter.Seq2[Leadership, error] {

@@ -16,8 +16,8 @@ lead, and with KILL a tenth of the grace before that. Signals, stops and backgro
 processes are treated as there, too. While there is no command, TERM and INT end the
 waiting.
 
-All who watch (` + "`holdfast observe ELECTION`" + `) are told what --value says: an address, say, by
-which the leader is reached. It has 1024 bytes at most.
+All who watch (` + "`holdfast observe ELECTION`" + `) are told what --value says: an address, say,
+by which the leader is reached. It has 1024 bytes at most.
 
 The command finds in its environment
   HOLDFAST_RESOURCE  the election
