@@ -59,6 +59,7 @@ type Engine struct {
 
 	detached detachments // the tokens that this engine has detached
 
+	leading   atomic.Int64 // leases that are leaders
 	keptLocks atomic.Int64 // in the keeper's care for an AcquireAll that waits, and nobody's lease
 
 	sharedMu sync.Mutex

@@ -34,6 +34,7 @@ type redisLock struct {
 	keys   []string  // of several resources, or permits: all of them. Such a lock is never handed on. nil: it is one
 
 	permits *heldPermits // nil: it is of none
+	leads   *leading     // of an election: then it is never handed on; nil: it is a lock
 }
 
 // token is what proves to the instances that the lock is ours.
@@ -57,7 +58,7 @@ func (h *holding) acquired() time.Time {
 // that is not longer for being one lock's. Called with h.mu held, once.
 func (h *holding) handOver(now time.Time) bool {
 	e := h.engine
-	if h.lock == nil || h.lock.handed >= e.cfg.LocalHandoff ||
+	if !h.mayBeHanded() || h.lock.handed >= e.cfg.LocalHandoff ||
 		h.fencing != nil && uint64(h.lock.handed) >= h.fencing.Reserved {
 		return false
 	}
@@ -77,9 +78,12 @@ func (h *holding) handOver(now time.Time) bool {
 	return next != nil
 }
 
+// mayBeHanded reports whether it is a lock that may be handed on at all.
+func (h *holding) mayBeHanded() bool { return h.lock != nil && h.lock.leads == nil }
+
 // suits reports whether an acquire may be served with this lock.
 func (h *holding) suits(r *request) bool {
-	return r.key == h.key && r.token == "" && r.renew && r.ttl == h.entry.TTL && r.fencing == (h.fencing != nil)
+	return r.key == h.key && r.token == "" && r.leads == nil && r.renew && r.ttl == h.entry.TTL && r.fencing == (h.fencing != nil)
 }
 
 // nextHolding makes the next lease of the lock: nil, when the engine is closed.

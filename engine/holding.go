@@ -77,7 +77,10 @@ func (e *Engine) hold(g lease.Grant, r *request, fencing instance.Fencing, start
 		granted := fencing // a copy, so that only this case allocates
 		h.fencing = &granted
 	}
-	if e.cfg.LocalHandoff > 0 && !h.shared {
+	switch {
+	case r.leads != nil:
+		h.lock = &redisLock{token: g.Token, since: start.Time, leads: r.leads}
+	case e.cfg.LocalHandoff > 0 && !h.shared:
 		h.lock = &redisLock{token: g.Token, since: start.Time}
 		g.Token = e.tokens.fresh()
 	}
@@ -114,6 +117,9 @@ func (e *Engine) takeIntoCare(h *holding, g lease.Grant, r *request, start clock
 	}
 	if h.kept {
 		e.keptLocks.Add(1)
+	}
+	if h.leads() != nil {
+		e.leading.Add(1)
 	}
 	e.keeper.Add(&h.entry, start)
 	return h.lease(), nil
@@ -172,6 +178,9 @@ func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 	}
 	votes, won, stop := e.prove(ctx, instance.Renewal{Key: h.key, Token: h.token(), TTL: ttl, Fencing: h.fence()})
 	if won {
+		if said := h.leads(); said != nil {
+			said.sayAgain(h, e.instances...)
+		}
 		return h.prolong(start, ttl)
 	}
 	return h.unextended(e.unproven("extend", l.Resource(), votes, stop))
@@ -333,7 +342,7 @@ func (h *holding) takePlace(p *place, resource string) {
 // hasTurn reports whether the next in line here may be served before others.
 func (h *holding) hasTurn(now time.Time) bool {
 	if h.place != nil {
-		return h.place.hasTurn(now, h.engine.trip(h.place.at), h.lock != nil)
+		return h.place.hasTurn(now, h.engine.trip(h.place.at), h.mayBeHanded())
 	}
 	return !h.engine.turnOver(h.key, now)
 }
@@ -369,6 +378,9 @@ func (h *holding) Ended(cause error) {
 	}
 	if p := h.permits(); p != nil {
 		p.pool.gaveBack(p.slots)
+	}
+	if h.leads() != nil {
+		e.leading.Add(-1)
 	}
 	now := time.Now()
 	if h.kept { // nobody's lease

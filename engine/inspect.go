@@ -22,6 +22,10 @@ type Status struct {
 	Remaining time.Duration // until a quorum no longer has the holder, if nobody renews; negative: it never expires
 	Votes     []instance.Vote
 
+	// Term and Value are those of a leader, when it holds the resource by Campaign: see Leadership. Term is 0 when not.
+	Term  uint64
+	Value string
+
 	// Waiting is how many engines stand in the queue for the resource, as the instances that answered
 	// have it: one that waits for many of its goroutines is one, and one that has died is one for
 	// another 3 s. Who waits without a place there is not counted: other libraries, engines with a
@@ -41,9 +45,17 @@ func (s Status) String() string {
 	case !s.Held:
 		return fmt.Sprintf("%q is free", s.Resource) + s.queue()
 	case s.Remaining < 0:
-		return fmt.Sprintf("%q is held by %s, and does not expire", s.Resource, instance.Abbreviate(s.Token)) + s.queue()
+		return fmt.Sprintf("%q is held by %s, and does not expire", s.Resource, instance.Abbreviate(s.Token)) + s.leader() + s.queue()
 	}
-	return fmt.Sprintf("%q is held by %s for another %v", s.Resource, instance.Abbreviate(s.Token), s.Remaining.Round(time.Millisecond)) + s.queue()
+	return fmt.Sprintf("%q is held by %s for another %v", s.Resource, instance.Abbreviate(s.Token), s.Remaining.Round(time.Millisecond)) + s.leader() + s.queue()
+}
+
+// leader is the part of String that says what a leader says: nothing if it is none.
+func (s Status) leader() string {
+	if s.Term == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; it leads in term %d: %q", s.Term, s.Value)
 }
 
 // queue is the part of String that says who waits: nothing if nobody does.
@@ -79,10 +91,11 @@ func (e *Engine) Inspect(ctx context.Context, resource string) (Status, error) {
 
 	s.Votes = make([]instance.Vote, len(e.instances))
 	queues := make([]instance.QueueLook, len(e.instances))
+	said := make([]string, len(e.instances))
 	var asked errgroup.Group
 	for seat, i := range e.instances {
 		asked.Go(func() (err error) {
-			s.Votes[seat], queues[seat], err = e.ask(ctx, i, e.key(resource))
+			s.Votes[seat], queues[seat], said[seat], err = e.ask(ctx, i, e.key(resource))
 			return err
 		})
 	}
@@ -92,26 +105,30 @@ func (e *Engine) Inspect(ctx context.Context, resource string) (Status, error) {
 		s.undecided = true
 		return s, &QuorumError{Op: "inspect", Resource: resource, Need: e.need, Votes: s.Votes, reason: ErrNoQuorum, stop: stopped}
 	}
+	if latest := latestOf(s.Votes, said, s.Token); s.Held {
+		s.Term, s.Value = latest.term, latest.value
+	}
 	return s, nil
 }
 
-// ask puts both questions to one instance and waits for the answers.
-func (e *Engine) ask(ctx context.Context, i *instance.Instance, key string) (instance.Vote, instance.QueueLook, error) {
-	answer, look := make(answerCaster, 1), make(chan instance.QueueLook, 1)
+// ask puts all questions to one instance and waits for the answers.
+func (e *Engine) ask(ctx context.Context, i *instance.Instance, key string) (v instance.Vote, q instance.QueueLook, said string, err error) {
+	answer, look, leads := make(answerCaster, 1), make(chan instance.QueueLook, 1), make(answerCaster, 1)
 	order, lives := queueKeys(e.cfg.KeyPrefix, key)
-	i.Post(&instance.Inspect{Key: key, To: answer}, &instance.LookAtQueue{Key: key, Order: order, Lives: lives, To: look})
-	v, unsaid := instance.Vote{Instance: i.Name()}, instance.QueueLook{Waiting: -1}
-	select {
-	case v = <-answer:
-	case <-ctx.Done():
-		return v, unsaid, ended(ctx)
+	leader := &instance.LookAtLeader{Key: key, Value: e.valueKey(key), To: leads}
+	i.Post(&instance.Inspect{Key: key, To: answer}, &instance.LookAtQueue{Key: key, Order: order, Lives: lives, To: look}, leader)
+	v, q = instance.Vote{Instance: i.Name()}, instance.QueueLook{Waiting: -1}
+	for range 3 {
+		select {
+		case v = <-answer:
+		case q = <-look:
+		case <-leads:
+			said = leader.Said
+		case <-ctx.Done():
+			return v, q, said, ended(ctx)
+		}
 	}
-	select {
-	case q := <-look:
-		return v, q, nil
-	case <-ctx.Done():
-		return v, unsaid, ended(ctx)
-	}
+	return v, q, said, nil
 }
 
 // answerCaster has room for the one vote.

@@ -130,6 +130,7 @@ type request struct {
 	place    *place    // in the queue; nil: none
 	several  *several  // of AcquireAll: then resource and key are those of the one that stands in the way; nil: it is one
 	permits  *permits  // of Permits: then key is that of the resource, which nobody locks; nil: it is a lock of the resource's own
+	leads    *leading  // of Campaign: what the lease is to say; nil: it is a lock
 	keeps    *keptLock // it is for an AcquireAll that waits for others besides; nil: it is not
 	posed    question  // what the one that released the lock has asked already; usually nothing
 	loop     waitLoop  // of an Acquire: here, since it would be allocated each time

@@ -84,6 +84,9 @@ func (e *Engine) giveBack(h *holding, yes func(instance.Kind) bool, next *attemp
 		default:
 			i.Post(&s.release)
 		}
+		if said := h.leads(); said != nil {
+			said.retract(h, i)
+		}
 	}
 	return p
 }

@@ -21,7 +21,8 @@ type renewal struct {
 	seats   []renewSeat        // one an instance
 	open    atomic.Int64       // votes not yet cast
 
-	asksOnly bool // whose they are: see check
+	asksOnly bool       // whose they are: see check
+	leaders  []*holding // those of them that are leaders; nil: none
 
 	mu      sync.Mutex
 	tallies []renewTally // as entries
@@ -104,6 +105,9 @@ func (r *renewal) add(entry *keeper.Entry) {
 		ttl = h.within(ttl, clock.Sample())
 	}
 	h.watch.refresh(r.engine.instances, true)
+	if h.leads() != nil {
+		r.leaders = append(r.leaders, h)
+	}
 	r.putAll(h, instance.Renewal{
 		Key: h.key, Token: h.token(), TTL: ttl, Fencing: h.fence(),
 		Until: until, Since: until.Add(-r.engine.cfg.validity(entry.TTL)), // for an extended lease this is too late, so that its server's clock is not doubted
@@ -137,10 +141,15 @@ func (r *renewal) post() {
 	r.text = instance.EncodeRenewals(r.text[:0], r.items)
 	r.open.Store(int64(len(r.items) * len(r.seats)))
 	r.start = clock.Sample()
-	for seat, i := range r.engine.instances {
+	e, leaders := r.engine, r.leaders
+	r.leaders = nil // when all have voted it may be in use again
+	for seat, i := range e.instances {
 		s := &r.seats[seat]
 		s.renew.Items, s.renew.Text = r.items, r.text
 		i.Post(&s.renew)
+	}
+	for _, h := range leaders { // behind it: what they say lives on, too, and is put back where it is missing
+		h.leads().sayAgain(h, e.instances...)
 	}
 }
 
@@ -305,6 +314,9 @@ func (r *renewal) heal(entry *keeper.Entry, key string, emptyAt uint64) {
 				Key: key, Token: h.token(), TTL: h.within(entry.TTL, clock.Sample()), GiveUp: l.Deadline(),
 				Proof: r.start.Time, Fencing: h.fence(), To: healed{},
 			})
+			if said := h.leads(); said != nil {
+				said.sayAgain(h, i)
+			}
 		}
 	}
 }

@@ -13,8 +13,9 @@ type Snapshot struct {
 	Owner     string            // Config.Owner
 	Instances []instance.Health // in the engine's order
 
-	Held   int    // leases; one of several resources is one
-	Leases []Held // some of them, in no order
+	Held    int    // leases; one of several resources is one
+	Leases  []Held // some of them, in no order
+	Leading int    // of the leases: those that a Campaign has won
 
 	Waiting int    // acquires that wait or are just asking
 	Lines   []Line // some of the resources that they are for, in no order
@@ -59,6 +60,7 @@ func (e *Engine) Snapshot(limit int) Snapshot {
 	limit = max(0, limit)
 	s := Snapshot{At: time.Now(), Owner: e.cfg.Owner, Instances: e.Instances(), Held: max(0, e.keeper.Len()-int(e.keptLocks.Load())), Dropped: e.keeper.Dropped()}
 	s.Leases = e.someHeld(limit)
+	s.Leading = int(e.leading.Load())
 	s.Waiting, s.Lines = e.lines.some(limit)
 	s.Places, s.First = e.queues.count()
 	s.Lost, s.Losses = e.losses.latest(limit)

@@ -50,6 +50,7 @@
 //	holdfast.renewal.count       {renewal}  counter; holdfast.renewal.confirmed
 //	holdfast.renewal.margin      s          histogram
 //	holdfast.lease.held          {lease}    up-down counter
+//	holdfast.election.led        {election} up-down counter
 //	holdfast.lease.ended         {lease}    counter; holdfast.lease.cause
 //	holdfast.lease.duration      s          histogram; holdfast.lease.cause
 //	holdfast.loss.dropped        {lease}    counter

@@ -67,6 +67,8 @@ func (m *maker) observed() {
 	var err error
 	m.held, err = m.meter.Int64ObservableUpDownCounter("holdfast.lease.held", metric.WithUnit("{lease}"), metric.WithDescription("Leases that the engine holds."))
 	m.note(err)
+	m.leading, err = m.meter.Int64ObservableUpDownCounter("holdfast.election.led", metric.WithUnit("{election}"), metric.WithDescription("Leases of the engine that are leaders of an election."))
+	m.note(err)
 	m.waiting, err = m.meter.Int64ObservableUpDownCounter("holdfast.acquire.waiting", metric.WithUnit("{acquire}"), metric.WithDescription("Acquires that wait, or are just asking."))
 	m.note(err)
 	m.places, err = m.meter.Int64ObservableUpDownCounter("holdfast.queue.places", metric.WithUnit("{place}"), metric.WithDescription("Places in queues that the engine has for its acquires, one for each resource."))

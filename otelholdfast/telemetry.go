@@ -41,6 +41,7 @@ type Telemetry struct {
 
 	held, waiting   metric.Int64ObservableUpDownCounter
 	places, first   metric.Int64ObservableUpDownCounter // in queues
+	leading         metric.Int64ObservableUpDownCounter
 	dropped, untold metric.Int64ObservableCounter
 	state, mailbox  metric.Int64ObservableGauge
 	quarantine      metric.Float64ObservableGauge
@@ -102,7 +103,7 @@ func (t *Telemetry) Attach(e *engine.Engine) (err error) {
 	t.observing, err = t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		t.observe(o, e.Snapshot(0))
 		return nil
-	}, t.held, t.waiting, t.places, t.first, t.dropped, t.untold, t.state, t.mailbox, t.quarantine, t.step)
+	}, t.held, t.leading, t.waiting, t.places, t.first, t.dropped, t.untold, t.state, t.mailbox, t.quarantine, t.step)
 	return err
 }
 
@@ -119,6 +120,7 @@ var states = []instance.State{instance.Connecting, instance.Up, instance.Quarant
 
 func (t *Telemetry) observe(o metric.Observer, s engine.Snapshot) {
 	o.ObserveInt64(t.held, int64(s.Held), t.all)
+	o.ObserveInt64(t.leading, int64(s.Leading), t.all)
 	o.ObserveInt64(t.waiting, int64(s.Waiting), t.all)
 	o.ObserveInt64(t.places, int64(s.Places), t.all)
 	o.ObserveInt64(t.first, int64(s.First), t.all)

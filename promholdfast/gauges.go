@@ -10,6 +10,7 @@ import (
 // gauges is what is read from the engine when it is scraped.
 type gauges struct {
 	leases, waiting, dropped, untold  *prometheus.Desc
+	leading                           *prometheus.Desc
 	places, first                     *prometheus.Desc
 	state, since, mailbox, quarantine *prometheus.Desc // one an instance
 	step, stepped                     *prometheus.Desc // one an instance
@@ -21,6 +22,7 @@ func newGauges(constant prometheus.Labels) gauges {
 	}
 	return gauges{
 		leases:     desc("leases_held", "Leases that the engine holds."),
+		leading:    desc("elections_led", "Leases of the engine that are leaders of an election."),
 		waiting:    desc("acquires_waiting", "Acquires that wait, or are just asking."),
 		places:     desc("queue_places", "Places in queues that the engine has for its acquires, one for each resource."),
 		first:      desc("queue_first", "Places of the engine that are the first in their queues."),
@@ -36,7 +38,7 @@ func newGauges(constant prometheus.Labels) gauges {
 }
 
 func (g gauges) describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.leases, g.waiting, g.places, g.first, g.dropped, g.untold, g.state, g.since, g.mailbox, g.quarantine, g.step, g.stepped} {
+	for _, d := range []*prometheus.Desc{g.leases, g.leading, g.waiting, g.places, g.first, g.dropped, g.untold, g.state, g.since, g.mailbox, g.quarantine, g.step, g.stepped} {
 		out <- d
 	}
 }
@@ -48,6 +50,7 @@ func (g gauges) collect(out chan<- prometheus.Metric, s engine.Snapshot) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	gauge(g.leases, float64(s.Held))
+	gauge(g.leading, float64(s.Leading))
 	gauge(g.waiting, float64(s.Waiting))
 	gauge(g.places, float64(s.Places))
 	gauge(g.first, float64(s.First))

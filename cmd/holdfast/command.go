@@ -36,7 +36,7 @@ func (a arguments) all() []string { return append(a.front, a.behind...) }
 
 // commands is the table. A func, since help is a command that shows it.
 func commands() []command {
-	return []command{runRow, statusRow, listRow, releaseRow, doctorRow, benchRow, demoRow, completionRow, versionRow, helpRow}
+	return []command{runRow, electRow, observeRow, statusRow, listRow, releaseRow, doctorRow, benchRow, demoRow, completionRow, versionRow, helpRow}
 }
 
 func find(name string) (command, bool) {
@@ -58,7 +58,7 @@ func execute(args []string) int {
 // dispatch runs a command, and returns its name for the error that it ended with.
 func dispatch(ctx context.Context, args []string) (name string, err error) {
 	if len(args) == 0 {
-		return "", usage("name a command: run, status, list, release, doctor, bench or demo; `holdfast help` says what they do")
+		return "", usage("name a command: run, elect, observe, status, list, release, doctor, bench or demo; `holdfast help` says what they do")
 	}
 	switch args[0] {
 	case "-h", "-help", "--help":

@@ -21,14 +21,15 @@ import (
 	"github.com/holdfast-go/holdfast/lease"
 )
 
-func newRun() action { return new(runAction) }
+func newRun() action { return &runAction{name: "run"} }
 
 // runAction is `holdfast run`: a command under a lock.
 type runAction struct {
 	servers
-	all      bool // the lock is of several resources
-	permits  int  // how many may hold it at once; 0: one
-	weight   int  // how many permits the command takes
+	name     string // of the command, for what is said while it goes on
+	all      bool   // the lock is of several resources
+	permits  int    // how many may hold it at once; 0: one
+	weight   int    // how many permits the command takes
 	now      bool
 	wait     span
 	heldCode int
@@ -222,7 +223,7 @@ func (r *runAction) open(ctx context.Context, cfg engine.Config) (*engine.Engine
 	}
 	err = locks.AwaitQuorum(ctx)
 	if err == nil || errors.Is(err, context.DeadlineExceeded) {
-		noteQuarantine(os.Stderr, locks.Instances(), time.Now(), r.first)
+		noteQuarantine(os.Stderr, r.name, locks.Instances(), time.Now(), r.first)
 	}
 	if err != nil {
 		return nil, errors.Join(err, shut(locks))
@@ -287,7 +288,7 @@ func (r *runAction) end(held *lease.Lease, code int) error {
 	case errors.Is(err, lease.ErrLost):
 		return fail(exitLost, "before the command had ended: %w", err)
 	case err != nil: // the keys go by their TTL
-		return warn(code, err)
+		return r.warn(code, err)
 	}
 	return &exitError{code: code}
 }
@@ -303,14 +304,14 @@ func (r *runAction) leave(held *lease.Lease, rest time.Duration, code int) (err 
 	case lost != nil:
 		return fail(exitLost, "before the command had ended: %w", lost)
 	case err != nil:
-		return warn(code, fmt.Errorf("the lock may be free before --at-least is over: %w", err))
+		return r.warn(code, fmt.Errorf("the lock may be free before --at-least is over: %w", err))
 	}
 	return &exitError{code: code}
 }
 
 // warn says what is wrong, but leaves the exit code as it is.
-func warn(code int, err error) error {
-	fmt.Fprintf(os.Stderr, "holdfast run: warning: %s\n", oneLine(err.Error()))
+func (r *runAction) warn(code int, err error) error {
+	fmt.Fprintf(os.Stderr, "holdfast %s: warning: %s\n", r.name, oneLine(err.Error()))
 	return &exitError{code: code}
 }
 

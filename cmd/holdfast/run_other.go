@@ -9,6 +9,8 @@ import (
 
 func newRun() action { return noRun{} }
 
+func newElect() action { return noRun{} }
+
 // noRun says so where there are no process groups: a command that has lost its
 // lock could not be ended with all its children.
 type noRun struct{}

@@ -81,7 +81,7 @@ func (s *servers) guarding() instance.Guard {
 
 // noteQuarantine says until when the restart guard grants no lock, and why.
 // first says that this is a first deployment: then not all have been seen to be new.
-func noteQuarantine(w io.Writer, servers []instance.Health, now time.Time, first bool) {
+func noteQuarantine(w io.Writer, command string, servers []instance.Health, now time.Time, first bool) {
 	need, up := len(servers)/2+1, 0
 	var waits []time.Duration // of those that may not vote yet
 	for _, h := range servers {
@@ -101,8 +101,8 @@ func noteQuarantine(w io.Writer, servers []instance.Health, now time.Time, first
 	if first {
 		hint = fmt.Sprintf("--first-deployment does not wait when all %d answer and are new", len(servers))
 	}
-	fmt.Fprintf(w, "holdfast run: %d of %d instances are quarantined: they were started a short while ago, and may have forgotten who holds which lock. None is granted before %s, in %v (%s)\n",
-		len(waits), len(servers), now.Add(left).Format(time.TimeOnly), left.Round(time.Second), hint)
+	fmt.Fprintf(w, "holdfast %s: %d of %d instances are quarantined: they were started a short while ago, and may have forgotten who holds which lock. None is granted before %s, in %v (%s)\n",
+		command, len(waits), len(servers), now.Add(left).Format(time.TimeOnly), left.Round(time.Second), hint)
 }
 
 // dial makes the instances. It does not connect.

@@ -180,6 +180,8 @@ type plainStatus struct {
 	Owner     string          `json:"owner,omitempty"`
 	Holder    string          `json:"holder,omitempty"`          // its token, abbreviated
 	Remaining int64           `json:"remaining_ms,omitempty"`    // -1: it never expires
+	Term      uint64          `json:"term,omitempty"`            // of a leader
+	Value     string          `json:"value,omitempty"`           // what it has proclaimed
 	Waiting   *int            `json:"engines_waiting,omitempty"` // in the queue; not there: it is not known
 	First     int64           `json:"first_waited_ms,omitempty"` // the first of them, until now
 	Votes     []instance.Vote `json:"votes"`
@@ -196,6 +198,7 @@ func (s seen) plain() plainStatus {
 		p.State, p.Err = "unknown", oneLine(s.err.Error())
 	case s.Held:
 		p.State, p.Holder, p.Remaining = "held", shortened(s.Token), s.Remaining.Milliseconds()
+		p.Term, p.Value = s.Term, s.Value
 		if s.Remaining < 0 {
 			p.Remaining = -1
 		}

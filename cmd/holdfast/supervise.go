@@ -20,6 +20,7 @@ import (
 //	TERM  at deadline − grace, if no renewal has moved the deadline by then
 //	KILL  at deadline − grace/10, for the deadline as it was at TERM
 type supervisor struct {
+	name    string // of holdfast's command
 	lease   *lease.Lease
 	lost    <-chan struct{} // the lease's Done; nil when we know
 	signals *signals
@@ -44,7 +45,7 @@ func (r *runAction) supervise(l *lease.Lease, signals *signals, path string, arg
 	case err != nil:
 		return 0, fail(exitNotRunable, "%s: %w", argv[0], err)
 	}
-	s := &supervisor{lease: l, lost: l.Done(), signals: signals, grace: time.Duration(r.grace), child: c, tty: tty}
+	s := &supervisor{name: r.name, lease: l, lost: l.Done(), signals: signals, grace: time.Duration(r.grace), child: c, tty: tty}
 	if r.maxHold > 0 {
 		s.limit = time.Now().Add(time.Duration(r.maxHold))
 	}
@@ -124,7 +125,7 @@ func (s *supervisor) doom() {
 		s.child.kill()
 		return
 	}
-	fmt.Fprintf(os.Stderr, "holdfast run: %v: TERM to the command, KILL in %v\n", s.why, s.killAt.Sub(now).Round(time.Millisecond))
+	fmt.Fprintf(os.Stderr, "holdfast %s: %v: TERM to the command, KILL in %v\n", s.name, s.why, s.killAt.Sub(now).Round(time.Millisecond))
 	s.pass(syscall.SIGTERM)
 	s.alarm.Reset(s.killAt.Sub(now))
 }

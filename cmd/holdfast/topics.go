@@ -38,19 +38,21 @@ instances, the same --prefix, and the same --max-ttl.`},
 	"exit-codes": {"what each exit code means", `  0     done. status: the question could be answered; doctor: the instances
         are safe to lock with
   1     release: that token does not hold the lock. doctor: something endangers safety
+        observe --once: nobody leads
   64    the command line is wrong, or something that it names: an unknown flag, a bad
         URL, the same server twice
   69    too few instances answer, or confirm in time: nothing is known about the lock.
         doctor: too few can vote, or not enough is known of them
   70    run: the lock was lost while the command ran, or --max-hold is over
+        elect: the lead was lost when the command had just ended
   75    run: the lock was not granted (-n, -w). -E CODE makes it CODE
   78    the instances refuse for a reason that waiting does not mend: a password, a
         permission, or something else under that name
-  126   run: the command cannot be executed
-  127   run: the command does not exist
+  126   run, elect: the command cannot be executed
+  127   run, elect: the command does not exist
   128+N signal number N has ended the waiting or the command: 130 for ^C
 
-  Else run returns the exit code of its command.`},
+  Else run and elect return the exit code of their command.`},
 
 	"audit": {"what --audit writes down, and where", `run and release take --audit FILE, or --audit syslog. They write an object of JSON, on
 a line of its own, when a lock is
@@ -83,7 +85,7 @@ that is killed writes nothing: its grant has no end.`},
                      any value: as --first-deployment. For tests; elsewhere unset it when
                      the instances have been locked on
 
-Set by run for its command:
+Set by run and elect for their command:
   HOLDFAST_RESOURCE, HOLDFAST_TOKEN, HOLDFAST_FENCE, HOLDFAST_SLOTS, HOLDFAST_DEADLINE
   and all that was set before. HOLDFAST_REDIS and HOLDFAST_REDIS_FILE are passed on only
   with --pass-redis. See ` + "`holdfast help run`" + `.`},

@@ -75,13 +75,13 @@ func TestNoteOnServersThatRestarted(t *testing.T) {
 		{[]instance.Health{young(time.Minute)}, "1 of 1 instances .* before 12:01:00, in 1m0s "},
 	} {
 		var b strings.Builder
-		noteQuarantine(&b, c.servers, time.Date(2026, 1, 1, 12, 0, 0, 0, time.Local), false)
+		noteQuarantine(&b, "run", c.servers, time.Date(2026, 1, 1, 12, 0, 0, 0, time.Local), false)
 		if (b.Len() > 0) != (c.want != "") || !regexp.MustCompile(c.want).MatchString(b.String()) {
 			t.Errorf("%+v: %q, want %q", c.servers, b.String(), c.want)
 		}
 	}
 	var b strings.Builder // a user that has said it is not told to say it
-	noteQuarantine(&b, []instance.Health{down, young(time.Minute), young(time.Minute)}, time.Now(), true)
+	noteQuarantine(&b, "run", []instance.Health{down, young(time.Minute), young(time.Minute)}, time.Now(), true)
 	if !strings.HasSuffix(b.String(), "(--first-deployment does not wait when all 3 answer and are new)\n") {
 		t.Errorf("got %q, want it to end with what --first-deployment does", b.String())
 	}

@@ -19,6 +19,21 @@ func TestNoTickRunsTwice(t *testing.T) {
 	onceEach(t, program.Start(t, "").Ends())
 }
 
+func TestTheLeaderRunsAllTicks(t *testing.T) {
+	t.Parallel()
+	servers := redistest.StartN(t, 3)
+	urls := strings.Join(redistest.URLs(servers), ",")
+	one := program.Start(t, urls, "-elect")
+	one.Await(`runs`)
+	two := program.Start(t, urls, "-elect")
+	one.Interrupt()
+	first := one.Ends()
+	two.Await(`runs`)
+	two.Interrupt()
+	onceEach(t, first+two.Ends())
+	onceEach(t, program.Start(t, "", "-elect").Ends())
+}
+
 func TestProcessesRunEachTickOnce(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartN(t, 3)

@@ -6,11 +6,14 @@
 // schedulers, for some seconds. With HOLDFAST_REDIS set it is one scheduler, until ^C:
 //
 //	HOLDFAST_REDIS=redis://host1:6379,redis://host2:6379,redis://host3:6379 go -C examples/gocron run .
+//
+// With -elect the schedulers elect one of them, which runs all jobs. Without, each job has a lock.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -35,8 +38,10 @@ const (
 )
 
 func main() {
+	elect := flag.Bool("elect", false, "one scheduler runs all jobs: it is elected")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx)
+	err := run(ctx, *elect)
 	stop()
 	if err != nil && !errors.Is(err, context.Canceled) { // that was ^C
 		fmt.Fprintln(os.Stderr, "gocron:", err)
@@ -44,26 +49,43 @@ func main() {
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, elect bool) error {
 	urls, own, err := embedded.Redis()
 	if err != nil {
 		return err
 	}
 	if own == nil {
-		return schedule(ctx, urls, fmt.Sprint("process ", os.Getpid()))
+		return schedule(ctx, urls, fmt.Sprint("process ", os.Getpid()), elect)
 	}
 	defer own.Close()
 	ctx, cancel := context.WithTimeout(ctx, show)
 	defer cancel()
 	hosts, ctx := errgroup.WithContext(ctx)
 	for _, name := range []string{"Ada", "Bob", "Cy"} {
-		hosts.Go(func() error { return schedule(ctx, urls, name) })
+		hosts.Go(func() error { return schedule(ctx, urls, name, elect) })
 	}
 	return hosts.Wait()
 }
 
+// distributor sees to it that one of several schedulers runs a job: a locker, or an elector.
+type distributor interface {
+	Context(parent context.Context, job string) (context.Context, context.CancelFunc, error)
+}
+
+// distribute makes one, and the option by which gocron uses it. It works until ctx ends, and stop waits for that.
+func distribute(ctx context.Context, locks *engine.Engine, name string, elect bool) (d distributor, option gocron.SchedulerOption, stop func() error) {
+	if !elect {
+		l := newLocker(locks, every, window)
+		return l, gocron.WithDistributedLocker(l), func() error { return nil }
+	}
+	e := &elector{locks: locks}
+	candidate, ctx := errgroup.WithContext(ctx)
+	candidate.Go(func() error { return e.run(ctx, name) })
+	return e, gocron.WithDistributedElector(e), candidate.Wait
+}
+
 // schedule runs a scheduler until ctx ends.
-func schedule(ctx context.Context, urls []string, name string) (err error) {
+func schedule(ctx context.Context, urls []string, name string, elect bool) (err error) {
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	locks, err := engine.Open(opening, urls, engine.Config{TTL: window, Owner: name, KeyPrefix: "holdfast-gocron:"})
@@ -71,8 +93,13 @@ func schedule(ctx context.Context, urls []string, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, locks.Close(context.WithoutCancel(ctx))) }()
-	locker := newLocker(locks, every, window)
-	scheduler, err := gocron.NewScheduler(gocron.WithDistributedLocker(locker))
+	ctx, cancel = context.WithCancel(ctx)
+	distributor, option, stop := distribute(ctx, locks, name, elect)
+	defer func() {
+		cancel()
+		err = errors.Join(err, stop())
+	}()
+	scheduler, err := gocron.NewScheduler(option)
 	if err != nil {
 		return err
 	}
@@ -82,7 +109,7 @@ func schedule(ctx context.Context, urls []string, name string) (err error) {
 	_, err = scheduler.NewJob(
 		gocron.CronJob(crontab, true),
 		gocron.NewTask(func(ctx context.Context) error { // gocron's context: it ends with the scheduler
-			ctx, done, err := locker.Context(ctx, job)
+			ctx, done, err := distributor.Context(ctx, job)
 			if err != nil {
 				return err
 			}

@@ -60,12 +60,9 @@ func campaign(ctx context.Context, urls []string, name string) error {
 	defer locks.Close(context.WithoutCancel(ctx))
 
 	for {
-		err := locks.Do(ctx, "leader", func(ctx context.Context) error {
-			fmt.Println(name, "leads")
-			return lead(ctx)
-		})
+		err := leadOnce(ctx, locks, name)
 		switch {
-		case ctx.Err() != nil: // resigned: Do has released the lock, so that another need not wait
+		case ctx.Err() != nil: // resigned, so that another need not wait
 			fmt.Println(name, "goes")
 			return nil
 		case errors.Is(err, lease.ErrLost): // deposed: another may lead by now
@@ -76,10 +73,23 @@ func campaign(ctx context.Context, urls []string, name string) error {
 	}
 }
 
+// leadOnce waits until it leads, and leads until it is deposed or ctx ends.
+func leadOnce(ctx context.Context, locks *engine.Engine, name string) error {
+	leader, err := locks.Campaign(ctx, "leader", name) // what observers are told of it
+	if err != nil {
+		return err
+	}
+	defer leader.Release(ctx)
+	fmt.Println(name, "leads")
+	leading, cancel := leader.Context(ctx)
+	defer cancel()
+	return lead(leading)
+}
+
 // lead is the leader's work, in steps that are short against the TTL. Its context
 // ends when the lease does, even if no server can be reached; what it asks of others
-// is asked with that context. A step that must not be taken by an old leader needs a
-// fencing token: see the example fencedsql.
+// is asked with that context. A step that must not be taken by an old leader needs its
+// term, Leader.Term, which is a fencing token: see the example fencedsql.
 func lead(ctx context.Context) error {
 	steps := time.NewTicker(50 * time.Millisecond)
 	defer steps.Stop()

@@ -42,6 +42,9 @@ var (
 	KeepPlace        = script("keep_place")
 	LeaveQueue       = script("leave_queue")
 	LookAtQueue      = script("look_at_queue")
+	Proclaim         = script("proclaim")
+	Retract          = script("retract")
+	LookAtLeader     = script("look_at_leader")
 
 	// All are those that a server must know, but for Loaded.
 	All = []Script{
@@ -52,6 +55,7 @@ var (
 		Renew, RenewFenced,
 		Adopt, Inspect,
 		Enqueue, KeepPlace, LeaveQueue, LookAtQueue,
+		Proclaim, Retract, LookAtLeader,
 	}
 
 	// Loaded is loaded behind all the others of this build. Whoever knows it knows them: it takes no keys, and replies 1.

@@ -178,6 +178,22 @@ func (r *ours) queue(key string) []string {
 	return []string{"PTTL", keys[1+r.IntN(3)]}
 }
 
+// leader is about what a leader says beside its lock.
+func (r *ours) leader(key string) []string {
+	value := "value:{" + key + "}"
+	switch r.IntN(8) {
+	case 0, 1, 2:
+		return r.call("proclaim", []string{key, value}, r.token(), strconv.Itoa(1+r.IntN(12)), "17 a value", r.ttl())
+	case 3:
+		return r.call("retract", []string{value}, r.token())
+	case 4:
+		return []string{"SET", value, somebodyElses[r.IntN(len(somebodyElses))]}
+	case 5:
+		return []string{"PTTL", value}
+	}
+	return r.call("look_at_leader", []string{key, value})
+}
+
 // all asks for several locks, some of which may be kept for it.
 func (r *ours) all() []string {
 	keys := []string{"k0", "k1", "k2"}[:1+r.IntN(3)]
@@ -206,7 +222,9 @@ func (r *ours) all() []string {
 
 func (r *ours) command() []string {
 	key := r.key()
-	switch r.IntN(27) {
+	switch r.IntN(30) {
+	case 27, 28, 29:
+		return r.leader(key)
 	case 22, 23, 24:
 		return r.all()
 	case 25, 26:

@@ -35,6 +35,9 @@ var scripts = map[string]script{
 	"keep place":                       keepPlace,
 	"leave queue":                      leaveQueue,
 	"look at queue":                    lookAtQueue,
+	"proclaim":                         proclaim,
+	"retract":                          retract,
+	"look at leader":                   lookAtLeader,
 	loaded:                             func(*native, []string, []string) []byte { return number(1) },
 }
 

@@ -15,12 +15,13 @@ const (
 	Permit     = "permit-"     // and its number: the lock of one of the permits
 	PermitBell = "permit-bell" // a key that goes when a permit is given back
 	PermitTurn = "permit-turn" // the lock of the one that may collect permits
+	Value      = "value"       // what the leader of an election says
 )
 
 // IsBeside reports whether a key's name, without the prefix, is that of a table of fences, whatever its number, or of a kind.
 func IsBeside(name string) bool {
 	switch kind, _, _ := strings.Cut(name, ":"); kind {
-	case "fences", Fence, Queue, QueueLives, PermitBell, PermitTurn:
+	case "fences", Fence, Queue, QueueLives, PermitBell, PermitTurn, Value:
 		return true
 	default:
 		return strings.HasPrefix(kind, QueueBell)
