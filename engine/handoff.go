@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/clock"
 	"github.com/holdfast-go/holdfast/lease"
 )
@@ -33,7 +34,8 @@ type redisLock struct {
 	handed int       // how often it has been handed on
 	keys   []string  // of several resources, or permits: all of them. Such a lock is never handed on. nil: it is one
 
-	permits *heldPermits // nil: it is of none
+	permits *heldPermits      // nil: it is of none
+	sharing *instance.Sharing // of a reader; nil: it is had alone
 }
 
 // token is what proves to the instances that the lock is ours.
@@ -57,7 +59,7 @@ func (h *holding) acquired() time.Time {
 // that is not longer for being one lock's. Called with h.mu held, once.
 func (h *holding) handOver(now time.Time) bool {
 	e := h.engine
-	if h.lock == nil || h.lock.handed >= e.cfg.LocalHandoff ||
+	if h.lock == nil || h.lock.sharing != nil || h.lock.handed >= e.cfg.LocalHandoff ||
 		h.fencing != nil && uint64(h.lock.handed) >= h.fencing.Reserved {
 		return false
 	}
@@ -79,7 +81,7 @@ func (h *holding) handOver(now time.Time) bool {
 
 // suits reports whether an acquire may be served with this lock.
 func (h *holding) suits(r *request) bool {
-	return r.key == h.key && r.token == "" && r.renew && r.ttl == h.entry.TTL && r.fencing == (h.fencing != nil)
+	return r.key == h.key && r.sharing == nil && r.token == "" && r.renew && r.ttl == h.entry.TTL && r.fencing == (h.fencing != nil)
 }
 
 // nextHolding makes the next lease of the lock: nil, when the engine is closed.

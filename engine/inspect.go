@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // Status is the holder of a resource, as a quorum of the instances saw it a moment
@@ -19,6 +20,7 @@ type Status struct {
 	Held      bool          // a quorum of the instances has the same holder
 	Token     string        // the holder's; "" when not held
 	Owner     string        // the holder's Config.Owner; "" when it has none
+	Readers   int           // how many share it (Shared), as a majority of the instances has them at least; 0: nobody does. Then Token is instance.SharedMark
 	Remaining time.Duration // until a quorum no longer has the holder, if nobody renews; negative: it never expires
 	Votes     []instance.Vote
 
@@ -40,6 +42,8 @@ func (s Status) String() string {
 		return fmt.Sprintf("who holds %q is not known", s.Resource)
 	case !s.Held:
 		return fmt.Sprintf("%q is free", s.Resource) + s.queue()
+	case s.Token == instance.SharedMark:
+		return fmt.Sprintf("%q is shared by %d for another %v", s.Resource, s.Readers, s.Remaining.Round(time.Millisecond)) + s.queue()
 	case s.Remaining < 0:
 		return fmt.Sprintf("%q is held by %s, and does not expire", s.Resource, instance.Abbreviate(s.Token)) + s.queue()
 	}
@@ -99,7 +103,7 @@ func (e *Engine) Inspect(ctx context.Context, resource string) (Status, error) {
 func (e *Engine) ask(ctx context.Context, i *instance.Instance, key string) (instance.Vote, instance.QueueLook, error) {
 	answer, look := make(answerCaster, 1), make(chan instance.QueueLook, 1)
 	order, lives := queueKeys(e.cfg.KeyPrefix, key)
-	i.Post(&instance.Inspect{Key: key, To: answer}, &instance.LookAtQueue{Key: key, Order: order, Lives: lives, To: look})
+	i.Post(&instance.Inspect{Key: key, Readers: slots.Beside(e.cfg.KeyPrefix, slots.Readers, key), To: answer}, &instance.LookAtQueue{Key: key, Order: order, Lives: lives, To: look})
 	v, unsaid := instance.Vote{Instance: i.Name()}, instance.QueueLook{Waiting: -1}
 	select {
 	case v = <-answer:
@@ -138,6 +142,7 @@ func (s *Status) count(need int) (decided bool) {
 		if len(left) >= need {
 			s.Held, s.Token, s.Owner = true, token, ownerOf(token)
 			s.Remaining = majorityEnds(left, need)
+			s.countReaders(need)
 			return true
 		}
 		if len(left)+silent >= need {
@@ -145,6 +150,21 @@ func (s *Status) count(need int) (decided bool) {
 		}
 	}
 	return decided
+}
+
+// countReaders makes Readers the largest number that a majority has, each by itself.
+func (s *Status) countReaders(need int) {
+	if s.Token != instance.SharedMark {
+		return
+	}
+	var readers []int
+	for _, v := range s.Votes {
+		if isSharedVote(v) {
+			readers = append(readers, v.Readers)
+		}
+	}
+	slices.Sort(readers)
+	s.Readers = readers[len(readers)-need]
 }
 
 // countWaiting adds up what the instances say that have answered: the queue is at one of them, or

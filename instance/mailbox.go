@@ -267,9 +267,9 @@ func fitSocket(messages []Command) bool {
 			if c.Several != nil || c.Any != nil {
 				return false
 			}
-			text += len(c.Key) + len(c.Prefix) + len(c.Token) + len(c.Former)
+			text += len(c.Key) + len(c.Prefix) + len(c.Token) + len(c.Former) + c.Sharing.text()
 		case *Release:
-			text += len(c.Key) + len(c.Prefix) + len(c.Token) + len(c.Former)
+			text += len(c.Key) + len(c.Prefix) + len(c.Token) + len(c.Former) + c.Sharing.text()
 		case *Enqueue:
 			text += 4 * len(c.Bell)
 		case *LeaveQueue:

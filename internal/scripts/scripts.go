@@ -30,6 +30,10 @@ var (
 	AcquireAllFenced = script("acquire_all_fenced")
 	AcquireAllRaise  = script("acquire_all_raise")
 	TakeAny          = script("take_any")
+	AcquireShared    = script("acquire_shared")
+	RenewShared      = script("renew_shared")
+	ReleaseShared    = script("release_shared")
+	CloseShared      = script("close_shared")
 	Release          = script("release")
 	ReleaseMany      = script("release_many")
 	ReleaseFenced    = script("release_fenced")
@@ -48,6 +52,7 @@ var (
 		Acquire, AcquireFenced, AcquireRaise,
 		AcquireAll, AcquireAllFenced, AcquireAllRaise,
 		TakeAny,
+		AcquireShared, RenewShared, ReleaseShared, CloseShared,
 		Release, ReleaseMany, ReleaseFenced, ReleaseRaise,
 		Renew, RenewFenced,
 		Adopt, Inspect,

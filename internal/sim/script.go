@@ -23,6 +23,10 @@ var scripts = map[string]script{
 	"acquire all with a fencing token": acquireAllFenced,
 	"acquire all and raise":            acquireAllRaise,
 	"take any":                         takeAny,
+	"acquire shared":                   acquireShared,
+	"renew shared":                     renewShared,
+	"release shared":                   releaseShared,
+	"close shared":                     closeShared,
 	"release":                          release,
 	"release many":                     releaseMany,
 	"release with a fencing token":     releaseFenced,
@@ -351,7 +355,13 @@ func adopt(n *native, keys, argv []string) []byte {
 }
 
 func inspect(n *native, keys, _ []string) []byte {
-	if holder, held := n.look(keys[0]); held {
+	holder, held := n.look(keys[0])
+	if held && holder == sharedMark {
+		now := n.clock.now().UnixMilli()
+		in := slices.DeleteFunc(n.members(keys[1]), func(m member) bool { return m.score <= now })
+		return list(bulk(holder), number(n.pttl(keys[0])), number(int64(len(in))))
+	}
+	if held {
 		return list(bulk(cut(holder)), number(n.pttl(keys[0])))
 	}
 	return list()
