@@ -159,7 +159,8 @@ func (a *attempt) undo() {
 func (s *attemptSeat) undoing() *instance.Release {
 	u := &s.undo
 	u.Key, u.Token, u.TTL, u.Fencing = s.acquire.Key, s.acquire.Token, s.acquire.TTL, s.acquire.Fencing
-	u.Undo, u.Former, u.Sharing = &s.acquire, s.acquire.Former, s.acquire.Sharing
+	u.Undo, u.Former = &s.acquire, s.acquire.Former
+	u.Sharing = s.acquire.Sharing
 	u.To = (*undone)(s)
 	s.attempt.refs.Add(1)
 	return u

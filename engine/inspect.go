@@ -20,7 +20,7 @@ type Status struct {
 	Held      bool          // a quorum of the instances has the same holder
 	Token     string        // the holder's; "" when not held
 	Owner     string        // the holder's Config.Owner; "" when it has none
-	Readers   int           // how many share it (Shared), as a majority of the instances has them at least; 0: nobody does. Then Token is instance.SharedMark
+	Readers   int           // how many share it (Shared), as a majority of the instances has them at least; 0: nobody does, or it is not known. Then Token is instance.SharedMark
 	Remaining time.Duration // until a quorum no longer has the holder, if nobody renews; negative: it never expires
 	Votes     []instance.Vote
 
@@ -68,7 +68,7 @@ func (s Status) queue() string {
 func (s Status) GoString() string { return s.String() }
 
 // Inspect asks every instance for the holder of the resource, for how long it holds it, and how many
-// engines wait in the queue, all in one round trip. It changes nothing there. It waits for all of them, at most as
+// engines wait in the queue, all in one round trip; how many share it takes another. It changes nothing there. It waits for all of them, at most as
 // long as their timeout. When so many do not answer that a majority may or may not have a holder, the
 // error is ErrNoQuorum, and the Status has the votes that did come; else it is ErrClosed, or the context's.
 func (e *Engine) Inspect(ctx context.Context, resource string) (Status, error) {
@@ -103,12 +103,22 @@ func (e *Engine) Inspect(ctx context.Context, resource string) (Status, error) {
 func (e *Engine) ask(ctx context.Context, i *instance.Instance, key string) (instance.Vote, instance.QueueLook, error) {
 	answer, look := make(answerCaster, 1), make(chan instance.QueueLook, 1)
 	order, lives := queueKeys(e.cfg.KeyPrefix, key)
-	i.Post(&instance.Inspect{Key: key, Readers: slots.Beside(e.cfg.KeyPrefix, slots.Readers, key), To: answer}, &instance.LookAtQueue{Key: key, Order: order, Lives: lives, To: look})
+	i.Post(&instance.Inspect{Key: key, To: answer}, &instance.LookAtQueue{Key: key, Order: order, Lives: lives, To: look})
 	v, unsaid := instance.Vote{Instance: i.Name()}, instance.QueueLook{Waiting: -1}
 	select {
 	case v = <-answer:
 	case <-ctx.Done():
 		return v, unsaid, ended(ctx)
+	}
+	if isSharedVote(v) {
+		readers := make(chan int, 1)
+		i.Post(&instance.CountReaders{Key: key, Readers: slots.Beside(e.cfg.KeyPrefix, slots.Readers, key), To: readers})
+		select {
+		case n := <-readers:
+			v.Readers = max(n, 0)
+		case <-ctx.Done():
+			return v, unsaid, ended(ctx)
+		}
 	}
 	select {
 	case q := <-look:

@@ -181,6 +181,85 @@ func TestTheLockLivesAsLongAsEachReader(t *testing.T) {
 	refusedAs(t, e)
 	release(t, long)
 	nothingOfR(t, servers)
+
+	short = acquire(t, e, "r", engine.Shared())
+	long = acquire(t, e, "r", engine.Shared(), engine.WithTTL(time.Minute), engine.WithoutRenewal())
+	everybodyIn(t, servers, 2)
+	for _, s := range servers {
+		if left := s.PTTL("r"); left < 50*time.Second {
+			t.Errorf("the mark lives for another %v", left)
+		}
+	}
+	release(t, short)
+	release(t, long)
+	nothingOfR(t, servers)
+}
+
+// TestReadersAreRenewedBesideOthers: what is renewed at the same time is of both kinds.
+func TestReadersAreRenewedBesideOthers(t *testing.T) {
+	servers := redistest.StartN(t, 3)
+	e := open(t, servers, engine.Config{TTL: time.Minute, RenewEvery: 50 * time.Millisecond})
+	var leases []*lease.Lease
+	for k := range 4 {
+		leases = append(leases, acquire(t, e, fmt.Sprintf("alone %d", k)), acquire(t, e, fmt.Sprintf("shared %d", k), engine.Shared()))
+	}
+	for range 2 {
+		for _, l := range leases {
+			first, left := l.Deadline(), servers[0].PTTL(l.Resource())
+			eventually(t, "it is renewed", func() bool { return l.Deadline().After(first) })
+			eventually(t, "its key lives longer", func() bool {
+				before := left
+				left = servers[0].PTTL(l.Resource())
+				return left > before
+			})
+		}
+	}
+	for _, l := range leases {
+		release(t, l)
+	}
+}
+
+// TestAReaderIsNotHandedAWritersLock: what it gets is shared.
+func TestAReaderIsNotHandedAWritersLock(t *testing.T) {
+	servers := redistest.StartN(t, 3)
+	e := open(t, servers, engine.Config{LocalHandoff: 16})
+	w := acquire(t, e, "r")
+	waits := acquiring(within(t), e, "r", engine.Shared())
+	eventually(t, "it waits", func() bool { return e.Snapshot(0).Waiting == 1 })
+	time.Sleep(20 * time.Millisecond)
+	release(t, w)
+	r := <-waits
+	if r.err != nil || !r.lease.Shared() {
+		t.Fatalf("%v, %v", r.lease, r.err)
+	}
+	everybodyIn(t, servers, 1)
+	release(t, r.lease)
+	nothingOfR(t, servers)
+}
+
+func TestAReaderThatIsRefusedLeavesNothing(t *testing.T) {
+	servers := redistest.StartN(t, 3)
+	e := open(t, servers, engine.Config{TTL: time.Minute})
+	for _, s := range servers[:2] {
+		s.MustDo("SET", "r", "somebody's")
+	}
+	refusedAs(t, e, engine.Shared())
+	nothingOfR(t, servers[2:])
+}
+
+// TestAReaderThatLeftWhileAServerHungIsTakenOut, when the server goes on.
+func TestAReaderThatLeftWhileAServerHungIsTakenOut(t *testing.T) {
+	servers := redistest.StartN(t, 3)
+	e := open(t, servers, engine.Config{TTL: time.Minute})
+	l, stays := acquire(t, e, "r", engine.Shared()), acquire(t, e, "r", engine.Shared())
+	everybodyIn(t, servers, 2)
+	servers[2].Pause()
+	release(t, l)
+	state(t, e, 2, instance.Down)
+	servers[2].Resume()
+	everybodyIn(t, servers, 1)
+	release(t, stays)
+	nothingOfR(t, servers)
 }
 
 func TestReadersWithOneServerDown(t *testing.T) {

@@ -3,7 +3,6 @@ package instance
 import (
 	"github.com/holdfast-go/holdfast/internal/resp"
 	"github.com/holdfast-go/holdfast/internal/scripts"
-	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // Inspect asks who has the lock. Votes: Held with holder and time left, Free,
@@ -11,22 +10,17 @@ import (
 //
 // It is for the engine.
 type Inspect struct {
-	Key     string
-	Readers string // as in Sharing
-	To      Caster
+	Key string
+	To  Caster
 }
 
-func (q *Inspect) appendCommand(s *sending, out []byte) ([]byte, bool) {
-	out = scripts.Inspect.AppendCall(out, 2, 0)
-	out = resp.AppendArg(out, q.Key)
-	if s.beside && slots.Of(q.Readers) != slots.Of(q.Key) { // nobody can share it there
-		return resp.AppendArg(out, q.Key), true
-	}
-	return resp.AppendArg(out, q.Readers), true
+func (q *Inspect) appendCommand(_ *sending, out []byte) ([]byte, bool) {
+	out = scripts.Inspect.AppendCall(out, 1, 0)
+	return resp.AppendArg(out, q.Key), true
 }
 
 func (q *Inspect) fits(r *resp.Reply) bool {
-	return r.Kind == resp.List && (len(r.List) == 0 || len(r.List) >= 2 && r.List[0].Kind == resp.Text)
+	return r.Kind == resp.List && (len(r.List) == 0 || len(r.List) == 2 && r.List[0].Kind == resp.Text)
 }
 
 func (q *Inspect) readReply(s *sending, r *resp.Reply) {
@@ -34,11 +28,7 @@ func (q *Inspect) readReply(s *sending, r *resp.Reply) {
 		q.To.Cast(s.vote(Free))
 		return
 	}
-	v := s.held(&r.List[0], leftOf(&r.List[1]))
-	if len(r.List) > 2 && r.List[2].Kind == resp.Number {
-		v.Readers = int(max(0, r.List[2].N))
-	}
-	q.To.Cast(v)
+	q.To.Cast(s.held(&r.List[0], leftOf(&r.List[1])))
 }
 
 func (q *Inspect) refuse(v Vote)      { q.To.Cast(v) }

@@ -152,7 +152,7 @@ func (m *mailbox) room(c Command) int {
 		return m.room(c.Command)
 	case *barrier:
 		return math.MaxInt
-	case *Acquire, *AcquireEach, *Inspect, *LookAtQueue:
+	case *Acquire, *AcquireEach, *Inspect, *LookAtQueue, *CloseShared, *CountReaders:
 		return m.limit
 	}
 	return 2 * m.limit

@@ -105,3 +105,23 @@ func (c *CloseShared) readReply(*sending, *resp.Reply) {}
 func (c *CloseShared) refuse(Vote)                     {}
 func (c *CloseShared) debt() (debt, bool)              { return debt{}, false }
 func (c *CloseShared) about() (key, besideKey string)  { return c.Key, c.Closed }
+
+// CountReaders asks how many share a lock that has SharedMark.
+//
+// It is for the engine.
+type CountReaders struct {
+	Key     string // the lock
+	Readers string
+	To      chan<- int // which has room for the answer; negative: it has not said
+}
+
+func (q *CountReaders) appendCommand(_ *sending, out []byte) ([]byte, bool) {
+	out = scripts.CountReaders.AppendCall(out, 1, 0)
+	return resp.AppendArg(out, q.Readers), true
+}
+
+func (q *CountReaders) fits(r *resp.Reply) bool             { return r.Kind == resp.Number }
+func (q *CountReaders) readReply(_ *sending, r *resp.Reply) { q.To <- int(r.N) }
+func (q *CountReaders) refuse(Vote)                         { q.To <- -1 }
+func (q *CountReaders) debt() (debt, bool)                  { return debt{}, false }
+func (q *CountReaders) about() (key, besideKey string)      { return q.Key, q.Readers }

@@ -46,7 +46,7 @@ type Vote struct {
 	Kind     Kind          // what it says
 	Again    bool          // the question was sent twice: the first may yet be heard, where the old connection could not be killed
 	Holder   string        // the token found in the lock: Held, Stolen; with ErrForeign the beginning of what is there; or SharedMark, WritersMark
-	Readers  int           // how many share it there, where Holder is SharedMark: of an inspection
+	Readers  int           // of an inspection: how many share it there, where Holder is SharedMark; 0 if that is not known
 	Left     time.Duration // time left of what is in the way: Held, InQuarantine; negative: unknown. It may be the longest that there is
 	Fence    uint64        // the highest fence seen there: Held, Stale; the server's clock in µs: Ahead
 	Err      error         // the reason, in the server's or the network's words; nil for most kinds

@@ -30,6 +30,8 @@ No instance knows who held the lock before. A running engine
 knows it of its own leases (its page, debughttp), and --audit of run and release writes
 it down.
 
+Of a lock that is shared (run --shared) it says by how many, and not by whom.
+
 With --permits 3 it looks at each of the three permits of the resource, by its name:
 permit-0:{RESOURCE} is the first.
 
@@ -179,6 +181,7 @@ type plainStatus struct {
 	State     string          `json:"state"` // held, free or unknown
 	Owner     string          `json:"owner,omitempty"`
 	Holder    string          `json:"holder,omitempty"`          // its token, abbreviated
+	Readers   int             `json:"readers,omitempty"`         // how many share it
 	Remaining int64           `json:"remaining_ms,omitempty"`    // -1: it never expires
 	Waiting   *int            `json:"engines_waiting,omitempty"` // in the queue; not there: it is not known
 	First     int64           `json:"first_waited_ms,omitempty"` // the first of them, until now
@@ -196,6 +199,7 @@ func (s seen) plain() plainStatus {
 		p.State, p.Err = "unknown", oneLine(s.err.Error())
 	case s.Held:
 		p.State, p.Holder, p.Remaining = "held", shortened(s.Token), s.Remaining.Milliseconds()
+		p.Readers = s.Readers
 		if s.Remaining < 0 {
 			p.Remaining = -1
 		}

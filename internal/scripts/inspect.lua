@@ -1,6 +1,6 @@
 -- inspect: who holds the lock, and for how long.
--- KEYS 1 lock, 2 readers
--- Replies {} when nobody does, else {the holder's token, its time left in ms}, and of a lock that is shared how many are in.
+-- KEYS 1 lock
+-- Replies {} when nobody does, else {the holder's token, its time left in ms}.
 -- No more of a value is read than a token can have, and one byte: it may be somebody else's, and huge.
 local holder = redis.pcall('GETRANGE', KEYS[1], '0', '1024')
 if holder == '' or type(holder) == 'table' then -- nothing is there, or GETRANGE is not permitted
@@ -8,10 +8,5 @@ if holder == '' or type(holder) == 'table' then -- nothing is there, or GETRANGE
 end
 if not holder then
   return {}
-end
-if holder == '~shared' then
-  local clock = redis.call('TIME')
-  local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-  return {holder, redis.call('PTTL', KEYS[1]), redis.call('ZCOUNT', KEYS[2], '(' .. now, '+inf')}
 end
 return {string.sub(holder, 1, 1025), redis.call('PTTL', KEYS[1])}

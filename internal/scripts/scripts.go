@@ -34,6 +34,7 @@ var (
 	RenewShared      = script("renew_shared")
 	ReleaseShared    = script("release_shared")
 	CloseShared      = script("close_shared")
+	CountReaders     = script("count_readers")
 	Release          = script("release")
 	ReleaseMany      = script("release_many")
 	ReleaseFenced    = script("release_fenced")
@@ -52,7 +53,7 @@ var (
 		Acquire, AcquireFenced, AcquireRaise,
 		AcquireAll, AcquireAllFenced, AcquireAllRaise,
 		TakeAny,
-		AcquireShared, RenewShared, ReleaseShared, CloseShared,
+		AcquireShared, RenewShared, ReleaseShared, CloseShared, CountReaders,
 		Release, ReleaseMany, ReleaseFenced, ReleaseRaise,
 		Renew, RenewFenced,
 		Adopt, Inspect,

@@ -195,6 +195,9 @@ func (r *ours) share(key string) []string {
 	case 6, 7:
 		return r.call("release_shared", keys, r.token(), r.ttl())
 	case 8:
+		if r.IntN(2) == 0 {
+			return r.call("count_readers", keys[1:2])
+		}
 		return r.call("close_shared", []string{key, keys[2]}, r.token(), r.ttl())
 	}
 	return []string{[]string{"DEL", "PTTL", "EXISTS"}[r.IntN(3)], keys[r.IntN(3)]}
@@ -254,7 +257,7 @@ func (r *ours) command() []string {
 	case 10:
 		return r.call("renew_fenced", []string{key, fence(key)}, r.token(), r.ttl(), r.ttl())
 	case 11:
-		return r.call("inspect", []string{key, sharing(key)[1]})
+		return r.call("inspect", []string{key})
 	case 27, 28, 29, 30, 31:
 		return r.share(key)
 	case 12:

@@ -27,6 +27,7 @@ var scripts = map[string]script{
 	"renew shared":                     renewShared,
 	"release shared":                   releaseShared,
 	"close shared":                     closeShared,
+	"count readers":                    countReaders,
 	"release":                          release,
 	"release many":                     releaseMany,
 	"release with a fencing token":     releaseFenced,
@@ -355,13 +356,7 @@ func adopt(n *native, keys, argv []string) []byte {
 }
 
 func inspect(n *native, keys, _ []string) []byte {
-	holder, held := n.look(keys[0])
-	if held && holder == sharedMark {
-		now := n.clock.now().UnixMilli()
-		in := slices.DeleteFunc(n.members(keys[1]), func(m member) bool { return m.score <= now })
-		return list(bulk(holder), number(n.pttl(keys[0])), number(int64(len(in))))
-	}
-	if held {
+	if holder, held := n.look(keys[0]); held {
 		return list(bulk(cut(holder)), number(n.pttl(keys[0])))
 	}
 	return list()

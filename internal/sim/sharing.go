@@ -99,3 +99,9 @@ func closeShared(n *native, keys, argv []string) []byte {
 	n.put(keys[1], argv[0], integer(argv[1]))
 	return number(1)
 }
+
+func countReaders(n *native, keys, _ []string) []byte {
+	now := n.clock.now().UnixMilli()
+	in := slices.DeleteFunc(n.members(keys[0]), func(m member) bool { return m.score <= now })
+	return number(int64(len(in)))
+}
