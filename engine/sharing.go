@@ -28,7 +28,8 @@ import (
 //
 // It is for Acquire, TryAcquire, Do and TryDo. WithFencing, WithToken, Permits, AcquireAll, TryAcquireEach and Adopt are refused
 // together with it, and so is Lease.Detach of such a lease. It is not handed on (Config.LocalHandoff). In a cluster a resource whose
-// name has a closing brace that closes nothing is refused, with ErrRefused.
+// name has a closing brace that closes nothing is refused, with ErrRefused. Beside the resource are the keys readers:{resource} and
+// closed:{resource}, behind Config.KeyPrefix: nobody may lock resources of such names.
 func Shared() Option { return func(r *request) { r.sharing = new(instance.Sharing) } }
 
 const (
@@ -101,11 +102,14 @@ func (h *holding) passOn() *place {
 
 // comesIn reports whether a reader may ask without looking at the queue: it has the place of another that has just come in.
 func (c *waitLoop) comesIn() bool {
-	if c.request.sharing == nil || c.request.place != nil {
+	r := c.request
+	if r.sharing == nil {
 		return false
 	}
-	c.request.place = c.engine.lines.inherit(c.waiter)
-	return c.request.place != nil
+	if r.place == nil {
+		r.place = c.engine.lines.inherit(c.waiter)
+	}
+	return r.place != nil && !r.place.began.IsZero()
 }
 
 // closing is what a wait loop does to keep readers out. The zero value: it has not.
