@@ -62,6 +62,7 @@ type sharedRules struct {
 	markOfFirst    bool // or as the first said
 	renewsItself   bool // a renewal prolongs the reader, and not the mark
 	leavesForAll   bool // who leaves deletes the mark
+	endsWithLeast  bool // who leaves has the mark end before those that are left
 	renewalEnters  bool // a renewal puts a reader back that is not in
 	setIsEnough    bool // a renewal counts whoever is in the set, whatever the key has, and the set is not deleted with the mark
 	overReaders    bool // a writer takes the lock where readers are
@@ -171,6 +172,15 @@ func (m *sharedRules) release(v *sharedServer, who uint8) {
 	v.stays[who] = 0
 	if v.in == 0 || was && m.leavesForAll {
 		m.clear(v)
+		return
+	}
+	if v.left = 0; m.endsWithLeast { // the mark ends with those that are left
+		v.left = sharedDrift
+	}
+	for b := range m.reads {
+		if v.in>>b&1 != 0 && !m.endsWithLeast {
+			v.left = max(v.left, v.stays[b])
+		}
 	}
 }
 
@@ -462,6 +472,7 @@ func TestModelOfSharedFindsEveryMutant(t *testing.T) {
 		"the mark lives as the first reader says":             others().with(func(m *sharedRules) { m.markOfFirst = true }),
 		"a renewal does not prolong the mark":                 renews().with(func(m *sharedRules) { m.renewsItself = true }),
 		"who leaves deletes the mark":                         sharedModel("WRR", 3, 3, 3).with(func(m *sharedRules) { m.leavesForAll = true }),
+		"who leaves has the mark end before the others":       sharedModel("WRR", 4, 4, 4).with(func(m *sharedRules) { m.endsWithLeast = true }),
 		"a renewal puts back what is not in":                  renews().with(func(m *sharedRules) { m.restarts, m.renewalEnters = true, true }),
 		"a renewal counts what is in the set, under a writer": renews().with(func(m *sharedRules) { m.setIsEnough = true }),
 		"a writer takes the lock where readers are":           sharedModel("WR", 3, 3).with(func(m *sharedRules) { m.overReaders = true }),

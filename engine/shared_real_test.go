@@ -161,6 +161,11 @@ func TestADeadReaderIsNotKeptAlive(t *testing.T) {
 	})
 	release(t, alive)
 	nothingOfR(t, servers) // long before the other's minute is over
+
+	acquire(t, e, "r", engine.Shared(), engine.WithTTL(time.Second), engine.WithoutRenewal()) // nobody gives it back
+	release(t, acquire(t, e, "r", engine.Shared()))                                           // which had a minute
+	release(t, acquire(t, e, "r"))
+	nothingOfR(t, servers)
 }
 
 // TestTheLockLivesAsLongAsEachReader, whoever came last or left first.

@@ -1,6 +1,9 @@
 package sim
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // What the scripts of a lock do that is shared: see acquire_shared.lua.
 
@@ -88,6 +91,11 @@ func releaseShared(n *native, keys, argv []string) []byte {
 	if len(left) == 0 {
 		n.remove(keys[0])
 		n.expire(keys[2], integer(argv[1]))
+		return number(was)
+	}
+	if rest := slices.MaxFunc(left, func(a, b member) int { return cmp.Compare(a.score, b.score) }).score - now; n.pttl(keys[0]) > rest+100 {
+		n.expire(keys[0], rest)
+		n.expire(keys[1], rest)
 	}
 	return number(was)
 }
