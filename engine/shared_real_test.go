@@ -228,17 +228,20 @@ func TestReadersAreRenewedBesideOthers(t *testing.T) {
 func TestAReaderIsNotHandedAWritersLock(t *testing.T) {
 	servers := redistest.StartN(t, 3)
 	e := open(t, servers, engine.Config{LocalHandoff: 16})
-	w := acquire(t, e, "r")
-	waits := acquiring(within(t), e, "r", engine.Shared())
-	eventually(t, "it waits", func() bool { return e.Snapshot(0).Waiting == 1 })
-	time.Sleep(20 * time.Millisecond)
-	release(t, w)
-	r := <-waits
-	if r.err != nil || !r.lease.Shared() {
-		t.Fatalf("%v, %v", r.lease, r.err)
+	for k := range 40 { // it is found waiting at some moment of the writer's turn
+		w := acquire(t, e, "r")
+		waits := acquiring(within(t), e, "r", engine.Shared())
+		for e.Snapshot(0).Waiting == 0 {
+			time.Sleep(10 * time.Microsecond)
+		}
+		time.Sleep(time.Duration(k%10) * 200 * time.Microsecond)
+		release(t, w)
+		r := <-waits
+		if r.err != nil || !r.lease.Shared() {
+			t.Fatalf("%v, %v", r.lease, r.err)
+		}
+		release(t, r.lease)
 	}
-	everybodyIn(t, servers, 1)
-	release(t, r.lease)
 	nothingOfR(t, servers)
 }
 
@@ -259,8 +262,11 @@ func TestAReaderThatLeftWhileAServerHungIsTakenOut(t *testing.T) {
 	l, stays := acquire(t, e, "r", engine.Shared()), acquire(t, e, "r", engine.Shared())
 	everybodyIn(t, servers, 2)
 	servers[2].Pause()
-	release(t, l)
+	if err := stays.Extend(within(t), 0); err != nil { // which it does not answer
+		t.Errorf("extend: %v", err)
+	}
 	state(t, e, 2, instance.Down)
+	release(t, l)
 	servers[2].Resume()
 	everybodyIn(t, servers, 1)
 	release(t, stays)
