@@ -114,6 +114,10 @@ var bars = []bar{
 	{"several", cell{1, 64, alone}, "there more", atMost, 4.5, holdfastAll.name},
 	{"several", cell{3, 64, alone}, "there more", atMost, 4.5, holdfastAll.name},
 
+	{"shared", cell{1, 64, alone}, "there more", atMost, 4, holdfastShared.name},
+	{"shared", cell{3, 64, alone}, "there more", atMost, 4, holdfastShared.name},
+	{"readers", cell{3, readingEngines * readersEach, ""}, "holds", atMost, 10, holdfastReaders.name},
+
 	{"allocs", cell{3, 1, ""}, "allocs", atMost, 10, ""},
 	{"allocs", cell{3, 64, ""}, "allocs", atMost, 10, ""},
 

@@ -23,7 +23,7 @@ type scenario struct {
 
 // scenarios are all of them, in the order in which they run.
 var scenarios = []scenario{
-	distinct, latency, delay, stopped, contended, cohort, handover, processes, crowded, mixed, idle, large, fencing, releases, each, beside, several, allocs, held, lostLocks,
+	distinct, latency, delay, stopped, contended, cohort, handover, processes, crowded, mixed, idle, large, fencing, releases, each, beside, several, shared, readers, allocs, held, lostLocks,
 }
 
 func names() []string {

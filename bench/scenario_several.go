@@ -60,8 +60,13 @@ func runSeveral(ctx context.Context, b *bench, r *report) error {
 		"Latencies and CPU are of whole cycles, the acquire of all and the release of all; CPU here, and of all servers together. Acquires",
 		"alone: of names that nobody has had, for a second, and nothing is released: CPU and latencies are the acquires'.",
 	}
+	return b.toOne(ctx, r, []peer{holdfastOne, holdfastPermit, holdfastAll, holdfastFour})
+}
+
+// toOne compares such peers to the first of them.
+func (b *bench) toOne(ctx context.Context, r *report, peers []peer) error {
 	for _, c := range []cell{{3, 1, ""}, {3, 64, ""}, {1, 64, alone}, {3, 64, alone}} {
-		records, err := b.cell(ctx, r, c, []peer{holdfastOne, holdfastPermit, holdfastAll, holdfastFour}, here(func(ctx context.Context, f *fleet, l locker) (values, error) {
+		records, err := b.cell(ctx, r, c, peers, here(func(ctx context.Context, f *fleet, l locker) (values, error) {
 			sessions := make([]session, c.callers)
 			for i := range sessions {
 				sessions[i] = &severalSession{severalLocker: l.(severalLocker), caller: i, anew: c.under == alone}

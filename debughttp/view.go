@@ -55,6 +55,7 @@ type leaseView struct {
 	Resource  string    `json:"resource"`
 	More      int       `json:"more,omitempty"`    // resources of the lease
 	Slots     slots     `json:"permits,omitempty"` // which it is of
+	Shared    bool      `json:"shared,omitempty"`
 	Holder    string    `json:"holder"`
 	Fence     uint64    `json:"fence,omitempty"`
 	Since     time.Time `json:"since"`
@@ -125,7 +126,7 @@ func (h *handler) look(limit int) view {
 		v.Instances = append(v.Instances, shown)
 	}
 	for _, l := range s.Leases {
-		v.Leases = append(v.Leases, leaseView{readable(l.Resource), l.More, l.Slots, holder(l.Holder), l.Fence, l.Since, millis(l.Remaining), l.Renewed, l.Renewals})
+		v.Leases = append(v.Leases, leaseView{readable(l.Resource), l.More, l.Slots, l.Shared, holder(l.Holder), l.Fence, l.Since, millis(l.Remaining), l.Renewed, l.Renewals})
 	}
 	for _, l := range s.Lines {
 		v.Lines = append(v.Lines, lineView{readable(l.Resource), l.Waiting})

@@ -92,7 +92,7 @@ func (e *Engine) acquire(ctx context.Context, r *request) (*lease.Lease, error) 
 func (c *waitLoop) waitFor(ctx context.Context) (*lease.Lease, error) {
 	defer c.engine.exit()
 	l, err := c.run(ctx)
-	c.endWaiting(l != nil)
+	c.endWaiting(l != nil && !l.Shared()) // beside a reader the next may come in
 	if c.unwanted != nil {
 		c.unwanted.discard()
 	}

@@ -51,7 +51,7 @@ func (e *Engine) Adopt(ctx context.Context, resource, token string, opts ...Opti
 }
 
 func checkAdoption(r *request, token string) error {
-	if err := r.permits.refuseWith("Adopt"); err != nil {
+	if err := r.refuseKinds("Adopt"); err != nil {
 		return err
 	}
 	switch {

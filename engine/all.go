@@ -81,7 +81,7 @@ func (e *Engine) requestAll(resources []string, opts []Option) (*request, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.permits.refuseWith("AcquireAll"); err != nil {
+	if err := r.refuseKinds("AcquireAll"); err != nil {
 		return nil, fmt.Errorf("engine: %s: %w", op, err)
 	}
 	if r.token != "" {

@@ -56,6 +56,7 @@ func (c *waitLoop) tryRound(ctx context.Context, first int, askLeft bool) (*leas
 		return nil, err
 	}
 	c.refused = err
+	c.metReaders(err)
 	return nil, nil
 }
 
@@ -75,5 +76,6 @@ func (c *waitLoop) askArbiter(ctx context.Context, v watch) (l *lease.Lease, aga
 		c.refused = err
 		return nil, true, nil
 	}
+	c.metReaders(err)
 	return nil, false, nil
 }

@@ -75,7 +75,7 @@ func (a *attempt) prepare(r *request, token string, fencing instance.Fencing, st
 		q := &s.acquire
 		q.Key, q.Token, q.TTL = r.key, token, r.ttl
 		q.GiveUp, q.AskLeft, q.Shared, q.Fencing = giveUp, askLeft, r.token != "", fencing
-		q.Former, q.Any = r.former, nil
+		q.Former, q.Any, q.Sharing = r.former, nil, r.sharing
 		if q.Several = nil; r.several != nil {
 			q.Key, q.Several = r.several.keys[0], r.several.question()
 		}
@@ -160,6 +160,7 @@ func (s *attemptSeat) undoing() *instance.Release {
 	u := &s.undo
 	u.Key, u.Token, u.TTL, u.Fencing = s.acquire.Key, s.acquire.Token, s.acquire.TTL, s.acquire.Fencing
 	u.Undo, u.Former = &s.acquire, s.acquire.Former
+	u.Sharing = s.acquire.Sharing
 	u.To = (*undone)(s)
 	s.attempt.refs.Add(1)
 	return u

@@ -18,7 +18,7 @@ import (
 // election is the resource of that name: an Acquire of it excludes all leaders, and observers are not told of it. All
 // candidates must use Campaign, or WithFencing, so that terms rise.
 //
-// The options are those of Acquire. WithToken and Permits are refused. A leadership is not handed on (Config.LocalHandoff). The
+// The options are those of Acquire. WithToken, Permits and Shared are refused. A leadership is not handed on (Config.LocalHandoff). The
 // value is in a key beside the lock, "value:{election}", so nobody should lock a resource of such a name. In a
 // cluster an election whose name has a closing brace that closes nothing is refused, with ErrRefused.
 //
@@ -50,7 +50,7 @@ func (e *Engine) requestCampaign(election, value string, opts []Option) (*reques
 	if err != nil {
 		return nil, err
 	}
-	err = r.permits.refuseWith("Campaign")
+	err = r.refuseKinds("Campaign")
 	switch {
 	case err != nil:
 	case r.token != "":

@@ -14,6 +14,13 @@ import (
 
 // check asks whose the locks of these leases are. It is called by the keeper and does not block.
 func (e *Engine) check(suspects []*keeper.Entry) {
+	alone, readers := byKind(suspects)
+	e.checkSome(alone, instance.MaxRenewals)
+	e.checkSome(readers, mostReaders)
+}
+
+// checkSome is check for leases of one kind, with most of them in a message.
+func (e *Engine) checkSome(suspects []*keeper.Entry, most int) {
 	var next *renewal
 	for _, entry := range suspects {
 		holdingOf(entry).watch.refresh(e.instances, false) // it may have told because it cannot tell any more
@@ -21,12 +28,12 @@ func (e *Engine) check(suspects []*keeper.Entry) {
 			next = e.newRenewal()
 			next.asksOnly = true
 		}
-		if n := holdingOf(entry).locks(); n > 1 && len(next.items)+n > instance.MaxRenewals {
+		if n := holdingOf(entry).locks(); n > 1 && len(next.items)+n > most {
 			next.post()
 			next = e.newRenewal()
 			next.asksOnly = true
 		}
-		if next.addQuestion(entry); len(next.items) == instance.MaxRenewals {
+		if next.addQuestion(entry); len(next.items) == most {
 			next.post()
 			next = nil
 		}
@@ -38,7 +45,7 @@ func (e *Engine) check(suspects []*keeper.Entry) {
 
 func (r *renewal) addQuestion(entry *keeper.Entry) {
 	h := holdingOf(entry)
-	r.putAll(h, instance.Renewal{Key: h.key, Token: h.token(), TTL: instance.AskOnly})
+	r.putAll(h, instance.Renewal{Key: h.key, Token: h.token(), TTL: instance.AskOnly, Sharing: h.sharing()})
 }
 
 // tellChecked tells the keeper what has been decided.

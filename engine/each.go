@@ -92,7 +92,7 @@ func (e *Engine) requestEach(resources []string, opts []Option) (*request, error
 	}
 	r, err := e.request("acquire", resources[0], opts)
 	if err == nil {
-		err = r.permits.refuseWith("TryAcquireEach")
+		err = r.refuseKinds("TryAcquireEach")
 	}
 	if err != nil {
 		return nil, err

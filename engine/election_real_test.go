@@ -422,6 +422,7 @@ func TestACampaignThatCannotBe(t *testing.T) {
 		"the resource is empty":    func() error { _, err := e.Campaign(within(t), "", "x"); return err },
 		"WithToken":                func() error { _, err := e.Campaign(within(t), "r", "x", engine.WithToken("t")); return err },
 		"Permits with Campaign":    func() error { _, err := e.Campaign(within(t), "r", "x", engine.Permits(2)); return err },
+		"Shared with Campaign":     func() error { _, err := e.Campaign(within(t), "r", "x", engine.Shared()); return err },
 		"1025 bytes: at most 1024": func() error { _, err := e.Campaign(within(t), "r", strings.Repeat("x", 1025)); return err },
 		"WithTTL":                  func() error { _, err := e.Campaign(within(t), "r", "x", engine.WithTTL(-1)); return err },
 	} {

@@ -31,6 +31,7 @@ type turn struct {
 	began, ended time.Time
 	quantum      time.Duration
 	crowd        time.Time // when others were last known to wait; zero: they were not
+	shared       time.Time // when readers were last known to have it; zero: they had it not
 	mixed        time.Time // when one that does not stand in the queue was last overruled; zero: never
 }
 
@@ -72,7 +73,7 @@ func (f *fairness) had(key string, since, now time.Time) {
 	defer t.mu.Unlock()
 	switch {
 	case !its:
-		t.key, t.began, t.quantum, t.crowd, t.mixed = hash, since, f.quantum, time.Time{}, time.Time{}
+		t.key, t.began, t.quantum, t.crowd, t.mixed, t.shared = hash, since, f.quantum, time.Time{}, time.Time{}, time.Time{}
 	case now.Sub(t.ended) > forgetting:
 		t.began, t.quantum = since, f.quantum
 	case since.Sub(t.ended) > shortestBreak: // others had their chance
@@ -107,7 +108,7 @@ func (f *fairness) crowded(key string, now time.Time) {
 	t, hash, its := f.turn(key)
 	defer t.mu.Unlock()
 	if !its {
-		t.key, t.began, t.ended, t.mixed = hash, now, now, time.Time{}
+		t.key, t.began, t.ended, t.mixed, t.shared = hash, now, now, time.Time{}, time.Time{}
 	}
 	t.quantum, t.crowd = f.quantum, now
 }
@@ -127,6 +128,22 @@ func (f *fairness) isMixed(key string, now time.Time) bool {
 	t, _, its := f.turn(key)
 	defer t.mu.Unlock()
 	return its && !t.mixed.IsZero() && now.Sub(t.mixed) <= forgetting
+}
+
+// sharedBy notes that readers have the resource.
+func (f *fairness) sharedBy(key string, now time.Time) {
+	t, hash, its := f.turn(key)
+	defer t.mu.Unlock()
+	if !its {
+		t.key, t.began, t.ended, t.quantum, t.crowd, t.mixed = hash, now, now, f.quantum, time.Time{}, time.Time{}
+	}
+	t.shared = now
+}
+
+func (f *fairness) isShared(key string, now time.Time) bool {
+	t, _, its := f.turn(key)
+	defer t.mu.Unlock()
+	return its && !t.shared.IsZero() && now.Sub(t.shared) <= knownShared
 }
 
 // alone notes that nobody else waits.

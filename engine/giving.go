@@ -83,7 +83,7 @@ func (end *leaseEnd) givesUpPlainly(now time.Time) bool {
 	h := end.holding
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !end.first || h.released || h.place != nil || h.leads() != nil || h.settled.Load() || h.engine.lines.length(h.lease().Resource()) > 0 {
+	if !end.first || h.released || h.place != nil || h.leads() != nil || h.sharing() != nil || h.settled.Load() || h.engine.lines.length(h.lease().Resource()) > 0 {
 		return false
 	}
 	h.engine.fairness.had(h.key, h.acquired(), now)

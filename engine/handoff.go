@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/clock"
 	"github.com/holdfast-go/holdfast/lease"
 )
@@ -33,8 +34,9 @@ type redisLock struct {
 	handed int       // how often it has been handed on
 	keys   []string  // of several resources, or permits: all of them. Such a lock is never handed on. nil: it is one
 
-	permits *heldPermits // nil: it is of none
-	leads   *leading     // of an election: then it is never handed on; nil: it is a lock
+	permits *heldPermits      // nil: it is of none
+	leads   *leading          // of an election: then it is never handed on; nil: it is a lock
+	sharing *instance.Sharing // of a reader: then it is never handed on; nil: it is had alone
 }
 
 // token is what proves to the instances that the lock is ours.
@@ -79,11 +81,13 @@ func (h *holding) handOver(now time.Time) bool {
 }
 
 // mayBeHanded reports whether it is a lock that may be handed on at all.
-func (h *holding) mayBeHanded() bool { return h.lock != nil && h.lock.leads == nil }
+func (h *holding) mayBeHanded() bool {
+	return h.lock != nil && h.lock.leads == nil && h.lock.sharing == nil
+}
 
 // suits reports whether an acquire may be served with this lock.
 func (h *holding) suits(r *request) bool {
-	return r.key == h.key && r.token == "" && r.leads == nil && r.renew && r.ttl == h.entry.TTL && r.fencing == (h.fencing != nil)
+	return r.key == h.key && r.token == "" && r.leads == nil && r.sharing == nil && r.renew && r.ttl == h.entry.TTL && r.fencing == (h.fencing != nil)
 }
 
 // nextHolding makes the next lease of the lock: nil, when the engine is closed.

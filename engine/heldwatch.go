@@ -25,7 +25,7 @@ func (h *holding) beginWatch() {
 	tell := func() { h.engine.keeper.Check(&h.entry) }
 	for k := range w.at {
 		s := &w.at[k]
-		s.Key, s.Token, s.Often, s.Tell = h.key, h.token(), h.entry.RenewEvery, tell
+		s.Key, s.Token, s.Often, s.Tell = h.key, h.shown(), h.entry.RenewEvery, tell
 		if keys := h.several(); keys != nil {
 			s.Key = keys[k/n]
 		}

@@ -80,6 +80,11 @@ func (e *Engine) hold(g lease.Grant, r *request, fencing instance.Fencing, start
 	switch {
 	case r.leads != nil:
 		h.lock = &redisLock{token: g.Token, since: start.Time, leads: r.leads}
+	case r.sharing != nil:
+		h.lock = &redisLock{token: g.Token, since: start.Time, sharing: r.sharing}
+		g.Shared = true
+		e.fairness.sharedBy(r.key, start.Time)
+		r.place = h.passOn()
 	case e.cfg.LocalHandoff > 0 && !h.shared:
 		h.lock = &redisLock{token: g.Token, since: start.Time}
 		g.Token = e.tokens.fresh()
@@ -176,7 +181,7 @@ func (h *holding) Extend(ctx context.Context, ttl time.Duration) error {
 	if keys := h.several(); keys != nil {
 		return h.extendAll(ctx, keys, ttl, start)
 	}
-	votes, won, stop := e.prove(ctx, instance.Renewal{Key: h.key, Token: h.token(), TTL: ttl, Fencing: h.fence()})
+	votes, won, stop := e.prove(ctx, instance.Renewal{Key: h.key, Token: h.token(), TTL: ttl, Sharing: h.sharing(), Fencing: h.fence()})
 	if won {
 		if said := h.leads(); said != nil {
 			said.sayAgain(h, e.instances...)
@@ -232,7 +237,7 @@ func (h *holding) letGo(first bool, cause error) *poll {
 		return nil // the lock may be another's by now
 	}
 	p, left := h.giveUp(first)
-	if p != nil && !left {
+	if p != nil && !left && h.sharing() == nil { // else others may be in: the servers tell when none is
 		h.engine.lines.released(h.lease().Resource()) // its acquires are posted behind our release
 	}
 	return p
@@ -261,7 +266,7 @@ func (h *holding) discard() {
 	if p == nil {
 		return
 	}
-	if !left {
+	if !left && h.sharing() == nil {
 		h.engine.lines.released(h.lease().Resource())
 	}
 	p.leave()
@@ -272,6 +277,9 @@ func (h *holding) discard() {
 // nothing that is posted from now on is about it.
 func (h *holding) Detach() (token string, err error) {
 	l := h.lease()
+	if h.sharing() != nil {
+		return "", fmt.Errorf("detach %q: the lease is shared, and nobody could adopt it", l.Resource())
+	}
 	if !h.entry.Control.End(lease.ErrDetached) {
 		return "", fmt.Errorf("detach %q: %w", l.Resource(), l.Err())
 	}
@@ -299,7 +307,11 @@ func (h *holding) giveUp(first bool) (p *poll, left bool) {
 		return nil, false
 	}
 	e, now, yes := h.engine, time.Now(), isGone
-	e.fairness.had(h.key, h.acquired(), now)
+	if h.sharing() != nil { // whoever waits cannot know that nobody else is in
+		first = false
+	} else {
+		e.fairness.had(h.key, h.acquired(), now)
+	}
 	if first && !h.released && h.handOver(now) {
 		h.released = true // nothing of the lock is ours to put back or to delete
 		h.settled.Store(true)

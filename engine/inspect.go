@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-go/holdfast/instance"
+	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
 // Status is the holder of a resource, as a quorum of the instances saw it a moment
@@ -19,6 +20,7 @@ type Status struct {
 	Held      bool          // a quorum of the instances has the same holder
 	Token     string        // the holder's; "" when not held
 	Owner     string        // the holder's Config.Owner; "" when it has none
+	Readers   int           // how many share it (Shared), as a majority of the instances has them at least; 0: nobody does, or it is not known. Then Token is instance.SharedMark
 	Remaining time.Duration // until a quorum no longer has the holder, if nobody renews; negative: it never expires
 	Votes     []instance.Vote
 
@@ -44,6 +46,8 @@ func (s Status) String() string {
 		return fmt.Sprintf("who holds %q is not known", s.Resource)
 	case !s.Held:
 		return fmt.Sprintf("%q is free", s.Resource) + s.queue()
+	case s.Token == instance.SharedMark:
+		return fmt.Sprintf("%q is shared by %d for another %v", s.Resource, s.Readers, s.Remaining.Round(time.Millisecond)) + s.queue()
 	case s.Remaining < 0:
 		return fmt.Sprintf("%q is held by %s, and does not expire", s.Resource, instance.Abbreviate(s.Token)) + s.leader() + s.queue()
 	}
@@ -76,7 +80,7 @@ func (s Status) queue() string {
 func (s Status) GoString() string { return s.String() }
 
 // Inspect asks every instance for the holder of the resource, for how long it holds it, and how many
-// engines wait in the queue, all in one round trip. It changes nothing there. It waits for all of them, at most as
+// engines wait in the queue, all in one round trip; how many share it takes another. It changes nothing there. It waits for all of them, at most as
 // long as their timeout. When so many do not answer that a majority may or may not have a holder, the
 // error is ErrNoQuorum, and the Status has the votes that did come; else it is ErrClosed, or the context's.
 func (e *Engine) Inspect(ctx context.Context, resource string) (Status, error) {
@@ -128,6 +132,16 @@ func (e *Engine) ask(ctx context.Context, i *instance.Instance, key string) (v i
 			return v, q, said, ended(ctx)
 		}
 	}
+	if isSharedVote(v) {
+		readers := make(chan int, 1)
+		i.Post(&instance.CountReaders{Key: key, Readers: slots.Beside(e.cfg.KeyPrefix, slots.Readers, key), To: readers})
+		select {
+		case n := <-readers:
+			v.Readers = max(n, 0)
+		case <-ctx.Done():
+			return v, q, said, ended(ctx)
+		}
+	}
 	return v, q, said, nil
 }
 
@@ -155,6 +169,7 @@ func (s *Status) count(need int) (decided bool) {
 		if len(left) >= need {
 			s.Held, s.Token, s.Owner = true, token, ownerOf(token)
 			s.Remaining = majorityEnds(left, need)
+			s.countReaders(need)
 			return true
 		}
 		if len(left)+silent >= need {
@@ -162,6 +177,21 @@ func (s *Status) count(need int) (decided bool) {
 		}
 	}
 	return decided
+}
+
+// countReaders makes Readers the largest number that a majority has, each by itself.
+func (s *Status) countReaders(need int) {
+	if s.Token != instance.SharedMark {
+		return
+	}
+	var readers []int
+	for _, v := range s.Votes {
+		if isSharedVote(v) {
+			readers = append(readers, v.Readers)
+		}
+	}
+	slices.Sort(readers)
+	s.Readers = readers[len(readers)-need]
 }
 
 // countWaiting adds up what the instances say that have answered: the queue is at one of them, or

@@ -30,9 +30,13 @@ type failures struct {
 // the instance say where the place stands now.
 func (q *inQueue) askInTurn(ctx context.Context, first int) (*lease.Lease, action, error) {
 	e, was := q.engine, q.passed
+	q.asked = true
 	l, err := q.tryRound(ctx, first, q.misses > 0)
 	if l != nil || err != nil {
 		return l, waitOn, err
+	}
+	if q.before == "" {
+		q.keepReadersOut(time.Now())
 	}
 	switch {
 	case q.isPutOff(time.Now()):

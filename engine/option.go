@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/holdfast-go/holdfast/instance"
 	"github.com/holdfast-go/holdfast/internal/slots"
 )
 
@@ -123,17 +125,18 @@ type request struct {
 	former   string // of an adoption: the token that has the lock
 	maxHold  time.Duration
 	maxTTL   time.Duration
-	reserve  uint64    // fences that a grant brings besides its own: see redisLock
-	seen     uint64    // the highest fence that a refusal has shown
-	proposed uint64    // the highest number of the last attempt
-	clock    uint64    // in µs, a server's, when ours is too far ahead; else 0
-	place    *place    // in the queue; nil: none
-	several  *several  // of AcquireAll: then resource and key are those of the one that stands in the way; nil: it is one
-	permits  *permits  // of Permits: then key is that of the resource, which nobody locks; nil: it is a lock of the resource's own
-	leads    *leading  // of Campaign: what the lease is to say; nil: it is a lock
-	keeps    *keptLock // it is for an AcquireAll that waits for others besides; nil: it is not
-	posed    question  // what the one that released the lock has asked already; usually nothing
-	loop     waitLoop  // of an Acquire: here, since it would be allocated each time
+	reserve  uint64            // fences that a grant brings besides its own: see redisLock
+	seen     uint64            // the highest fence that a refusal has shown
+	proposed uint64            // the highest number of the last attempt
+	clock    uint64            // in µs, a server's, when ours is too far ahead; else 0
+	place    *place            // in the queue; nil: none
+	several  *several          // of AcquireAll: then resource and key are those of the one that stands in the way; nil: it is one
+	permits  *permits          // of Permits: then key is that of the resource, which nobody locks; nil: it is a lock of the resource's own
+	leads    *leading          // of Campaign: what the lease is to say; nil: it is a lock
+	sharing  *instance.Sharing // of Shared: what the lock has beside it; nil: it is to be had alone
+	keeps    *keptLock         // it is for an AcquireAll that waits for others besides; nil: it is not
+	posed    question          // what the one that released the lock has asked already; usually nothing
+	loop     waitLoop          // of an Acquire: here, since it would be allocated each time
 	errs     []error
 }
 
@@ -175,6 +178,9 @@ func (e *Engine) request(op, resource string, opts []Option) (*request, error) {
 	if r.permits != nil && len(r.errs) == 0 {
 		r.check(r.permits.prepare(e, r))
 	}
+	if r.sharing != nil && len(r.errs) == 0 {
+		r.check(r.share(e))
+	}
 	if len(r.errs) > 0 {
 		return nil, fmt.Errorf("engine: %s: %w", op, join(r.errs...))
 	}
@@ -203,6 +209,11 @@ func checkResource(resource string) error {
 func checkToken(token string) error {
 	if n := len(token); n == 0 || n > maxToken {
 		return fmt.Errorf("the token has %d bytes: it must have 1 to %d", n, maxToken)
+	}
+	for _, mark := range [...]string{instance.SharedMark, instance.WritersMark} {
+		if strings.HasPrefix(token, mark) {
+			return fmt.Errorf("the token begins with %q, which marks a lock that is shared: choose another", mark)
+		}
 	}
 	return nil
 }

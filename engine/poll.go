@@ -93,7 +93,7 @@ func (e *Engine) giveBack(h *holding, yes func(instance.Kind) bool, next *attemp
 
 // describe makes r a release of this lock.
 func (h *holding) describe(r *instance.Release) {
-	r.Key, r.Token, r.Fencing = h.key, h.token(), h.fence()
+	r.Key, r.Token, r.Sharing, r.Fencing = h.key, h.token(), h.sharing(), h.fence()
 	r.TTL, r.Since = h.engine.cfg.MaxTTL, h.askedFor()
 	r.Undo = nil
 }

@@ -61,16 +61,23 @@ type renewSeat struct {
 // instance for every instance.MaxRenewals of them. It is called by the keeper
 // and does not block.
 func (e *Engine) renew(due []*keeper.Entry) {
+	alone, readers := byKind(due)
+	e.renewSome(alone, instance.MaxRenewals)
+	e.renewSome(readers, mostReaders)
+}
+
+// renewSome posts the renewal of leases of one kind, with most of them in a message.
+func (e *Engine) renewSome(due []*keeper.Entry, most int) {
 	var next *renewal
 	for _, entry := range due {
 		if next == nil {
 			next = e.newRenewal()
 		}
-		if n := holdingOf(entry).locks(); n > 1 && len(next.items)+n > instance.MaxRenewals {
+		if n := holdingOf(entry).locks(); n > 1 && len(next.items)+n > most {
 			next.post()
 			next = e.newRenewal()
 		}
-		if next.add(entry); len(next.items) == instance.MaxRenewals {
+		if next.add(entry); len(next.items) == most {
 			next.post()
 			next = nil
 		}
@@ -109,7 +116,7 @@ func (r *renewal) add(entry *keeper.Entry) {
 		r.leaders = append(r.leaders, h)
 	}
 	r.putAll(h, instance.Renewal{
-		Key: h.key, Token: h.token(), TTL: ttl, Fencing: h.fence(),
+		Key: h.key, Token: h.token(), TTL: ttl, Sharing: h.sharing(), Fencing: h.fence(),
 		Until: until, Since: until.Add(-r.engine.cfg.validity(entry.TTL)), // for an extended lease this is too late, so that its server's clock is not doubted
 	})
 }
@@ -312,7 +319,7 @@ func (r *renewal) heal(entry *keeper.Entry, key string, emptyAt uint64) {
 		if seat < 64 && emptyAt&(1<<seat) != 0 {
 			i.Post(&instance.Acquire{
 				Key: key, Token: h.token(), TTL: h.within(entry.TTL, clock.Sample()), GiveUp: l.Deadline(),
-				Proof: r.start.Time, Fencing: h.fence(), To: healed{},
+				Proof: r.start.Time, Sharing: h.sharing(), Fencing: h.fence(), To: healed{},
 			})
 			if said := h.leads(); said != nil {
 				said.sayAgain(h, i)

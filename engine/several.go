@@ -46,7 +46,7 @@ func (s *attemptSeat) undoAll(keys []string) {
 	for k, key := range keys {
 		u := &s.undoes[k]
 		u.Key, u.Token, u.TTL, u.Fencing = key, q.Token, q.TTL, q.Fencing
-		u.Undo, u.Former, u.To = q, "", (*undone)(s)
+		u.Undo, u.Former, u.Sharing, u.To = q, "", nil, (*undone)(s)
 		posts[k] = u
 	}
 	a.refs.Add(int32(n))

@@ -34,6 +34,7 @@ type Held struct {
 	Resource  string        // of several, the first
 	More      int           // of several: how many besides
 	Slots     []int         // of permits: which
+	Shared    bool          // others may hold it as well
 	Holder    string        // its token, abbreviated: the owner is in front. With LocalHandoff Redis has another
 	Fence     uint64        // 0: none
 	Since     time.Time     // when the attempt began that was granted
@@ -75,7 +76,7 @@ func (e *Engine) someHeld(limit int) (held []Held) {
 		l := h.lease()
 		if remaining := l.Remaining(); remaining > 0 && !h.kept {
 			held = append(held, Held{
-				Resource: l.Resource(), More: len(l.Resources()) - 1, Slots: l.Slots(), Holder: instance.Abbreviate(l.Token()), Fence: l.Fence(),
+				Resource: l.Resource(), More: len(l.Resources()) - 1, Slots: l.Slots(), Shared: l.Shared(), Holder: instance.Abbreviate(l.Token()), Fence: l.Fence(),
 				Since: h.since, Remaining: remaining, Renewed: entry.RenewEvery > 0, Renewals: entry.Renewals,
 			})
 		}

@@ -23,7 +23,7 @@ const impatience = 100 * time.Millisecond
 //	           there is no queue        wait without one
 //	           nobody waits             ask at once, without a place
 //	           another is before it     watch that one's bell
-//	           it is the first          watch the lock
+//	           it is the first          watch the lock; a reader: ask, once
 //	           the lock is free         it is the first: ask; else: ask if nobody seems to
 //	changed    the lock                 ask the arbiter first; all, if it is gone
 //	           the bell                 ask all
@@ -46,6 +46,7 @@ type inQueue struct {
 	until    time.Time // when it is time for a round of all
 	again    time.Time // when to ask again, after it has asked in vain or for the sake of others; zero: when it is told
 	yielding bool      // until then, and without a place, it leaves others a chance
+	asked    bool      // it has asked since it is the first
 	inVain   bool      // it was told that nobody waits, and has asked in vain
 	failures
 }
@@ -183,12 +184,23 @@ func (q *inQueue) stood() action {
 		return q.enterAnew()
 	}
 	q.looks, q.inVain, q.owes = false, false, false
-	e.fairness.crowded(q.request.key, now)
+	isReader, isFirst := q.request.sharing != nil, s.Before == ""
+	if !isReader || !isFirst {
+		e.fairness.crowded(q.request.key, now)
+	}
 	free := s.Kind == instance.Free
 	if !free {
 		q.idle = ""
 	}
 	switch {
+	case !isFirst:
+		q.asked = false
+	case !isReader && !free:
+		q.keepReadersOut(now)
+	}
+	switch {
+	case isReader && isFirst && !q.asked: // other readers may be in
+		return askInTurn
 	case q.watch.tracked == nil || s.Before != q.before:
 		q.watchFor(s.Before)
 	case !q.rang.IsZero() && now.Sub(q.rang) > keepEvery/2: // that place has another bell by now

@@ -45,6 +45,7 @@ type waitLoop struct {
 	wakeup    wakeup
 	since     time.Time // when it became the head of the line
 	owes      bool      // the turn of this engine is over: others are to have a chance before it asks
+	closing   closing
 	silent    time.Time // when the server was last found not to tell of changes: then it waits outside of the queue
 	collects  time.Time // when it leaves the queue to collect permits; zero: never
 
@@ -72,12 +73,15 @@ func patient(rounds int) time.Duration {
 // run waits in line and takes part in rounds until one is won. It asks all, unless others are
 // known to wait in the queue, or may have begun to: then it looks there first.
 func (c *waitLoop) run(ctx context.Context) (*lease.Lease, error) {
-	defer func() { c.watch.end() }()
+	defer func() {
+		c.watch.end()
+		c.letReadersIn()
+	}()
 	if l, err := c.standInLine(ctx); l != nil || err != nil {
 		return l, err
 	}
 	c.since = time.Now()
-	ask := c.request.posed.attempt != nil || c.mayAsk(c.since) // it may have been asked in the turn of the one before
+	ask := c.request.posed.attempt != nil || c.comesIn() || c.mayAsk(c.since) // it may have been asked in the turn of the one before
 	for {
 		if ask {
 			if l, err := c.askAfterBreak(ctx); l != nil || err != nil {
@@ -183,6 +187,7 @@ func (c *waitLoop) rely(ctx context.Context) (l *lease.Lease, ask bool, err erro
 	timer := c.waiter.after(pause)
 	defer timer.Stop()
 	for {
+		c.keepReadersOut(time.Now())
 		l, what, err := c.event(ctx, v, timer.C)
 		switch {
 		case l != nil:

@@ -28,6 +28,7 @@ type Acquire struct {
 	Former  string        // the token that must have the lock now, and gives way to Token: an adoption, without fencing; "": nobody may have it
 	Several *Several      // of several locks, all or none; nil: of one
 	Any     *AnyOf        // of some of several locks; nil: of all that it names
+	Sharing *Sharing      // with other readers, without fencing; nil: alone
 	Fencing
 	To Caster
 
@@ -53,6 +54,7 @@ const (
 	scriptFencesAll
 	scriptRaisesAll
 	scriptTakesAny
+	scriptShares
 )
 
 // The stages of an Acquire. The actor sends it, its undo withdraws it; only one
@@ -117,6 +119,8 @@ func (a *Acquire) appendCommand(s *sending, out []byte) ([]byte, bool) {
 		return a.appendSeveral(out), true
 	case scriptTakesAny:
 		return a.appendAnyOf(s, out), true
+	case scriptShares:
+		return a.shared(out), true
 	}
 	return a.scripted(out), true
 }
@@ -134,6 +138,8 @@ func (a *Acquire) formIn(s *sending) form {
 		return a.formOfSeveral(s)
 	case a.Any != nil:
 		return scriptTakesAny
+	case a.Sharing != nil:
+		return scriptShares
 	case a.Fence == 0, a.isHealing() && s.ordered:
 		if mayBeNative {
 			return native

@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -14,9 +15,14 @@ type keyed interface {
 	about() (key, fenceKey string)
 }
 
-func (a *Acquire) about() (key, fenceKey string) { return a.Key, a.beside(a.Key) }
-func (r *Release) about() (key, fenceKey string) { return r.Key, r.beside(r.Key) }
-func (q *Inspect) about() (key, fenceKey string) { return q.Key, "" }
+func (a *Acquire) about() (key, besideKey string) {
+	return a.Key, cmp.Or(a.Sharing.beside(), a.beside(a.Key))
+}
+
+func (r *Release) about() (key, besideKey string) {
+	return r.Key, cmp.Or(r.Sharing.beside(), r.beside(r.Key))
+}
+func (q *Inspect) about() (key, besideKey string) { return q.Key, "" }
 
 // slotFor is the slot of a lock, which must be its fence's, too.
 func slotFor(key, fenceKey string) (uint16, error) {
@@ -59,16 +65,17 @@ func (r *router) postRenew(m *Renew) {
 	type kind struct {
 		slot   uint16
 		fenced bool
+		shared bool
 	}
 	of := make(map[kind]*renewPart)
 	for k := range m.Items {
 		item := &m.Items[k]
-		slot, err := slotFor(item.Key, item.beside(item.Key))
+		slot, err := slotFor(item.Key, cmp.Or(item.Sharing.beside(), item.beside(item.Key)))
 		if err != nil {
 			m.To.CastRenewals(m.Items[k:k+1], []Vote{r.refusal(err)})
 			continue
 		}
-		which := kind{slot, item.Fence != 0}
+		which := kind{slot, item.Fence != 0, item.Sharing != nil}
 		part := of[which]
 		if part == nil {
 			part = &renewPart{Renew: Renew{To: m.To}, slot: slot}
@@ -191,7 +198,7 @@ func (r *router) postDebt(d debt) {
 
 // release is the message that pays the debt. Nobody waits for its answer.
 func (d debt) release() *Release {
-	return &Release{Key: d.key, Token: d.token, TTL: time.Until(d.until), Since: d.since, Former: d.former, Fencing: d.fencing, To: nobody{}}
+	return &Release{Key: d.key, Token: d.token, TTL: time.Until(d.until), Since: d.since, Former: d.former, Sharing: d.sharing, Fencing: d.fencing, To: nobody{}}
 }
 
 // nobody takes votes that nobody waits for.

@@ -18,6 +18,7 @@ const payEvery = 500 * time.Millisecond
 type debt struct {
 	key, token string
 	former     string // as in Release
+	sharing    *Sharing
 	fencing    Fencing
 	since      time.Time // when its acquire began; zero: unknown
 	until      time.Time // by then the key has expired on its own, if it was there when the debt arose
@@ -149,7 +150,7 @@ func (a *actor) pay(owed []debt) (unpaid []debt, err error) {
 		releases := make([]Release, n)
 		a.out = a.out[:0]
 		for k, d := range owed[:n] {
-			releases[k] = Release{Key: d.key, Token: d.token, Former: d.former, Fencing: d.fencing}
+			releases[k] = Release{Key: d.key, Token: d.token, Former: d.former, Sharing: d.sharing, Fencing: d.fencing}
 			a.out, _ = releases[k].appendCommand(&s, a.out)
 		}
 		if err := a.link.Send(a.out, time.Now().Add(a.cfg.Timeout)); err != nil {

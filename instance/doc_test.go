@@ -66,7 +66,7 @@ var offTheWay = map[string]string{
 	"goesWhole": "of many locks", "takeApart": "of many locks", "appendSeveral": "of several locks", "appendAnyOf": "of several locks", "formOfSeveral": "of several locks",
 	"isHealing": "with fencing", "last": "with fencing", "join": "with fencing", "fenced": "with fencing", "raising": "with fencing",
 	"heals": "after a restart", "vote": "when it is not sent",
-	"scripted": "when it is asked for how long", "appendAdoption": "of an adoption",
+	"scripted": "when it is asked for how long", "appendAdoption": "of an adoption", "shared": "of a reader", "text": "of a reader",
 	"discard": "when nothing is left to be sent", "halt": "the server is no master any more",
 	"watching": "when the actor begins", "leave": "when the actor ends", "connect": "without a link",
 	"ended": "the link has ended", "repair": "the link has ended", "repay": "behind it",

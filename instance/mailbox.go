@@ -152,7 +152,7 @@ func (m *mailbox) room(c Command) int {
 		return m.room(c.Command)
 	case *barrier:
 		return math.MaxInt
-	case *Acquire, *AcquireEach, *Inspect, *LookAtQueue, *LookAtLeader:
+	case *Acquire, *AcquireEach, *Inspect, *LookAtQueue, *LookAtLeader, *CloseShared, *CountReaders:
 		return m.limit
 	}
 	return 2 * m.limit
@@ -267,9 +267,9 @@ func fitSocket(messages []Command) bool {
 			if c.Several != nil || c.Any != nil {
 				return false
 			}
-			text += len(c.Key) + len(c.Prefix) + len(c.Token) + len(c.Former)
+			text += len(c.Key) + len(c.Prefix) + len(c.Token) + len(c.Former) + c.Sharing.text()
 		case *Release:
-			text += len(c.Key) + len(c.Prefix) + len(c.Token) + len(c.Former)
+			text += len(c.Key) + len(c.Prefix) + len(c.Token) + len(c.Former) + c.Sharing.text()
 		case *Enqueue:
 			text += 4 * len(c.Bell)
 		case *LeaveQueue:

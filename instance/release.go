@@ -21,7 +21,8 @@ type Release struct {
 	Since time.Time     // when it releases a lease: the start of the attempt that acquired it
 	// Former is the token that is put back, where Undo was an adoption: the lock
 	// is not ours to delete. "" is none.
-	Former string
+	Former  string
+	Sharing *Sharing // of a reader: the lock goes with the last of them; nil: of one that had it alone
 	Fencing
 	To Caster
 
@@ -40,6 +41,8 @@ func (r *Release) appendCommand(s *sending, out []byte) ([]byte, bool) {
 		return r.appendLook(out), true
 	case r.Former != "":
 		return appendAdoption(out, r.Key, r.Token, r.Former, time.Millisecond), true // it has more left
+	case r.Sharing != nil:
+		return r.shared(out), true
 	case !r.isPlain(s):
 		return r.appendTombstone(s, out), true
 	}
@@ -74,7 +77,7 @@ func (r *Release) appendTombstone(s *sending, out []byte) []byte {
 // its release. One that was posted when the link was open already has travelled in
 // front of its release, and has left its number at the fence if it took the lock.
 func (r *Release) isPlain(s *sending) bool {
-	return r.Former == "" && isPlain(s, r.Fence, r.Since)
+	return r.Former == "" && r.Sharing == nil && isPlain(s, r.Fence, r.Since)
 }
 
 func isPlain(s *sending, fence uint64, since time.Time) bool {
@@ -117,5 +120,5 @@ func (r *Release) debt() (debt, bool) {
 	if r.moot || r.looks {
 		return debt{}, false
 	}
-	return debt{key: r.Key, token: r.Token, former: r.Former, fencing: r.Fencing, since: r.Since, until: time.Now().Add(r.TTL)}, true
+	return debt{key: r.Key, token: r.Token, former: r.Former, sharing: r.Sharing, fencing: r.Fencing, since: r.Since, until: time.Now().Add(r.TTL)}, true
 }

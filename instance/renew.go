@@ -36,12 +36,13 @@ const AskOnly = -time.Millisecond
 //
 // It is for the engine.
 type Renewal struct {
-	Number int // the caster's own
-	Key    string
-	Token  string
-	TTL    time.Duration // whole milliseconds, or AskOnly
-	Since  time.Time     // when the attempt began that Until counts from
-	Until  time.Time     // the lease's deadline, to hold against what the lock has left; zero: do not
+	Number  int // the caster's own
+	Key     string
+	Token   string
+	TTL     time.Duration // whole milliseconds, or AskOnly
+	Since   time.Time     // when the attempt began that Until counts from
+	Until   time.Time     // the lease's deadline, to hold against what the lock has left; zero: do not
+	Sharing *Sharing      // of a reader; nil: it has the lock alone. All items are of the one, or of the other
 	Fencing
 }
 
@@ -54,10 +55,13 @@ type RenewCaster interface {
 	CastRenewals(items []Renewal, votes []Vote)
 }
 
-// EncodeRenewals appends the script call for these items to out, as it is for a server on its own.
+// EncodeRenewals appends the script call for these items, of which there is one at least, to out, as it is for a server on its own.
 //
 // It is for the engine.
 func EncodeRenewals(out []byte, items []Renewal) []byte {
+	if items[0].Sharing != nil {
+		return encodeShared(out, items)
+	}
 	n := len(items)
 	out = scripts.Renew.AppendCall(out, n, 2*n)
 	for k := range items {

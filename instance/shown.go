@@ -155,6 +155,7 @@ func (v Vote) MarshalJSON() ([]byte, error) {
 		Instance string  `json:"instance"`
 		Kind     string  `json:"kind"`
 		Holder   string  `json:"holder,omitempty"`
+		Readers  int     `json:"readers,omitempty"`
 		Left     float64 `json:"left_ms,omitempty"`
 		Fence    uint64  `json:"fence,omitempty"`
 		Err      string  `json:"error,omitempty"`
@@ -163,7 +164,7 @@ func (v Vote) MarshalJSON() ([]byte, error) {
 	if v.Holder != "" {
 		holder = abbreviate(v.Holder)
 	}
-	return json.Marshal(plain{v.Instance, v.Kind.String(), holder, millis(max(0, v.Left)), v.Fence, textOf(v.Err)})
+	return json.Marshal(plain{v.Instance, v.Kind.String(), holder, v.Readers, millis(max(0, v.Left)), v.Fence, textOf(v.Err)})
 }
 
 func textOf(err error) string {

@@ -45,7 +45,8 @@ type Vote struct {
 	Instance string        // the instance's name
 	Kind     Kind          // what it says
 	Again    bool          // the question was sent twice: the first may yet be heard, where the old connection could not be killed
-	Holder   string        // the token found in the lock: Held, Stolen; with ErrForeign the beginning of what is there
+	Holder   string        // the token found in the lock: Held, Stolen; with ErrForeign the beginning of what is there; or SharedMark, WritersMark
+	Readers  int           // of an inspection: how many share it there, where Holder is SharedMark; 0 if that is not known
 	Left     time.Duration // time left of what is in the way: Held, InQuarantine; negative: unknown. It may be the longest that there is
 	Fence    uint64        // the highest fence seen there: Held, Stale; the server's clock in µs: Ahead
 	Err      error         // the reason, in the server's or the network's words; nil for most kinds
@@ -67,7 +68,13 @@ func (v Vote) String() string {
 	b.WriteString(v.Instance)
 	b.WriteString(": ")
 	b.WriteString(v.Kind.String())
-	if v.Holder != "" {
+	switch v.Holder {
+	case "":
+	case SharedMark:
+		b.WriteString(" by those who share it")
+	case WritersMark:
+		b.WriteString(" for those who wait to have it alone")
+	default:
 		b.WriteString(" by ")
 		b.WriteString(Abbreviate(v.Holder))
 	}
@@ -101,6 +108,9 @@ func Abbreviate(token string) string { return strconv.Quote(abbreviate(token)) }
 
 // abbreviate is Abbreviate without the quotes.
 func abbreviate(token string) string {
+	if token == SharedMark || token == WritersMark {
+		return token
+	}
 	owner, random := "", token
 	if i := strings.LastIndexByte(token, '~'); i >= 0 {
 		owner, random = token[:i+1], token[i+1:]

@@ -17,6 +17,7 @@ type Grant struct {
 	Resource  string
 	Resources []string // all of them, if they are several, of which Resource is the first; nil: it is one
 	Slots     []int    // of the permits, in ascending order; nil: it is of none
+	Shared    bool     // others hold it as well
 	Token     string
 	Fence     uint64       // 0: none
 	Deadline  clock.Moment // counted from a moment before the first message left
@@ -28,8 +29,8 @@ type Grant struct {
 func (c *Control) Begin(g Grant) {
 	l := &c.lease
 	l.resource, l.token, l.backend = g.Resource, g.Token, g.Backend
-	if g.Fence != 0 || !g.Limit.IsZero() || g.Resources != nil || g.Slots != nil {
-		l.special = &special{fence: g.Fence, limit: g.Limit}
+	if g.Fence != 0 || !g.Limit.IsZero() || g.Resources != nil || g.Slots != nil || g.Shared {
+		l.special = &special{fence: g.Fence, limit: g.Limit, shared: g.Shared}
 	}
 	if g.Resources != nil || g.Slots != nil {
 		l.special.parts = &parts{g.Resources, g.Slots}

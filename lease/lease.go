@@ -30,9 +30,10 @@ type Lease struct {
 
 // special is what few leases have: a million others need not carry it.
 type special struct {
-	fence uint64       // 0: none
-	limit clock.Moment // the deadline never passes it; zero: no limit
-	parts *parts       // nil: it is of one resource, and no permits
+	fence  uint64       // 0: none
+	limit  clock.Moment // the deadline never passes it; zero: no limit
+	parts  *parts       // nil: it is of one resource, and no permits
+	shared bool
 }
 
 // parts are what a lease of more than one lock is of.
@@ -98,6 +99,10 @@ func (l *Lease) Resources() []string {
 // choose what the holder uses: the third of five connections, say. What is returned is the caller's own.
 func (l *Lease) Slots() []int { return slices.Clone(l.parts().slots) }
 
+// Shared reports whether others may hold the resource at the same time (engine.Shared): they have leases of their own. Nobody has it
+// alone then.
+func (l *Lease) Shared() bool { return l.special != nil && l.special.shared }
+
 // name is what the lease is of, for people.
 func (l *Lease) name() string {
 	switch p := l.parts(); {
@@ -105,6 +110,8 @@ func (l *Lease) name() string {
 		return fmt.Sprintf("%q and %d more", l.resource, len(p.resources)-1)
 	case p.slots != nil:
 		return fmt.Sprintf("%q, permit %s", l.resource, strings.Trim(fmt.Sprint(p.slots), "[]"))
+	case l.Shared():
+		return fmt.Sprintf("%q, shared", l.resource)
 	}
 	return strconv.Quote(l.resource)
 }

@@ -30,6 +30,7 @@ type runAction struct {
 	all      bool   // the lock is of several resources
 	permits  int    // how many may hold it at once; 0: one
 	weight   int    // how many permits the command takes
+	shared   bool   // others may hold it as well
 	now      bool
 	wait     span
 	heldCode int
@@ -51,6 +52,7 @@ func (r *runAction) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&r.all, "all", false, "lock several resources, all of them or none: name each in front of --")
 	fs.IntVar(&r.permits, "permits", 0, "let as many as `N` hold the lock at once: all must say the same number. Default: one holder")
 	fs.IntVar(&r.weight, "weight", 1, "with --permits: take `N` of them")
+	fs.BoolVar(&r.shared, "shared", false, "hold the lock beside all others who say --shared, and nobody else")
 	fs.BoolVar(&r.now, "n", false, "do not wait: fail at once when somebody else has the lock")
 	fs.Var(&r.wait, "w", "wait at most for `TIME`, for the instances and for the lock. Default: for ever, but 5s for the instances")
 	fs.IntVar(&r.heldCode, "E", exitHeld, "exit with `CODE` when the lock was not granted")
@@ -136,6 +138,8 @@ func (r *runAction) split(args arguments) (resources, argv []string, err error) 
 		return nil, nil, usage("--permits is %d: it must be from 1 to %d", r.permits, engine.MaxPermits)
 	case r.permits > 0 && r.all:
 		return nil, nil, usage("--permits is for one resource, and --all for several: choose one")
+	case r.shared && (r.all || r.permits > 0):
+		return nil, nil, usage("--shared is for one resource, and neither with --all nor with --permits: choose one")
 	case r.permits == 0 && r.weight != 1:
 		return nil, nil, usage("--weight is a number of permits: say with --permits how many there are")
 	case r.weight < 1 || r.weight > engine.MaxWeight || r.weight > max(r.permits, 1):
@@ -236,7 +240,10 @@ func (r *runAction) acquire(ctx context.Context, locks *engine.Engine, resources
 	if r.permits > 0 {
 		opts = append(opts, engine.Permits(r.permits), engine.Weight(r.weight))
 	}
-	if r.fencing && r.permits == 0 {
+	if r.shared {
+		opts = append(opts, engine.Shared())
+	}
+	if r.fencing && r.permits == 0 && !r.shared {
 		opts = append(opts, engine.WithFencing())
 	}
 	if r.watch {

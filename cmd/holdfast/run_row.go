@@ -30,7 +30,7 @@ The command finds in its environment
   HOLDFAST_RESOURCE  what is locked
   HOLDFAST_TOKEN     proves that the lock is ours: treat it as a password
   HOLDFAST_FENCE     the fencing token, a number that is higher for each later
-                     holder; empty with --fencing=false or --permits
+                     holder; empty with --fencing=false, --permits or --shared
   HOLDFAST_SLOTS     with --permits: which of them the command has, from 0; else empty
   HOLDFAST_DEADLINE  the moment at which the lock would end without a renewal, as
                      2006-01-02T15:04:05.678Z. It is renewed, so it ends later
@@ -46,6 +46,10 @@ same resources do not wait for each other. HOLDFAST_RESOURCE has one a line, sor
 With --permits 3 as many as three hold the lock at once: holdfast run --permits 3 backups
 -- COMMAND. All must say --permits: a run without it takes another lock. No two have the
 same HOLDFAST_SLOTS at once. With --weight 2 the command takes two of them, or none.
+
+With --shared the command has the lock beside all others who say so: holdfast run
+--shared config -- COMMAND. A run without it waits until none of them has the lock, keeps
+further ones out while it waits, and has it alone.
 
 With --at-least the lock stays for that long after it was acquired, even if the command
 ends before, and however it ends. No process waits for that: the lock ends with its TTL.

@@ -30,6 +30,8 @@ No instance knows who held the lock before. A running engine
 knows it of its own leases (its page, debughttp), and --audit of run and release writes
 it down.
 
+Of a lock that is shared (run --shared) it says by how many, and not by whom.
+
 With --permits 3 it looks at each of the three permits of the resource, by its name:
 permit-0:{RESOURCE} is the first.
 
@@ -179,6 +181,7 @@ type plainStatus struct {
 	State     string          `json:"state"` // held, free or unknown
 	Owner     string          `json:"owner,omitempty"`
 	Holder    string          `json:"holder,omitempty"`          // its token, abbreviated
+	Readers   int             `json:"readers,omitempty"`         // how many share it
 	Remaining int64           `json:"remaining_ms,omitempty"`    // -1: it never expires
 	Term      uint64          `json:"term,omitempty"`            // of a leader
 	Value     string          `json:"value,omitempty"`           // what it has proclaimed
@@ -199,6 +202,7 @@ func (s seen) plain() plainStatus {
 	case s.Held:
 		p.State, p.Holder, p.Remaining = "held", shortened(s.Token), s.Remaining.Milliseconds()
 		p.Term, p.Value = s.Term, s.Value
+		p.Readers = s.Readers
 		if s.Remaining < 0 {
 			p.Remaining = -1
 		}

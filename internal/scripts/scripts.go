@@ -30,6 +30,11 @@ var (
 	AcquireAllFenced = script("acquire_all_fenced")
 	AcquireAllRaise  = script("acquire_all_raise")
 	TakeAny          = script("take_any")
+	AcquireShared    = script("acquire_shared")
+	RenewShared      = script("renew_shared")
+	ReleaseShared    = script("release_shared")
+	CloseShared      = script("close_shared")
+	CountReaders     = script("count_readers")
 	Release          = script("release")
 	ReleaseMany      = script("release_many")
 	ReleaseFenced    = script("release_fenced")
@@ -51,6 +56,7 @@ var (
 		Acquire, AcquireFenced, AcquireRaise,
 		AcquireAll, AcquireAllFenced, AcquireAllRaise,
 		TakeAny,
+		AcquireShared, RenewShared, ReleaseShared, CloseShared, CountReaders,
 		Release, ReleaseMany, ReleaseFenced, ReleaseRaise,
 		Renew, RenewFenced,
 		Adopt, Inspect,

@@ -194,6 +194,31 @@ func (r *ours) leader(key string) []string {
 	return r.call("look_at_leader", []string{key, value})
 }
 
+// sharing are the keys of a lock that is shared.
+func sharing(key string) []string {
+	return []string{key, "readers:{" + key + "}", "closed:{" + key + "}"}
+}
+
+// share is about the readers of a key.
+func (r *ours) share(key string) []string {
+	keys := sharing(key)
+	switch r.IntN(10) {
+	case 0, 1, 2, 3:
+		return r.call("acquire_shared", keys, r.token(), r.ttl())
+	case 4, 5:
+		other := r.key()
+		return r.call("renew_shared", append(keys[:2], sharing(other)[:2]...), r.token(), r.ttl(), r.token(), r.ttl())
+	case 6, 7:
+		return r.call("release_shared", keys, r.token(), r.ttl())
+	case 8:
+		if r.IntN(2) == 0 {
+			return r.call("count_readers", keys[1:2])
+		}
+		return r.call("close_shared", []string{key, keys[2]}, r.token(), r.ttl())
+	}
+	return []string{[]string{"DEL", "PTTL", "EXISTS"}[r.IntN(3)], keys[r.IntN(3)]}
+}
+
 // all asks for several locks, some of which may be kept for it.
 func (r *ours) all() []string {
 	keys := []string{"k0", "k1", "k2"}[:1+r.IntN(3)]
@@ -222,8 +247,8 @@ func (r *ours) all() []string {
 
 func (r *ours) command() []string {
 	key := r.key()
-	switch r.IntN(30) {
-	case 27, 28, 29:
+	switch r.IntN(35) {
+	case 32, 33, 34:
 		return r.leader(key)
 	case 22, 23, 24:
 		return r.all()
@@ -251,6 +276,8 @@ func (r *ours) command() []string {
 		return r.call("renew_fenced", []string{key, fence(key)}, r.token(), r.ttl(), r.ttl())
 	case 11:
 		return r.call("inspect", []string{key})
+	case 27, 28, 29, 30, 31:
+		return r.share(key)
 	case 12:
 		return r.call("adopt", []string{key}, r.token(), r.token(), r.ttl())
 	case 13, 14, 15, 16:

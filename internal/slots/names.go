@@ -16,12 +16,14 @@ const (
 	PermitBell = "permit-bell" // a key that goes when a permit is given back
 	PermitTurn = "permit-turn" // the lock of the one that may collect permits
 	Value      = "value"       // what the leader of an election says
+	Readers    = "readers"     // who is in, of a lock that is shared, and until when
+	Closed     = "closed"      // a key that keeps more readers out
 )
 
 // IsBeside reports whether a key's name, without the prefix, is that of a table of fences, whatever its number, or of a kind.
 func IsBeside(name string) bool {
 	switch kind, _, _ := strings.Cut(name, ":"); kind {
-	case "fences", Fence, Queue, QueueLives, PermitBell, PermitTurn, Value:
+	case "fences", Fence, Queue, QueueLives, PermitBell, PermitTurn, Value, Readers, Closed:
 		return true
 	default:
 		return strings.HasPrefix(kind, QueueBell)
