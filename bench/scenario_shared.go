@@ -59,11 +59,11 @@ const (
 
 var (
 	holdfastReaders = peer{name: "holdfast, Shared"}
-	holdfastAlone   = peer{name: "holdfast, all alone"}
+	holdfastAlone   = peer{name: holdfast.name}
 )
 
 func runReaders(ctx context.Context, b *bench, r *report) error {
-	r.Notes = []string{"All come back at once. All alone: the readers acquire as the writer does."}
+	r.Notes = []string{"All come back at once. \"holdfast\": the readers acquire as the writer does, each alone."}
 	_, err := b.cell(ctx, r, cell{3, readingEngines * readersEach, ""}, []peer{holdfastReaders, holdfastAlone}, func(ctx context.Context, f *fleet, p peer) (values, error) {
 		var opts []engine.Option
 		if p.name == holdfastReaders.name {

@@ -241,6 +241,13 @@ func TestALockIsNoLeadership(t *testing.T) {
 	for _, s := range servers {
 		s.Set(valueKey, left, time.Minute)
 	}
+	young, _ := observing(t, open(t, servers, quick)) // which has been told of nobody yet
+	if first := sees(t, young, "a lock", func(engine.Leadership) bool { return true }); !isNobody(first) {
+		t.Errorf("of a lock, beside which an earlier leader's value is, %v was told", first)
+	}
+	if seen, err := e.Inspect(within(t), "r"); err != nil || seen.Term != 0 || seen.Value != "" {
+		t.Errorf("the lock has the term %d and the value %q, %v", seen.Term, seen.Value, err)
+	}
 	if l, err := e.Campaign(within(t), "r", "two", engine.WithTries(1)); !errors.Is(err, engine.ErrHeld) {
 		t.Errorf("a campaign wins a held lock: %v, %v", l, err)
 	}

@@ -1039,6 +1039,13 @@ var table = []mutant{
 		in: "keeper", test: "TestALeaseOfManyLocksIsManyRenewals",
 	},
 	{
+		name: "what an earlier leader has said is the next one's",
+		edits: one("engine/leader.go",
+			`said, its := strings.CutPrefix(said, token+" ")`,
+			`_, said, its := strings.Cut(said, " ")`),
+		in: "engine", test: "TestALockIsNoLeadership",
+	},
+	{
 		name: "terms sink",
 		edits: one("engine/observe.go",
 			"if latest.term == 0 || latest.term < o.newest.term {",
